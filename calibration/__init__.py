@@ -1,0 +1,1 @@
+"""Calibration of confidence: errors, recalibration and abstention with a guarantee, on arrays alone."""

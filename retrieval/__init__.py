@@ -1,0 +1,1 @@
+"""Documents to passages to embeddings to FAISS (+ BM25) to hits."""
