@@ -1,0 +1,41 @@
+"""From a name to a language model: `load_model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from halluc.models.language_model import LanguageModel
+
+__all__ = ["load_model"]
+
+
+def load_model(name: str = "default", **options: Any) -> LanguageModel:
+    """Load a language model by name.
+
+    Args:
+        name: "default" (SmolLM2-135M-Instruct, pulled on first use), a local folder, a hub id, or
+            "http://host:port/v1#model-name" for an OpenAI-compatible endpoint.
+        options: passed on to `TransformersModel` (device, dtype, batch_tokens) or `EndpointModel` (api_key, timeout, ...).
+
+    Raises:
+        ModelUnavailable: the model cannot be had; the message says what was tried and what to do.
+    """
+    if not name.strip():
+        raise InvalidInput(
+            "the model name is empty; pass 'default', a local folder, a hub id or http://host:port/v1#model"
+        )
+    if name.startswith(("http://", "https://")):
+        from halluc.models.endpoint import EndpointModel
+
+        return EndpointModel(name, **options)
+    from halluc.models.transformers_model import TransformersModel
+
+    if name == "default":
+        from halluc.models.pull import PACKAGED_MODELS, pull
+
+        return TransformersModel(pull(name), name=PACKAGED_MODELS[name].name, **options)
+    return TransformersModel(Path(name) if Path(name).is_dir() else name, name=name, **options)
