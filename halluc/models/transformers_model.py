@@ -67,6 +67,11 @@ class TransformersModel:
         return getattr(self.model.config, "max_position_embeddings", None)
 
     @property
+    def num_parameters(self) -> int:
+        """Weights in the model."""
+        return int(self.model.num_parameters())
+
+    @property
     def special_tokens(self) -> tuple[str, ...]:
         """Strings that the tokenizer turns into control tokens wherever they stand in a text."""
         return tuple(token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special)

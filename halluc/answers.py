@@ -1,0 +1,101 @@
+"""What halluc returns about an answer: claims, verdicts, citations and the `Answer` that holds them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from halluc.models.language_model import Generation
+    from retrieval import Hit
+
+__all__ = ["Answer", "Citation", "Claim", "Label", "Verdict"]
+
+Label = Literal["supported", "refuted", "not_enough_info"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement that can be checked; `text` stands at [start, end) of the answer, in characters."""
+
+    text: str
+    start: int
+    end: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the evidence says of a claim; `support` is the probability in [0, 1] that the evidence supports it."""
+
+    claim: Claim
+    label: Label
+    support: float
+    evidence: tuple[Hit, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "claim": self.claim.to_dict(),
+            "label": self.label,
+            "support": self.support,
+            "evidence": [hit.to_dict() for hit in self.evidence],
+        }
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A passage that an answer draws on; `number` is the one it had in the prompt, `quote` what the model read of it."""
+
+    number: int
+    passage_id: str
+    title: str | None
+    source: str | None
+    quote: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A grounded answer, or an abstention.
+
+    Attributes:
+        text: what the model said; empty when it abstained.
+        verdicts: one per claim; empty without a verifier.
+        confidence: probability-like number in [0, 1] that the answer is right: the geometric mean of its token
+            probabilities; None where the model gives no log-probabilities, 0 when it abstained.
+        abstained, reason: whether and why no answer is given.
+        hits: the passages retrieved, best first.
+        citations: the passages among them that the answer draws on.
+        generation: what the model returned, or None when it was not asked.
+    """
+
+    question: str
+    text: str
+    verdicts: tuple[Verdict, ...] = ()
+    confidence: float | None = None
+    abstained: bool = False
+    reason: str = ""
+    hits: tuple[Hit, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    generation: Generation | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "question": self.question,
+            "text": self.text,
+            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+            "confidence": self.confidence,
+            "abstained": self.abstained,
+            "reason": self.reason,
+            "hits": [hit.to_dict() for hit in self.hits],
+            "citations": [citation.to_dict() for citation in self.citations],
+            "generation": self.generation.to_dict() if self.generation else None,
+        }

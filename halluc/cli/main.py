@@ -1,0 +1,70 @@
+"""Entry point of the `halluc` command: its groups, and how errors become exit codes.
+
+Exit codes: 0 done, 2 unusable arguments or input (one line on standard error), 1 failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from halluc.cli import ask, index, models
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="halluc",
+    help="Ground, verify and calibrate language models that make things up.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("ask")(ask.ask)
+app.add_typer(index.app, name="index")
+app.add_typer(models.app, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from halluc import __version__
+
+        typer.echo(f"halluc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Ground, verify and calibrate language models that make things up."""
+
+
+def main() -> None:
+    """Run the command line; every error of ours ends as one line on standard error and exit code 2."""
+    from halluc.errors import HallucError, ModelResponseError, ModelUnavailable
+    from retrieval.errors import RetrievalError
+
+    try:
+        app()
+    except (ModelUnavailable, ModelResponseError) as error:
+        _fail(error, 1)
+    except (HallucError, RetrievalError) as error:
+        _fail(error, 2)
+    except BrokenPipeError:
+        # The reader of a pipe has gone (halluc … | head); Python would complain again while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("HALLUC_DEBUG"):
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error} (set HALLUC_DEBUG=1 to see where)", 1)
+
+
+def _fail(error: object, code: int) -> None:
+    print("halluc:", " ".join(str(error).split()), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,231 @@
+"""Wrap a language model with retrieval at inference: `GroundedModel`.
+
+retrieve -> pack sentences -> prompt -> generate -> cite -> verify, each step over the whole batch. Not here: the search
+itself (retrieval), what goes into the prompt (packing.py, prompts.py), how support is measured (verifiers/).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from halluc.answers import Answer, Citation, Label, Verdict
+from halluc.claims import extract_claims
+from halluc.errors import ContextOverflow, InvalidInput
+from halluc.models.language_model import Generation, Prompt
+from halluc.packing import PackedPassage, pack_passages, terms
+from halluc.prompts import escape, grounded_prompt
+
+if TYPE_CHECKING:
+    from halluc.models.language_model import LanguageModel
+    from halluc.verifiers.verifier import Verifier
+    from retrieval import Hit, PassageIndex
+
+__all__ = ["GroundedModel"]
+
+# Measured on XQuAD development questions with SmolLM2-135M: one or two sentences beat whole passages by half as much
+# again. From about a billion parameters on, models read longer contexts well, and recall counts more than focus.
+_SMALL_MODEL_PARAMETERS = 1_000_000_000
+_SMALL_MODEL_TOKENS = 40
+_LARGE_MODEL_TOKENS = 2048
+
+
+class GroundedModel:
+    """A language model that answers from an index of passages, says where from, and abstains when it finds nothing.
+
+    Args:
+        lm: the model to wrap.
+        index: where to look.
+        verifier: judges each sentence of an answer against the passages read; None leaves `Answer.verdicts` empty.
+        k: passages retrieved per question.
+        mode: "dense", "sparse" or "hybrid" (see `PassageIndex.search`).
+        passage_tokens: tokens of passage text in a prompt, in whole sentences; by default 40 for a model known to have
+            under a billion parameters and 2048 for others, and never more than the window holds.
+        max_new_tokens: longest answer.
+        min_similarity: abstain if no passage has a cosine similarity of at least this to the question, in [-1, 1].
+
+    Raises:
+        InvalidInput: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        index: PassageIndex,
+        *,
+        verifier: Verifier | None = None,
+        k: int = 3,
+        mode: Literal["dense", "sparse", "hybrid"] = "hybrid",
+        passage_tokens: int | None = None,
+        max_new_tokens: int = 48,
+        min_similarity: float = 0.25,
+    ) -> None:
+        for name, value in (("k", k), ("max_new_tokens", max_new_tokens), ("passage_tokens", passage_tokens)):
+            if value is not None and value < 1:
+                raise InvalidInput(f"{name} is {value}; pass at least 1")
+        if not -1 <= min_similarity <= 1:
+            raise InvalidInput(f"min_similarity is {min_similarity}; pass a cosine similarity in [-1, 1]")
+        self.lm = lm
+        self.index = index
+        self.verifier = verifier
+        self.k = k
+        self.mode = mode
+        self.passage_tokens = _default_passage_tokens(lm) if passage_tokens is None else passage_tokens
+        self.max_new_tokens = max_new_tokens
+        self.min_similarity = min_similarity
+        self._special: tuple[str, ...] = getattr(lm, "special_tokens", ())
+        self._template_tokens = lm.count_tokens(" ") - 1
+
+    def ask(self, question: str) -> Answer:
+        """Answer one question; see `batch`."""
+        return self.batch([question])[0]
+
+    def batch(self, questions: Sequence[str]) -> list[Answer]:
+        """Answer questions greedily, retrieval, generation and verification each in one call for all of them.
+
+        Raises:
+            InvalidInput: a question is empty.
+            ContextOverflow: a question leaves no room for a passage in the model's window.
+        """
+        answers, packed = self._retrieve(questions)
+        asked = [i for i, passages in enumerate(packed) if passages]
+        prompts = [self.prompt(questions[i], packed[i]) for i in asked]
+        generations = self.lm.generate(prompts, max_new_tokens=self.max_new_tokens) if prompts else []
+        for i, generation in zip(asked, generations, strict=True):
+            answers[i] = _answered(answers[i], generation[0], packed[i])
+        return self._verified(answers, packed)
+
+    def stream(self, question: str) -> Iterator[str | Answer]:
+        """Yield the answer's text in pieces as it is generated, then the whole `Answer`."""
+        answers, packed = self._retrieve([question])
+        if packed[0]:
+            for piece in self.lm.stream(self.prompt(question, packed[0]), max_new_tokens=self.max_new_tokens):
+                if isinstance(piece, str):
+                    yield piece
+                else:
+                    answers[0] = _answered(answers[0], piece, packed[0])
+        yield self._verified(answers, packed)[0]
+
+    def prompt(self, question: str, packed: Sequence[PackedPassage]) -> Prompt:
+        """The conversation the model sees for this question and these packed passages."""
+        return grounded_prompt(question, [p.text for p in packed], self._special)
+
+    def _retrieve(self, questions: Sequence[str]) -> tuple[list[Answer], list[list[PackedPassage]]]:
+        """Per question an answer with its hits, abstained where they are too far, and the passages to read."""
+        for i, question in enumerate(questions):
+            if not isinstance(question, str) or not question.strip():
+                raise InvalidInput(f"question {i} is empty; ask something")
+        if not questions:
+            return [], []
+        rooms = [self._room(question) for question in questions]
+        answers: list[Answer] = []
+        packed: list[list[PackedPassage]] = []
+        found = self.index.search(list(questions), k=self.k, mode=self.mode)
+        for question, hits, room in zip(questions, found, rooms, strict=True):
+            answer = Answer(question, "", hits=tuple(hits))
+            near = _near(hits, self.min_similarity)
+            if near:
+                packed.append(
+                    pack_passages(question, near, budget=self.passage_tokens, room=room, count_tokens=self._count)
+                )
+                if not packed[-1]:
+                    reason = f"no sentence of the passages fits the {room} tokens left in the model's window"
+                    answer = replace(answer, abstained=True, reason=reason, confidence=0.0)
+                answers.append(answer)
+            else:
+                best = max((hit.similarity for hit in hits if hit.similarity is not None), default=None)
+                reason = (
+                    "nothing was retrieved"
+                    if best is None
+                    else f"no passage is near the question: the best similarity is {best:.2f}, "
+                    f"below {self.min_similarity:.2f}"
+                )
+                packed.append([])
+                answers.append(replace(answer, abstained=True, reason=reason, confidence=0.0))
+        return answers, packed
+
+    def _room(self, question: str) -> int | None:
+        """Tokens left for passages in the model's window; None where the model does not tell its window."""
+        window = self.lm.context_window
+        if window is None:
+            return None
+        bare = self.lm.count_tokens(self.prompt(question, []))
+        room = window - bare - self.max_new_tokens - _MARKUP_TOKENS * self.k
+        if room < 1:
+            raise ContextOverflow(
+                f"the question takes {bare} tokens with its prompt, which leaves no room for passages in the "
+                f"{window} tokens of {self.lm.name}; shorten the question"
+            )
+        return room
+
+    def _count(self, text: str) -> int:
+        return self.lm.count_tokens(escape(text, self._special) or " ") - self._template_tokens
+
+    def _verified(self, answers: list[Answer], packed: Sequence[Sequence[PackedPassage]]) -> list[Answer]:
+        """Fill in the verdicts: the support of a claim is the most that any passage read gives it."""
+        if self.verifier is None:
+            return answers
+        rows = [
+            (i, claim, passage)
+            for i, answer in enumerate(answers)
+            for claim in extract_claims(answer.text)
+            for passage in packed[i]
+        ]
+        if not rows:
+            return answers
+        support = self.verifier.support([(passage.text, claim.text) for _, claim, passage in rows])
+        best: dict[tuple[int, int], Verdict] = {}
+        for (i, claim, passage), value in zip(rows, support.tolist(), strict=True):
+            if (i, claim.start) not in best or value > best[i, claim.start].support:
+                label: Label = "supported" if value >= 0.5 else "not_enough_info"
+                best[i, claim.start] = Verdict(claim, label, value, (passage.hit,))
+        return [
+            replace(answer, verdicts=tuple(verdict for (owner, _), verdict in best.items() if owner == i))
+            for i, answer in enumerate(answers)
+        ]
+
+
+# The number, brackets and line break around a passage, rounded up.
+_MARKUP_TOKENS = 8
+
+
+def _default_passage_tokens(lm: LanguageModel) -> int:
+    parameters: int | None = getattr(lm, "num_parameters", None)
+    small = parameters is not None and parameters < _SMALL_MODEL_PARAMETERS
+    return _SMALL_MODEL_TOKENS if small else _LARGE_MODEL_TOKENS
+
+
+def _near(hits: Sequence[Hit], threshold: float) -> list[Hit]:
+    """All hits if any is near enough: a hybrid search may rank a far one first for the words it shares."""
+    return list(hits) if any(h.similarity is None or h.similarity >= threshold for h in hits) else []
+
+
+def _answered(answer: Answer, generation: Generation, packed: Sequence[PackedPassage]) -> Answer:
+    text = generation.text.strip()
+    if not text:
+        return replace(
+            answer, generation=generation, abstained=True, reason="the model returned an empty answer", confidence=0.0
+        )
+    logprobs = generation.token_logprobs
+    confidence = math.exp(sum(logprobs) / len(logprobs)) if logprobs else None
+    citations = _cite(answer.question, text, packed)
+    return replace(answer, text=text, generation=generation, confidence=confidence, citations=citations)
+
+
+def _cite(question: str, text: str, packed: Sequence[PackedPassage]) -> tuple[Citation, ...]:
+    """The passages the answer names by [number]; without such a mark, those that share words the question lacks.
+
+    A small model seldom cites by itself. Words of the question say nothing about where an answer came from.
+    """
+    marked = {int(number) for number in re.findall(r"\[(\d{1,3})\]", text)}
+    used = [number for number in range(1, len(packed) + 1) if number in marked]
+    if not used:
+        own = {term for term in terms(text) - terms(question) if len(term) > 3 or term.isdigit()}
+        used = [number for number, passage in enumerate(packed, 1) if own & terms(passage.text)]
+    cited = [(number, packed[number - 1]) for number in used]
+    return tuple(
+        Citation(number, p.hit.passage.id, p.hit.passage.title, p.hit.passage.source, p.text) for number, p in cited
+    )

@@ -1,0 +1,83 @@
+"""A language model as the verifier: the probability it gives to "Yes" against "No"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from halluc.errors import InvalidInput, ModelResponseError
+from halluc.prompts import escape, passage_block
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.models.language_model import Generation, LanguageModel
+
+__all__ = ["LMVerifier"]
+
+_QUESTION = "Does the passage say that the claim below is true? Reply with Yes or No."
+# Models spread the two answers over spellings ("Yes", " yes", "YES"); 20 is the most that hosted endpoints report.
+_TOP = 20
+
+
+class LMVerifier:
+    """`Verifier` that asks a language model whether a passage supports a claim (as P(True), arXiv 2207.05221).
+
+    Small models answer "Yes" to nearly everything. What they answer about an empty passage is therefore subtracted in
+    log-odds, claim by claim (contextual calibration, arXiv 2102.09690, eq. 2 with a content-free input).
+
+    Args:
+        lm: any model whose `generate` reports `top_logprobs`.
+    """
+
+    def __init__(self, lm: LanguageModel) -> None:
+        self.lm = lm
+        self.name = f"lm:{lm.name}"
+
+    def support(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """(N,) probabilities in [0, 1]; equal pairs are asked once.
+
+        Raises:
+            InvalidInput: an evidence or a claim is empty.
+            ContextOverflow: an evidence does not fit the model's window.
+            ModelResponseError: the model reports no log-probabilities.
+        """
+        import numpy as np
+
+        for i, (evidence, claim) in enumerate(pairs):
+            if not evidence.strip() or not claim.strip():
+                thing = "claim" if evidence.strip() else "evidence"
+                raise InvalidInput(f"the {thing} of pair {i} is empty; leave the pair out")
+        baseline = [("N/A", claim) for _, claim in pairs]
+        unique = list(dict.fromkeys([*pairs, *baseline]))
+        odds = dict(zip(unique, self._log_odds(unique), strict=True))
+        return np.array([_sigmoid(odds[pair] - odds[null]) for pair, null in zip(pairs, baseline, strict=True)])
+
+    def _log_odds(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        special = getattr(self.lm, "special_tokens", ())
+        prompts = [
+            f"{passage_block([evidence], special)}\n\n{_QUESTION}\n\nClaim: {escape(claim, special)}"
+            for evidence, claim in pairs
+        ]
+        replies = self.lm.generate(prompts, max_new_tokens=1, top_logprobs=_TOP)
+        return [self._yes_against_no(reply[0]) for reply in replies]
+
+    def _yes_against_no(self, reply: Generation) -> float:
+        if not reply.top_logprobs:
+            raise ModelResponseError(
+                f"{self.lm.name} reports no log-probabilities, which LMVerifier needs; use a model or server that does"
+            )
+        # What is not among the top tokens is less likely than the last of them.
+        mass = {"yes": 0.0, "no": 0.0}
+        floor = math.exp(reply.top_logprobs[0][-1][1])
+        for token, logprob in reply.top_logprobs[0]:
+            if (word := token.strip().lower()) in mass:
+                mass[word] += math.exp(logprob)
+        yes, no = (max(value, min(floor, 1e-6)) for value in mass.values())
+        return math.log(yes) - math.log(no)
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-max(-500.0, min(500.0, x))))

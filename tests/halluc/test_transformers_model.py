@@ -1,0 +1,185 @@
+import pytest
+
+from halluc.errors import ContextOverflow, InvalidInput, ModelUnavailable
+from halluc.models import load_model
+from halluc.models.language_model import Generation, LanguageModel
+from halluc.models.transformers_model import TransformersModel
+
+PROMPTS = ["What is the capital of France?", "Name a colour.", "Tell me in a few words who wrote the play Hamlet."]
+
+
+def test_it_is_a_language_model(lm):
+    assert isinstance(lm, LanguageModel)
+    assert lm.context_window == 8192
+
+
+def test_the_default_model_knows_the_capital_of_france(lm):
+    assert "Paris" in lm.generate(PROMPTS[:1])[0][0].text
+
+
+def test_a_batch_gives_what_each_prompt_gives_alone(lm):
+    together = lm.generate(PROMPTS, max_new_tokens=12)
+    for prompt, batched in zip(PROMPTS, together, strict=True):
+        alone = lm.generate([prompt], max_new_tokens=12)[0][0]
+        assert batched[0].token_ids == alone.token_ids
+        assert batched[0].token_logprobs == pytest.approx(alone.token_logprobs, abs=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_generated_logprobs_are_those_of_scoring_the_same_text(lm, temperature):
+    generations = [g for own in lm.generate(PROMPTS, n=2, max_new_tokens=10, temperature=temperature) for g in own]
+    scored = lm.score([prompt for prompt in PROMPTS for _ in range(2)], [g.text for g in generations])
+    compared = 0
+    for generated, again in zip(generations, scored, strict=True):
+        # A sampled text can be spelt by other tokens than the ones sampled.
+        if generated.token_ids == again.token_ids:
+            assert generated.token_logprobs == pytest.approx(again.token_logprobs, abs=1e-3)
+            compared += 1
+    assert compared >= 4
+
+
+def test_scores_are_log_probabilities_of_the_model_itself(lm):
+    import torch
+
+    scored = lm.score(PROMPTS[:1], ["Paris is."])[0]
+    template = lm.tokenizer.apply_chat_template(
+        [{"role": "user", "content": PROMPTS[0]}], add_generation_prompt=True, tokenize=False
+    )
+    prompt = lm.tokenizer(template, add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        logits = lm.model(torch.tensor([prompt + list(scored.token_ids)])).logits[0].log_softmax(-1)
+    expected = [logits[len(prompt) - 1 + i, token].item() for i, token in enumerate(scored.token_ids)]
+    assert scored.token_logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_one_prompt_with_several_completions_is_computed_once(lm, monkeypatch):
+    widths = []
+    forward = lm.model.forward
+
+    def counted(*args, **kwargs):
+        widths.append(tuple(kwargs["input_ids"].shape))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(lm.model, "forward", counted)
+    lm.score(PROMPTS[:1] * 3, ["Paris", "London is it", "Rome"])
+    assert [rows for rows, width in widths if width > 5] == [1]
+
+
+def test_samples_differ_and_come_back_with_the_seed(lm):
+    first = lm.generate(PROMPTS[:1], n=4, temperature=1.0, max_new_tokens=12, seed=3)
+    assert len({g.text for g in first[0]}) > 1
+    assert lm.generate(PROMPTS[:1], n=4, temperature=1.0, max_new_tokens=12, seed=3) == first
+    assert lm.generate(PROMPTS[:1], n=4, temperature=1.0, max_new_tokens=12, seed=4) != first
+
+
+def test_sampling_leaves_the_global_random_state_alone(lm):
+    import torch
+
+    before = torch.random.get_rng_state()
+    lm.generate(PROMPTS[:1], temperature=1.0, max_new_tokens=2)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_greedy_samples_are_equal(lm):
+    generations = lm.generate(PROMPTS[:1], n=3, max_new_tokens=4)[0]
+    assert len(generations) == 3
+    assert len(set(generations)) == 1
+
+
+def test_a_stop_string_ends_the_text_before_it(lm):
+    whole = lm.generate(PROMPTS[:1], max_new_tokens=16)[0][0]
+    cut = lm.generate(PROMPTS[:1], max_new_tokens=16, stop=["is"])[0][0]
+    assert cut.text == whole.text[: whole.text.index("is")]
+    assert cut.finish_reason == "stop"
+    assert len(cut.token_ids) == len(cut.token_logprobs) < len(whole.token_ids)
+
+
+def test_length_is_named_as_the_reason_when_tokens_run_out(lm):
+    generation = lm.generate(["Tell me a long story."], max_new_tokens=3)[0][0]
+    assert generation.finish_reason == "length"
+    assert len(generation.token_ids) == 3
+
+
+def test_top_logprobs_hold_the_greedy_token_first(lm):
+    generation = lm.generate(PROMPTS[:1], max_new_tokens=5, top_logprobs=3)[0][0]
+    assert len(generation.top_logprobs) == len(generation.token_ids)
+    for best, chosen in zip(generation.top_logprobs, generation.token_logprobs, strict=True):
+        assert len(best) == 3
+        assert best[0][1] == pytest.approx(chosen)
+
+
+@pytest.mark.parametrize("stop", [[], ["cap"]])
+def test_streamed_pieces_join_to_the_generation(lm, stop):
+    *pieces, generation = lm.stream(PROMPTS[0], max_new_tokens=16, stop=stop)
+    assert isinstance(generation, Generation)
+    assert "".join(pieces) == generation.text
+    assert generation == lm.generate([PROMPTS[0]], max_new_tokens=16, stop=stop)[0][0]
+
+
+def test_no_prompts_give_no_generations(lm):
+    assert lm.generate([]) == []
+    assert lm.score([], []) == []
+
+
+def test_a_conversation_is_put_through_the_chat_template(lm):
+    messages = [
+        {"role": "system", "content": "Answer in one word."},
+        {"role": "user", "content": PROMPTS[0]},
+    ]
+    assert lm.generate([messages])[0][0].text
+    assert lm.count_tokens(messages) > lm.count_tokens(PROMPTS[0]) - 25
+
+
+def test_a_prompt_longer_than_the_window_is_refused_not_cut(lm):
+    with pytest.raises(ContextOverflow, match=r"prompt 1 has \d+ tokens .* holds 8192"):
+        lm.generate(["short", "word " * 9000])
+    with pytest.raises(ContextOverflow):
+        list(lm.stream("word " * 9000))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "n is 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"temperature": -1.0}, "temperature is -1"),
+        ({"top_p": 0.0}, "top_p is 0"),
+        ({"stop": "."}, "stop is '.'"),
+    ],
+)
+def test_options_out_of_range_are_named(lm, options, message):
+    with pytest.raises(InvalidInput, match=message):
+        lm.generate(PROMPTS, **options)
+
+
+def test_empty_prompts_and_completions_are_refused(lm):
+    with pytest.raises(InvalidInput, match="a prompt is empty"):
+        lm.generate([""])
+    with pytest.raises(InvalidInput, match="completion 0 is empty"):
+        lm.score(["x"], [""])
+    with pytest.raises(InvalidInput, match="2 prompts for 1"):
+        lm.score(["x", "y"], ["z"])
+
+
+def test_a_tokenizer_without_a_chat_template_takes_plain_text_only(lm, monkeypatch):
+    monkeypatch.setattr(lm.tokenizer, "chat_template", None)
+    assert lm.generate(["The capital of France is"], max_new_tokens=3)[0][0].text
+    with pytest.raises(InvalidInput, match="no chat template"):
+        lm.generate([[{"role": "user", "content": "hello"}]])
+
+
+def test_a_model_that_cannot_be_had_says_what_was_tried_and_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelUnavailable, match=r"no-such-org/no-such-model .* pass 'default'"):
+        load_model("no-such-org/no-such-model")
+    with pytest.raises(ModelUnavailable, match="as a folder"):
+        load_model(str(tmp_path))
+    with pytest.raises(InvalidInput, match="name is empty"):
+        load_model(" ")
+    with pytest.raises(InvalidInput, match="dtype 'int3'"):
+        TransformersModel(tmp_path, dtype="int3")
+
+
+def test_bfloat16_answers_too(lm):
+    small = load_model("default", dtype="bfloat16")
+    assert "Paris" in small.generate(PROMPTS[:1])[0][0].text
