@@ -1,1 +1,49 @@
-"""Calibration of confidence: errors, recalibration and abstention with a guarantee, on arrays alone."""
+"""Calibration of confidence: errors, recalibration and abstention with a guarantee, on arrays alone.
+
+    from calibration import expected_calibration_error, TemperatureScaling, ConformalAbstention
+
+Names are loaded when first used; scipy and scikit-learn only by what needs them.
+"""
+
+from importlib import import_module
+
+# Where each public name lives. A new metric or recalibrator is one new file and one line here.
+_HOMES = {
+    "bounds": ("binomial_interval", "binomial_p_value", "hoeffding_bentkus_p_value"),
+    "calibration_error": (
+        "ReliabilityCurve",
+        "adaptive_calibration_error",
+        "debiased_calibration_error",
+        "expected_calibration_error",
+        "maximum_calibration_error",
+        "reliability_curve",
+        "sweep_calibration_error",
+    ),
+    "errors": ("CalibrationFailure", "InvalidInput", "NoThresholdWarning", "NotFitted", "UnreadableFile"),
+    "estimate": ("Bootstrap", "Estimate"),
+    "scores": (
+        "BrierDecomposition",
+        "SpiegelhalterTest",
+        "auprc",
+        "auroc",
+        "brier_decomposition",
+        "brier_score",
+        "negative_log_likelihood",
+        "spiegelhalter_test",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'calibration' has no attribute {name!r}")
+    value = getattr(import_module(f"calibration.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,262 @@
+"""Binned calibration errors: by hand, by law, and against netcal and torchmetrics."""
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from calibration import (
+    Bootstrap,
+    Estimate,
+    InvalidInput,
+    adaptive_calibration_error,
+    debiased_calibration_error,
+    expected_calibration_error,
+    maximum_calibration_error,
+    reliability_curve,
+    sweep_calibration_error,
+)
+from calibration.binning import equal_mass_bins, equal_width_bins
+
+BINNED = [
+    expected_calibration_error,
+    maximum_calibration_error,
+    adaptive_calibration_error,
+    debiased_calibration_error,
+]
+rows = st.integers(1, 60).flatmap(
+    lambda n: st.tuples(
+        arrays(np.float64, n, elements=st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]))),
+        arrays(np.bool_, n),
+    )
+)
+
+
+def calibrated(n, seed=0):
+    rng = np.random.default_rng(seed)
+    confidence = rng.random(n)
+    return confidence, rng.random(n) < confidence
+
+
+def test_ece_and_mce_by_hand():
+    confidence, correct = [0.95, 0.85, 0.81, 0.3, 0.25], [1, 1, 0, 0, 1]
+    # bins of width 0.2: (0.8, 1] holds 0.95, 0.85, 0.81 with 2 of 3 right; (0.2, 0.4] holds 0.3, 0.25 with 1 of 2 right
+    high, low = abs(2 / 3 - 2.61 / 3), abs(1 / 2 - 0.55 / 2)
+    assert expected_calibration_error(confidence, correct, n_bins=5) == pytest.approx(
+        (3 * high + 2 * low) / 5, abs=1e-12
+    )
+    assert maximum_calibration_error(confidence, correct, n_bins=5) == pytest.approx(max(high, low), abs=1e-12)
+    assert adaptive_calibration_error(confidence, correct, n_bins=1) == pytest.approx(abs(3 / 5 - 3.16 / 5), abs=1e-12)
+
+
+def test_debiased_error_by_hand():
+    confidence, correct = [0.9, 0.9, 0.9, 0.9], [1, 1, 0, 1]
+    assert debiased_calibration_error(confidence, correct, n_bins=1) == 0  # 0.0225 - 0.1875 / 3 is below 0
+    confidence = [0.1, 0.1, 0.1, 0.1]
+    expected = np.sqrt(0.65**2 - 0.75 * 0.25 / 3)
+    assert debiased_calibration_error(confidence, correct, n_bins=1) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_bins", [2, 3, 7, 10, 15, 49, 100, 1000])
+def test_an_edge_belongs_to_the_bin_below_it_and_its_neighbour_to_the_bin_above(n_bins, dtype):
+    edges = (np.arange(n_bins + 1) / n_bins).astype(dtype)
+    bins = equal_width_bins(n_bins, dtype)
+    assert bins.index(edges[1:]).tolist() == list(range(n_bins))
+    assert bins.index(edges[:1]).tolist() == [0]
+    above = np.nextafter(edges[1:-1], dtype(1))
+    assert bins.index(above).tolist() == list(range(1, n_bins))
+
+
+@given(arrays(np.float64, st.integers(1, 200), elements=st.floats(0, 1)), st.integers(1, 40))
+def test_the_quick_index_is_the_search_among_edges(confidence, n_bins):
+    bins = equal_width_bins(n_bins)
+    assert (bins.index(confidence) == np.searchsorted(bins.edges[1:-1], confidence, side="left")).all()
+
+
+def test_zero_and_one_are_counted():
+    assert expected_calibration_error([0.0, 1.0], [False, True]) == 0
+    assert expected_calibration_error([0.0, 1.0], [True, False]) == 1
+    assert reliability_curve([0.0, 1.0], [False, True], n_bins=4).weight.tolist() == [1, 1]
+
+
+def test_equal_confidences_never_part_in_equal_mass_bins():
+    confidence = np.array([0.1] * 7 + [0.5] * 2 + [0.9] * 3)
+    bins = equal_mass_bins(confidence, 4)
+    assert bins.edges.tolist() == [0.0, 0.1, 0.5, 1.0]
+    shuffled = np.random.default_rng(0).permutation(confidence)
+    assert equal_mass_bins(shuffled, 4).edges.tolist() == bins.edges.tolist()
+
+
+def test_equal_mass_bins_hold_equal_numbers_when_nothing_ties():
+    confidence = np.random.default_rng(1).random(1000)
+    bins = equal_mass_bins(confidence, 8)
+    assert np.bincount(bins.index(confidence)).tolist() == [125] * 8
+
+
+@given(rows)
+@settings(max_examples=60)
+def test_errors_lie_between_zero_and_one_and_the_maximum_is_the_largest(data):
+    confidence, correct = data
+    ece, mce = expected_calibration_error(confidence, correct), maximum_calibration_error(confidence, correct)
+    assert -1e-12 <= ece <= mce + 1e-12 <= 1 + 2e-12
+    assert 0 <= debiased_calibration_error(confidence, correct) <= 1
+    assert 0 <= sweep_calibration_error(confidence, correct) <= 1 + 1e-12
+
+
+@given(rows, st.data())
+@settings(max_examples=60)
+def test_weights_are_frequencies(data, more):
+    confidence, correct = data
+    times = more.draw(arrays(np.int64, confidence.size, elements=st.integers(0, 3)))
+    if times.sum() == 0:
+        times[0] = 1
+    repeated = np.repeat(confidence, times), np.repeat(correct, times)
+    for metric in BINNED:
+        assert metric(confidence, correct, weights=times) == pytest.approx(metric(*repeated), abs=1e-9)
+
+
+def test_ece_of_a_calibrated_stream_tends_to_zero():
+    errors = [expected_calibration_error(*calibrated(n)) for n in (1_000, 30_000, 1_000_000)]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.002
+    assert debiased_calibration_error(*calibrated(1_000_000)) < 0.002
+
+
+def test_the_debiased_error_is_nearer_the_truth_than_the_plain_one():
+    rng = np.random.default_rng(3)
+    plain, debiased = [], []
+    for _ in range(200):
+        confidence = rng.random(300)
+        correct = rng.random(300) < confidence
+        plain.append(expected_calibration_error(confidence, correct, strategy="equal-mass"))
+        debiased.append(debiased_calibration_error(confidence, correct))
+    assert np.mean(debiased) < 0.7 * np.mean(plain)
+
+
+def test_the_sweep_stops_before_accuracy_falls():
+    # two bins rise (1/3, 2/3); three bins (1/2, 0, 1) fall; so two bins are used
+    confidence, correct = [0.1, 0.2, 0.3, 0.7, 0.8, 0.9], [1, 0, 0, 0, 1, 1]
+    expected = (abs(1 / 3 - 0.2) + abs(2 / 3 - 0.8)) / 2
+    assert sweep_calibration_error(confidence, correct) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_bins", [5, 10, 15, 33])
+def test_netcal_and_torchmetrics_agree(n_bins):
+    torch = pytest.importorskip("torch")
+    torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
+    netcal = pytest.importorskip("netcal.metrics")
+    rng = np.random.default_rng(n_bins)
+    confidence = rng.random(5000) ** 0.3
+    correct = rng.random(5000) < confidence**2
+    ours = expected_calibration_error(confidence, correct, n_bins=n_bins)
+    ours_max = maximum_calibration_error(confidence, correct, n_bins=n_bins)
+    assert ours == pytest.approx(netcal.ECE(n_bins).measure(confidence, correct.astype(int)), abs=1e-9)
+    assert ours_max == pytest.approx(netcal.MCE(n_bins).measure(confidence, correct.astype(int)), abs=1e-9)
+    tensors = torch.tensor(confidence), torch.tensor(correct).int()
+    for norm, value in (("l1", ours), ("max", ours_max)):
+        theirs = torchmetrics.binary_calibration_error(*tensors, n_bins=n_bins, norm=norm)
+        assert value == pytest.approx(float(theirs), abs=1e-9)
+
+
+def test_the_reliability_curve_leaves_out_empty_bins_and_holds_exact_intervals():
+    curve = reliability_curve([0.1, 0.1, 0.1, 0.95], [0, 0, 0, 1], n_bins=10, interval=0.95)
+    assert curve.lower.tolist() == pytest.approx([0.0, 0.9])
+    assert curve.accuracy.tolist() == [0, 1]
+    assert curve.low.tolist() == pytest.approx([0, 0.025])
+    assert curve.high.tolist() == pytest.approx([1 - 0.025 ** (1 / 3), 1])
+    assert set(curve.to_dict()) == {"lower", "upper", "confidence", "accuracy", "weight", "low", "high"}
+
+
+@pytest.mark.parametrize("metric", BINNED)
+def test_an_interval_is_seeded_and_ordered(metric):
+    confidence, correct = calibrated(2000)
+    value = metric(confidence, correct**2, interval=Bootstrap(0.9, n_resamples=200, seed=3))
+    assert value.low <= value.high
+    assert value.level == 0.9
+    again = metric(confidence, correct, interval=Bootstrap(0.9, n_resamples=200, seed=3))
+    assert (value.low, value.high) == (again.low, again.high)
+    copy = pickle.loads(pickle.dumps(value))
+    assert (float(copy), copy.low, copy.high, copy.level) == (float(value), value.low, value.high, value.level)
+
+
+@pytest.mark.parametrize("metric", BINNED)
+def test_resampling_counts_gives_the_interval_of_resampling_rows(metric, monkeypatch):
+    rng = np.random.default_rng(5)
+    confidence = rng.random(3000) ** 0.5
+    correct = rng.random(3000) < confidence**2
+    plan = Bootstrap(0.95, n_resamples=4000)
+    by_rows = metric(confidence, correct, interval=plan)
+    monkeypatch.setattr("calibration.binning._ROWS_DRAWN_ONE_BY_ONE", 0)
+    by_counts = metric(confidence, correct, interval=plan)
+    assert by_counts.low == pytest.approx(by_rows.low, rel=0.03)
+    assert by_counts.high == pytest.approx(by_rows.high, rel=0.03)
+
+
+def test_the_interval_of_a_miscalibrated_stream_covers_the_true_error():
+    rng = np.random.default_rng(6)
+    covered = 0
+    for draw in range(200):
+        confidence = np.repeat([0.6, 0.9], 200)
+        correct = rng.random(400) < confidence - 0.2
+        value = expected_calibration_error(confidence, correct, interval=Bootstrap(0.95, n_resamples=300, seed=draw))
+        covered += value.low <= 0.2 <= value.high
+    assert covered >= 180
+
+
+def test_memory_stays_below_the_input():
+    confidence = np.random.default_rng(0).random(1_000_000)
+    correct = confidence > 0.5
+    expected_calibration_error(confidence[:100], correct[:100])
+    tracemalloc.start()
+    expected_calibration_error(confidence, correct)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= confidence.nbytes + correct.nbytes
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct", "says"),
+    [
+        ([], [], "confidence is empty"),
+        ([0.5, np.nan], [1, 0], r"confidence\[1\] is nan; drop or fill"),
+        ([0.5, 1.2], [1, 0], r"confidence\[1\] is 1.2; rescale"),
+        ([-0.1], [1], r"confidence\[0\] is -0.1"),
+        ([0.5, 0.5], [1], "correct has shape"),
+        ([0.5], [2], r"correct\[0\] is 2"),
+        ([0.5], ["yes"], "pass booleans"),
+        ([[0.5]], [[1]], "confidence has shape"),
+        (["a"], [1], "confidence has type"),
+        ([[0.5], [0.1, 0.2]], [1, 0], "unequal length"),
+    ],
+)
+def test_unusable_input_is_refused_by_name_and_value(confidence, correct, says):
+    with pytest.raises(InvalidInput, match=says):
+        expected_calibration_error(confidence, correct)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"n_bins": 0}, "n_bins is 0"),
+        ({"n_bins": 2.5}, "n_bins is 2.5"),
+        ({"strategy": "quantile"}, "strategy is 'quantile'"),
+        ({"interval": 95}, "interval is 95"),
+        ({"weights": [1.0, -1.0]}, r"weights\[1\] is -1.0"),
+        ({"weights": [0.0, 0.0]}, "weights are all zero"),
+        ({"weights": [1.0]}, "weights has shape"),
+    ],
+)
+def test_unusable_options_are_refused(options, says):
+    with pytest.raises(InvalidInput, match=says):
+        expected_calibration_error([0.5, 0.6], [1, 0], **options)
+
+
+def test_an_estimate_is_a_float_that_shows_its_interval():
+    assert repr(Estimate(0.25)) == "0.25"
+    assert repr(Estimate(0.25, 0.2, 0.3, 0.95)) == "0.25 [0.2, 0.3] at 0.95"
+    assert Estimate(0.25, 0.2, 0.3, 0.95).to_dict() == {"value": 0.25, "low": 0.2, "high": 0.3, "level": 0.95}
