@@ -10,7 +10,14 @@
 The leaf packages have trees of their own: `retrieval.errors`, `calibration.errors`.
 """
 
-__all__ = ["ContextOverflow", "HallucError", "InvalidInput", "ModelResponseError", "ModelUnavailable", "ShadowedPackage"]
+__all__ = [
+    "ContextOverflow",
+    "HallucError",
+    "InvalidInput",
+    "ModelResponseError",
+    "ModelUnavailable",
+    "ShadowedPackage",
+]
 
 
 class HallucError(Exception):

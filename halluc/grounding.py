@@ -128,9 +128,7 @@ class GroundedModel:
             answer = Answer(question, "", hits=tuple(hits))
             near = _near(hits, self.min_similarity)
             if near:
-                packed.append(
-                    pack_passages(question, near, budget=self.passage_tokens, room=room, count_tokens=self._count)
-                )
+                packed.append(pack_passages(question, near, budget=self.passage_tokens, room=room, count_tokens=self._count))
                 if not packed[-1]:
                     reason = f"no sentence of the passages fits the {room} tokens left in the model's window"
                     answer = replace(answer, abstained=True, reason=reason, confidence=0.0)

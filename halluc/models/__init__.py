@@ -25,9 +25,7 @@ def load_model(name: str = "default", **options: Any) -> LanguageModel:
         ModelUnavailable: the model cannot be had; the message says what was tried and what to do.
     """
     if not name.strip():
-        raise InvalidInput(
-            "the model name is empty; pass 'default', a local folder, a hub id or http://host:port/v1#model"
-        )
+        raise InvalidInput("the model name is empty; pass 'default', a local folder, a hub id or http://host:port/v1#model")
     if name.startswith(("http://", "https://")):
         from halluc.models.endpoint import EndpointModel
 

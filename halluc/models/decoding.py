@@ -10,7 +10,7 @@ from transformers import LogitsProcessor, StoppingCriteria
 __all__ = ["StopStrings", "TokenLogprobs"]
 
 
-class TokenLogprobs(LogitsProcessor):  # type: ignore[misc]
+class TokenLogprobs(LogitsProcessor):
     """Records the log-probability of each chosen token under the model's own distribution (temperature 1).
 
     `generate(output_logits=True)` would keep every step's (B, V) logits; this keeps one step's and picks from it as soon
@@ -50,7 +50,7 @@ class TokenLogprobs(LogitsProcessor):  # type: ignore[misc]
         self._picked.append(self._pending.gather(-1, tokens.unsqueeze(-1)).squeeze(-1))
 
 
-class StopStrings(StoppingCriteria):  # type: ignore[misc]
+class StopStrings(StoppingCriteria):
     """Ends each row whose new text holds one of the stop strings."""
 
     def __init__(self, tokenizer: Any, stop: tuple[str, ...], prompt_length: int) -> None:
@@ -65,4 +65,4 @@ class StopStrings(StoppingCriteria):  # type: ignore[misc]
         recent = input_ids[:, max(self._prompt_length, input_ids.shape[1] - self._reach) :]
         texts = self._tokenizer.batch_decode(recent, skip_special_tokens=True)
         done = [any(s in text for s in self._stop) for text in texts]
-        return torch.tensor(done, device=input_ids.device)  # type: ignore[return-value]
+        return torch.tensor(done, device=input_ids.device)

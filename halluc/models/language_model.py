@@ -70,7 +70,13 @@ class LanguageModel(Protocol):
         """`n` completions of each prompt. Temperature 0 is greedy and gives n equal completions."""
 
     def stream(
-        self, prompt: Prompt, *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0, stop: Sequence[str] = ()
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
     ) -> Iterator[str | Generation]:
         """Yield pieces of text as they come, then the whole `Generation`."""
 

@@ -150,7 +150,7 @@ def _convert(gguf: Path, destination: Path) -> None:
         logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
         # transformers refuses to save while the GGUF quantizer is attached, though the weights are plain by now.
         model.hf_quantizer = None
         if hasattr(model.config, "quantization_config"):

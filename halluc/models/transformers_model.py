@@ -112,7 +112,13 @@ class TransformersModel:
             torch.manual_seed(seed)
             for rows in self._batches([len(ids) for ids in encoded], copies=samples):
                 generations = self._generate_batch(
-                    [encoded[row] for row in rows], samples, max_new_tokens, temperature, top_p, tuple(stop), top_logprobs
+                    [encoded[row] for row in rows],
+                    samples,
+                    max_new_tokens,
+                    temperature,
+                    top_p,
+                    tuple(stop),
+                    top_logprobs,
                 )
                 for i, row in enumerate(rows):
                     own = generations[i * samples : (i + 1) * samples]
@@ -120,7 +126,13 @@ class TransformersModel:
         return results
 
     def stream(
-        self, prompt: Prompt, *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0, stop: Sequence[str] = ()
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
     ) -> Iterator[str | Generation]:
         """Yield pieces of text as they are generated, then the `Generation` (text without the stop string)."""
         from transformers import TextIteratorStreamer
@@ -283,9 +295,7 @@ class TransformersModel:
         logprobs = recorder.finish(new)
         return [self._generation(new[row], logprobs[row], stop, recorder.top(row)) for row in range(len(new))]
 
-    def _generation(
-        self, ids: torch.Tensor, logprobs: torch.Tensor, stop: tuple[str, ...], top: list[Any]
-    ) -> Generation:
+    def _generation(self, ids: torch.Tensor, logprobs: torch.Tensor, stop: tuple[str, ...], top: list[Any]) -> Generation:
         tokens: list[int] = ids.tolist()
         end = next((i for i, token in enumerate(tokens) if token in self._end_ids), len(tokens))
         finished = end < len(tokens)
@@ -325,7 +335,11 @@ class TransformersModel:
             full_mask = torch.cat([mask[select], inputs_mask], 1)
             positions = (full_mask.cumsum(-1) - 1)[:, mask.shape[1] :]
             rest = self.model(
-                input_ids=inputs, attention_mask=full_mask, position_ids=positions, past_key_values=cache, use_cache=True
+                input_ids=inputs,
+                attention_mask=full_mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
             ).logits
             logits = torch.cat([logits, rest.float()], 1)
         padded, _ = self._pad(targets, left=False)

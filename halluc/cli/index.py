@@ -1,0 +1,149 @@
+"""`halluc index`: build, extend, search, describe and evaluate a passage index."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from halluc.cli.ask import Mode
+from halluc.cli.output import Json, console, print_json, working
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Build and search an index of passages.", no_args_is_help=True)
+
+Documents = Annotated[list[Path], typer.Argument(help="Files (txt, md, html, pdf, csv, jsonl) or folders of them.")]
+IndexPath = Annotated[Path, typer.Option("--index", "-i", help="The index folder.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail on files of unknown type instead of skipping them.")]
+MaxTokens = Annotated[int | None, typer.Option(min=8, help="Longest passage, in the embedder's tokens.")]
+Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighbouring passages share.")]
+
+
+@app.command("build")
+def build(
+    documents: Documents,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to make the index; must not exist.")],
+    embedder: Annotated[
+        str | None, typer.Option(help="A sentence-transformers hub id or folder, or http://host:port/v1#model.")
+    ] = None,
+    max_tokens: MaxTokens = None,
+    overlap: Overlap = 1,
+    strict: Strict = False,
+    json_: Json = False,
+) -> None:
+    """Make an index from documents."""
+    from retrieval import PassageIndex, load_embedder
+
+    # Read everything before the folder is made: an unreadable document must not leave an empty index behind.
+    model = load_embedder(embedder)
+    passages, skipped = _passages(documents, model, max_tokens, overlap, strict)
+    with PassageIndex.create(out, embedder=model) as index:
+        _report(out, index, index.add(passages), skipped, json_)
+
+
+@app.command("add")
+def add(
+    documents: Documents,
+    index: IndexPath,
+    max_tokens: MaxTokens = None,
+    overlap: Overlap = 1,
+    strict: Strict = False,
+    json_: Json = False,
+) -> None:
+    """Add documents to an index; durable when the command returns."""
+    from retrieval import PassageIndex
+
+    with PassageIndex.open(index) as opened:
+        passages, skipped = _passages(documents, opened.embedder, max_tokens, overlap, strict)
+        _report(index, opened, opened.add(passages), skipped, json_)
+
+
+@app.command("search")
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    index: IndexPath,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits to show.")] = 5,
+    mode: Annotated[Mode, typer.Option(help="How to search.")] = Mode.hybrid,
+    json_: Json = False,
+) -> None:
+    """Show the passages nearest to a query."""
+    from retrieval import PassageIndex
+
+    with PassageIndex.open(index) as opened, working("searching"):
+        hits = opened.search(query, k=k, mode=mode.value)
+    if json_ or not sys.stdout.isatty():
+        print_json([hit.to_dict() for hit in hits])
+        return
+    for hit in hits:
+        similarity = "" if hit.similarity is None else f"  similarity {hit.similarity:.2f}"
+        out = console()
+        out.print(f"{hit.rank}. {hit.passage.title or hit.passage.id}{similarity}", style="cyan", markup=False)
+        out.print(hit.passage.text, markup=False)
+
+
+@app.command("info")
+def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_: Json = False) -> None:
+    """Describe an index: passages, embedder, kind, size."""
+    from dataclasses import asdict
+
+    from retrieval import PassageIndex
+
+    with PassageIndex.open(index) as opened:
+        facts: dict[str, Any] = asdict(opened.info())
+    if json_ or not sys.stdout.isatty():
+        print_json(facts)
+        return
+    from rich.table import Table
+
+    table = Table(show_header=False, title=str(index))
+    for name, value in facts.items():
+        table.add_row(name.replace("_", " "), str(value))
+    console().print(table)
+
+
+@app.command("eval")
+def evaluate(
+    questions: Annotated[Path, typer.Argument(help="JSON lines with the fields question and passage_id.")],
+    index: IndexPath,
+    json_: Json = False,
+) -> None:
+    """Measure how often the passage that answers a question is among the first hits."""
+    from halluc.errors import InvalidInput
+    from retrieval import PassageIndex, evaluate_retrieval
+
+    asked, gold = [], []
+    try:
+        lines = questions.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{questions} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            asked.append(row["question"])
+            gold.append(row["passage_id"])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InvalidInput(
+                f"line {number} of {questions} is not an object with 'question' and 'passage_id': {error!r}"
+            ) from error
+    if not asked:
+        raise InvalidInput(f"{questions} holds no questions")
+    with PassageIndex.open(index) as opened, working("searching"):
+        rows = evaluate_retrieval(opened, asked, gold)
+    if json_ or not sys.stdout.isatty():
+        print_json([row.to_dict() for row in rows])
+        return
+    from rich.table import Table
+
+    table = Table("mode", *(f"hit@{k}" for k in rows[0].hit_at), "MRR", title=f"{len(asked)} questions on {index}")
+    for row in rows:
+        table.add_row(row.mode, *(f"{value:.3f}" for value in row.hit_at.values()), f"{row.mrr:.3f}")
+    console().print(table)
