@@ -9,6 +9,7 @@ from importlib import import_module
 
 # Where each public name lives. A new metric or recalibrator is one new file and one line here.
 _HOMES = {
+    "abstention": ("ConformalAbstention", "default_thresholds"),
     "bounds": ("binomial_interval", "binomial_p_value", "hoeffding_bentkus_p_value"),
     "calibration_error": (
         "ReliabilityCurve",
@@ -19,8 +20,21 @@ _HOMES = {
         "reliability_curve",
         "sweep_calibration_error",
     ),
+    "claims": ("ConformalFactuality",),
     "errors": ("CalibrationFailure", "InvalidInput", "NoThresholdWarning", "NotFitted", "UnreadableFile"),
     "estimate": ("Bootstrap", "Estimate"),
+    "persistence": ("load",),
+    "recalibrators": (
+        "BayesianBinning",
+        "BetaCalibration",
+        "GroupedRecalibrator",
+        "HistogramBinning",
+        "IsotonicCalibration",
+        "PlattScaling",
+        "Recalibrator",
+        "ScalingBinning",
+        "TemperatureScaling",
+    ),
     "scores": (
         "BrierDecomposition",
         "SpiegelhalterTest",

@@ -65,9 +65,7 @@ def check_probabilities(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Fl
     off = np.abs(sums - 1) > 1e-3
     if off.any():
         row = int(np.argmax(off))
-        raise InvalidInput(
-            f"probabilities[{row}] sums to {sums[row]:.6g}; every row must sum to 1, as softmax gives it"
-        )
+        raise InvalidInput(f"probabilities[{row}] sums to {sums[row]:.6g}; every row must sum to 1, as softmax gives it")
     classes = np.asarray(labels)
     if classes.shape != (matrix.shape[0],) or classes.dtype.kind not in "iu":
         raise InvalidInput(

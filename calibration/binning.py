@@ -104,9 +104,7 @@ def _last_of_each_bin(size: int, n_bins: int) -> NDArray[np.intp]:
     return -(-np.arange(1, n_bins) * size // n_bins) - 1
 
 
-def make_bins(
-    confidence: FloatArray, n_bins: int, strategy: Strategy, weights: NDArray[np.float64] | None = None
-) -> Bins:
+def make_bins(confidence: FloatArray, n_bins: int, strategy: Strategy, weights: NDArray[np.float64] | None = None) -> Bins:
     """Bins by name; InvalidInput for a name that is not a Strategy."""
     if strategy == "equal-width":
         return equal_width_bins(n_bins, confidence.dtype)

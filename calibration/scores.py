@@ -92,9 +92,7 @@ def brier_decomposition(
     if n_bins is None:
         distinct, group = np.unique(values, return_inverse=True)
         weight = np.bincount(group, mass, distinct.size).astype(np.float64)
-        totals = BinTotals(
-            weight, weight * distinct, np.bincount(group, mass * truth, distinct.size).astype(np.float64)
-        )
+        totals = BinTotals(weight, weight * distinct, np.bincount(group, mass * truth, distinct.size).astype(np.float64))
     else:
         bins = make_bins(values, check_count(n_bins, "n_bins"), strategy, mass)
         totals = BinTotals.of(bins, values, truth, mass)
@@ -105,9 +103,7 @@ def brier_decomposition(
     reliability = float((totals.weight * totals.gaps() ** 2).sum() / whole)
     resolution = float((totals.weight * (accuracy - base) ** 2).sum() / whole)
     uncertainty = float(base * (1 - base))
-    return BrierDecomposition(
-        brier, reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty)
-    )
+    return BrierDecomposition(brier, reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty))
 
 
 @dataclass(frozen=True)
@@ -118,9 +114,7 @@ class SpiegelhalterTest:
     p_value: float
 
 
-def spiegelhalter_test(
-    confidence: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None
-) -> SpiegelhalterTest:
+def spiegelhalter_test(confidence: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None) -> SpiegelhalterTest:
     """Test of calibration from the Brier score's expectation (Spiegelhalter 1986).
 
     Z = sum (y - p)(1 - 2p) / sqrt( sum (1 - 2p)^2 p (1 - p) ). When every confidence is 0, 0.5 or 1 the variance is

@@ -46,9 +46,7 @@ def test_ece_and_mce_by_hand():
     confidence, correct = [0.95, 0.85, 0.81, 0.3, 0.25], [1, 1, 0, 0, 1]
     # bins of width 0.2: (0.8, 1] holds 0.95, 0.85, 0.81 with 2 of 3 right; (0.2, 0.4] holds 0.3, 0.25 with 1 of 2 right
     high, low = abs(2 / 3 - 2.61 / 3), abs(1 / 2 - 0.55 / 2)
-    assert expected_calibration_error(confidence, correct, n_bins=5) == pytest.approx(
-        (3 * high + 2 * low) / 5, abs=1e-12
-    )
+    assert expected_calibration_error(confidence, correct, n_bins=5) == pytest.approx((3 * high + 2 * low) / 5, abs=1e-12)
     assert maximum_calibration_error(confidence, correct, n_bins=5) == pytest.approx(max(high, low), abs=1e-12)
     assert adaptive_calibration_error(confidence, correct, n_bins=1) == pytest.approx(abs(3 / 5 - 3.16 / 5), abs=1e-12)
 

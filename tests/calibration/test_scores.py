@@ -52,9 +52,7 @@ def test_scikit_learn_agrees(data):
         metrics.brier_score_loss(correct, confidence, sample_weight=times, labels=[False, True]), abs=1e-9
     )
     likelihood = negative_log_likelihood(confidence, correct, weights=times, clip=float(np.finfo(np.float64).eps))
-    assert likelihood == pytest.approx(
-        metrics.log_loss(correct, confidence, sample_weight=times, labels=[0, 1]), abs=1e-9
-    )
+    assert likelihood == pytest.approx(metrics.log_loss(correct, confidence, sample_weight=times, labels=[0, 1]), abs=1e-9)
     if correct.any():
         theirs = metrics.average_precision_score(correct, confidence, sample_weight=times)
         assert auprc(confidence, correct, weights=times) == pytest.approx(theirs, abs=1e-9)

@@ -1,0 +1,162 @@
+"""Parametric recalibration: temperature (one number), Platt (two) and beta (three), all by maximum likelihood.
+
+The likelihood has no finite maximum when a threshold parts right from wrong items (among them: all right, all wrong,
+one item). Platt's smoothed targets are then used, (n_right + 1) / (n_right + 2) for right and 1 / (n_wrong + 2) for
+wrong (Platt 1999, section 2.2): the fit stays finite, and goes to certainty only as fast as the number of items
+allows.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.arrays import BoolArray
+from calibration.persistence import register
+from calibration.recalibrators.recalibrator import Recalibrator, logit
+
+__all__ = ["BetaCalibration", "PlattScaling", "TemperatureScaling"]
+
+Float64 = NDArray[np.float64]
+
+# A sharper fit than 1 / 0.01 or a flatter one than 1 / 100 says only that the sample is small or the ranking reversed.
+_TEMPERATURES = (0.01, 100.0)
+
+
+@register
+class TemperatureScaling(Recalibrator):
+    """sigmoid(logit(confidence) / T), keeping the order of confidences (Guo 2017, arXiv 1706.04599, section 4.2).
+
+    temperature_: the T that maximises the likelihood, in [0.01, 100]; 1 when every confidence is 0.5. A confidence of
+    0.5 stays 0.5, so this cannot mend confidences that are all too high around 0.5; PlattScaling can.
+    """
+
+    _learned = "temperature_"
+    temperature_: float
+
+    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+        from scipy.optimize import brentq
+
+        z = logit(confidence)
+        if not z.any():
+            self.temperature_ = 1.0
+            return
+        signed = np.where(correct, z, -z)
+        separated = not ((signed < 0).any() and (signed > 0).any())
+        targets = smoothed_targets(correct, weights) if separated else correct.astype(np.float64)
+
+        def slope(inverse: float) -> float:
+            # Derivative of the negative log-likelihood in 1/T, which is convex: one root.
+            return float((weights * z * (_sigmoid(inverse * z) - targets)).sum())
+
+        coldest, hottest = 1 / _TEMPERATURES[0], 1 / _TEMPERATURES[1]
+        if slope(hottest) >= 0:
+            self.temperature_ = _TEMPERATURES[1]
+        elif slope(coldest) <= 0:
+            self.temperature_ = _TEMPERATURES[0]
+        else:
+            self.temperature_ = float(1 / brentq(slope, hottest, coldest, xtol=1e-13, rtol=1e-13))
+
+    def _transform(self, confidence: Float64) -> Float64:
+        return _sigmoid(logit(confidence) / self.temperature_)
+
+
+@register
+class PlattScaling(Recalibrator):
+    """sigmoid(slope * logit(confidence) + intercept) (Platt 1999, on the logit rather than on a margin).
+
+    slope_, intercept_: the maximum of the likelihood. A slope below 0 says that confidence ranks items the wrong way
+    round. With one distinct confidence only the accuracy can be learned.
+    """
+
+    _learned = "slope_"
+    slope_: float
+    intercept_: float
+
+    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+        z = logit(confidence)
+        separated = _parted(z, correct) or _parted(-z, correct)
+        targets = smoothed_targets(correct, weights) if separated else correct.astype(np.float64)
+        if np.ptp(z) == 0:
+            # Slope and intercept cannot be told apart: keep the slope of the identity.
+            rate = float(weights @ targets / weights.sum())
+            self.slope_, self.intercept_ = 1.0, float(logit(np.array([rate]))[0] - z[0])
+            return
+        slope, intercept = fit_logistic(np.stack([z, np.ones_like(z)], axis=1), targets, weights, [None, None])
+        self.slope_, self.intercept_ = float(slope), float(intercept)
+
+    def _transform(self, confidence: Float64) -> Float64:
+        return _sigmoid(self.slope_ * logit(confidence) + self.intercept_)
+
+
+@register
+class BetaCalibration(Recalibrator):
+    """sigmoid(a log p - b log(1 - p) + c) with a, b >= 0 (Kull 2017, eq. 5): Platt is a = b, identity a = b = 1, c = 0.
+
+    a_, b_, c_: the maximum of the likelihood under a, b >= 0, which keeps the map increasing.
+    """
+
+    _learned = "a_"
+    a_: float
+    b_: float
+    c_: float
+
+    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+        separated = _parted(confidence, correct)
+        targets = smoothed_targets(correct, weights) if separated else correct.astype(np.float64)
+        if np.ptp(confidence) == 0:
+            rate = float(weights @ targets / weights.sum())
+            self.a_, self.b_ = 1.0, 1.0
+            self.c_ = float(logit(np.array([rate]))[0] - logit(confidence[:1])[0])
+            return
+        a, b, c = fit_logistic(_beta_features(confidence), targets, weights, [0.0, 0.0, None])
+        self.a_, self.b_, self.c_ = float(a), float(b), float(c)
+
+    def _transform(self, confidence: Float64) -> Float64:
+        return _sigmoid(_beta_features(confidence) @ np.array([self.a_, self.b_, self.c_]))
+
+
+def smoothed_targets(correct: BoolArray, weights: Float64) -> Float64:
+    """Platt's targets: the posterior mean of a uniform prior in place of 0 and 1."""
+    right, wrong = float(weights @ correct), float(weights @ ~correct)
+    return np.where(correct, (right + 1) / (right + 2), 1 / (wrong + 2))
+
+
+def fit_logistic(features: Float64, targets: Float64, weights: Float64, least: list[float | None]) -> Float64:
+    """Coefficients (D,) of a logistic regression on features (N, D); targets in [0, 1]; `least` bounds each below."""
+    from scipy.optimize import minimize
+
+    total = weights.sum()
+    # Columns of unit size: the optimiser's steps are then of the order of the coefficients.
+    size = np.maximum(np.sqrt((weights @ features**2) / total), 1e-12)
+    scaled = features / size
+
+    def loss(coefficients: Float64) -> tuple[float, Float64]:
+        score = scaled @ coefficients
+        value = weights @ (np.logaddexp(0, score) - targets * score) / total
+        gradient = scaled.T @ (weights * (_sigmoid(score) - targets)) / total
+        return float(value), gradient
+
+    start = np.zeros(features.shape[1])
+    bounds = [(bound, None) for bound in least]
+    options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.asarray(found.x / size)
+
+
+def _beta_features(confidence: Float64) -> Float64:
+    p = np.clip(confidence, 1e-12, 1 - 1e-12)
+    return np.stack([np.log(p), -np.log1p(-p), np.ones_like(p)], axis=1)
+
+
+def _parted(score: Float64, correct: BoolArray) -> bool:
+    # Some threshold has every wrong item at or below it and every right one at or above it.
+    if correct.all() or not correct.any():
+        return True
+    if np.ptp(score) == 0:
+        return False
+    return bool(score[~correct].max() <= score[correct].min())
+
+
+def _sigmoid(score: Float64) -> Float64:
+    from scipy.special import expit
+
+    return np.asarray(expit(score))

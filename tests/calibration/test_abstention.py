@@ -1,0 +1,202 @@
+"""The promise of an abstention rule, by simulation; its threshold, by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from calibration import (
+    ConformalAbstention,
+    ConformalFactuality,
+    InvalidInput,
+    NotFitted,
+    NoThresholdWarning,
+    binomial_p_value,
+    default_thresholds,
+    hoeffding_bentkus_p_value,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::calibration.errors.NoThresholdWarning")
+DRAWS = 1000
+# One-sided 99.9% room for the sampling error of a violation rate of 5% over 1,000 draws.
+MOST_VIOLATIONS = binom.ppf(0.999, DRAWS, 0.05)
+
+
+def calibrated(rng, n):
+    confidence = rng.beta(4, 1.2, n)
+    return confidence, rng.random(n) < confidence
+
+
+def tied(rng, n):
+    confidence = np.round(rng.beta(4, 1.2, n), 1)
+    return confidence, rng.random(n) < confidence
+
+
+def at_the_edge(rng, n):
+    # Every threshold has a risk just above the promise: each draw that answers at all breaks it.
+    return rng.random(n), rng.random(n) < 0.899
+
+
+def constant(rng, n):
+    return np.full(n, 0.7), rng.random(n) < 0.88
+
+
+def reversed_ranking(rng, n):
+    confidence = rng.random(n)
+    return confidence, rng.random(n) < 1 - 0.2 * confidence
+
+
+@pytest.mark.parametrize("n", [30, 60, 400, 2000])
+@pytest.mark.parametrize("source", [calibrated, tied, at_the_edge, constant, reversed_ranking])
+def test_the_promised_risk_is_broken_no_more_often_than_delta(source, n):
+    rng = np.random.default_rng([n, len(source.__name__)])
+    confidence, correct = source(rng, 100_000)
+    order = np.argsort(confidence)
+    wrong_above = np.concatenate([np.cumsum(~correct[order][::-1])[::-1], [0]])
+    violations = 0
+    for _ in range(DRAWS):
+        rule = ConformalAbstention(risk=0.1, delta=0.05).fit(*source(rng, n))
+        first = np.searchsorted(confidence[order], rule.threshold)
+        answered = confidence.size - first
+        violations += answered > 0 and wrong_above[first] / answered > 0.1
+    assert violations <= MOST_VIOLATIONS
+
+
+@pytest.mark.parametrize("source", [calibrated, tied, at_the_edge])
+def test_hoeffding_bentkus_keeps_the_promise_too_and_answers_no_more(source):
+    rng = np.random.default_rng(9)
+    for _ in range(50):
+        data = source(rng, 800)
+        exact = ConformalAbstention().fit(*data)
+        loose = ConformalAbstention(bound="hoeffding-bentkus").fit(*data)
+        assert loose.coverage <= exact.coverage
+
+
+def test_more_calibration_items_answer_more():
+    rng = np.random.default_rng(1)
+    coverage = [np.mean([ConformalAbstention().fit(*calibrated(rng, n)).coverage for _ in range(30)]) for n in (300, 3000)]
+    assert coverage[0] < coverage[1]
+
+
+def test_the_threshold_by_hand():
+    # 40 right at 0.9, then 10 wrong at 0.5: at 0.9 the p-value is 0.9^40 = 0.0148; at 0.5, P(Bin(50, 0.1) <= 10) is 0.99.
+    confidence = [0.9] * 40 + [0.5] * 10
+    correct = [True] * 40 + [False] * 10
+    rule = ConformalAbstention(risk=0.1, delta=0.05).fit(confidence, correct)
+    assert rule.feasible
+    assert 0.5 < rule.threshold <= 0.501
+    assert (rule.answered_, rule.errors_, rule.coverage) == (40, 0, 0.8)
+    assert rule.answer([0.4, 0.9]).tolist() == [False, True]
+    assert rule.answer(0.9)
+    assert "0 of 40 answers" in rule.reason_
+
+
+def test_all_right_answers_everything():
+    rule = ConformalAbstention().fit(np.linspace(0, 1, 100), np.ones(100, dtype=bool))
+    assert rule.threshold == 0
+    assert rule.coverage == 1
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct", "says"),
+    [
+        ([0.9] * 28, [1] * 28, "28 items are too few even without an error; calibrate on at least 29"),
+        ([0.9] * 200, [0] * 200, "100.0% of 200 items are wrong"),
+    ],
+)
+def test_it_says_so_when_no_threshold_can_promise_the_risk(confidence, correct, says):
+    with pytest.warns(NoThresholdWarning, match=says):
+        rule = ConformalAbstention(risk=0.1, delta=0.05).fit(confidence, correct)
+    assert rule.threshold == math.inf
+    assert not rule.feasible
+    assert not rule.answer([1.0])[0]
+    assert says in rule.reason_
+
+
+def test_29_right_answers_are_enough():
+    assert ConformalAbstention(risk=0.1, delta=0.05).fit([0.9] * 29, [1] * 29).feasible
+
+
+def test_a_rule_survives_its_file(tmp_path):
+    import calibration
+
+    for rule in (ConformalAbstention().fit([0.9] * 50, [1] * 50), ConformalAbstention().fit([0.9], [0])):
+        rule.save(tmp_path / "rule.json")
+        back = calibration.load(tmp_path / "rule.json")
+        assert vars(back) == vars(rule)
+
+
+@pytest.mark.parametrize(
+    "options", [{"risk": 0}, {"delta": 1}, {"bound": "chernoff"}, {"n_starts": 0}, {"thresholds": [2.0]}]
+)
+def test_unusable_options_are_refused(options):
+    with pytest.raises(InvalidInput):
+        ConformalAbstention(**options).fit([0.9] * 50, [1] * 50)
+
+
+def test_a_rule_that_saw_no_data_says_so():
+    with pytest.raises(NotFitted, match="call fit"):
+        _ = ConformalAbstention().threshold
+    with pytest.raises(NotFitted):
+        ConformalFactuality().keep([0.5])
+
+
+def test_p_values_are_exact_and_valid():
+    assert binomial_p_value(0, 29, 0.1) == pytest.approx(0.9**29)
+    assert binomial_p_value(2, 30, 0.1) == pytest.approx(binom.cdf(2, 30, 0.1))
+    assert binomial_p_value(0, 0, 0.1) == 1
+    rng = np.random.default_rng(0)
+    for n in (10, 100, 1000):
+        errors = rng.binomial(n, 0.1, 20_000)
+        for p_value in (binomial_p_value(errors, n, 0.1), hoeffding_bentkus_p_value(errors / n, n, 0.1)):
+            for level in (0.01, 0.05, 0.2):
+                assert (p_value <= level).mean() <= level + 4 * math.sqrt(level / 20_000)
+    assert (hoeffding_bentkus_p_value(np.arange(30) / 30, 30, 0.1) >= binomial_p_value(np.arange(30), 30, 0.1) - 1e-12).all()
+
+
+def test_the_default_grid_reaches_both_ends():
+    grid = default_thresholds()
+    assert grid[0] == 0
+    assert grid[-1] == 1
+    assert (np.diff(grid) > 0).all()
+    assert grid[1] < 1e-12 < 1 - 1e-12 < grid[-2]
+
+
+def answers_with_claims(rng, n):
+    sizes = rng.integers(0, 8, n)
+    support = [rng.random(size) for size in sizes]
+    return support, [rng.random(values.size) < values for values in support]
+
+
+@pytest.mark.parametrize("n", [5, 9, 50])
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_false_claim_is_left_no_more_often_than_the_risk(n, ties):
+    rng = np.random.default_rng(n)
+    left = 0
+    for _ in range(2000):
+        support, correct = answers_with_claims(rng, n + 1)
+        if ties:
+            support = [np.round(values, 1) for values in support]
+        rule = ConformalFactuality(risk=0.2).fit(support[:-1], correct[:-1])
+        left += (rule.keep(support[-1]) & ~correct[-1]).any()
+    assert left <= binom.ppf(0.999, 2000, 0.2)
+
+
+def test_conformal_factuality_by_hand():
+    support = [[0.9, 0.4], [0.8, 0.3], [0.7], [0.6, 0.5], []]
+    correct = [[1, 0], [1, 1], [0], [1, 0], []]
+    # scores: 0.4, 0, 0.7, 0.5, 0; rank ceil(6 * 0.75) = 5 of 5
+    rule = ConformalFactuality(risk=0.25).fit(support, correct)
+    assert rule.threshold == 0.7
+    assert rule.keep([0.7, 0.71, 0.2]).tolist() == [False, True, False]
+    assert rule.keep([]).size == 0
+
+
+def test_too_few_answers_keep_no_claim():
+    with pytest.warns(NoThresholdWarning, match="at least 9"):
+        rule = ConformalFactuality(risk=0.1).fit([[0.5]] * 8, [[1]] * 8)
+    assert not rule.keep([1.0]).any()
+    assert ConformalFactuality(risk=0.1).fit([[0.5]] * 9, [[1]] * 9).keep([0.1]).all()
+    with pytest.raises(InvalidInput, match="support holds 1 answers and correct 2"):
+        ConformalFactuality().fit([[0.5]], [[1], [0]])

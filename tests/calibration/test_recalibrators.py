@@ -1,0 +1,258 @@
+"""What every recalibrator promises, then each by its own definition."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import expit, logit
+from sklearn.base import clone
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+import calibration
+from calibration import (
+    BayesianBinning,
+    BetaCalibration,
+    GroupedRecalibrator,
+    HistogramBinning,
+    InvalidInput,
+    IsotonicCalibration,
+    NotFitted,
+    PlattScaling,
+    ScalingBinning,
+    TemperatureScaling,
+    UnreadableFile,
+    expected_calibration_error,
+    negative_log_likelihood,
+)
+
+ALL = [
+    TemperatureScaling,
+    PlattScaling,
+    BetaCalibration,
+    IsotonicCalibration,
+    HistogramBinning,
+    ScalingBinning,
+    BayesianBinning,
+]
+INCREASING = [TemperatureScaling, BetaCalibration, IsotonicCalibration]
+
+
+def overconfident(n, seed=0, temperature=2.5, bias=0.0):
+    rng = np.random.default_rng(seed)
+    score = rng.normal(0.5, 1, n)
+    return expit(temperature * score), rng.random(n) < expit(score + bias)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_calibration_error_falls_on_items_not_fitted(kind):
+    fitted = kind().fit(*overconfident(4000))
+    confidence, correct = overconfident(20_000, seed=1)
+    after = expected_calibration_error(fitted.transform(confidence), correct)
+    assert after < 0.3 * expected_calibration_error(confidence, correct)
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize(
+    ("confidence", "correct"),
+    [
+        ([0.3, 0.6, 0.9], [1, 1, 1]),
+        ([0.3, 0.6, 0.9], [0, 0, 0]),
+        ([0.7], [1]),
+        ([0.7], [0]),
+        ([0.7] * 6, [1, 0, 1, 0, 0, 0]),
+        ([0.5] * 4, [1, 0, 1, 0]),
+        ([0.0, 1.0], [0, 1]),
+        ([0.0, 1.0], [1, 0]),
+        ([0.0] * 3 + [1.0] * 3, [0, 0, 1, 0, 1, 1]),
+        ([0.1, 0.2, 0.8, 0.9], [1, 1, 0, 0]),
+        ([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]),
+    ],
+)
+def test_degenerate_data_gives_probabilities(kind, confidence, correct):
+    result = kind().fit(confidence, correct).transform([0.0, 1e-300, 0.2, 0.5, 0.7, 1.0])
+    assert result.shape == (6,)
+    assert ((result >= 0) & (result <= 1)).all()
+
+
+@pytest.mark.parametrize("kind", ALL)
+@given(
+    data=st.integers(1, 40).flatmap(
+        lambda n: st.tuples(arrays(np.float64, n, elements=st.floats(0, 1)), arrays(np.bool_, n))
+    )
+)
+@settings(max_examples=25, deadline=None)
+def test_any_data_gives_probabilities(kind, data):
+    result = kind().fit(*data).transform(data[0])
+    assert ((result >= 0) & (result <= 1)).all()
+
+
+@pytest.mark.parametrize("kind", INCREASING)
+def test_order_is_kept(kind):
+    fitted = kind().fit(*overconfident(500))
+    assert (np.diff(fitted.transform(np.linspace(0, 1, 501))) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_recalibrator_survives_json_and_pickle_and_clone(kind, tmp_path):
+    confidence, correct = overconfident(300)
+    fitted = kind().fit(confidence, correct)
+    path = tmp_path / "recalibrator.json"
+    fitted.save(path)
+    for back in (kind.load(path), calibration.load(path), pickle.loads(pickle.dumps(fitted))):
+        assert type(back) is kind
+        assert (back.transform(confidence) == fitted.transform(confidence)).all()
+        assert back.get_params() == fitted.get_params()
+    assert clone(fitted).get_params() == fitted.get_params()
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_weights_are_frequencies(kind):
+    confidence, correct = overconfident(200)
+    times = np.random.default_rng(3).integers(0, 3, 200)
+    weighted = kind().fit(confidence, correct, times)
+    repeated = kind().fit(np.repeat(confidence, times), np.repeat(correct, times))
+    grid = np.linspace(0.01, 0.99, 50)
+    tolerance = 1e-9 if kind is not BayesianBinning else 0.05  # its numbers of bins depend on the number of rows
+    assert weighted.transform(grid) == pytest.approx(repeated.transform(grid), abs=max(tolerance, 1e-5))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_missing_or_unusable_is_said(kind, tmp_path):
+    with pytest.raises(NotFitted, match=f"{kind.__name__} has not seen data"):
+        kind().transform([0.5])
+    with pytest.raises(NotFitted):
+        kind().save(tmp_path / "x.json")
+    with pytest.raises(InvalidInput, match="is nan"):
+        kind().fit([np.nan], [1])
+    with pytest.raises(InvalidInput, match=r"confidence\[0\] is 2"):
+        kind().fit([0.5], [1]).transform([2.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("not json", "is not JSON"),
+        ("[]", "names no class"),
+        ('{"format": 9, "class": "PlattScaling", "parameters": {}, "learned": {}}', "has format 9"),
+        ('{"format": 1, "class": "os.system", "parameters": {}, "learned": {}}', "class 'os.system' is unknown"),
+        ('{"format": 1, "class": "PlattScaling", "parameters": {"x": 1}, "learned": {}}', "parameters do not fit"),
+        ('{"format": 1, "class": "PlattScaling", "parameters": {}, "learned": {"fit": 1}}', "not a learned attribute"),
+    ],
+)
+def test_a_file_that_is_not_ours_is_refused(text, says, tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text(text)
+    with pytest.raises(UnreadableFile, match=says):
+        calibration.load(path)
+
+
+def test_a_file_of_another_class_is_refused(tmp_path):
+    PlattScaling().fit([0.2, 0.8], [0, 1]).save(tmp_path / "platt.json")
+    with pytest.raises(UnreadableFile, match="is a PlattScaling, not a TemperatureScaling"):
+        TemperatureScaling.load(tmp_path / "platt.json")
+    json.loads((tmp_path / "platt.json").read_text())
+
+
+def test_temperature_finds_the_temperature_and_the_least_likelihood_loss():
+    confidence, correct = overconfident(50_000, temperature=2.5)
+    fitted = TemperatureScaling().fit(confidence, correct)
+    assert fitted.temperature_ == pytest.approx(2.5, rel=0.05)
+    best = negative_log_likelihood(fitted.transform(confidence), correct)
+    for near in (0.99, 1.01):
+        other = expit(logit(confidence) / (near * fitted.temperature_))
+        assert best < negative_log_likelihood(other, correct)
+
+
+def test_temperature_of_all_right_grows_sharper_with_the_number_of_items():
+    few = TemperatureScaling().fit([0.8] * 3, [1] * 3).transform([0.8])[0]
+    many = TemperatureScaling().fit([0.8] * 300, [1] * 300).transform([0.8])[0]
+    assert few == pytest.approx(4 / 5)
+    assert many == pytest.approx(301 / 302)
+
+
+def test_platt_is_logistic_regression_on_the_logit():
+    confidence, correct = overconfident(2000, bias=-0.7)
+    fitted = PlattScaling().fit(confidence, correct)
+    theirs = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(logit(confidence)[:, None], correct)
+    assert fitted.slope_ == pytest.approx(theirs.coef_[0, 0], rel=1e-4)
+    assert fitted.intercept_ == pytest.approx(theirs.intercept_[0], rel=1e-3)
+
+
+def test_platt_of_one_confidence_learns_the_accuracy():
+    assert PlattScaling().fit([0.7] * 4, [1, 0, 0, 0]).transform([0.7])[0] == pytest.approx(0.25)
+
+
+def test_beta_is_logistic_regression_on_both_logarithms():
+    rng = np.random.default_rng(0)
+    confidence = rng.beta(2, 1, 3000)
+    correct = rng.random(3000) < confidence**2
+    fitted = BetaCalibration().fit(confidence, correct)
+    features = np.stack([np.log(confidence), -np.log1p(-confidence)], axis=1)
+    theirs = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(features, correct)
+    assert theirs.coef_.min() > 0
+    assert (fitted.a_, fitted.b_) == pytest.approx(tuple(theirs.coef_[0]), rel=1e-3)
+
+
+def test_isotonic_is_scikit_learns():
+    confidence, correct = overconfident(500)
+    theirs = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(confidence, correct)
+    grid = np.linspace(0, 1, 200)
+    assert IsotonicCalibration().fit(confidence, correct).transform(grid) == pytest.approx(theirs.predict(grid), abs=1e-12)
+
+
+def test_histogram_binning_by_hand():
+    fitted = HistogramBinning(n_bins=4, strategy="equal-width").fit([0.1, 0.2, 0.9, 0.95], [0, 1, 1, 1])
+    assert fitted.transform([0.25, 0.3, 0.6, 0.8]).tolist() == [0.5, 0.375, 0.625, 1.0]
+
+
+def test_scaling_binning_gives_at_most_n_bins_values_near_platts():
+    confidence, correct = overconfident(5000)
+    fitted = ScalingBinning(n_bins=10).fit(confidence, correct)
+    values = fitted.transform(confidence)
+    assert np.unique(values).size <= 10
+    platt = PlattScaling().fit(confidence, correct).transform(confidence)
+    assert values.mean() == pytest.approx(platt.mean(), abs=1e-9)
+
+
+def test_bayesian_binning_averages_histograms_and_never_says_0_or_1():
+    fitted = BayesianBinning().fit(*overconfident(1000))
+    assert fitted.score_.sum() == pytest.approx(1)
+    assert len(fitted.edges_) == fitted.score_.size > 10
+    values = fitted.transform(np.linspace(0, 1, 100))
+    assert 0 < values.min() < values.max() < 1
+
+
+def test_groups_are_fitted_apart_and_drawn_to_the_pooled_fit():
+    low, high = overconfident(3000, bias=-1.5), overconfident(3000, seed=1, bias=1.5)
+    confidence, correct = np.concatenate([low[0], high[0]]), np.concatenate([low[1], high[1]])
+    groups = np.repeat(["low", "high"], 3000)
+    pooled = PlattScaling().fit(confidence, correct).transform(confidence)
+    apart = GroupedRecalibrator(shrinkage=0).fit(confidence, correct, groups)
+    alone = PlattScaling().fit(*low).transform(low[0])
+    assert apart.transform(low[0], ["low"] * 3000) == pytest.approx(alone, abs=1e-9)
+    drawn = GroupedRecalibrator(shrinkage=1e12).fit(confidence, correct, groups)
+    assert drawn.transform(confidence, groups) == pytest.approx(pooled, abs=1e-6)
+    assert apart.transform(confidence, ["new"] * 6000) == pytest.approx(pooled, abs=1e-12)
+    error = expected_calibration_error(
+        GroupedRecalibrator().fit(confidence, correct, groups).transform(low[0], ["low"] * 3000), low[1]
+    )
+    assert error < 0.5 * expected_calibration_error(pooled[:3000], low[1])
+
+
+def test_a_grouped_recalibrator_survives_its_file(tmp_path):
+    confidence, correct = overconfident(200)
+    groups = np.arange(200) % 3
+    fitted = GroupedRecalibrator(HistogramBinning(n_bins=5), shrinkage=10).fit(confidence, correct, groups)
+    fitted.save(tmp_path / "grouped.json")
+    back = calibration.load(tmp_path / "grouped.json")
+    assert back.recalibrator.n_bins == 5
+    assert (back.transform(confidence, groups) == fitted.transform(confidence, groups)).all()
+    with pytest.raises(InvalidInput, match="groups has shape"):
+        fitted.transform(confidence, groups[:5])
+    with pytest.raises(InvalidInput, match="shrinkage is -1"):
+        GroupedRecalibrator(shrinkage=-1).fit(confidence, correct, groups)
