@@ -23,6 +23,14 @@ _HOMES = {
     "claims": ("ConformalFactuality",),
     "errors": ("CalibrationFailure", "InvalidInput", "NoThresholdWarning", "NotFitted", "UnreadableFile"),
     "estimate": ("Bootstrap", "Estimate"),
+    "multiclass": (
+        "adaptive_calibration_error_by_class",
+        "class_wise_calibration_error",
+        "confidence_of_top_label",
+        "multiclass_brier_score",
+        "multiclass_negative_log_likelihood",
+        "top_label_calibration_error",
+    ),
     "persistence": ("load",),
     "recalibrators": (
         "BayesianBinning",
@@ -45,6 +53,20 @@ _HOMES = {
         "negative_log_likelihood",
         "spiegelhalter_test",
     ),
+    "selective": (
+        "OperatingPoint",
+        "RiskCoverageCurve",
+        "accuracy_at_coverage",
+        "augrc",
+        "aurc",
+        "coverage_at_risk",
+        "excess_aurc",
+        "operating_point",
+        "prediction_rejection_ratio",
+        "risk_coverage_curve",
+    ),
+    "streaming": ("BinnedAccumulator", "BinnedSummary", "TableAccumulator"),
+    "unbinned": ("kolmogorov_smirnov_error", "smooth_calibration_error"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -20,7 +20,7 @@ def binomial_p_value(errors: ArrayLike, count: ArrayLike, risk: float) -> NDArra
 
 
 def hoeffding_bentkus_p_value(mean_loss: ArrayLike, count: ArrayLike, risk: float) -> NDArray[np.float64]:
-    """Valid for any loss in [0, 1] (Bates 2021, arXiv 2101.02703, section 3.1.3; arXiv 2110.01052, eq. 9).
+    """Valid for any loss in [0, 1] (Bates 2021, arXiv 2101.02703; Angelopoulos 2021, arXiv 2110.01052).
 
     The smaller of Hoeffding's exp(-n h(min(mean, risk), risk)), h the binary relative entropy, and Bentkus's
     e * P(Binomial(n, risk) <= ceil(n * mean)).

@@ -43,7 +43,7 @@ def expected_calibration_error(
 ) -> Estimate:
     """ECE: mean over items of |accuracy - confidence| of the item's bin (Guo 2017, arXiv 1706.04599, eq. 3).
 
-    >>> expected_calibration_error([0.9, 0.9, 0.6, 0.6], [True, True, True, False], n_bins=10)
+    >>> round(expected_calibration_error([0.9, 0.9, 0.6, 0.6], [True, True, True, False], n_bins=10), 6)
     0.1
     """
     return _binned(confidence, correct, n_bins, strategy, weights, interval, expected_error)
@@ -70,7 +70,7 @@ def adaptive_calibration_error(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """ACE: plain mean of |accuracy - confidence| over equal-mass bins (Nixon 2019, arXiv 1904.01685, eq. 4).
+    """ACE: plain mean of |accuracy - confidence| over equal-mass bins (Nixon 2019, arXiv 1904.01685).
 
     The paper also averages over classes: `multiclass.adaptive_calibration_error_by_class` does.
     """
@@ -86,7 +86,7 @@ def debiased_calibration_error(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """Root-mean-square calibration error with its sampling part taken off (Kumar 2019, arXiv 1909.10155, section 5).
+    """Root-mean-square calibration error with its sampling part taken off (Kumar 2019, arXiv 1909.10155).
 
     The square is sum_b w_b [(accuracy_b - confidence_b)^2 - accuracy_b (1 - accuracy_b) / (n_b - 1)], at least 0. A bin
     of fewer than two items tells nothing about its variance and adds nothing.

@@ -43,7 +43,7 @@ class HistogramBinning(Recalibrator):
 
 @register
 class ScalingBinning(Recalibrator):
-    """Platt scaling, then every value becomes the mean of its equal-mass bin (Kumar 2019, arXiv 1909.10155, section 4).
+    """Platt scaling, then every value becomes the mean of its equal-mass bin (Kumar 2019, arXiv 1909.10155).
 
     The output takes at most n_bins values, so that its calibration error can be measured without bias from below. The
     paper fits the scaling and the bins on separate thirds; as in its code, both are fitted here on all items.

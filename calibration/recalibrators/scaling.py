@@ -89,7 +89,7 @@ class PlattScaling(Recalibrator):
 
 @register
 class BetaCalibration(Recalibrator):
-    """sigmoid(a log p - b log(1 - p) + c) with a, b >= 0 (Kull 2017, eq. 5): Platt is a = b, identity a = b = 1, c = 0.
+    """sigmoid(a log p - b log(1 - p) + c) with a, b >= 0 (Kull 2017): Platt is a = b, identity a = b = 1, c = 0.
 
     a_, b_, c_: the maximum of the likelihood under a, b >= 0, which keeps the map increasing.
     """
