@@ -1,0 +1,630 @@
+"""A language model behind an OpenAI-compatible chat-completions endpoint: vLLM, llama.cpp server, Ollama, hosted ones.
+
+The `openai` client speaks HTTP, retries and backs off; this file makes servers that differ look alike (parameters they
+refuse, an `n` they ignore, log-probabilities in several forms) and turns every failure into one sentence. Not here:
+models on this machine (transformers_model.py).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelResponseError, ModelUnavailable
+from halluc.models.language_model import Generation, Prompt
+
+__all__ = ["EndpointModel"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class EndpointModel:
+    """`LanguageModel` on an OpenAI-compatible server.
+
+    Log-probabilities are asked for always and are empty where the server gives none. The protocol wants them at
+    temperature 1: vLLM and llama.cpp give these by default, hosted servers do not say. Options the chat protocol has no
+    word for, such as vLLM's default top_k from a model's generation_config.json, stay as the server has them. A
+    finish_reason other than "stop" and "length" ("content_filter", "tool_calls") is passed on as the server gave it.
+
+    Args:
+        spec: "http://host:port/v1#model-name"; the URL is the one that `/chat/completions` is appended to.
+        api_key: by default the environment's OPENAI_API_KEY, or a placeholder, which servers of one's own take.
+        timeout: seconds to wait for a reply to begin, and then for each further part of it.
+        max_retries: further tries, with growing pauses, where the server is down, slow, busy (429) or failing (5xx).
+        max_concurrency: requests of `generate` under way at a time, over all threads that use this object.
+        context_window: tokens a prompt and its completion may take together; by default what the server tells. Say it for
+            servers that cut long prompts without a word (Ollama): a completion whose counted usage shows that prompt and
+            `max_new_tokens` did not fit is then refused.
+
+    Raises:
+        InvalidInput: the spec or an option is malformed. Nothing is sent until the first use.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        max_concurrency: int = 8,
+        context_window: int | None = None,
+    ) -> None:
+        self.base_url, self.model = _split_spec(spec)
+        self.name = f"{self.base_url}#{self.model}"
+        if not 0 < timeout < math.inf:
+            raise InvalidInput(f"timeout is {timeout}; pass a positive number of seconds")
+        if max_retries < 0:
+            raise InvalidInput(f"max_retries is {max_retries}; pass 0 or more")
+        if max_concurrency < 1:
+            raise InvalidInput(f"max_concurrency is {max_concurrency}; allow at least 1 request at a time")
+        if context_window is not None and context_window < 1:
+            raise InvalidInput(f"context_window is {context_window}; pass a positive number of tokens, or None to ask")
+        self.timeout, self.max_retries, self.max_concurrency = timeout, max_retries, max_concurrency
+        key = (api_key or os.environ.get("OPENAI_API_KEY") or "").strip() or "no-key"
+        if not (key.isascii() and key.isprintable()):
+            raise InvalidInput("the API key holds characters that an HTTP header cannot carry; check api_key")
+
+        from openai import OpenAI, Timeout
+
+        self._client = OpenAI(
+            base_url=self.base_url,
+            api_key=key,
+            timeout=Timeout(timeout, connect=min(timeout, 5.0)),
+            max_retries=max_retries,
+        )
+        # Threads rather than asyncio: they work as well from inside a running event loop (Jupyter, a server).
+        self._pool = ThreadPoolExecutor(max_concurrency, thread_name_prefix="halluc-endpoint")
+        self._context_window = context_window
+        self._window_asked = context_window is not None
+        self._window_lock = threading.Lock()
+        self._refused: frozenset[str] = frozenset()
+        self._ignores_n = False
+
+    @property
+    def context_window(self) -> int | None:
+        """The window given, or told by GET /models (vLLM, llama.cpp and some hosted servers); None where neither is."""
+        with self._window_lock:
+            if not self._window_asked:
+                from openai import APIConnectionError, OpenAIError
+
+                try:
+                    self._context_window = _window(self._served_models().get(self.model, {}))
+                    self._window_asked = True
+                except APIConnectionError:
+                    pass  # It may be up the next time.
+                except (OpenAIError, HallucError):
+                    self._window_asked = True
+            return self._context_window
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens the prompt takes, chat template included: an upper estimate, as there is no tokenizer.
+
+        A word of ASCII letters counts a token per three letters begun, every other character its UTF-8 bytes (so does a
+        word with digits in it). Eight tokens a turn and 40 for a template's own system prompt come on top. Against the
+        SmolLM2 tokenizer that is 1.3 to 2.0 times the true count on English prose, sums and code and 1.0 to 2.5 times on
+        other scripts; only random letters (60 of them in a row) took more tokens, twice as many, than it says.
+        """
+        return 40 + sum(8 + _count(message["content"]) for message in _messages(prompt))
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        n: int = 1,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        top_logprobs: int = 0,
+    ) -> list[list[Generation]]:
+        """`n` completions of each prompt; see `LanguageModel.generate`.
+
+        Temperature 0 asks once and gives the completion n times. Samples come from one request where the server honours
+        n, else from n. Sample j of prompt i is drawn with seed + i·n + j, so that equal prompts get different samples;
+        whether the same seed gives the same samples again is up to the server.
+
+        Raises:
+            ModelUnavailable: the server is down, slow or failing, or knows neither the model nor the key.
+            ModelResponseError: it answered with something that is not a completion, or refused the request.
+            ContextOverflow: it says that a prompt and `max_new_tokens` do not fit.
+            InvalidInput: an option or a prompt is unusable.
+        """
+        _check_options(n, max_new_tokens, temperature, top_p, stop, top_logprobs)
+        if isinstance(prompts, str):
+            raise InvalidInput("prompts is a string; pass a list of prompts")
+        samples = n if temperature > 0 else 1
+        body = self._body(max_new_tokens, temperature, top_p, stop, top_logprobs)
+        messages = [_messages(prompt) for prompt in prompts]
+
+        def complete(job: _Job) -> list[Generation]:
+            own = {**body, "messages": messages[job.row], "seed": int(seed) + job.row * samples + job.first}
+            return self._complete({**own, "n": job.count} if job.count > 1 else own)[: job.count]
+
+        results: list[list[Generation]] = [[] for _ in prompts]
+        jobs = [_Job(row, 0, samples) for row in range(len(prompts))]
+        if self._ignores_n:
+            jobs = [one for job in jobs for one in job.singles(0)]
+        while jobs:
+            further: list[_Job] = []
+            for job, got in zip(jobs, self._map(complete, jobs), strict=True):
+                results[job.row].extend(got)
+                # Jobs of one sample give one or raise, so there is no third round.
+                further += job.singles(len(got))
+            self._ignores_n = self._ignores_n or bool(further)
+            jobs = further
+        return results if samples == n else [own * n for own in results]
+
+    def stream(
+        self, prompt: Prompt, *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0, stop: Sequence[str] = ()
+    ) -> Iterator[str | Generation]:
+        """Yield pieces of text as the server sends them, then the whole `Generation`; raises as `generate` does.
+
+        Streams do not count towards `max_concurrency`. A stream that breaks off is not tried again.
+        """
+        _check_options(1, max_new_tokens, temperature, 1.0, stop, 0)
+        body = {
+            **self._body(max_new_tokens, temperature, 1.0, stop, 0),
+            "messages": _messages(prompt),
+            "seed": int(seed),
+            "stream": True,
+        }
+        return self._stream(body, stop)
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Generation]:
+        """Refused: chat completions give log-probabilities of what the server generates, not of a given text.
+
+        Raises:
+            InvalidInput: always, unless there is nothing to score.
+        """
+        if not prompts and not completions:
+            return []
+        raise InvalidInput(
+            f"{self.name} cannot score given completions, because the chat-completions protocol returns log-probabilities "
+            "of generated tokens only; load the model with transformers (a hub id or a local folder) to score, or compare "
+            "answers by generate(..., max_new_tokens=1, top_logprobs=20)"
+        )
+
+    # -- private ---------------------------------------------------------------------------------------------------
+
+    def _body(
+        self, max_new_tokens: int, temperature: float, top_p: float, stop: Sequence[str], top_logprobs: int
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self.model, "max_tokens": int(max_new_tokens), "temperature": float(temperature)}
+        # Said even where they are 1: vLLM otherwise takes them from the model's generation_config.json.
+        body.update(top_p=float(top_p), logprobs=True)
+        if stop:
+            body["stop"] = list(stop)
+        if top_logprobs:
+            body["top_logprobs"] = int(top_logprobs)
+        return body
+
+    def _map(self, function: Callable[[_Job], T], jobs: Sequence[_Job]) -> list[T]:
+        """In order; the first failure cancels what has not begun."""
+        futures = [self._pool.submit(function, job) for job in jobs]
+        try:
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _complete(self, body: dict[str, Any]) -> list[Generation]:
+        reply = self._send(body, lambda accepted: self._client.chat.completions.with_raw_response.create(**accepted))
+        return self._read(reply.http_response.content, body)
+
+    def _stream(self, body: dict[str, Any], stop: Sequence[str]) -> Iterator[str | Generation]:
+        from openai import APIConnectionError, OpenAIError
+
+        events = self._send(body, lambda accepted: self._client.chat.completions.create(**accepted))
+        if "application/json" in events.response.headers.get("content-type", ""):
+            events.close()
+            # The server does not stream: ask for a whole completion, and give it as one piece.
+            generation = self._complete({name: value for name, value in body.items() if name != "stream"})[0]
+            if generation.text:
+                yield generation.text
+            yield generation
+            return
+        with events:
+            text, given, reason, entries = "", 0, "", []
+            try:
+                for event in events:
+                    choice = _first(_get(_plain(event), "choices"))
+                    piece = _get(choice, "delta", "content")
+                    text += piece if isinstance(piece, str) else ""
+                    entries += _logprob_entries(choice)
+                    reason = _get(choice, "finish_reason") or reason
+                    safe = _safe_length(text, stop)
+                    if safe > given:
+                        yield text[given:safe]
+                        given = safe
+            except APIConnectionError as error:
+                raise ModelUnavailable(
+                    f"{self.name} broke its stream off after {len(text)} characters: {_clip(str(error))}; look at the "
+                    "server's log, raise timeout, or use generate, which tries again"
+                ) from error
+            except OpenAIError as error:
+                self._fail(error)
+            except ValueError as error:
+                raise ModelResponseError(f"{self.name} sent a stream that is not JSON: {_clip(str(error))}") from error
+        if not isinstance(reason, str) or not reason:
+            raise ModelResponseError(
+                f"{self.name} broke its stream off after {len(text)} characters without a finish reason; look at the "
+                "server's log, or use generate, which tries again"
+            )
+        generation = _generation(text, reason, entries, stop, 0)
+        if len(generation.text) > given:
+            yield generation.text[given:]
+        yield generation
+
+    def _send(self, body: dict[str, Any], create: Callable[[dict[str, Any]], Any]) -> Any:
+        """Send, without the parameters that this server is known to refuse or now turns out to refuse."""
+        from openai import APIStatusError, OpenAIError
+
+        found: frozenset[str] = frozenset()
+        while True:
+            accepted = _without(body, self._refused | found)
+            try:
+                response = create(accepted)
+            except APIStatusError as error:
+                refused = _refused_parameter(error, accepted)
+                if refused is None:
+                    self._fail(error)
+                found |= {refused}
+            except OpenAIError as error:
+                self._fail(error)
+            else:
+                # A refused number of top_logprobs does not mean that a smaller one would be.
+                lasting = found - {"top_logprobs"} - self._refused
+                if lasting:
+                    logger.warning("%s refuses %s; going on without", self.name, ", ".join(sorted(lasting)))
+                    self._refused |= lasting
+                return response
+
+    def _read(self, content: bytes, body: Mapping[str, Any]) -> list[Generation]:
+        try:
+            reply = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise ModelResponseError(
+                f"{self.name} answered with something that is not JSON: {_clip(content.decode(errors='replace'))!r}; "
+                "check that the URL is the API's (it usually ends in /v1) and not a web page's"
+            ) from error
+        if words := _error_words(reply):
+            self._fail_overflow(words)
+            raise ModelResponseError(f"{self.name} answered with an error: {words}")
+        choices = _get(reply, "choices")
+        if not isinstance(choices, list) or not choices:
+            raise ModelResponseError(
+                f"{self.name} answered without any choices: {_clip(content.decode(errors='replace'))!r}; check that the "
+                "server offers chat completions"
+            )
+        asked, used = body["max_tokens"], _get(reply, "usage", "prompt_tokens")
+        window = self._context_window
+        if window is not None and isinstance(used, int) and used + asked > window:
+            raise ContextOverflow(
+                f"a prompt has {used} tokens as {self.name} counts and asks for {asked} more, but the context window is "
+                f"{window}; shorten the prompt or lower max_new_tokens"
+            )
+        return [self._choice(choice, body) for choice in choices]
+
+    def _choice(self, choice: object, body: Mapping[str, Any]) -> Generation:
+        text, reason = _get(choice, "message", "content"), _get(choice, "finish_reason") or "stop"
+        if not isinstance(text, str) or not isinstance(reason, str):
+            thought = _get(choice, "message", "reasoning_content") or _get(choice, "message", "reasoning")
+            mend = (
+                "its reasoning took all of max_new_tokens, so raise that"
+                if thought
+                else f"its message is {_clip(repr(_get(choice, 'message')))}"
+            )
+            raise ModelResponseError(f"{self.name} answered without text (finish reason {reason!r}); {mend}")
+        return _generation(text, reason, _logprob_entries(choice), body.get("stop", ()), body.get("top_logprobs", 0))
+
+    def _served_models(self) -> dict[str, Any]:
+        """What GET /models says of each model, by id; one short try."""
+        client = self._client.with_options(timeout=min(self.timeout, 5.0), max_retries=0)
+        try:
+            listed = _get(json.loads(client.models.with_raw_response.list().http_response.content), "data")
+        except (ValueError, RecursionError) as error:
+            raise ModelResponseError(f"{self.base_url}/models is not JSON") from error
+        return {str(_get(entry, "id")): entry for entry in listed} if isinstance(listed, list) else {}
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """Raise what an error of the client library means."""
+        from openai import APIConnectionError, APIStatusError, APITimeoutError
+
+        tries = f"after {self.max_retries + 1} tries" if self.max_retries else "at the only try"
+        # No connection within its own, shorter limit: the host does not exist rather than being slow.
+        unconnected = type(error.__cause__).__name__ == "ConnectTimeout"
+        if isinstance(error, APITimeoutError) and not unconnected:
+            raise ModelUnavailable(
+                f"{self.name} did not answer in {self.timeout:g} s {tries}; look whether the server is overloaded, raise "
+                "timeout, or lower max_concurrency or max_new_tokens"
+            ) from error
+        if isinstance(error, APIConnectionError):
+            raise ModelUnavailable(
+                f"{self.name} cannot be reached {tries}: {_clip(str(error.__cause__ or error))}; start the server or "
+                "correct the URL"
+            ) from error
+        words = _error_words(getattr(error, "body", None)) or "no reason given"
+        self._fail_overflow(words, error)
+        if not isinstance(error, APIStatusError):
+            raise ModelResponseError(f"{self.name} answered with an error: {words}") from error
+        status = error.status_code
+        if status in (401, 403):
+            raise ModelUnavailable(
+                f"{self.name} refused the API key ({status}: {words}); set OPENAI_API_KEY or pass api_key="
+            ) from error
+        if status == 404:
+            raise ModelUnavailable(f"{self.name} was not found (404: {words}); {self._what_is_served()}") from error
+        if status == 429:
+            raise ModelUnavailable(
+                f"{self.name} is still refusing requests as too many {tries} (429: {words}); wait, check the account's "
+                "quota, or lower max_concurrency"
+            ) from error
+        if status >= 500:
+            raise ModelUnavailable(f"{self.name} failed {tries} ({status}: {words}); look at the server's log") from error
+        raise ModelResponseError(f"{self.name} refused the request ({status}: {words})") from error
+
+    def _fail_overflow(self, words: str, error: Exception | None = None) -> None:
+        status = getattr(error, "status_code", 400)
+        if status in (400, 413, 422, 500) and _OVERFLOW.search(f"{words} {getattr(error, 'code', '')}"):
+            raise ContextOverflow(
+                f"a prompt does not fit the context window of {self.name}: {words}; shorten the prompt or lower "
+                "max_new_tokens"
+            ) from error
+
+    def _what_is_served(self) -> str:
+        from openai import OpenAIError
+
+        try:
+            served = sorted(self._served_models())
+        except (OpenAIError, HallucError):
+            served = []
+        if not served or self.model in served:
+            return "correct the URL (it usually ends in /v1) or the model's name after '#'"
+        more = f" and {len(served) - 10} more" if len(served) > 10 else ""
+        return f"it serves {', '.join(served[:10])}{more}: put one of these after '#'"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """`count` samples of prompt `row`, the first of which is its sample number `first`."""
+
+    row: int
+    first: int
+    count: int
+
+    def singles(self, done: int) -> list[_Job]:
+        """The samples after the first `done`, one by one."""
+        return [_Job(self.row, self.first + j, 1) for j in range(done, self.count)]
+
+
+# -- arguments -----------------------------------------------------------------------------------------------------
+
+
+def _split_spec(spec: str) -> tuple[str, str]:
+    form = "pass http://host:port/v1#model-name"
+    url, _, model = spec.strip().partition("#")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"\s", url):
+        raise InvalidInput(f"{spec!r} is not the URL of an endpoint; {form}")
+    if parts.username is not None:
+        raise InvalidInput(f"the URL of {parts.hostname} carries a user name; pass the key as api_key=")
+    if parts.query:
+        raise InvalidInput(f"{spec!r} has a query (?{parts.query}) in its URL; {form}")
+    if not model.strip():
+        raise InvalidInput(f"{spec!r} names no model; {form}")
+    return url.rstrip("/").removesuffix("/chat/completions"), model.strip()
+
+
+def _messages(prompt: Prompt) -> list[dict[str, str]]:
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    if not prompt:
+        raise InvalidInput("a prompt is empty; pass some text or at least one message")
+    for message in messages:
+        if not (isinstance(_get(message, "role"), str) and isinstance(_get(message, "content"), str)):
+            raise InvalidInput(f"{_clip(repr(message))} is not a message; pass {{'role': ..., 'content': ...}} of strings")
+        try:
+            message["content"].encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"a prompt holds half a character, which UTF-8 cannot carry: {error}") from error
+    return [dict(message) for message in messages]
+
+
+def _check_options(
+    n: int, max_new_tokens: int, temperature: float, top_p: float, stop: Sequence[str], top_logprobs: int
+) -> None:
+    if n < 1:
+        raise InvalidInput(f"n is {n}; ask for at least 1 completion")
+    if max_new_tokens < 1:
+        raise InvalidInput(f"max_new_tokens is {max_new_tokens}; ask for at least 1")
+    if not 0 <= temperature < math.inf:
+        raise InvalidInput(f"temperature is {temperature}; pass 0 (greedy) or a positive number")
+    if not 0 < top_p <= 1:
+        raise InvalidInput(f"top_p is {top_p}; pass a number in (0, 1]")
+    if isinstance(stop, str) or not all(stop):
+        raise InvalidInput(f"stop is {stop!r}; pass a list of non-empty strings")
+    if top_logprobs < 0:
+        raise InvalidInput(f"top_logprobs is {top_logprobs}; pass 0 or more")
+
+
+# With the space before it, which tokenizers join to the word. A word next to digits is left to the count of bytes.
+_WORD = re.compile(r" ?(?<![0-9A-Za-z])([A-Za-z]+)(?![0-9A-Za-z])")
+
+
+def _count(text: str) -> int:
+    return sum(-(-len(word) // 3) for word in _WORD.findall(text)) + len(_WORD.sub("", text).encode())
+
+
+# -- what servers refuse -------------------------------------------------------------------------------------------
+
+_OVERFLOW = re.compile(
+    r"context[ _](length|window|size)|maximum (model|context|sequence|input) length|max_model_len|"
+    r"(prompt|input)s? (is|are) too long|must have less than \d+ (input )?tokens|`?max_new_tokens`? must be <=|n_ctx",
+    re.IGNORECASE,
+)
+
+_NAMED = {
+    # Most specific first: "top_logprobs" also holds "logprob".
+    "top_logprobs": r"top_logprobs",
+    "logprobs": r"log_?prob",
+    "seed": r"\bseed\b",
+    "max_tokens": r"max_completion_tokens",
+    "n": r"\bn\b|completion choice",
+}
+
+
+def _refused_parameter(error: Any, body: Mapping[str, Any]) -> str | None:
+    """Which parameter to do without after a 400 or 422: the one it names, else the first that servers often lack."""
+    if error.status_code not in (400, 422):
+        return None
+    words = f"{_error_words(error.body) or error} {error.param or ''}"
+    if _OVERFLOW.search(f"{words} {error.code or ''}"):
+        return None
+    named = [name for name, pattern in _NAMED.items() if name in body and re.search(pattern, words, re.IGNORECASE)]
+    return next((name for name in (*named, "top_logprobs", "logprobs", "n") if name in body), None)
+
+
+def _without(body: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
+    # top_logprobs is an error without logprobs; a refused max_tokens goes by its newer name (OpenAI's reasoning models).
+    dropped = refused | {"top_logprobs"} if "logprobs" in refused else refused
+    kept = {name: value for name, value in body.items() if name not in dropped}
+    if "max_tokens" in refused:
+        kept["max_completion_tokens"] = body["max_tokens"]
+    return kept
+
+
+# -- what servers reply --------------------------------------------------------------------------------------------
+
+
+def _generation(text: str, reason: str, entries: Sequence[object], stop: Sequence[str], top: int) -> Generation:
+    cut = min((at for s in stop if (at := text.find(s)) >= 0), default=-1)
+    if cut >= 0:  # The server left the stop string in, or does not know stop.
+        text, reason = text[:cut], "stop"
+    try:
+        spans = _spans(entries)
+        logprobs = [_finite(_get(entry, "logprob")) for entry in entries]
+        tops = [_top(entry, top) for entry in entries]
+    except (TypeError, ValueError):  # Unusable log-probabilities are as good as none; the text stands.
+        return Generation(text, finish_reason=reason)
+    kept = _tokens_of(text, spans)
+    ids = [_get(entries[i], "id") for i in kept]
+    return Generation(
+        text=text,
+        token_ids=tuple(ids) if all(isinstance(i, int) for i in ids) else (),
+        token_logprobs=tuple(logprobs[i] for i in kept),
+        finish_reason=reason,
+        top_logprobs=tuple(tops[i] for i in kept) if top and any(tops) else (),
+    )
+
+
+def _top(entry: object, count: int) -> tuple[tuple[str, float], ...]:
+    found = _get(entry, "top_logprobs")
+    likely = found[:count] if isinstance(found, list) else []
+    # llama.cpp writes the log-probability of an impossible token as null.
+    return tuple((str(_get(t, "token")), _finite(_get(t, "logprob"))) for t in likely if _get(t, "logprob") is not None)
+
+
+def _spans(entries: Sequence[object]) -> list[bytes]:
+    """Each token as bytes; servers give these beside the text, which cannot hold half a character."""
+    own = []
+    for entry in entries:
+        given, token = _get(entry, "bytes"), _get(entry, "token")
+        if not isinstance(token, str):
+            raise TypeError("a token is not text")
+        own.append(bytes(given) if isinstance(given, list) else token.encode())
+    return own
+
+
+def _tokens_of(text: str, spans: Sequence[bytes]) -> range:
+    """The tokens that spell `text`: not those of the stop string, the end of the turn, or a hidden train of thought."""
+    whole, wanted = b"".join(spans), text.encode("utf-8", "surrogatepass")
+    start = 0 if whole.startswith(wanted) else whole.rfind(wanted)
+    if start < 0:
+        return range(len(spans))
+    first = last = at = 0
+    for i, span in enumerate(spans):
+        if at + len(span) <= start:
+            first = i + 1
+        if at < start + len(wanted):
+            last = i + 1
+        at += len(span)
+    return range(first, max(first, last))
+
+
+def _logprob_entries(choice: object) -> list[object]:
+    """Per generated token, a mapping with token, logprob and, of some servers, bytes, id and top_logprobs."""
+    told = _get(choice, "logprobs")
+    content = _get(told, "content")
+    if isinstance(content, list):
+        return content
+    tokens, values = _get(told, "tokens"), _get(told, "token_logprobs")  # The form of the older /completions.
+    if isinstance(tokens, list) and isinstance(values, list) and len(tokens) == len(values):
+        return [{"token": token, "logprob": value} for token, value in zip(tokens, values, strict=True)]
+    return []
+
+
+def _safe_length(text: str, stop: Sequence[str]) -> int:
+    """How much of `text` can be shown: all up to a stop string or to what may become one."""
+    cut = min((at for s in stop if (at := text.find(s)) >= 0), default=-1)
+    if cut >= 0:
+        return cut
+    return len(text) - max((k for s in stop for k in range(1, len(s)) if text.endswith(s[:k])), default=0)
+
+
+def _window(entry: object) -> int | None:
+    told = [_get(entry, name) for name in ("max_model_len", "context_window", "context_length")]
+    return next((w for w in (*told, _get(entry, "meta", "n_ctx")) if isinstance(w, int) and w > 0), None)
+
+
+def _error_words(body: object) -> str:
+    """The server's own words in the body of an error, in whichever of the usual places; "" where there are none."""
+    if isinstance(body, str):
+        return _clip(body)
+    for name in ("error", "message", "detail"):
+        found = _get(body, name)
+        if found and (words := _error_words(found)):
+            return words
+    return ""
+
+
+def _get(value: object, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, list) and value else None
+
+
+def _plain(event: Any) -> object:
+    return event.to_dict(warnings=False) if hasattr(event, "to_dict") else event
+
+
+def _finite(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a log-probability")
+    return float(value)
+
+
+def _clip(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 200 else f"{text[:200]}…"
