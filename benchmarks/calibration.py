@@ -10,13 +10,18 @@ resamples over that of one plain call at 100,000 items. Peers that are not insta
 import argparse
 import json
 import statistics
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from calibration import expected_calibration_error
+# Run as a script, this file's folder comes first on the path, and `calibration` would be this file itself.
+sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
+
+from calibration import expected_calibration_error  # noqa: E402
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -24,6 +24,8 @@ __all__ = [
 FloatArray = NDArray[np.floating]
 BoolArray = NDArray[np.bool_]
 
+_CHUNK = 1 << 15
+
 
 def check_confidence(confidence: ArrayLike, *, name: str = "confidence") -> FloatArray:
     """The confidences as a one-dimensional float array with every value in [0, 1]; InvalidInput otherwise."""
@@ -125,10 +127,11 @@ def _as_floats(values: ArrayLike, name: str) -> FloatArray:
 
 
 def _check_unit_range(values: FloatArray, name: str) -> None:
-    # Two reductions without temporaries; a NaN makes both comparisons false.
-    if values.min() >= 0 and values.max() <= 1:
-        return
     flat = values.reshape(-1)
+    # Two reductions, the second from cache; a NaN makes the comparisons false.
+    parts = (flat[start : start + _CHUNK] for start in range(0, flat.size, _CHUNK))
+    if all(part.min() >= 0 and part.max() <= 1 for part in parts):
+        return
     position = int(np.argmin((flat >= 0) & (flat <= 1)))
     where = ", ".join(str(index) for index in np.unravel_index(position, values.shape))
     mend = "drop or fill missing items first" if np.isnan(flat[position]) else "rescale to [0, 1], e.g. with a sigmoid"

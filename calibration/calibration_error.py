@@ -46,6 +46,11 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([0.9, 0.9, 0.6, 0.6], [True, True, True, False], n_bins=10), 6)
     0.1
     """
+    if weights is None and interval is None:
+        values, truth = check_pair(confidence, correct)
+        bins = make_bins(values, check_count(n_bins, "n_bins"), strategy)
+        # |accuracy - confidence| times the bin's share is |sum of (correct - confidence)| / N.
+        return Estimate(float(np.abs(BinTotals.surplus(bins, values, truth)).sum() / values.size))
     return _binned(confidence, correct, n_bins, strategy, weights, interval, expected_error)
 
 
