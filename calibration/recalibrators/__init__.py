@@ -3,17 +3,31 @@
 from calibration.recalibrators.binned import BayesianBinning, HistogramBinning, ScalingBinning
 from calibration.recalibrators.grouped import GroupedRecalibrator
 from calibration.recalibrators.isotonic import IsotonicCalibration
+from calibration.recalibrators.multiclass import (
+    DirichletCalibration,
+    MatrixScaling,
+    MulticlassRecalibrator,
+    MulticlassTemperatureScaling,
+    VectorScaling,
+)
 from calibration.recalibrators.recalibrator import Recalibrator
 from calibration.recalibrators.scaling import BetaCalibration, PlattScaling, TemperatureScaling
+from calibration.recalibrators.venn_abers import VennAbers
 
 __all__ = [
     "BayesianBinning",
     "BetaCalibration",
+    "DirichletCalibration",
     "GroupedRecalibrator",
     "HistogramBinning",
     "IsotonicCalibration",
+    "MatrixScaling",
+    "MulticlassRecalibrator",
+    "MulticlassTemperatureScaling",
     "PlattScaling",
     "Recalibrator",
     "ScalingBinning",
     "TemperatureScaling",
+    "VectorScaling",
+    "VennAbers",
 ]

@@ -26,6 +26,7 @@ from calibration import (
     ScalingBinning,
     TemperatureScaling,
     UnreadableFile,
+    VennAbers,
     expected_calibration_error,
     negative_log_likelihood,
 )
@@ -38,8 +39,9 @@ ALL = [
     HistogramBinning,
     ScalingBinning,
     BayesianBinning,
+    VennAbers,
 ]
-INCREASING = [TemperatureScaling, BetaCalibration, IsotonicCalibration]
+INCREASING = [TemperatureScaling, BetaCalibration, IsotonicCalibration, VennAbers]
 
 
 def overconfident(n, seed=0, temperature=2.5, bias=0.0):
@@ -256,3 +258,35 @@ def test_a_grouped_recalibrator_survives_its_file(tmp_path):
         fitted.transform(confidence, groups[:5])
     with pytest.raises(InvalidInput, match="shrinkage is -1"):
         GroupedRecalibrator(shrinkage=-1).fit(confidence, correct, groups)
+
+
+@given(
+    st.integers(1, 25).flatmap(
+        lambda n: st.tuples(
+            arrays(np.float64, n, elements=st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.8, 1.0])), arrays(np.bool_, n)
+        )
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_venn_abers_is_two_isotonic_fits_for_each_new_confidence(data):
+    confidence, correct = data
+    grid = np.array([0.0, 0.05, 0.1, 0.27, 0.3, 0.6, 0.8, 0.9, 1.0])
+    low, high = VennAbers().fit(confidence, correct).interval(grid)
+    for place, new in enumerate(grid):
+        for label, ours in ((0.0, low), (1.0, high)):
+            refit = IsotonicRegression().fit(np.append(confidence, new), np.append(correct, label))
+            assert ours[place] == pytest.approx(refit.predict([new])[0], abs=1e-9)
+
+
+def test_the_venn_abers_package_agrees():
+    package = pytest.importorskip("venn_abers")
+    confidence, correct = overconfident(800)
+    theirs = package.VennAbers()
+    theirs.fit(np.stack([1 - confidence, confidence], axis=1), correct.astype(int))
+    new = np.random.default_rng(7).random(300)
+    probability, pair = theirs.predict_proba(np.stack([1 - new, new], axis=1))
+    fitted = VennAbers().fit(confidence, correct)
+    low, high = fitted.interval(new)
+    assert pair[:, 0] == pytest.approx(low, abs=1e-9)
+    assert pair[:, 1] == pytest.approx(high, abs=1e-9)
+    assert probability[:, 1] == pytest.approx(fitted.transform(new), abs=1e-9)

@@ -1,0 +1,76 @@
+"""Temperature, vector, matrix and Dirichlet scaling of (N, K) probabilities."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+import calibration
+from calibration import (
+    DirichletCalibration,
+    InvalidInput,
+    MatrixScaling,
+    MulticlassTemperatureScaling,
+    NotFitted,
+    VectorScaling,
+    class_wise_calibration_error,
+    multiclass_negative_log_likelihood,
+)
+
+ALL = [MulticlassTemperatureScaling, VectorScaling, MatrixScaling, DirichletCalibration]
+
+
+def sample(n, seed=0, temperature=2.0, bias=(0.0, 0.0, 0.0)):
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, 1.5, (n, 3))
+    true = softmax(scores + np.array(bias), axis=1)
+    labels = (rng.random((n, 1)) > true.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+    return softmax(temperature * scores, axis=1), labels
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_errors_fall_on_rows_not_fitted_and_rows_sum_to_one(kind):
+    fitted = kind().fit(*sample(4000))
+    probabilities, labels = sample(10_000, seed=1)
+    after = fitted.transform(probabilities)
+    assert after.sum(axis=1) == pytest.approx(np.ones(10_000))
+    assert class_wise_calibration_error(after, labels) < 0.4 * class_wise_calibration_error(probabilities, labels)
+    assert multiclass_negative_log_likelihood(after, labels) < multiclass_negative_log_likelihood(probabilities, labels)
+
+
+def test_the_temperature_is_found():
+    assert MulticlassTemperatureScaling().fit(*sample(20_000)).temperature_ == pytest.approx(2.0, rel=0.05)
+
+
+def test_a_biased_class_needs_an_intercept():
+    fitted = VectorScaling().fit(*sample(20_000, bias=(1.0, 0.0, -1.0)))
+    assert np.diag(np.diag(fitted.weight_)) == pytest.approx(fitted.weight_)
+    assert fitted.intercept_[0] - fitted.intercept_[2] == pytest.approx(2, abs=0.15)
+    assert np.diag(fitted.weight_) == pytest.approx(np.full(3, 0.5), abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_degenerate_rows_give_probabilities_and_files_survive(kind, tmp_path):
+    for probabilities, labels in (
+        ([[1.0, 0.0, 0.0]], [0]),
+        ([[1.0, 0.0, 0.0]], [1]),
+        ([[1 / 3, 1 / 3, 1 / 3]] * 4, [2] * 4),
+        ([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0]], [0, 1]),
+    ):
+        fitted = kind().fit(probabilities, labels)
+        after = fitted.transform(probabilities)
+        assert np.isfinite(after).all()
+        assert after.sum(axis=1) == pytest.approx(1)
+        fitted.save(tmp_path / "x.json")
+        assert (calibration.load(tmp_path / "x.json").transform(probabilities) == after).all()
+
+
+def test_misuse_is_said():
+    with pytest.raises(NotFitted):
+        VectorScaling().transform([[0.5, 0.5]])
+    fitted = VectorScaling().fit([[0.5, 0.5]], [0])
+    with pytest.raises(InvalidInput, match="has 3 classes; this was fitted on 2"):
+        fitted.transform([[0.5, 0.25, 0.25]])
+    with pytest.raises(InvalidInput, match="probabilities has shape"):
+        fitted.transform([0.5, 0.5])
+    with pytest.raises(InvalidInput, match="penalty is -1"):
+        MatrixScaling(penalty=-1).fit([[0.5, 0.5]], [0])
