@@ -45,6 +45,7 @@ _HOMES = {
         "PlattScaling",
         "Recalibrator",
         "ScalingBinning",
+        "SplineCalibration",
         "TemperatureScaling",
         "VectorScaling",
         "VennAbers",

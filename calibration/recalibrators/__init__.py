@@ -12,6 +12,7 @@ from calibration.recalibrators.multiclass import (
 )
 from calibration.recalibrators.recalibrator import Recalibrator
 from calibration.recalibrators.scaling import BetaCalibration, PlattScaling, TemperatureScaling
+from calibration.recalibrators.spline import SplineCalibration
 from calibration.recalibrators.venn_abers import VennAbers
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "PlattScaling",
     "Recalibrator",
     "ScalingBinning",
+    "SplineCalibration",
     "TemperatureScaling",
     "VectorScaling",
     "VennAbers",

@@ -120,19 +120,31 @@ def smoothed_targets(correct: BoolArray, weights: Float64) -> Float64:
     return np.where(correct, (right + 1) / (right + 2), 1 / (wrong + 2))
 
 
-def fit_logistic(features: Float64, targets: Float64, weights: Float64, least: list[float | None]) -> Float64:
-    """Coefficients (D,) of a logistic regression on features (N, D); targets in [0, 1]; `least` bounds each below."""
+def fit_logistic(
+    features: Float64,
+    targets: Float64,
+    weights: Float64,
+    least: list[float | None],
+    *,
+    penalty: Float64 | None = None,
+) -> Float64:
+    """Coefficients (D,) of a logistic regression on features (N, D), targets in [0, 1].
+
+    least: lower bound of each coefficient, or None.  penalty (D,): on the squares of the coefficients of columns scaled
+    to unit root mean square, next to the mean loss.
+    """
     from scipy.optimize import minimize
 
     total = weights.sum()
     # Columns of unit size: the optimiser's steps are then of the order of the coefficients.
     size = np.maximum(np.sqrt((weights @ features**2) / total), 1e-12)
     scaled = features / size
+    ridge = np.zeros(features.shape[1]) if penalty is None else penalty
 
     def loss(coefficients: Float64) -> tuple[float, Float64]:
         score = scaled @ coefficients
-        value = weights @ (np.logaddexp(0, score) - targets * score) / total
-        gradient = scaled.T @ (weights * (_sigmoid(score) - targets)) / total
+        value = weights @ (np.logaddexp(0, score) - targets * score) / total + ridge @ coefficients**2
+        gradient = scaled.T @ (weights * (_sigmoid(score) - targets)) / total + 2 * ridge * coefficients
         return float(value), gradient
 
     start = np.zeros(features.shape[1])

@@ -24,6 +24,7 @@ from calibration import (
     NotFitted,
     PlattScaling,
     ScalingBinning,
+    SplineCalibration,
     TemperatureScaling,
     UnreadableFile,
     VennAbers,
@@ -40,6 +41,7 @@ ALL = [
     ScalingBinning,
     BayesianBinning,
     VennAbers,
+    SplineCalibration,
 ]
 INCREASING = [TemperatureScaling, BetaCalibration, IsotonicCalibration, VennAbers]
 
@@ -290,3 +292,23 @@ def test_the_venn_abers_package_agrees():
     assert pair[:, 0] == pytest.approx(low, abs=1e-9)
     assert pair[:, 1] == pytest.approx(high, abs=1e-9)
     assert probability[:, 1] == pytest.approx(fitted.transform(new), abs=1e-9)
+
+
+def test_the_spline_bends_where_two_numbers_cannot():
+    rng = np.random.default_rng(0)
+    confidence = rng.random(20_000)
+    truth = 0.5 - 0.35 * np.cos(3 * np.pi * confidence)
+    correct = rng.random(20_000) < truth
+    platt, spline = (
+        PlattScaling().fit(confidence, correct),
+        SplineCalibration(n_knots=8, penalty=1e-6).fit(confidence, correct),
+    )
+    error = [np.abs(kind.transform(confidence) - truth).mean() for kind in (platt, spline)]
+    assert error[1] < 0.25 * error[0]
+
+
+def test_the_spline_without_curvature_is_platts_map():
+    confidence, correct = overconfident(5000, bias=-0.5)
+    stiff = SplineCalibration(penalty=1e6).fit(confidence, correct)
+    grid = np.linspace(0.05, 0.95, 20)
+    assert stiff.transform(grid) == pytest.approx(PlattScaling().fit(confidence, correct).transform(grid), abs=0.005)
