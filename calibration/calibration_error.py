@@ -4,8 +4,8 @@ All take `confidence` (N,) in [0, 1] and `correct` (N,) boolean, optionally `wei
 Estimate in [0, 1]. Bins are (a, b], the first closed on both sides (binning.py). Not here: errors without bins
 (unbinned.py), many classes (multiclass.py), recalibration.
 
-netcal and torchmetrics use the same equal-width bins for ECE and MCE and agree to rounding, except that netcal puts a
-confidence equal to an edge in the bin above it and torchmetrics' MCE is the same maximum over bins that are not empty.
+netcal and torchmetrics use the same equal-width bins for ECE and MCE and agree to rounding, except on confidences that
+equal an edge: both put those in the bin above, [a, b).
 """
 
 from collections.abc import Callable

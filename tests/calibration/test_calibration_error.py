@@ -161,6 +161,13 @@ def test_netcal_and_torchmetrics_agree(n_bins):
         assert value == pytest.approx(float(theirs), abs=1e-9)
 
 
+def test_on_an_edge_peers_choose_the_bin_above_and_we_the_one_below():
+    netcal = pytest.importorskip("netcal.metrics")
+    confidence, correct = np.array([0.5, 0.4, 0.75, 0.9, 1.0, 0.0]), np.array([1, 0, 0, 1, 1, 0])
+    assert expected_calibration_error(confidence, correct, n_bins=4) == pytest.approx((0.1 + 0.75 + 0.1) / 6)
+    assert netcal.ECE(4).measure(confidence, correct) == pytest.approx((0.4 + 0.5 + 0.65) / 6)
+
+
 def test_the_reliability_curve_leaves_out_empty_bins_and_holds_exact_intervals():
     curve = reliability_curve([0.1, 0.1, 0.1, 0.95], [0, 0, 0, 1], n_bins=10, interval=0.95)
     assert curve.lower.tolist() == pytest.approx([0.0, 0.9])
