@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["GroundedModel"]
 
-# Measured on XQuAD development questions with SmolLM2-135M: one or two sentences beat whole passages by half as much
-# again. From about a billion parameters on, models read longer contexts well, and recall counts more than focus.
+# Measured on 100 XQuAD development questions with SmolLM2-135M: from the best sentence it answers 51 % right, from the best
+# two 43 %, from the whole best passage 37 %, from three passages 20 %. Larger models read longer contexts well, and for them
+# recall counts more than focus.
 _SMALL_MODEL_PARAMETERS = 1_000_000_000
-_SMALL_MODEL_TOKENS = 40
+_SMALL_MODEL_TOKENS = 16
 _LARGE_MODEL_TOKENS = 2048
 
 
@@ -42,7 +43,8 @@ class GroundedModel:
         verifier: judges each sentence of an answer against the passages read; None leaves `Answer.verdicts` empty.
         k: passages retrieved per question.
         mode: "dense", "sparse" or "hybrid" (see `PassageIndex.search`).
-        passage_tokens: tokens of passage text in a prompt, in whole sentences; by default 40 for a model known to have
+        passage_tokens: tokens of passage text in a prompt, in whole sentences; by default 16 (the best
+            sentence) for a model known to have
             under a billion parameters and 2048 for others, and never more than the window holds.
         max_new_tokens: longest answer.
         min_similarity: abstain if no passage has a cosine similarity of at least this to the question, in [-1, 1].
@@ -61,7 +63,7 @@ class GroundedModel:
         mode: Literal["dense", "sparse", "hybrid"] = "hybrid",
         passage_tokens: int | None = None,
         max_new_tokens: int = 48,
-        min_similarity: float = 0.25,
+        min_similarity: float = 0.3,
     ) -> None:
         for name, value in (("k", k), ("max_new_tokens", max_new_tokens), ("passage_tokens", passage_tokens)):
             if value is not None and value < 1:

@@ -33,8 +33,8 @@ def pack_passages(
 ) -> list[PackedPassage]:
     """Choose sentences of `hits` and regroup them by passage.
 
-    A sentence's score is the share of the question's words it contains, weighted by their rarity among the candidate
-    sentences, plus a small preference for better hits.
+    A sentence's score is the share of the question's words it contains, stop words left out, weighted by their rarity among
+    the candidate sentences, plus a small preference for better hits.
 
     Args:
         question: what is asked.
@@ -77,11 +77,13 @@ def terms(text: str) -> set[str]:
 
 
 # A rank is worth this much of the score in [0, 1].
-_RANK_PENALTY = 0.05
+_RANK_PENALTY = 0.1
 
 
 def _relevance(question: str, texts: Sequence[str]) -> list[float]:
-    asked = terms(question)
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    asked = terms(" ".join(word for word in question.lower().split() if word.strip(".,?!") not in ENGLISH_STOP_WORDS))
     words = [terms(text) for text in texts]
     frequency = Counter(word for own in words for word in own)
     weight = {word: math.log(1 + len(texts) / (0.5 + frequency[word])) for word in asked}

@@ -14,7 +14,7 @@ from halluc.models.language_model import ChatMessage
 
 __all__ = ["escape", "grounded_prompt", "passage_block"]
 
-_SYSTEM = "Answer the question with one full sentence, using only the passages."
+_SYSTEM = "Answer the question from the passages. Reply with the shortest answer that the passages give."
 
 # Control tokens of the chat templates in common use, for endpoints whose tokenizer is out of sight, and our delimiters.
 _CONTROL = re.compile(
@@ -49,5 +49,8 @@ def grounded_prompt(question: str, passages: Sequence[str], special_tokens: Iter
     special = tuple(special_tokens)
     return [
         {"role": "system", "content": _SYSTEM},
-        {"role": "user", "content": f"{passage_block(passages, special)}\n\nQuestion: {escape(question, special)}"},
+        {
+            "role": "user",
+            "content": f"Passages:\n{passage_block(passages, special)}\n\nQuestion: {escape(question, special)}",
+        },
     ]

@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from retrieval.errors import EmptyCorpus, UnknownFileType, UnreadableDocument
 from retrieval.passages import Document
@@ -39,7 +39,7 @@ def load_documents(source: str | Path | Sequence[str | Path] | datasets.Dataset,
         EmptyCorpus: nothing was found.
     """
     if hasattr(source, "column_names"):
-        documents = list(_from_rows(enumerate(source), "dataset"))
+        documents = list(_from_rows(enumerate(cast("Iterable[Any]", source)), "dataset"))
     else:
         paths = [source] if isinstance(source, str | Path) else source
         documents = [document for path in paths for document in _from_path(Path(path), strict)]

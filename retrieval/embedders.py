@@ -198,7 +198,8 @@ class EndpointEmbedder:
                 f"{self.base_url} gave no embeddings from {self.model}: {error}; check that the server runs and serves it"
             ) from error
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(norms, 1e-12)
+        scaled: NDArray[np.float32] = vectors / np.maximum(norms, 1e-12)
+        return scaled
 
 
 # About a second of MiniLM on two cores.

@@ -85,6 +85,9 @@ class PassageIndex:
     def __init__(self, path: Path, manifest: storage.Manifest, embedder: Embedder | None) -> None:
         self.path = path
         self._embedder = embedder
+        self._segments: list[OpenSegment] = []
+        self._sparse: Any = None
+        self._place_of: dict[str, tuple[int, int]] | None = None
         self._load(manifest)
 
     @classmethod
@@ -205,7 +208,9 @@ class PassageIndex:
         )  # fmt: skip
 
     @overload
-    def search(self, query: str, k: int = 5, mode: Mode = "hybrid", *, filter: Filter | None = None) -> list[Hit]: ...
+    def search(  # type: ignore[overload-overlap]  # a str is a sequence of strings, but one query
+        self, query: str, k: int = 5, mode: Mode = "hybrid", *, filter: Filter | None = None
+    ) -> list[Hit]: ...
     @overload
     def search(
         self, query: Sequence[str], k: int = 5, mode: Mode = "hybrid", *, filter: Filter | None = None
@@ -285,8 +290,8 @@ class PassageIndex:
             taken = [p.id for p in passages if p.id in self._places]
             if taken:
                 raise DuplicateId(
-                    f"{len(taken)} passage ids are in {self.path} already ({', '.join(map(repr, taken[:5]))}); use update to "
-                    "replace them"
+                    f"{len(taken)} passage ids are in {self.path} already ({', '.join(map(repr, taken[:5]))}); use update "
+                    "to replace them"
                 )
             keep, left_out = self._without_duplicates(passages) if duplicates == "skip" else (range(len(passages)), ())
             new = [passages[i] for i in keep]
@@ -340,8 +345,8 @@ class PassageIndex:
         except Exception as error:
             raise IndexDamaged(f"a file of {self.path} cannot be opened: {error}; build the index again") from error
         self._manifest = manifest
-        self._sparse: Any = None
-        self._place_of: dict[str, tuple[int, int]] | None = None
+        self._sparse = None
+        self._place_of = None
 
     @property
     def _places(self) -> dict[str, tuple[int, int]]:
@@ -486,7 +491,7 @@ class PassageIndex:
         depth = max(k, _FUSION_DEPTH)
         dense = self._search_dense(vectors, depth, allowed)
         sparse = self._search_sparse(queries, depth, allowed)
-        found = []
+        found: list[list[tuple[int, float, float | None]]] = []
         for vector, near, worded in zip(vectors, dense, sparse, strict=True):
             fused = reciprocal_rank_fusion([[row for row, *_ in near], [row for row, _ in worded]])[:k]
             similarity: dict[int, float] = {row: score for row, score, _ in near}

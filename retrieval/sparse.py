@@ -7,7 +7,6 @@ is missing, damaged or of another generation.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -58,7 +57,7 @@ def search_sparse(
     import numpy as np
 
     weights = None if allowed is None else allowed.astype(np.float32)
-    found = []
+    found: list[list[tuple[int, float]]] = []
     for query in queries:
         words = _tokenize([query], as_words=True)[0]
         known = [word for word in words if word in retriever.vocab_dict]
@@ -88,7 +87,7 @@ def _save(retriever: Any, folder: Path) -> None:
         (partial / "checksums.json").write_text(json.dumps(sums), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
-        os.rename(partial, folder)
+        partial.rename(folder)
     except OSError:
         # The index in memory serves this process; the next one builds its own.
         shutil.rmtree(partial, ignore_errors=True)

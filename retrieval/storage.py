@@ -225,6 +225,10 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _damaged_manifest(folder: Path, error: Exception) -> IndexDamaged:
+    return IndexDamaged(f"{folder / 'manifest.json'} is damaged ({error}); restore it or build the index again")
+
+
 def _manifest_checksum(values: Mapping[str, Any]) -> str:
     import xxhash
 

@@ -37,7 +37,7 @@ def build_vectors(vectors: NDArray[np.float32], path: Path, kind: Literal["flat"
 
     dimension = vectors.shape[1]
     if kind == "flat":
-        index = faiss.IndexFlatIP(dimension)
+        index: Any = faiss.IndexFlatIP(dimension)
     elif kind == "hnsw":
         index = faiss.IndexHNSWFlat(dimension, 32, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = 200
@@ -74,11 +74,11 @@ def search_vectors(
     import faiss
     import numpy as np
 
-    parameters = None
+    parameters: Any = None
     if isinstance(index, faiss.IndexHNSW):
-        parameters = faiss.SearchParametersHNSW(efSearch=max(128, 2 * k))
+        parameters = faiss.SearchParametersHNSW(efSearch=max(128, 2 * k))  # type: ignore[attr-defined]
     elif isinstance(index, faiss.IndexIVF):
-        parameters = faiss.SearchParametersIVF(nprobe=max(1, index.nlist // 16))
+        parameters = faiss.SearchParametersIVF(nprobe=max(1, index.nlist // 16))  # type: ignore[call-arg]
     elif allowed is not None:
         parameters = faiss.SearchParameters()
     if allowed is not None:

@@ -39,7 +39,7 @@ def ask(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 48,
     min_similarity: Annotated[
         float, typer.Option(min=-1, max=1, help="Abstain if no passage is at least this similar to the question.")
-    ] = 0.25,
+    ] = 0.3,
     verify: Annotated[bool, typer.Option(help="Judge each sentence of the answer against its passages.")] = True,
     compare: Annotated[bool, typer.Option("--compare", help="Also print what the model says without passages.")] = False,
     json_: Json = False,

@@ -14,7 +14,7 @@ from halluc.cli.ask import Mode
 from halluc.cli.output import Json, console, print_json, working
 
 if TYPE_CHECKING:
-    pass
+    from retrieval import AddReport, Embedder, Passage, PassageIndex
 
 __all__ = ["app"]
 

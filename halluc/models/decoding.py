@@ -60,7 +60,7 @@ class StopStrings(StoppingCriteria):
         # A token spells at least one byte, so a stop string ends within this many tokens.
         self._reach = max(len(s.encode()) for s in stop) + 1
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_kwargs: Any) -> torch.BoolTensor:
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_kwargs: Any) -> torch.Tensor:
         """(B,) whether each row is done."""
         recent = input_ids[:, max(self._prompt_length, input_ids.shape[1] - self._reach) :]
         texts = self._tokenizer.batch_decode(recent, skip_special_tokens=True)

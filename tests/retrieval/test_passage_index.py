@@ -1,0 +1,313 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from retrieval import Passage, PassageIndex, evaluate_retrieval
+from retrieval.embedders import SentenceTransformerEmbedder
+from retrieval.errors import (
+    DuplicateId,
+    EmptyCorpus,
+    IndexDamaged,
+    IndexExists,
+    IndexLocked,
+    IndexMismatch,
+    IndexNotFound,
+    IndexVersion,
+    IndexWriteFailed,
+    InvalidQuery,
+    UnknownId,
+)
+
+QUESTION = "Who led the Panthers in sacks?"
+
+
+def unit(rows, dimension=384, seed=0):
+    vectors = np.random.default_rng(seed).standard_normal((rows, dimension)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def numbered(rows, prefix="p"):
+    return [Passage(f"{prefix}{i}", f"passage number {prefix} {i}") for i in range(rows)]
+
+
+@pytest.mark.parametrize("mode", ["dense", "sparse", "hybrid"])
+def test_the_passage_with_the_answer_comes_first(index, mode):
+    hits = index.search(QUESTION, k=3, mode=mode)
+    assert hits[0].passage.id == "Super_Bowl_50#0"
+    assert [hit.rank for hit in hits] == [1, 2, 3]
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_dense_scores_are_cosine_similarities(index, embedder, xquad):
+    hit = index.search(QUESTION, k=1, mode="dense")[0]
+    question, passage = embedder.encode([QUESTION, xquad[0].text])
+    assert hit.similarity == hit.score == pytest.approx(float(question @ passage), abs=1e-5)
+
+
+def test_hybrid_hits_carry_their_similarity_even_if_only_words_found_them(index):
+    dense = {hit.passage.id: hit.similarity for hit in index.search(QUESTION, k=30, mode="dense")}
+    for hit in index.search(QUESTION, k=30, mode="hybrid"):
+        assert hit.similarity == pytest.approx(dense[hit.passage.id], abs=1e-5)
+
+
+def test_a_list_of_queries_gives_a_list_of_lists(index):
+    both = index.search([QUESTION, "Who sang the national anthem?"], k=2)
+    assert both[0] == index.search(QUESTION, k=2)
+    assert [len(hits) for hits in both] == [2, 2]
+    assert index.search([]) == []
+
+
+def test_k_beyond_the_corpus_gives_all_of_it_once(index):
+    hits = index.search(QUESTION, k=1000)
+    assert sorted(hit.passage.id for hit in hits) == sorted(passage.id for passage in index)
+
+
+def test_what_is_added_is_there_after_opening_again(index, xquad):
+    opened = PassageIndex.open(index.path)
+    assert list(opened) == xquad
+    assert opened.search(QUESTION) == index.search(QUESTION)
+    assert opened.get("Super_Bowl_50#2") == xquad[2]
+    assert opened.info().passages == len(opened) == 30
+
+
+def test_deleted_passages_are_found_no_more(index):
+    best = index.search(QUESTION, k=1)[0].passage.id
+    index.delete([best])
+    for mode in ("dense", "sparse", "hybrid"):
+        assert best not in {hit.passage.id for hit in index.search(QUESTION, k=100, mode=mode)}
+    assert len(PassageIndex.open(index.path)) == 29
+    with pytest.raises(UnknownId, match="there is no passage 'Super_Bowl_50#0'"):
+        index.get(best)
+
+
+def test_an_update_replaces_the_text_under_the_same_id(index):
+    index.update([Passage("Super_Bowl_50#0", "Zebras graze on the savannah.")])
+    assert len(index) == 30
+    assert index.search("What do zebras eat?", k=1)[0].passage.id == "Super_Bowl_50#0"
+    assert "308" not in PassageIndex.open(index.path).get("Super_Bowl_50#0").text
+
+
+def test_everything_can_be_deleted_and_added_again(index, xquad):
+    index.delete([passage.id for passage in xquad])
+    assert len(index) == 0
+    assert index.search(QUESTION) == []
+    index.add(xquad[:3])
+    assert index.search(QUESTION, k=1)[0].passage == xquad[0]
+
+
+def test_unknown_ids_change_nothing(index):
+    for change in (lambda: index.delete(["nobody", "Super_Bowl_50#0"]), lambda: index.update([Passage("nobody", "x")])):
+        with pytest.raises(UnknownId, match="nobody"):
+            change()
+    assert len(PassageIndex.open(index.path)) == 30
+
+
+def test_duplicate_ids_are_refused_and_nothing_is_added(index):
+    with pytest.raises(DuplicateId, match=r"'Super_Bowl_50#0'.*use update"):
+        index.add([Passage("new", "a new text"), Passage("Super_Bowl_50#0", "other text")])
+    with pytest.raises(DuplicateId, match="twice in one call"):
+        index.add([Passage("a", "one"), Passage("a", "two")])
+    assert len(PassageIndex.open(index.path)) == 30
+
+
+def test_duplicate_texts_are_left_out_and_reported(index, xquad):
+    report = index.add([Passage("again", xquad[4].text), Passage("new", "a new text"), Passage("twin", "a new text")])
+    assert report.added == 1
+    assert report.duplicates == (("again", xquad[4].id), ("twin", "new"))
+    assert index.add([Passage("kept", xquad[4].text)], duplicates="keep").added == 1
+
+
+def test_filters_hold_in_every_mode(index, xquad):
+    subjects = {passage.title for passage in xquad}
+    assert len(subjects) > 1
+    for mode in ("dense", "sparse", "hybrid"):
+        hits = index.search("Which year was it?", k=30, mode=mode, filter={"subject": "Warsaw"})
+        assert {hit.passage.title for hit in hits} == {"Warsaw"}
+    short = index.search("year", k=30, filter=lambda passage: len(passage.text) < 500)
+    assert short
+    assert all(len(hit.passage.text) < 500 for hit in short)
+    assert index.search("year", filter={"subject": "nothing"}) == []
+
+
+def test_many_small_adds_stay_few_segments_and_search_as_one(tmp_path, embedder):
+    vectors = unit(64)
+    passages = numbered(64)
+    index = PassageIndex.create(tmp_path / "x", embedder=embedder)
+    for i in range(64):
+        index.add(passages[i : i + 1], vectors=vectors[i : i + 1])
+    assert index.info().segments <= 7
+    assert len(list((index.path / "segments").iterdir())) == index.info().segments
+    for i, hits in enumerate(index.search_vectors(vectors, k=5)):
+        assert hits[0].passage.id == f"p{i}"
+        expected = np.sort(vectors @ vectors[i])[::-1][:5]
+        assert [hit.score for hit in hits] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
+def test_every_kind_finds_the_nearest_also_after_deleting_and_merging(tmp_path, embedder, kind):
+    vectors = unit(600)
+    index = PassageIndex.create(tmp_path / "x", embedder=embedder, kind=kind)
+    index.add(numbered(500), vectors=vectors[:500])
+    index.delete([f"p{i}" for i in range(0, 500, 5)])
+    index.add(numbered(100, "q"), vectors=vectors[500:])
+    opened = PassageIndex.open(index.path)
+    assert len(opened) == 500
+    found = opened.search_vectors(vectors, k=1)
+    names = [f"p{i}" for i in range(500)] + [f"q{i}" for i in range(100)]
+    right = [hits[0].passage.id == name for hits, name in zip(found, names, strict=True)]
+    deleted = [name[0] == "p" and int(name[1:]) % 5 == 0 for name in names]
+    assert not any(r for r, gone in zip(right, deleted, strict=True) if gone)
+    # IVF looks at a part of the lists only.
+    assert sum(right) >= (500 if kind != "ivf" else 450)
+
+
+def test_opening_does_not_read_the_vectors_into_memory(tmp_path, embedder):
+    import psutil
+
+    rows = 60_000
+    index = PassageIndex.create(tmp_path / "x", embedder=embedder)
+    index.add(numbered(rows), vectors=unit(rows))
+    query = unit(1)
+    del index
+    before = psutil.Process().memory_info().rss
+    opened = PassageIndex.open(tmp_path / "x")
+    grown = psutil.Process().memory_info().rss - before
+    assert grown < 0.2 * rows * 384 * 4
+    assert opened.search_vectors(query, k=1)[0][0].passage.id == "p0"
+
+
+def test_retrieval_is_scored_by_the_rank_of_the_gold_passage(index, xquad):
+    asked = [xquad[i].text[:80] for i in range(5)]
+    for score in evaluate_retrieval(index, asked, [xquad[i].id for i in range(5)]):
+        assert score.hit_at[5] == 1.0
+        assert score.hit_at[1] <= score.mrr <= 1.0
+    assert evaluate_retrieval(index, asked, ["nothing"] * 5)[0].hit_at == {1: 0.0, 3: 0.0, 5: 0.0}
+
+
+@pytest.mark.parametrize("query", ["", "  \n", ["fine", " "]])
+def test_an_empty_query_is_refused(index, query):
+    with pytest.raises(InvalidQuery, match="is empty"):
+        index.search(query)
+
+
+def test_options_out_of_range_are_named(index, tmp_path):
+    with pytest.raises(InvalidQuery, match="k is 0"):
+        index.search("x", k=0)
+    with pytest.raises(InvalidQuery, match="mode is 'fuzzy'"):
+        index.search("x", mode="fuzzy")
+    with pytest.raises(InvalidQuery, match="kind is 'tree'"):
+        PassageIndex.create(tmp_path / "y", kind="tree")
+    with pytest.raises(InvalidQuery, match=r"vectors have shape \(1, 3\)"):
+        index.add([Passage("a", "b")], vectors=unit(1, 3))
+    with pytest.raises(InvalidQuery, match="no JSON values"):
+        index.add([Passage("a", "b", metadata={"x": object()})])
+
+
+def test_an_empty_corpus_is_refused(index):
+    with pytest.raises(EmptyCorpus, match="no passages"):
+        index.add([])
+    with pytest.raises(EmptyCorpus, match="'blank' has no text"):
+        index.add([Passage("blank", " \n")])
+
+
+def test_a_missing_index_and_a_taken_path_are_told_apart(index, tmp_path):
+    with pytest.raises(IndexNotFound, match="there is no index"):
+        PassageIndex.open(tmp_path / "nowhere")
+    with pytest.raises(IndexExists, match="exists already"):
+        PassageIndex.create(index.path)
+
+
+@pytest.mark.parametrize("name", ["passages.arrow", "vectors.faiss", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_file_is_refused_by_name(index, name, damage):
+    (path,) = index.path.rglob(name)
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "truncate":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        path.unlink()
+    with pytest.raises(IndexDamaged, match=name):
+        PassageIndex.open(index.path)
+
+
+def test_damaged_bm25_is_rebuilt_as_it_is_only_derived(index):
+    before = index.search(QUESTION, mode="sparse")
+    (scores,) = index.path.rglob("data.csc.index.npy")
+    scores.write_bytes(b"nonsense")
+    assert PassageIndex.open(index.path).search(QUESTION, mode="sparse") == before
+
+
+def test_an_index_of_a_newer_format_is_refused(index):
+    manifest = index.path / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format_version": 99}))
+    with pytest.raises(IndexVersion, match="index format 99"):
+        PassageIndex.open(index.path)
+
+
+def test_another_embedder_is_refused_with_both_names(index, tmp_path, embedder):
+    from retrieval.embedders import _packaged_path
+
+    class Narrow(SentenceTransformerEmbedder):
+        dimension = 12
+
+    with pytest.raises(IndexMismatch, match=r"built with all-MiniLM-L6-v2 \(384 dims\), not all-MiniLM-L6-v2 \(12 dims\)"):
+        PassageIndex.open(index.path, embedder=Narrow())
+    # The same architecture with one weight changed: only the fingerprint can tell.
+    copy = tmp_path / "changed"
+    shutil.copytree(_packaged_path(), copy)
+    other = SentenceTransformerEmbedder(str(copy))
+    assert other.fingerprint == embedder.fingerprint
+    other = SentenceTransformerEmbedder(str(copy))
+    next(other.model.parameters()).data[0, 0] += 1
+    with pytest.raises(IndexMismatch):
+        PassageIndex.open(index.path, embedder=other)
+
+
+def test_a_second_writer_is_refused_and_readers_are_not(index):
+    from retrieval.storage import writing
+
+    with writing(index.path):
+        with pytest.raises(IndexLocked, match="another process is writing"):
+            PassageIndex.open(index.path).delete(["Super_Bowl_50#0"])
+        assert PassageIndex.open(index.path).search(QUESTION)
+
+
+def test_a_reader_keeps_its_state_until_it_is_refreshed(index):
+    reader = PassageIndex.open(index.path)
+    index.delete(["Super_Bowl_50#0"])
+    assert reader.search(QUESTION, k=1, mode="dense")[0].passage.id == "Super_Bowl_50#0"
+    reader.refresh()
+    assert reader.search(QUESTION, k=1, mode="dense")[0].passage.id != "Super_Bowl_50#0"
+
+
+def test_two_handles_that_write_in_turn_see_each_others_work(index):
+    other = PassageIndex.open(index.path)
+    index.add([Passage("one", "the first text")])
+    other.add([Passage("two", "the second text")])
+    index.refresh()
+    assert "one" in index
+    assert "two" in index
+
+
+def test_a_full_disk_leaves_the_index_as_it_was(index, monkeypatch):
+    def full(*_arguments):
+        raise OSError(28, os.strerror(28))
+
+    for step in ("write_passages", "build_vectors"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"retrieval.index.{step}", full)
+            with pytest.raises(IndexWriteFailed, match=r"No space left on device.*as it was before"):
+                index.add([Passage("new", "a new text")])
+    with monkeypatch.context() as patched:
+        patched.setattr("retrieval.storage.os.fsync", full)
+        with pytest.raises(IndexWriteFailed):
+            index.add([Passage("new", "a new text")])
+    assert len(PassageIndex.open(index.path)) == len(index) == 30
+    assert not list((index.path / "segments").glob(".partial-*"))
+    assert index.add([Passage("new", "a new text")]).added == 1
