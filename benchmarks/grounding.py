@@ -17,10 +17,14 @@ import json
 import random
 import re
 import string
+import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+# A script beside this one has the name of a package, and Python looks beside a script first.
+sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "xquad"
 

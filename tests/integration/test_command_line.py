@@ -1,0 +1,109 @@
+"""The `halluc` command as a user types it, in processes of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "xquad"
+HALLUC = str(Path(sys.executable).with_name("halluc"))
+
+
+def halluc(*arguments):
+    return subprocess.run([HALLUC, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    lines = (EXAMPLES / "passages.jsonl").read_text(encoding="utf-8").splitlines()[:20]
+    (folder / "some.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    built = halluc("index", "build", folder / "some.jsonl", "--out", folder / "x.index", "--json")
+    assert built.returncode == 0, built.stderr
+    assert json.loads(built.stdout)["passages"] >= 20
+    return folder / "x.index"
+
+
+def test_a_question_is_answered_with_its_source(index, lm):
+    done = halluc("ask", "Who led the Panthers in sacks?", "--index", index, "--compare", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert "Short" in answer["text"]
+    assert answer["citations"][0]["passage_id"] == "Super_Bowl_50#0"
+    assert 0 < answer["confidence"] <= 1
+    assert answer["verdicts"]
+    assert answer["ungrounded"]
+
+
+def test_documents_can_be_added_searched_and_described(index, tmp_path):
+    (tmp_path / "zebra.txt").write_text("Zebras graze on the savannah of Kenya.", encoding="utf-8")
+    added = halluc("index", "add", tmp_path / "zebra.txt", "--index", index)
+    assert json.loads(added.stdout)["added"] == 1
+    found = json.loads(halluc("index", "search", "What do zebras eat?", "--index", index, "--k", 1).stdout)
+    assert found[0]["passage"]["title"] == "zebra"
+    facts = json.loads(halluc("index", "info", index).stdout)
+    assert facts["embedder"] == "all-MiniLM-L6-v2"
+    questions = tmp_path / "q.jsonl"
+    questions.write_text(json.dumps({"question": "Who led the Panthers in sacks?", "passage_id": "Super_Bowl_50#0"}))
+    rows = json.loads(halluc("index", "eval", questions, "--index", index).stdout)
+    assert {row["mode"]: row["hit_at"]["1"] for row in rows}["hybrid"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ask", " ", "--index", "x"), "the question is empty"),
+        (("ask", "why?", "--index", "nowhere.index"), "there is no index at nowhere.index"),
+        (("index", "search", " ", "--index", "INDEX"), "the query is empty"),
+        (("index", "build", "nowhere.txt", "--out", "new.index"), "nowhere.txt does not exist"),
+        (("index", "build", "INDEX/manifest.json", "--out", "new.index"), "has the type '.json'"),
+        (("index", "build", str(EXAMPLES / "passages.jsonl"), "--out", "INDEX"), "exists already"),
+        (("index", "eval", str(EXAMPLES / "passages.jsonl"), "--index", "INDEX"), "line 1 of"),
+    ],
+)
+def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(index, arguments, message):
+    done = halluc(*(argument.replace("INDEX", str(index)) for argument in arguments))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("halluc: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_endpoint_that_is_down_fails_with_code_1(index):
+    done = halluc(
+        "ask", "why?", "--index", index, "--model", "http://127.0.0.1:9/v1#m", "--no-verify", "--min-similarity=-1"
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("halluc: ")
+    assert "127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_command_has_help():
+    for command in ((), ("ask",), ("index",), ("index", "build"), ("index", "add"), ("index", "search"), ("index", "info"),
+                    ("index", "eval"), ("models",), ("models", "list"), ("models", "pull")):  # fmt: skip
+        done = halluc(*command, "--help")
+        assert done.returncode == 0
+        assert "Usage" in done.stdout
+
+
+def test_importing_is_quick_and_loads_nothing_heavy():
+    code = (
+        "import sys, time; t = time.perf_counter(); import halluc, retrieval, calibration, training;"
+        "heavy = {'torch', 'transformers', 'faiss', 'trl', 'matplotlib'};"
+        "print(time.perf_counter() - t, sorted(heavy & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(3)]
+    assert all(run.strip().endswith("[]") for run in runs)
+    assert min(float(run.split()[0]) for run in runs) < 0.3
+
+
+def test_a_shadowed_sibling_is_named(tmp_path):
+    (tmp_path / "retrieval.py").write_text("")
+    done = subprocess.run([sys.executable, "-c", "import halluc"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "ShadowedPackage" in done.stderr
+    assert str(tmp_path / "retrieval.py") in done.stderr

@@ -1,0 +1,121 @@
+import json
+
+import pytest
+
+from retrieval import SkippedFiles, load_documents
+from retrieval.errors import DocumentError, EmptyCorpus, UnknownFileType, UnreadableDocument
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_text_files_keep_their_text_and_take_their_name_as_title(tmp_path):
+    (document,) = load_documents(write(tmp_path, "penicillin.txt", "Fleming found it in 1928.\n"))
+    assert (document.text, document.title) == ("Fleming found it in 1928.\n", "penicillin")
+    assert document.source == document.id == str(tmp_path / "penicillin.txt")
+
+
+def test_markdown_loses_its_marks_and_gives_its_heading_as_title(tmp_path):
+    path = write(tmp_path, "a.md", "# Moulds\n\nA *mould* is a [fungus](http://x).\n\n- one\n- two\n")
+    (document,) = load_documents(path)
+    assert document.title == "Moulds"
+    assert document.text == "Moulds\n\nA mould is a fungus.\n\none\n\ntwo"
+
+
+def test_html_gives_visible_text_only(tmp_path):
+    page = (
+        "<html><head><title>T</title><script>x()</script></head><body><p>One <b>bold</b> word.</p><p>Two.</p></body></html>"
+    )
+    (document,) = load_documents(write(tmp_path, "a.html", page))
+    assert (document.title, document.text) == ("T", "One bold word.\n\nTwo.")
+
+
+def test_rows_of_csv_and_jsonl_are_documents_with_metadata(tmp_path):
+    table = write(tmp_path, "a.csv", 'id,title,text,year\n7,T,"Line one\nline two",1928\n')
+    lines = write(tmp_path, "b.jsonl", json.dumps({"id": "x", "text": "Some text.", "tags": ["a"]}) + "\n\n")
+    first, second = load_documents([table, lines])
+    assert (first.id, first.title, first.text, dict(first.metadata)) == ("7", "T", "Line one\nline two", {"year": "1928"})
+    assert (second.id, second.title, dict(second.metadata)) == ("x", None, {"tags": ["a"]})
+
+
+def test_a_data_set_is_read_row_by_row():
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_dict({"id": ["a", "b"], "text": ["one", "two"], "kind": [1, 2]})
+    documents = load_documents(rows)
+    assert [(d.id, d.text, d.metadata["kind"]) for d in documents] == [("a", "one", 1), ("b", "two", 2)]
+
+
+def test_a_folder_is_read_in_order_and_unknown_types_are_named_and_counted(tmp_path):
+    write(tmp_path, "b.txt", "b")
+    write(tmp_path, "deep/a.txt", "a")
+    write(tmp_path, "photo.jpeg", b"\xff\xd8")
+    write(tmp_path, ".hidden.txt", "no")
+    with pytest.warns(SkippedFiles, match=r"1 of 3 files in .* \(photo.jpeg\) and are left out"):
+        documents = load_documents(tmp_path)
+    assert [d.text for d in documents] == ["b", "a"]
+    with pytest.raises(UnknownFileType, match=r"photo\.jpeg.*without strict"):
+        load_documents(tmp_path, strict=True)
+    with pytest.raises(UnknownFileType, match=r"type '\.jpeg'"):
+        load_documents(tmp_path / "photo.jpeg")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"PK\x03\x04\x00\x00", "is a binary file"),
+        ("a.txt", b"caf\xe9", r"not UTF-8 text \(byte 3 is 0xe9\)"),
+        ("a.txt", b" \n ", "holds no text"),
+        ("a.pdf", b"not a pdf at all", "cannot be read as a pdf"),
+        ("a.jsonl", b'{"text": "fine"}\n{"text": ', "line 2 of .* is not JSON"),
+        ("a.jsonl", b'{"text": "fine"}\n{"body": "x"}\n', "row 2 of .* has no text"),
+        ("a.csv", b"id,body\n1,x\n", "no column 'text', only id, body"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, name, content, message):
+    path = write(tmp_path, name, content)
+    with pytest.raises(UnreadableDocument, match=message) as caught:
+        load_documents(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_pdf_gives_its_text_and_one_without_text_is_refused(tmp_path):
+    from pypdf import PdfWriter
+
+    blank = PdfWriter()
+    blank.add_blank_page(200, 200)
+    blank.write(tmp_path / "blank.pdf")
+    with pytest.raises(UnreadableDocument, match="pdf without text"):
+        load_documents(tmp_path / "blank.pdf")
+    write(tmp_path, "real.pdf", _pdf("Fleming found penicillin."))
+    (document,) = load_documents(tmp_path / "real.pdf")
+    assert document.text.strip() == "Fleming found penicillin."
+
+
+def test_nothing_to_read_is_an_error(tmp_path):
+    with pytest.raises(EmptyCorpus):
+        load_documents(tmp_path)
+    with pytest.raises(DocumentError, match="does not exist"):
+        load_documents(tmp_path / "nowhere.txt")
+
+
+def _pdf(text):
+    """The smallest file with one line of text that a reader accepts."""
+    stream = f"BT /F1 12 Tf 10 100 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    content, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(content))
+        content += b"%d 0 obj%s endobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    tail = b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(content)
+    return content + b"xref\n0 6\n0000000000 65535 f \n" + table + tail

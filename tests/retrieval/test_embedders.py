@@ -1,0 +1,63 @@
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from retrieval import Embedder, Passage, PassageIndex, load_embedder
+from retrieval.errors import EmbedderUnavailable
+
+
+class Embeddings(BaseHTTPRequestHandler):
+    """Counts letters: enough for texts of the same letters to be near, over real HTTP."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        rows = [[1.0 + text.lower().count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for text in body["input"]]
+        data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
+        # Out of order, which the protocol allows.
+        reply = json.dumps({"object": "list", "model": body["model"], "data": data[::-1], "usage": {}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *_arguments):
+        pass
+
+
+@pytest.fixture
+def endpoint():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Embeddings)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1#letters"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_default_embedder_gives_unit_vectors_that_tell_meanings_apart(embedder):
+    assert isinstance(embedder, Embedder)
+    vectors = embedder.encode(["Who found penicillin?", "Fleming discovered an antibiotic.", "The stock market fell."])
+    assert vectors.shape == (3, embedder.dimension) == (3, 384)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
+
+
+def test_an_index_can_be_built_with_an_endpoint(endpoint, tmp_path):
+    index = PassageIndex.create(tmp_path / "x", embedder=endpoint)
+    index.add([Passage("z", "zzzz zz"), Passage("q", "qqqq qq")])
+    opened = PassageIndex.open(tmp_path / "x")
+    assert opened.info().dimension == 26
+    assert opened.search("zz", k=1, mode="dense")[0].passage.id == "z"
+
+
+def test_embedders_that_cannot_be_had_say_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(EmbedderUnavailable, match="no-such-org/none cannot be loaded"):
+        load_embedder("no-such-org/none").encode(["x"])
+    with pytest.raises(EmbedderUnavailable, match="names no model"):
+        load_embedder("http://127.0.0.1:9/v1")
+    with pytest.raises(EmbedderUnavailable, match="check that the server runs"):
+        load_embedder("http://127.0.0.1:9/v1#m").encode(["x"])

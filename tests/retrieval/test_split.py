@@ -1,0 +1,62 @@
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from retrieval import Document, split_documents
+from retrieval.errors import EmptyCorpus, InvalidQuery
+from retrieval.sentences import sentence_spans
+
+TEXT = "Dr. Fleming came back in 1928. He saw a mould! Was it useful? It was: naïve 模 № 3.5 died.\n\nA new paragraph."
+
+
+def test_sentences_are_found_at_character_offsets_also_after_wide_characters():
+    sentences = [TEXT[start:end] for start, end in sentence_spans(TEXT)]
+    assert sentences[0] == "Dr. Fleming came back in 1928."
+    assert sentences[-1] == "A new paragraph."
+    assert len(sentences) == 5
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.sampled_from("abc dé模. !?\n\t😀A1"), min_size=1, max_size=300), limit=st.integers(1, 20))
+def test_every_passage_is_a_slice_of_its_document_and_nothing_is_lost(embedder, text, limit):
+    if not text.strip():
+        return
+    passages = split_documents([Document("d", text)], max_tokens=limit, overlap=1, embedder=embedder)
+    covered = set()
+    for passage in passages:
+        assert text[passage.start : passage.end] == passage.text
+        covered.update(range(passage.start, passage.end))
+    assert all(text[i].isspace() for i in range(len(text)) if i not in covered)
+
+
+def test_passages_end_at_sentences_and_fit_the_limit(embedder):
+    text = " ".join(f"This is sentence number {i} of the document." for i in range(60))
+    passages = split_documents([Document("d", text, "Title")], max_tokens=50, overlap=1, embedder=embedder)
+    assert len(passages) > 5
+    for number, passage in enumerate(passages):
+        assert passage.id == f"d#{number}"
+        assert (passage.title, passage.document_id) == ("Title", "d")
+        assert passage.text.startswith("This")
+        assert passage.text.endswith("document.")
+        assert len(embedder.token_offsets([passage.text])[0]) <= 50
+    last_of_first = passages[0].text.rsplit("This", 1)[1]
+    assert passages[1].text.startswith("This" + last_of_first)
+
+
+def test_a_sentence_longer_than_the_limit_is_cut_between_tokens(embedder):
+    text = "word " * 700 + "end."
+    passages = split_documents([Document("d", text)], embedder=embedder)
+    assert len(passages) == 3
+    assert "".join(passage.text for passage in passages) == text
+
+
+def test_a_document_that_fits_keeps_its_id(embedder):
+    (passage,) = split_documents([Document("d", "Short.")], embedder=embedder)
+    assert passage.id == "d"
+
+
+def test_no_documents_and_bad_limits_are_refused(embedder):
+    with pytest.raises(EmptyCorpus):
+        split_documents([], embedder=embedder)
+    with pytest.raises(InvalidQuery, match="max_tokens is 0"):
+        split_documents([Document("d", "x")], max_tokens=0, embedder=embedder)
