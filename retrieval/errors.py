@@ -14,6 +14,7 @@ RetrievalError
     ├── IndexVersion        written by a newer halluc
     ├── IndexLocked         another process is writing
     ├── IndexWriteFailed    the disk refused; the index is as it was
+    ├── InvalidPassage      a passage cannot be stored
     ├── DuplicateId         an id is in the index, or twice in one call
     └── UnknownId           an id is not in the index
 """
@@ -30,6 +31,7 @@ __all__ = [
     "IndexNotFound",
     "IndexVersion",
     "IndexWriteFailed",
+    "InvalidPassage",
     "InvalidQuery",
     "PassageIndexError",
     "RetrievalError",
@@ -97,6 +99,10 @@ class IndexLocked(PassageIndexError):
 
 class IndexWriteFailed(PassageIndexError, OSError):
     """The disk refused a write; the index is as it was before."""
+
+
+class InvalidPassage(PassageIndexError, ValueError):
+    """A passage cannot be stored: its metadata are no JSON values, or its text is no valid Unicode."""
 
 
 class DuplicateId(PassageIndexError, ValueError):

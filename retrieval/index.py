@@ -1,6 +1,6 @@
 """`PassageIndex`: passages that can be searched by meaning, by words and by both.
 
-Not here: how it lies on disk (storage.py), FAISS (vectors.py), BM25 (sparse.py).
+Not here: how it lies on disk (storage.py), which segments a write merges (merging.py), searching them (snapshot.py).
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -22,14 +23,15 @@ from retrieval.errors import (
     IndexExists,
     IndexMismatch,
     IndexWriteFailed,
+    InvalidPassage,
     InvalidQuery,
     UnknownId,
 )
-from retrieval.fusion import reciprocal_rank_fusion
+from retrieval.merging import segments_to_merge
 from retrieval.passages import Hit, Passage
-from retrieval.segment import OpenSegment, text_hash, write_passages
-from retrieval.sparse import open_sparse, search_sparse
-from retrieval.vectors import Kind, build_vectors, choose_kind, search_vectors
+from retrieval.segment import Filter, write_files
+from retrieval.snapshot import Found, Place, Snapshot
+from retrieval.vectors import KINDS, Kind, checked_vectors, choose_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["AddReport", "IndexInfo", "Mode", "PassageIndex"]
 
 Mode = Literal["dense", "sparse", "hybrid"]
-Filter = Mapping[str, Any] | Callable[[Passage], bool]
-
-# Ranks below this change the order of the first five hits in fewer than one query of a hundred.
-_FUSION_DEPTH = 50
 
 
 @dataclass(frozen=True)
@@ -82,13 +80,10 @@ class PassageIndex:
     Made by `create` or `open`. A reader sees the state at which it was opened; `refresh` moves it to the present one.
     """
 
-    def __init__(self, path: Path, manifest: storage.Manifest, embedder: Embedder | None) -> None:
+    def __init__(self, path: Path, state: Snapshot, embedder: Embedder | None) -> None:
         self.path = path
         self._embedder = embedder
-        self._segments: list[OpenSegment] = []
-        self._sparse: Any = None
-        self._place_of: dict[str, tuple[int, int]] | None = None
-        self._load(manifest)
+        self._state = state
 
     @classmethod
     def create(cls, path: str | Path, *, embedder: Embedder | str | None = None, kind: Kind = "auto") -> PassageIndex:
@@ -104,7 +99,7 @@ class PassageIndex:
             IndexExists: there is something at `path` already.
         """
         folder = Path(path)
-        if kind not in ("auto", "flat", "hnsw", "ivf"):
+        if kind not in KINDS:
             raise InvalidQuery(f"kind is {kind!r}; pass 'auto', 'flat', 'hnsw' or 'ivf'")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise IndexExists(f"{folder} exists already; open it, or choose another path")
@@ -118,12 +113,13 @@ class PassageIndex:
                 (partial / "segments").mkdir()
                 storage.write_manifest(partial, manifest)
                 partial.rename(folder)
+                storage.sync(folder.parent)
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
         except OSError as error:
             raise IndexWriteFailed(f"{folder} cannot be made: {error.strerror or error}") from error
-        return cls(folder, manifest, model)
+        return cls(folder, Snapshot(folder, manifest), model)
 
     @classmethod
     def open(cls, path: str | Path, *, embedder: Embedder | str | None = None, verify: bool = True) -> PassageIndex:
@@ -132,20 +128,18 @@ class PassageIndex:
         Args:
             path: the folder.
             embedder: None for the one it was built with, which is loaded when first needed.
-            verify: compare every file with its checksum, at about the disk's reading speed.
+            verify: compare every file with its checksum, at about the disk's reading speed; sizes are always compared.
 
         Raises:
             IndexNotFound, IndexDamaged, IndexVersion: there is no index, or it cannot be used.
             IndexMismatch: `embedder` is another than the one it was built with.
         """
         folder = Path(path)
-        manifest = storage.read_manifest(folder)
-        if verify:
-            storage.verify(folder, manifest)
         model = load_embedder(embedder) if isinstance(embedder, str) else embedder
+        state = _open_state(folder, verify)
         if model is not None:
-            _check_embedder(folder, manifest, model)
-        return cls(folder, manifest, model)
+            _check_embedder(folder, state.manifest, model)
+        return cls(folder, state, model)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -157,20 +151,19 @@ class PassageIndex:
             IndexMismatch: what its name stands for now is not what the index was built with.
         """
         if self._embedder is None:
-            model = load_embedder(self._manifest.embedder)
-            _check_embedder(self.path, self._manifest, model)
+            model = load_embedder(self._state.manifest.embedder)
+            _check_embedder(self.path, self._state.manifest, model)
             self._embedder = model
         return self._embedder
 
     def __len__(self) -> int:
-        return self._manifest.passages
+        return self._state.manifest.passages
 
     def __iter__(self) -> Iterator[Passage]:
-        for segment in self._segments:
-            yield from segment.passages(segment.live_rows())
+        return self._state.passages()
 
     def __contains__(self, passage_id: object) -> bool:
-        return passage_id in self._places
+        return isinstance(passage_id, str) and bool(self._state.places([passage_id]))
 
     def __enter__(self) -> PassageIndex:
         return self
@@ -179,15 +172,13 @@ class PassageIndex:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files; the index cannot be used afterwards."""
-        self._segments = []
-        self._sparse = None
+        """Let go of the files; the index is empty afterwards and must not be used."""
+        self._state = Snapshot(self.path, replace(self._state.manifest, segments=()))
 
     def refresh(self) -> None:
         """Move to the state that is on disk now."""
-        manifest = storage.read_manifest(self.path)
-        if manifest.generation != self._manifest.generation:
-            self._load(manifest)
+        if storage.read_manifest(self.path).generation != self._state.manifest.generation:
+            self._state = _open_state(self.path, verify=False)
 
     def get(self, passage_id: str) -> Passage:
         """The passage of that id.
@@ -195,12 +186,11 @@ class PassageIndex:
         Raises:
             UnknownId: there is none.
         """
-        segment, row = self._place(passage_id)
-        return next(iter(self._segments[segment].passages([row])))
+        return self._state.passage(*self._places([passage_id]))
 
     def info(self) -> IndexInfo:
         """Facts about the index."""
-        m = self._manifest
+        m = self._state.manifest
         size = sum(size for segment in m.segments for size, _ in segment.files.values())
         return IndexInfo(
             str(self.path), m.passages, m.embedder, m.fingerprint, m.dimension, m.kind, len(m.segments), m.generation,
@@ -242,26 +232,30 @@ class PassageIndex:
             raise InvalidQuery(f"k is {k}; ask for at least 1 hit")
         if mode not in ("dense", "sparse", "hybrid"):
             raise InvalidQuery(f"mode is {mode!r}; pass 'dense', 'sparse' or 'hybrid'")
+        state = self._state
+        allowed = state.allowed(filter)
         if not queries or not len(self):
-            found: list[list[Hit]] = [[] for _ in queries]
+            found: list[list[Found]] = [[] for _ in queries]
+        elif mode == "sparse":
+            found = state.sparse(queries, k, allowed)
         else:
-            allowed = self._allowed(filter)
-            if mode == "sparse":
-                ranked = self._search_sparse(queries, k, allowed)
-                found = self._hits([[(row, score, None) for row, score in own] for own in ranked])
-            else:
-                vectors = self.embedder.encode(queries)
-                if mode == "dense":
-                    found = self._hits(self._search_dense(vectors, k, allowed))
-                else:
-                    found = self._hits(self._search_hybrid(queries, vectors, k, allowed))
-        return found[0] if single else found
+            vectors = checked_vectors(self.embedder.encode(queries), len(queries), state.manifest.dimension)
+            found = state.dense(vectors, k, allowed) if mode == "dense" else state.hybrid(queries, vectors, k, allowed)
+        hits = state.hits(found)
+        return hits[0] if single else hits
 
     def search_vectors(self, vectors: NDArray[np.float32], k: int = 5, *, filter: Filter | None = None) -> list[list[Hit]]:
-        """Dense search with (Q, d) unit vectors in place of texts."""
-        if not len(self):
+        """Dense search with (Q, d) unit vectors in place of texts.
+
+        Raises:
+            InvalidQuery: the vectors have another shape or are not of length 1, or k is below 1.
+        """
+        if k < 1:
+            raise InvalidQuery(f"k is {k}; ask for at least 1 hit")
+        vectors = checked_vectors(vectors, len(vectors), self._state.manifest.dimension)
+        if not len(vectors) or not len(self):
             return [[] for _ in vectors]
-        return self._hits(self._search_dense(vectors, k, self._allowed(filter)))
+        return self._state.hits(self._state.dense(vectors, k, self._state.allowed(filter)))
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -281,250 +275,129 @@ class PassageIndex:
 
         Raises:
             EmptyCorpus: there are no passages, or one has no text.
+            InvalidPassage: one cannot be stored.
             DuplicateId: an id is in the index, or twice among `passages`.
             IndexLocked, IndexWriteFailed: another process is writing, or the disk refused.
         """
         passages = _checked(passages)
+        if vectors is not None:
+            vectors = checked_vectors(vectors, len(passages), self._state.manifest.dimension)
         with storage.writing(self.path):
             self.refresh()
-            taken = [p.id for p in passages if p.id in self._places]
-            if taken:
+            if taken := list(self._state.places([passage.id for passage in passages])):
                 raise DuplicateId(
                     f"{len(taken)} passage ids are in {self.path} already ({', '.join(map(repr, taken[:5]))}); use update "
                     "to replace them"
                 )
-            keep, left_out = self._without_duplicates(passages) if duplicates == "skip" else (range(len(passages)), ())
-            new = [passages[i] for i in keep]
-            if vectors is not None and vectors.shape != (len(passages), self._manifest.dimension):
-                raise InvalidQuery(
-                    f"vectors have shape {vectors.shape}; {len(passages)} passages need ({len(passages)}, "
-                    f"{self._manifest.dimension})"
-                )
-            if new:
-                self._commit(new, None if vectors is None else vectors[list(keep)], removed=())
-        return AddReport(len(new), tuple(left_out))
+            known = self._state.ids_of_texts([passage.text for passage in passages]) if duplicates == "skip" else {}
+            keep: list[int] = []
+            left_out: list[tuple[str, str]] = []
+            for i, passage in enumerate(passages):
+                if passage.text in known:
+                    left_out.append((passage.id, known[passage.text]))
+                    continue
+                keep.append(i)
+                if duplicates == "skip":
+                    known[passage.text] = passage.id
+            if keep:
+                self._commit([passages[i] for i in keep], None if vectors is None else vectors[keep])
+        return AddReport(len(keep), tuple(left_out))
 
-    def update(self, passages: Sequence[Passage]) -> None:
+    def update(self, passages: Sequence[Passage], *, vectors: NDArray[np.float32] | None = None) -> None:
         """Replace passages that are in the index by ones of the same ids, in one step.
 
+        Args:
+            passages: the new ones.
+            vectors: as in `add`.
+
         Raises:
-            UnknownId: an id is not in the index; nothing is changed.
+            UnknownId: an id is not in the index; nothing is changed. Otherwise as `add`.
         """
         passages = _checked(passages)
+        if vectors is not None:
+            vectors = checked_vectors(vectors, len(passages), self._state.manifest.dimension)
         with storage.writing(self.path):
             self.refresh()
-            places = [self._place(passage.id) for passage in passages]
-            self._commit(passages, None, removed=places)
+            self._commit(passages, vectors, removed=self._places([passage.id for passage in passages]))
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove passages.
 
         Raises:
             UnknownId: an id is not in the index; nothing is changed.
+            IndexLocked, IndexWriteFailed: another process is writing, or the disk refused.
         """
         if isinstance(ids, str):
             raise InvalidQuery(f"ids is the string {ids!r}; pass a list of ids")
         with storage.writing(self.path):
             self.refresh()
-            places = [self._place(passage_id) for passage_id in dict.fromkeys(ids)]
-            if places:
+            if places := self._places(ids):
                 self._commit([], None, removed=places)
 
     # -- private ---------------------------------------------------------------------------------------------------
 
-    def _load(self, manifest: storage.Manifest) -> None:
-        try:
-            self._segments = [OpenSegment(self.path, segment) for segment in manifest.segments]
-        except FileNotFoundError as error:
-            # A writer has merged the segment away since the manifest was read.
-            current = storage.read_manifest(self.path)
-            if current.generation == manifest.generation:
-                raise IndexDamaged(f"a file of {self.path} is missing: {error}") from error
-            self._load(current)
-            return
-        except Exception as error:
-            raise IndexDamaged(f"a file of {self.path} cannot be opened: {error}; build the index again") from error
-        self._manifest = manifest
-        self._sparse = None
-        self._place_of = None
+    def _places(self, ids: Sequence[str]) -> list[Place]:
+        places = self._state.places(ids)
+        if missing := [passage_id for passage_id in ids if passage_id not in places]:
+            named = ", ".join(map(repr, missing[:5]))
+            raise UnknownId(f"{self.path} has no passage {named}; list the ids with 'for passage in index'")
+        return list(places.values())
 
-    @property
-    def _places(self) -> dict[str, tuple[int, int]]:
-        """Segment and row of every id; made when first needed, as searching needs no ids."""
-        if self._place_of is None:
-            self._place_of = {
-                passage_id: (number, row)
-                for number, segment in enumerate(self._segments)
-                for row, passage_id in segment.ids()
-            }
-        return self._place_of
-
-    def _place(self, passage_id: str) -> tuple[int, int]:
-        try:
-            return self._places[passage_id]
-        except KeyError:
-            raise UnknownId(f"there is no passage {passage_id!r} in {self.path}") from None
-
-    def _without_duplicates(self, passages: Sequence[Passage]) -> tuple[list[int], list[tuple[str, str]]]:
-        known: dict[int, list[tuple[int, int]]] = {}
-        for number, segment in enumerate(self._segments):
-            for row, value in segment.text_hashes():
-                known.setdefault(value, []).append((number, row))
-        fresh: dict[str, str] = {}
-        keep: list[int] = []
-        left_out: list[tuple[str, str]] = []
-        for i, passage in enumerate(passages):
-            same = fresh.get(passage.text)
-            for number, row in known.get(text_hash(passage.text), ()):
-                old = next(iter(self._segments[number].passages([row])))
-                same = old.id if old.text == passage.text else same
-            if same is None:
-                fresh[passage.text] = passage.id
-                keep.append(i)
-            else:
-                left_out.append((passage.id, same))
-        return keep, left_out
-
-    def _commit(
-        self,
-        new: Sequence[Passage],
-        vectors: NDArray[np.float32] | None,
-        *,
-        removed: Sequence[tuple[int, int]],
-    ) -> None:
-        """Write one state: rows removed, new rows in one segment, small or thinned-out segments merged into it.
-
-        Merging every last segment at most twice as large as what follows it keeps the number of segments logarithmic in the
-        number of passages, and rewrites each passage a logarithmic number of times.
-        """
+    def _commit(self, new: Sequence[Passage], vectors: NDArray[np.float32] | None, *, removed: Sequence[Place] = ()) -> None:
+        """Write one state: rows removed, new ones and those of merged segments in one segment."""
         import numpy as np
 
-        texts = [passage.text for passage in new]
-        if vectors is None:
-            vectors = self.embedder.encode(texts)
+        state, manifest = self._state, self._state.manifest
+        if vectors is None and new:
+            encoded = self.embedder.encode([passage.text for passage in new])
+            vectors = checked_vectors(encoded, len(new), manifest.dimension)
         gone: dict[int, set[int]] = {}
         for number, row in removed:
             gone.setdefault(number, set()).add(row)
         kept = [
             replace(segment, deleted=tuple(sorted({*segment.deleted, *gone.get(number, ())})))
-            for number, segment in enumerate(self._manifest.segments)
+            for number, segment in enumerate(manifest.segments)
         ]
-        absorbed: list[int] = []
-        total = len(new)
-        for number in reversed(range(len(kept))):
-            thin = len(kept[number].deleted) * 4 > kept[number].rows
-            if not thin and not (total and number == len(kept) - 1 - len(absorbed) and kept[number].live <= 2 * total):
-                continue
-            absorbed.append(number)
-            total += kept[number].live
-        absorbed.reverse()
-        rows = {number: self._segments[number].rows_without(kept[number].deleted) for number in absorbed}
-        passages = [p for number in absorbed for p in self._segments[number].passages(rows[number])] + list(new)
-        old_vectors = [self._segments[number].vectors(rows[number]) for number in absorbed]
-        matrix = np.concatenate([*old_vectors, np.asarray(vectors, np.float32)]) if old_vectors else vectors
-        segments = tuple(segment for number, segment in enumerate(kept) if number not in rows)
-        if passages:
-
-            def write(folder: Path) -> None:
-                write_passages(passages, folder / "passages.arrow")
-                kind = choose_kind(len(passages), self._manifest.kind)  # type: ignore[arg-type]
-                build_vectors(np.ascontiguousarray(matrix, np.float32), folder / "vectors.faiss", kind)
-
-            segments += (storage.write_segment(self.path, len(passages), write),)
-        manifest = replace(self._manifest, generation=self._manifest.generation + 1, segments=segments)
-        storage.write_manifest(self.path, manifest)
-        self._load(manifest)
+        merged = segments_to_merge([segment.rows for segment in kept], [segment.live for segment in kept], len(new))
+        passages: list[Passage] = []
+        parts: list[NDArray[np.float32]] = []
+        for number in merged:
+            rows = np.setdiff1d(np.arange(kept[number].rows), kept[number].deleted)
+            passages += state.segments[number].passages(rows)
+            parts.append(state.segments[number].vectors(rows))
+        passages += new
+        parts += [] if vectors is None else [vectors]
+        segments = tuple(segment for number, segment in enumerate(kept) if number not in merged)
+        generation = manifest.generation + 1
+        with storage.disk_errors(self.path):
+            # First of all what a killed writer left, as it may bear the name of this generation.
+            storage.sweep(self.path, manifest)
+            if passages:
+                kind = choose_kind(len(passages), manifest.kind)
+                matrix = parts[0] if len(parts) == 1 else np.concatenate(parts)
+                with storage.new_segment(self.path, f"{generation:08d}", len(passages)) as written:
+                    write_files(written.folder, passages, matrix, kind)
+                segments += (written.segment,)
+            manifest = replace(manifest, generation=generation, segments=segments)
+            storage.write_manifest(self.path, manifest)
+        self._state = Snapshot(self.path, manifest)
         storage.sweep(self.path, manifest)
 
-    def _allowed(self, wanted: Filter | None) -> list[NDArray[np.bool_] | None]:
-        """Per segment the rows that may be found; None for all."""
-        if wanted is None:
-            return [segment.live_mask() for segment in self._segments]
-        return [segment.matching(_predicate(wanted)) for segment in self._segments]
 
-    def _search_dense(
-        self, vectors: NDArray[np.float32], k: int, allowed: Sequence[NDArray[np.bool_] | None]
-    ) -> list[list[tuple[int, float, float | None]]]:
-        import numpy as np
-
-        scores, rows = [], []
-        for segment, mask in zip(self._segments, allowed, strict=True):
-            similarity, own = search_vectors(segment.faiss, vectors, min(k, segment.rows), mask)
-            scores.append(similarity)
-            rows.append(np.where(own >= 0, own + segment.offset(self._segments), -1))
-        score, row = np.concatenate(scores, 1), np.concatenate(rows, 1)
-        if len(self._segments) > 1:
-            order = np.argsort(-score, 1, kind="stable")[:, :k]
-            score, row = np.take_along_axis(score, order, 1), np.take_along_axis(row, order, 1)
-        return [
-            [(r, s, s) for r, s in zip(own, values, strict=True) if r >= 0]
-            for own, values in zip(row.tolist(), score.tolist(), strict=True)
-        ]
-
-    def _search_sparse(
-        self, queries: Sequence[str], k: int, allowed: Sequence[NDArray[np.bool_] | None]
-    ) -> list[list[tuple[int, float]]]:
-        """Rows count over all segments, deleted ones included, so that BM25 and FAISS number them alike."""
-        import numpy as np
-
-        if self._sparse is None:
-            self._sparse = open_sparse(
-                self.path / "sparse" / str(self._manifest.generation),
-                lambda: [text for segment in self._segments for text in segment.texts()],
-            )
-        mask = None
-        if any(own is not None for own in allowed):
-            mask = np.concatenate(
-                [
-                    np.ones(segment.rows, bool) if own is None else own
-                    for own, segment in zip(allowed, self._segments, strict=True)
-                ]
-            )
-        total = sum(segment.rows for segment in self._segments)
-        return search_sparse(self._sparse, queries, min(k, total), mask)
-
-    def _search_hybrid(
-        self, queries: Sequence[str], vectors: NDArray[np.float32], k: int, allowed: Sequence[NDArray[np.bool_] | None]
-    ) -> list[list[tuple[int, float, float | None]]]:
-        import numpy as np
-
-        depth = max(k, _FUSION_DEPTH)
-        dense = self._search_dense(vectors, depth, allowed)
-        sparse = self._search_sparse(queries, depth, allowed)
-        found: list[list[tuple[int, float, float | None]]] = []
-        for vector, near, worded in zip(vectors, dense, sparse, strict=True):
-            fused = reciprocal_rank_fusion([[row for row, *_ in near], [row for row, _ in worded]])[:k]
-            similarity: dict[int, float] = {row: score for row, score, _ in near}
-            far = [row for row, _ in fused if row not in similarity]
-            for row in far:
-                segment, own = self._segment_of(row)
-                similarity[row] = float(segment.vectors(np.array([own]))[0] @ vector)
-            found.append([(row, score, similarity[row]) for row, score in fused])
-        return found
-
-    def _segment_of(self, row: int) -> tuple[OpenSegment, int]:
-        for segment in self._segments:
-            if row < segment.rows:
-                return segment, row
-            row -= segment.rows
-        raise AssertionError("a row beyond the last segment")
-
-    def _hits(self, found: Sequence[Sequence[tuple[int, float, float | None]]]) -> list[list[Hit]]:
-        """Look up each passage once for the whole batch."""
-        wanted: dict[int, list[int]] = {}
-        number_of = {id(segment): number for number, segment in enumerate(self._segments)}
-        for row in sorted({row for own in found for row, *_ in own}):
-            segment, local = self._segment_of(row)
-            wanted.setdefault(number_of[id(segment)], []).append(local)
-        passage_at: dict[int, Passage] = {}
-        for number, rows in wanted.items():
-            offset = self._segments[number].offset(self._segments)
-            passages = self._segments[number].passages(rows)
-            passage_at.update(zip((row + offset for row in rows), passages, strict=True))
-        return [
-            [Hit(passage_at[row], score, rank, similarity) for rank, (row, score, similarity) in enumerate(own, 1)]
-            for own in found
-        ]
+def _open_state(folder: Path, verify: bool) -> Snapshot:
+    while True:
+        manifest = storage.read_manifest(folder)
+        try:
+            storage.verify_sizes(folder, manifest)
+            if verify:
+                storage.verify_contents(folder, manifest)
+            return Snapshot(folder, manifest)
+        except (IndexDamaged, FileNotFoundError) as error:
+            # A writer may have merged a segment away since the manifest was read; then there is a newer manifest.
+            if storage.read_manifest(folder).generation == manifest.generation:
+                if isinstance(error, IndexDamaged):
+                    raise
+                raise IndexDamaged(f"{error} is missing; restore it from a copy or build the index again") from error
 
 
 def _check_embedder(folder: Path, manifest: storage.Manifest, embedder: Embedder) -> None:
@@ -540,25 +413,20 @@ def _checked(passages: Sequence[Passage]) -> list[Passage]:
     passages = list(passages)
     if not passages:
         raise EmptyCorpus("there are no passages; nothing to write")
-    seen: set[str] = set()
-    twice: list[str] = []
-    for passage in passages:
+    for i, passage in enumerate(passages):
+        if not isinstance(passage, Passage):
+            raise InvalidPassage(f"passage {i} is a {type(passage).__name__}; pass Passage(id, text)")
         if not passage.text.strip():
             raise EmptyCorpus(f"passage {passage.id!r} has no text; leave it out")
-        if passage.id in seen:
-            twice.append(passage.id)
-        seen.add(passage.id)
         try:
             json.dumps(dict(passage.metadata))
+            "".join(filter(None, (passage.id, passage.text, passage.title, passage.source, passage.document_id))).encode()
         except (TypeError, ValueError) as error:
-            raise InvalidQuery(f"the metadata of passage {passage.id!r} are no JSON values: {error}") from error
+            raise InvalidPassage(
+                f"passage {passage.id!r} cannot be stored: {error}; ids, texts and titles must be valid Unicode strings, "
+                "metadata JSON values"
+            ) from error
+    twice = [passage_id for passage_id, times in Counter(passage.id for passage in passages).items() if times > 1]
     if twice:
         raise DuplicateId(f"{len(twice)} passage ids come twice in one call ({', '.join(map(repr, twice[:5]))})")
     return passages
-
-
-def _predicate(wanted: Filter) -> Callable[[Passage], bool]:
-    if not isinstance(wanted, Mapping):
-        return wanted
-    choices = {key: value if isinstance(value, list | tuple | set) else [value] for key, value in wanted.items()}
-    return lambda passage: all(passage.metadata.get(key) in values for key, values in choices.items())

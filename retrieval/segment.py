@@ -3,136 +3,129 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.passages import Passage
 from retrieval.storage import Segment
-from retrieval.vectors import open_vectors, reconstruct
+from retrieval.vectors import build_vectors, open_vectors, reconstruct
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["OpenSegment", "text_hash", "write_passages"]
+__all__ = ["Filter", "OpenSegment", "text_hash", "write_files"]
+
+Filter = Mapping[str, Any] | Callable[[Passage], bool]
 
 _FIELDS = ("id", "text", "title", "metadata", "source", "document_id", "start", "end")
 
 
 def text_hash(text: str) -> int:
-    """64-bit hash by which equal texts are found; equal hashes are compared as texts."""
+    """64-bit hash by which equal texts are looked for; equal hashes are then compared as texts."""
     import xxhash
 
-    return int(xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")))
+    return int(xxhash.xxh3_64_intdigest(text.encode()))
 
 
-def write_passages(passages: Sequence[Passage], path: Path) -> None:
-    """Write passages as an Arrow file, one column a field and one for the text's hash."""
+def write_files(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.float32], kind: str) -> None:
+    """Write the two files of a segment.
+
+    Args:
+        folder: where to.
+        passages: N passages, in Arrow one column a field and one for the text's hash.
+        vectors: (N, d) unit vectors.
+        kind: of the FAISS index, from `choose_kind`.
+
+    Raises:
+        OSError: the disk refused.
+    """
     import pyarrow as pa
 
     columns = {name: [getattr(passage, name) for passage in passages] for name in _FIELDS if name != "metadata"}
-    arrays = {name: pa.array(values, _type(name)) for name, values in columns.items()}
-    arrays["metadata"] = pa.array([json.dumps(dict(p.metadata), ensure_ascii=False) for p in passages], pa.large_string())
+    columns["metadata"] = [json.dumps(dict(passage.metadata), ensure_ascii=False) for passage in passages]
+    arrays = {
+        name: pa.array(values, pa.int64() if name in ("start", "end") else pa.large_string())
+        for name, values in columns.items()
+    }
     arrays["text_hash"] = pa.array([text_hash(passage.text) for passage in passages], pa.uint64())
     table = pa.table(arrays)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    with pa.OSFile(str(folder / "passages.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
+    build_vectors(vectors, folder / "vectors.faiss", kind)
 
 
 class OpenSegment:
-    """The rows of one segment; `folder` is the index's."""
+    """The rows of one segment; rows are numbered from 0, deleted ones included."""
 
     def __init__(self, folder: Path, segment: Segment) -> None:
+        """Map the files of a segment of the index in `folder`.
+
+        Both are opened now: a later merge may remove the files, but not what is mapped.
+        """
+        import numpy as np
         import pyarrow as pa
 
-        self._segment = segment
         path = folder / "segments" / segment.name
         self._table: Any = pa.ipc.open_file(pa.memory_map(str(path / "passages.arrow"))).read_all()
-        self._vector_path = path / "vectors.faiss"
-        if not self._vector_path.exists():
-            raise FileNotFoundError(str(self._vector_path))
+        self.faiss: Any = open_vectors(path / "vectors.faiss")
+        self.rows = segment.rows
+        self.live: NDArray[np.bool_] | None = None
+        if segment.deleted:
+            self.live = np.ones(segment.rows, bool)
+            self.live[list(segment.deleted)] = False
 
-    @property
-    def rows(self) -> int:
-        """Rows in the files, deleted ones included."""
-        return self._segment.rows
-
-    @cached_property
-    def faiss(self) -> Any:
-        """The FAISS index."""
-        return open_vectors(self._vector_path)
-
-    def offset(self, segments: Sequence[OpenSegment]) -> int:
-        """Rows in the segments before this one."""
-        total = 0
-        for segment in segments:
-            if segment is self:
-                break
-            total += segment.rows
-        return total
-
-    def live_mask(self) -> NDArray[np.bool_] | None:
-        """(rows,) which rows count; None if all do."""
-        import numpy as np
-
-        if not self._segment.deleted:
-            return None
-        mask = np.ones(self.rows, bool)
-        mask[list(self._segment.deleted)] = False
-        return mask
-
-    def live_rows(self) -> list[int]:
+    def live_rows(self) -> NDArray[np.int64]:
         """Rows that count, ascending."""
-        return self.rows_without(self._segment.deleted)
-
-    def rows_without(self, deleted: Sequence[int]) -> list[int]:
-        """All rows but these, ascending."""
-        gone = set(deleted)
-        return [row for row in range(self.rows) if row not in gone]
-
-    def matching(self, predicate: Callable[[Passage], bool]) -> NDArray[np.bool_]:
-        """(rows,) rows that count and satisfy the predicate."""
         import numpy as np
 
-        mask = np.zeros(self.rows, bool)
+        return np.arange(self.rows) if self.live is None else np.flatnonzero(self.live)
+
+    def rows_where(self, column: str, values: Collection[object]) -> list[tuple[int, Any]]:
+        """(row, value) of the rows that count and whose `column` ("id" or "text_hash") is one of `values`."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        own = self._table.column(column)
+        mask = pc.is_in(own, value_set=pa.array(list(values), own.type))
+        rows = pc.indices_nonzero(mask).to_pylist()
+        found = own.take(pa.array(rows, pa.int64())).to_pylist()
+        return [(row, value) for row, value in zip(rows, found, strict=True) if self.live is None or self.live[row]]
+
+    def matching(self, wanted: Filter) -> NDArray[np.bool_]:
+        """(rows,) rows that count and pass the filter."""
+        import numpy as np
+
         rows = self.live_rows()
-        mask[[row for row, passage in zip(rows, self.passages(rows), strict=True) if predicate(passage)]] = True
+        if isinstance(wanted, Mapping):
+            choices = {key: value if isinstance(value, list | tuple | set) else [value] for key, value in wanted.items()}
+            metadata = self._table.column("metadata").to_pylist()
+            passed = [
+                all(own.get(key) in values for key, values in choices.items())
+                for own in (json.loads(metadata[row]) for row in rows)
+            ]
+        else:
+            passed = [bool(wanted(passage)) for passage in self.passages(rows)]
+        mask = np.zeros(self.rows, bool)
+        mask[rows[np.array(passed, bool)]] = True
         return mask
-
-    def ids(self) -> Iterator[tuple[int, str]]:
-        """(row, id) of the rows that count."""
-        ids = self._table.column("id").to_pylist()
-        return ((row, ids[row]) for row in self.live_rows())
-
-    def text_hashes(self) -> Iterator[tuple[int, int]]:
-        """(row, hash of the text) of the rows that count."""
-        hashes = self._table.column("text_hash").to_pylist()
-        return ((row, hashes[row]) for row in self.live_rows())
 
     def texts(self) -> list[str]:
         """Texts of all rows, deleted ones included."""
         texts: list[str] = self._table.column("text").to_pylist()
         return texts
 
-    def passages(self, rows: Sequence[int]) -> Iterator[Passage]:
+    def passages(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[Passage]:
         """The passages of some rows, in that order."""
         import pyarrow as pa
 
         taken = self._table.select(_FIELDS).take(pa.array(rows, pa.int64())).to_pydict()
-        for values in zip(*(taken[name] for name in _FIELDS), strict=True):
-            fields = dict(zip(_FIELDS, values, strict=True))
-            yield Passage(**{**fields, "metadata": json.loads(fields["metadata"])})
+        for passage_id, text, title, metadata, *rest in zip(*(taken[name] for name in _FIELDS), strict=True):
+            yield Passage(passage_id, text, title, json.loads(metadata), *rest)
 
     def vectors(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """(R, d) vectors of some rows."""
         import numpy as np
 
         return reconstruct(self.faiss, np.asarray(rows, np.int64))
-
-
-def _type(name: str) -> Any:
-    import pyarrow as pa
-
-    return pa.int64() if name in ("start", "end") else pa.large_string()

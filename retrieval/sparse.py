@@ -23,7 +23,8 @@ __all__ = ["open_sparse", "search_sparse"]
 
 
 def open_sparse(folder: Path, texts: Callable[[], Sequence[str]]) -> Any:
-    """The BM25 index in `folder`, or one built from `texts()` and, if the disk allows it, saved there.
+    """The BM25 index in `folder`, or one built from `texts()` and, if the disk allows it, saved there; None if no text has
+    a word to look for.
 
     Args:
         folder: named for the generation of the passages; other folders beside it are stale.
@@ -35,10 +36,14 @@ def open_sparse(folder: Path, texts: Callable[[], Sequence[str]]) -> Any:
         recorded = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
         if all(checksum(folder / name) == value for name, value in recorded.items()):
             return bm25s.BM25.load(folder, mmap=True)
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, AttributeError):
         pass
+    tokens = _tokenize(list(texts()))
+    # bm25s divides by zero where no text has a word: texts of stop words or single letters only.
+    if not any(tokens.ids):
+        return None
     retriever = bm25s.BM25()
-    retriever.index(_tokenize(list(texts())), show_progress=False)
+    retriever.index(tokens, show_progress=False)
     _save(retriever, folder)
     return retriever
 
@@ -56,6 +61,8 @@ def search_sparse(
     """
     import numpy as np
 
+    if retriever is None:
+        return [[] for _ in queries]
     weights = None if allowed is None else allowed.astype(np.float32)
     found: list[list[tuple[int, float]]] = []
     for query in queries:

@@ -2,7 +2,7 @@
 
     my.index/
       manifest.json              what belongs to the index; replacing it is the one commit point
-      segments/<name>/           passages.arrow and vectors.faiss, never changed once named in a manifest
+      segments/<generation>/     passages.arrow and vectors.faiss, never changed once named in a manifest
       sparse/<generation>/       BM25, derived from the passages (sparse.py)
       .lock                      held by the process that writes
 
@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,11 +29,14 @@ __all__ = [
     "Manifest",
     "Segment",
     "checksum",
+    "disk_errors",
+    "new_segment",
     "read_manifest",
     "sweep",
-    "verify",
+    "sync",
+    "verify_contents",
+    "verify_sizes",
     "write_manifest",
-    "write_segment",
     "writing",
 ]
 
@@ -102,19 +105,17 @@ def read_manifest(folder: Path) -> Manifest:
         content = (folder / "manifest.json").read_text(encoding="utf-8")
     except FileNotFoundError as error:
         if (folder / "segments").is_dir():
-            raise IndexDamaged(f"{folder} has lost its manifest.json; restore it from a copy or build it again") from error
+            raise _damaged(folder / "manifest.json", "is missing") from error
         raise IndexNotFound(f"there is no index at {folder}; make one with 'halluc index build'") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise IndexDamaged(f"{folder / 'manifest.json'} cannot be read: {error}") from error
+        raise _damaged(folder / "manifest.json", f"cannot be read ({error})") from error
     try:
         values = json.loads(content)
         version = values["format_version"]
         if not isinstance(version, int):
             raise TypeError("format_version is not a number")
     except (ValueError, KeyError, TypeError) as error:
-        raise IndexDamaged(
-            f"{folder / 'manifest.json'} is damaged ({error}); restore it or build the index again"
-        ) from error
+        raise _damaged(folder / "manifest.json", f"is damaged ({error})") from error
     if version > FORMAT_VERSION:
         raise IndexVersion(
             f"{folder} has index format {version}, this halluc knows formats up to {FORMAT_VERSION}; upgrade halluc"
@@ -129,63 +130,89 @@ def read_manifest(folder: Path) -> Manifest:
         )
         return Manifest(**values, segments=segments)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise IndexDamaged(
-            f"{folder / 'manifest.json'} is damaged ({error}); restore it or build the index again"
-        ) from error
+        raise _damaged(folder / "manifest.json", f"is damaged ({error})") from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make `manifest` the state of the index, atomically and durably."""
     values = asdict(manifest)
     partial = folder / ".manifest.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump({**values, "checksum": _manifest_checksum(values)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / "manifest.json")
-    _sync(folder)
-
-
-def write_segment(folder: Path, rows: int, write: Callable[[Path], None]) -> Segment:
-    """Let `write` fill a folder, flush it, and put it in place under a new name."""
-    parent = folder / "segments"
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
     try:
-        write(partial)
-        files = {}
-        for path in sorted(partial.iterdir()):
-            _sync(path)
-            files[path.name] = (path.stat().st_size, checksum(path))
-        _sync(partial)
-        name = f"{int(max((p.name for p in parent.iterdir() if p.name.isdigit()), default='0')) + 1:08d}"
-        partial.rename(parent / name)
-        _sync(parent)
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump({**values, "checksum": _manifest_checksum(values)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(folder / "manifest.json")
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        partial.unlink(missing_ok=True)
         raise
-    return Segment(name, rows, files)
+    sync(folder)
 
 
-def verify(folder: Path, manifest: Manifest) -> None:
-    """Compare every file with the manifest.
+class NewSegment:
+    """A segment being written: fill `folder` within `new_segment`, take `segment` after it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.segment: Segment
+
+
+@contextmanager
+def new_segment(folder: Path, name: str, rows: int) -> Iterator[NewSegment]:
+    """A folder to fill with a segment's files; at the end it is flushed and put in place, or after an error removed.
+
+    Args:
+        folder: the index.
+        name: of the segment; none must have it.
+        rows: in its files.
+    """
+    parent = folder / "segments"
+    written = NewSegment(Path(tempfile.mkdtemp(prefix=".partial-", dir=parent)))
+    try:
+        # As readable as the index itself, where mkdtemp keeps others out.
+        written.folder.chmod(parent.stat().st_mode & 0o777)
+        yield written
+        files = {}
+        for path in sorted(written.folder.iterdir()):
+            sync(path)
+            files[path.name] = (path.stat().st_size, checksum(path))
+        sync(written.folder)
+        written.folder.rename(parent / name)
+        sync(parent)
+    except BaseException:
+        shutil.rmtree(written.folder, ignore_errors=True)
+        raise
+    written.segment = Segment(name, rows, files)
+
+
+def verify_sizes(folder: Path, manifest: Manifest) -> None:
+    """Compare the size of every file with the manifest.
 
     Raises:
-        IndexDamaged: one is missing, truncated or changed; the message names it.
+        IndexDamaged: one is missing, shorter or longer; the message names it.
     """
-    for segment in manifest.segments:
-        for name, (size, recorded) in segment.files.items():
-            path = folder / "segments" / segment.name / name
-            try:
-                found = path.stat().st_size
-                fault = f"has {found} bytes instead of {size}" if found != size else None
-                if fault is None and checksum(path) != recorded:
-                    fault = "has other contents than were written"
-            except FileNotFoundError:
-                fault = "is missing"
-            except OSError as error:
-                fault = f"cannot be read ({error.strerror})"
-            if fault:
-                raise IndexDamaged(f"{path} {fault}; restore it from a copy or build the index again")
+    for path, size, _ in _files(folder, manifest):
+        try:
+            found = path.stat().st_size
+        except OSError as error:
+            raise _damaged(path, "is missing" if isinstance(error, FileNotFoundError) else str(error)) from error
+        if found != size:
+            raise _damaged(path, f"has {found} bytes instead of {size}")
+
+
+def verify_contents(folder: Path, manifest: Manifest) -> None:
+    """Compare the checksum of every file with the manifest, through a fixed buffer.
+
+    Raises:
+        IndexDamaged: one is missing or changed; the message names it.
+    """
+    for path, _, recorded in _files(folder, manifest):
+        try:
+            found = checksum(path)
+        except OSError as error:
+            raise _damaged(path, f"cannot be read ({error.strerror})") from error
+        if found != recorded:
+            raise _damaged(path, "has other contents than were written")
 
 
 def sweep(folder: Path, manifest: Manifest) -> None:
@@ -202,31 +229,48 @@ def sweep(folder: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Hold the index's lock while the block runs, and tell a refusing disk as `IndexWriteFailed`.
+    """Hold the index's lock while the block runs.
 
     Raises:
         IndexLocked: another process or thread is writing.
+        IndexWriteFailed: the folder cannot be written to.
     """
     import filelock
 
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            yield
+        with disk_errors(folder):
+            lock.acquire()
     except filelock.Timeout as error:
         raise IndexLocked(f"another process is writing to {folder}; wait until it is done") from error
-    except IndexWriteFailed:
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Tell a refusing disk as `IndexWriteFailed`."""
+    try:
+        yield
+    except TimeoutError:
         raise
     except OSError as error:
-        if isinstance(error, IndexNotFound):
-            raise
         raise IndexWriteFailed(
             f"writing to {folder} failed ({error.strerror or error}); the index is as it was before, free some space or "
             "check the permissions and try again"
         ) from error
 
 
-def _damaged_manifest(folder: Path, error: Exception) -> IndexDamaged:
-    return IndexDamaged(f"{folder / 'manifest.json'} is damaged ({error}); restore it or build the index again")
+def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[Path, int, str]]:
+    for segment in manifest.segments:
+        for name, (size, recorded) in segment.files.items():
+            yield folder / "segments" / segment.name / name, size, recorded
+
+
+def _damaged(path: Path, fault: str) -> IndexDamaged:
+    return IndexDamaged(f"{path} {fault}; restore it from a copy or build the index again")
 
 
 def _manifest_checksum(values: Mapping[str, Any]) -> str:
@@ -235,7 +279,8 @@ def _manifest_checksum(values: Mapping[str, Any]) -> str:
     return str(xxhash.xxh3_128_hexdigest(json.dumps(values, sort_keys=True).encode()))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -5,20 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from retrieval.errors import InvalidQuery
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Kind", "build_vectors", "choose_kind", "open_vectors", "reconstruct", "search_vectors"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "build_vectors",
+    "checked_vectors",
+    "choose_kind",
+    "open_vectors",
+    "reconstruct",
+    "search_vectors",
+]
 
 Kind = Literal["auto", "flat", "hnsw", "ivf"]
+KINDS = ("auto", "flat", "hnsw", "ivf")
 
-# On two cores an exhaustive search of 200,000 vectors of 384 dimensions takes about 5 ms a query, which no graph need beat.
 _FLAT_UP_TO = 200_000
 _HNSW_UP_TO = 2_000_000
+# Vectors brought into memory at a time by an exact scan of an approximate index.
+_SCAN_ROWS = 16_384
 
 
-def choose_kind(rows: int, kind: Kind = "auto") -> Literal["flat", "hnsw", "ivf"]:
+def choose_kind(rows: int, kind: str = "auto") -> str:
     """Exact search for small corpora, a graph for large, inverted lists for very large; `kind` overrides."""
     if kind != "auto":
         return kind
@@ -27,7 +40,26 @@ def choose_kind(rows: int, kind: Kind = "auto") -> Literal["flat", "hnsw", "ivf"
     return "hnsw" if rows <= _HNSW_UP_TO else "ivf"
 
 
-def build_vectors(vectors: NDArray[np.float32], path: Path, kind: Literal["flat", "hnsw", "ivf"]) -> None:
+def checked_vectors(vectors: Any, rows: int, dimension: int) -> NDArray[np.float32]:
+    """The same as a contiguous (rows, dimension) float32 array.
+
+    Raises:
+        InvalidQuery: the shape is another, or a row is not of length 1 (to 1 %), as cosine similarity needs.
+    """
+    import numpy as np
+
+    array = np.ascontiguousarray(vectors, np.float32)
+    if array.shape != (rows, dimension):
+        raise InvalidQuery(f"vectors have shape {array.shape}; {rows} texts in this index need ({rows}, {dimension})")
+    lengths = np.linalg.norm(array, axis=1)
+    # Written so that NaN counts as wrong.
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) < 0.01))
+    if len(wrong):
+        raise InvalidQuery(f"vector {wrong[0]} has length {lengths[wrong[0]]:.3g}; divide each vector by its length")
+    return array
+
+
+def build_vectors(vectors: NDArray[np.float32], path: Path, kind: str) -> None:
     """Write a FAISS inner-product index of (N, d) unit vectors.
 
     Raises:
@@ -47,16 +79,16 @@ def build_vectors(vectors: NDArray[np.float32], path: Path, kind: Literal["flat"
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT)
         index.train(vectors)
     index.add(vectors)
-    try:
-        faiss.write_index(index, str(path))
-    except RuntimeError as error:
-        raise OSError(f"FAISS could not write {path}: {error}") from error
+    # Not by path: FAISS's own writer ignores an error of the last flush, so a full disk would leave a short file unnoticed.
+    with path.open("wb") as file:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]
 
 
 def open_vectors(path: Path) -> Any:
     """A FAISS index whose vectors stay on disk until a search touches them."""
     import faiss
 
+    # IO_FLAG_MMAP maps the inverted lists of IVF only; flat and HNSW indexes would be read whole.
     return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
 
 
@@ -74,16 +106,24 @@ def search_vectors(
     import faiss
     import numpy as np
 
+    total = int(index.ntotal)
+    count = total if allowed is None else int(allowed.sum())
     parameters: Any = None
-    if isinstance(index, faiss.IndexHNSW):
-        parameters = faiss.SearchParametersHNSW(efSearch=max(128, 2 * k))  # type: ignore[attr-defined]
-    elif isinstance(index, faiss.IndexIVF):
-        parameters = faiss.SearchParametersIVF(nprobe=max(1, index.nlist // 16))  # type: ignore[call-arg]
+    if isinstance(index, (faiss.IndexHNSW, faiss.IndexIVF)):
+        # A graph or a few lists meet too few of rarely allowed rows, or too few rows for a large k; scanning is exact then.
+        if count * 8 <= total or count <= 4 * k:
+            return _scan(index, queries, k, np.arange(total) if allowed is None else np.flatnonzero(allowed))
+        rarity = total / count
+        if isinstance(index, faiss.IndexHNSW):
+            parameters = faiss.SearchParametersHNSW(efSearch=int(max(128, 2 * k) * rarity))  # type: ignore[attr-defined]
+        else:
+            probed = min(index.nlist, int(index.nlist / 16 * rarity) + 1)
+            parameters = faiss.SearchParametersIVF(nprobe=probed)  # type: ignore[call-arg]
     elif allowed is not None:
         parameters = faiss.SearchParameters()
     if allowed is not None:
-        bits = np.packbits(allowed, bitorder="little")
         # The parameters keep no reference of their own to the selector, nor the selector to its bits.
+        bits = np.packbits(allowed, bitorder="little")
         selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
         parameters.sel = selector
     similarity, rows = index.search(queries, k, params=parameters)
@@ -95,8 +135,24 @@ def reconstruct(index: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     import faiss
     import numpy as np
 
-    if isinstance(index, faiss.IndexIVF):
+    if isinstance(index, faiss.IndexIVF) and index.direct_map.type == 0:  # NoMap
         index.make_direct_map()
     if not len(rows):
         return np.zeros((0, index.d), np.float32)
     return np.asarray(index.reconstruct_batch(np.ascontiguousarray(rows, np.int64)), np.float32)
+
+
+def _scan(
+    index: Any, queries: NDArray[np.float32], k: int, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    import numpy as np
+
+    best = np.full((len(queries), k), -np.inf, np.float32)
+    found = np.full((len(queries), k), -1, np.int64)
+    for start in range(0, len(rows), _SCAN_ROWS):
+        own = rows[start : start + _SCAN_ROWS]
+        similarity = np.concatenate([best, queries @ reconstruct(index, own).T], 1)
+        candidates = np.concatenate([found, np.broadcast_to(own, (len(queries), len(own)))], 1)
+        order = np.argsort(-similarity, 1, kind="stable")[:, :k]
+        best, found = np.take_along_axis(similarity, order, 1), np.take_along_axis(candidates, order, 1)
+    return best, found

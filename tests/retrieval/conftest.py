@@ -23,13 +23,6 @@ def xquad():
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory, embedder, xquad):
-    index = PassageIndex.create(tmp_path_factory.mktemp("built") / "x.index", embedder=embedder)
-    index.add(xquad)
-    return index.path
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory, embedder, xquad):
     """Embedding takes seconds, so it is done once and each test gets a copy."""
     path = tmp_path_factory.mktemp("built") / "x.index"
     PassageIndex.create(path, embedder=embedder).add(xquad)

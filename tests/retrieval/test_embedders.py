@@ -54,7 +54,8 @@ def test_an_index_can_be_built_with_an_endpoint(endpoint, tmp_path):
 
 
 def test_embedders_that_cannot_be_had_say_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # The environment variable is read at import only.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(EmbedderUnavailable, match="no-such-org/none cannot be loaded"):
         load_embedder("no-such-org/none").encode(["x"])
     with pytest.raises(EmbedderUnavailable, match="names no model"):

@@ -17,6 +17,7 @@ index = PassageIndex.open(sys.argv[1])
 rng = np.random.default_rng()
 for i in range(10_000):
     vectors = rng.standard_normal((3, 384)).astype("float32")
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     names = [f"{sys.argv[2]}-{i}-{j}" for j in range(3)]
     index.add([Passage(name, name) for name in names], vectors=vectors)
     if i % 5 == 4:

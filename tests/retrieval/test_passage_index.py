@@ -17,6 +17,7 @@ from retrieval.errors import (
     IndexNotFound,
     IndexVersion,
     IndexWriteFailed,
+    InvalidPassage,
     InvalidQuery,
     UnknownId,
 )
@@ -79,7 +80,7 @@ def test_deleted_passages_are_found_no_more(index):
     for mode in ("dense", "sparse", "hybrid"):
         assert best not in {hit.passage.id for hit in index.search(QUESTION, k=100, mode=mode)}
     assert len(PassageIndex.open(index.path)) == 29
-    with pytest.raises(UnknownId, match="there is no passage 'Super_Bowl_50#0'"):
+    with pytest.raises(UnknownId, match="has no passage 'Super_Bowl_50#0'"):
         index.get(best)
 
 
@@ -202,8 +203,20 @@ def test_options_out_of_range_are_named(index, tmp_path):
         PassageIndex.create(tmp_path / "y", kind="tree")
     with pytest.raises(InvalidQuery, match=r"vectors have shape \(1, 3\)"):
         index.add([Passage("a", "b")], vectors=unit(1, 3))
-    with pytest.raises(InvalidQuery, match="no JSON values"):
+    with pytest.raises(InvalidQuery, match="has length 2"):
+        index.add([Passage("a", "b")], vectors=2 * unit(1))
+    with pytest.raises(InvalidQuery, match="has length nan"):
+        index.search_vectors(np.full((1, 384), np.nan))
+
+
+def test_passages_that_cannot_be_stored_are_named(index):
+    with pytest.raises(InvalidPassage, match=r"'a' cannot be stored.*not JSON serializable"):
         index.add([Passage("a", "b", metadata={"x": object()})])
+    with pytest.raises(InvalidPassage, match=r"'a' cannot be stored.*surrogates"):
+        index.add([Passage("a", "half a character: \ud83d")])
+    with pytest.raises(InvalidPassage, match="passage 0 is a str"):
+        index.add(["just a text"])
+    assert len(index) == 30
 
 
 def test_an_empty_corpus_is_refused(index):
@@ -299,9 +312,9 @@ def test_a_full_disk_leaves_the_index_as_it_was(index, monkeypatch):
     def full(*_arguments):
         raise OSError(28, os.strerror(28))
 
-    for step in ("write_passages", "build_vectors"):
+    for step in ("index.write_files", "segment.build_vectors"):
         with monkeypatch.context() as patched:
-            patched.setattr(f"retrieval.index.{step}", full)
+            patched.setattr(f"retrieval.{step}", full)
             with pytest.raises(IndexWriteFailed, match=r"No space left on device.*as it was before"):
                 index.add([Passage("new", "a new text")])
     with monkeypatch.context() as patched:
