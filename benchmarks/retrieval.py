@@ -1,7 +1,8 @@
 """What `PassageIndex` costs over the raw sentence-transformers and FAISS calls.
 
 Prints one JSON line a figure: index build time over (encode + faiss add), search time on 100,000 random unit vectors over
-the raw FAISS call, and what opening that index reads into memory. Both sides run in turn in this process; ratios are medians.
+the raw FAISS call, and what opening that index reads into memory. Both sides run in turn in this process; a ratio is the
+median over rounds.
 
     python benchmarks/retrieval.py --passages examples/xquad/passages.jsonl
 """

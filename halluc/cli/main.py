@@ -46,9 +46,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error of ours ends as one line on standard error and exit code 2."""
-    from retrieval.errors import RetrievalError
-
     from halluc.errors import HallucError, ModelResponseError, ModelUnavailable
+    from retrieval.errors import RetrievalError
 
     try:
         app()
