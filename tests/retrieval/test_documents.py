@@ -34,6 +34,24 @@ def test_html_gives_visible_text_only(tmp_path):
     assert (document.title, document.text) == ("T", "One bold word.\n\nTwo.")
 
 
+def test_html_blocks_are_paragraphs_also_when_nested_and_inline_marks_do_not_break_words(tmp_path):
+    page = "<div>Intro<p>One</p>tail<ul><li>a</li><li>b</li></ul></div>x<br>y "
+    page += "<table><tr><td>1</td><td>2</td></tr></table>un<i>do</i>"
+    (document,) = load_documents(write(tmp_path, "a.html", page))
+    assert document.text == "Intro\n\nOne\n\ntail\n\na\n\nb\n\nx y\n\n1 2\n\nundo"
+
+
+def test_csv_keeps_long_fields_and_unusual_line_separators(tmp_path):
+    text = "a\u2028b\x0bc " + "long " * 40_000
+    (document,) = load_documents(write(tmp_path, "a.csv", f"id,text\n0,{text}\n"))
+    assert (document.id, document.text) == ("0", text)
+
+
+def test_an_id_of_zero_is_an_id(tmp_path):
+    (document,) = load_documents(write(tmp_path, "a.jsonl", '{"id": 0, "text": "x"}'))
+    assert document.id == "0"
+
+
 def test_rows_of_csv_and_jsonl_are_documents_with_metadata(tmp_path):
     table = write(tmp_path, "a.csv", 'id,title,text,year\n7,T,"Line one\nline two",1928\n')
     lines = write(tmp_path, "b.jsonl", json.dumps({"id": "x", "text": "Some text.", "tags": ["a"]}) + "\n\n")
@@ -72,6 +90,10 @@ def test_a_folder_is_read_in_order_and_unknown_types_are_named_and_counted(tmp_p
         ("a.pdf", b"not a pdf at all", "cannot be read as a pdf"),
         ("a.jsonl", b'{"text": "fine"}\n{"text": ', "line 2 of .* is not JSON"),
         ("a.jsonl", b'{"text": "fine"}\n{"body": "x"}\n', "row 2 of .* has no text"),
+        ("a.csv", b"id,text\n1,a, b\n", "line 2 of .* has more fields than the 2 columns"),
+        ("a.csv", b'id,text\n1,"open\n', "is not csv"),
+        ("a.pdf", b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 1 0 R>>endobj\ntrailer<</Root 1 0 R>>", "pdf"),
+        ("a.pdf", b"", "cannot be read as a pdf"),
         ("a.csv", b"id,body\n1,x\n", "no column 'text', only id, body"),
     ],
 )

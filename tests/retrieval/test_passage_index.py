@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -271,15 +273,33 @@ def test_another_embedder_is_refused_with_both_names(index, tmp_path, embedder):
 
     with pytest.raises(IndexMismatch, match=r"built with all-MiniLM-L6-v2 \(384 dims\), not all-MiniLM-L6-v2 \(12 dims\)"):
         PassageIndex.open(index.path, embedder=Narrow())
-    # The same architecture with one weight changed: only the fingerprint can tell.
-    copy = tmp_path / "changed"
+    # A copy under another path is the same embedder; with one weight changed only the fingerprint can tell.
+    copy = tmp_path / "copy"
     shutil.copytree(_packaged_path(), copy)
-    other = SentenceTransformerEmbedder(str(copy))
-    assert other.fingerprint == embedder.fingerprint
-    other = SentenceTransformerEmbedder(str(copy))
-    next(other.model.parameters()).data[0, 0] += 1
+    assert PassageIndex.open(index.path, embedder=str(copy)).info().passages == 30
+    with (copy / "model.safetensors").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x01")
     with pytest.raises(IndexMismatch):
-        PassageIndex.open(index.path, embedder=other)
+        PassageIndex.open(index.path, embedder=str(copy))
+
+
+def test_what_the_embedder_gives_is_checked_like_vectors_given(index):
+    class Long(SentenceTransformerEmbedder):
+        def encode(self, texts):
+            return 3 * super().encode(texts)
+
+    opened = PassageIndex.open(index.path, embedder=Long())
+    with pytest.raises(InvalidQuery, match="has length 3"):
+        opened.add([Passage("new", "a new text")])
+    assert len(PassageIndex.open(index.path)) == 30
+
+
+def test_deleting_needs_no_embedder(index, monkeypatch):
+    opened = PassageIndex.open(index.path)
+    monkeypatch.setattr("retrieval.index.load_embedder", None)
+    opened.delete(["Super_Bowl_50#0"])
+    assert len(opened) == 29
 
 
 def test_a_second_writer_is_refused_and_readers_are_not(index):
@@ -297,6 +317,29 @@ def test_a_reader_keeps_its_state_until_it_is_refreshed(index):
     assert reader.search(QUESTION, k=1, mode="dense")[0].passage.id == "Super_Bowl_50#0"
     reader.refresh()
     assert reader.search(QUESTION, k=1, mode="dense")[0].passage.id != "Super_Bowl_50#0"
+
+
+def test_a_reader_outlives_a_merge_that_removes_its_files(index):
+    reader = PassageIndex.open(index.path)
+    before = {path.name for path in (index.path / "segments").iterdir()}
+    index.add([Passage(f"n{i}", f"a new text {i}") for i in range(20)])
+    assert not before & {path.name for path in (index.path / "segments").iterdir()}
+    for mode in ("dense", "sparse", "hybrid"):
+        assert reader.search(QUESTION, k=1, mode=mode)[0].passage.id == "Super_Bowl_50#0"
+    assert len(reader) == 30
+    reader.refresh()
+    assert len(reader) == 50
+
+
+def test_opening_while_a_writer_merges_retries_with_the_new_manifest(index, monkeypatch):
+    from retrieval import storage
+
+    old = storage.read_manifest(index.path)
+    index.add([Passage(f"n{i}", f"a new text {i}") for i in range(20)])
+    answers = iter([old])
+    present = storage.read_manifest
+    monkeypatch.setattr(storage, "read_manifest", lambda folder: next(answers, None) or present(folder))
+    assert len(PassageIndex.open(index.path)) == 50
 
 
 def test_two_handles_that_write_in_turn_see_each_others_work(index):
@@ -324,3 +367,49 @@ def test_a_full_disk_leaves_the_index_as_it_was(index, monkeypatch):
     assert len(PassageIndex.open(index.path)) == len(index) == 30
     assert not list((index.path / "segments").glob(".partial-*"))
     assert index.add([Passage("new", "a new text")]).added == 1
+
+
+FULL_DISK = """
+import resource, sys
+from retrieval import Passage, PassageIndex
+from retrieval.errors import IndexWriteFailed
+import numpy as np
+index = PassageIndex.open(sys.argv[1])
+vectors = np.eye(384, dtype="float32")
+passages = [Passage(f"e{i}", f"unit vector {i}") for i in range(384)]
+size = 384 * 384 * 4
+# Also where only the last buffer of the vectors does not fit.
+for limit in (1_000, 50_000, size // 2, size - 10, size + 40):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        index.add(passages, vectors=vectors)
+    except IndexWriteFailed as error:
+        assert "File too large" in str(error), error
+        print("refused")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert len(PassageIndex.open(sys.argv[1])) == 0
+index.add(passages, vectors=vectors)
+assert len(PassageIndex.open(sys.argv[1])) == 384
+"""
+
+
+def test_a_real_limit_on_file_size_is_told_and_harmless(tmp_path, embedder):
+    PassageIndex.create(tmp_path / "x", embedder=embedder)
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path / "x")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["refused"] * 5
+
+
+def test_faiss_and_torch_work_in_one_process_whichever_comes_first():
+    search = "import faiss, numpy as np; i = faiss.IndexFlatIP(8); i.add(np.eye(8, dtype='float32')); "
+    search += "i.search(np.random.rand(64, 8).astype('float32'), 2)"
+    embed = "from retrieval import load_embedder; load_embedder().encode(['one', 'two'] * 40)"
+    for code in (f"{search}\n{embed}\n{search}", f"{embed}\n{search}\n{embed}"):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_importing_retrieval_loads_no_heavy_library():
+    code = "import sys, retrieval; print({'numpy', 'faiss', 'torch', 'pyarrow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
