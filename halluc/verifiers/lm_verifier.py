@@ -6,13 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from halluc.errors import InvalidInput, ModelResponseError
+from halluc.errors import ModelResponseError
 from halluc.prompts import escape, passage_block
+from halluc.verifiers.verifier import checked_pairs, labels_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from halluc.answers import Label
     from halluc.models.language_model import Generation, LanguageModel
 
 __all__ = ["LMVerifier"]
@@ -26,7 +28,8 @@ class LMVerifier:
     """`Verifier` that asks a language model whether a passage supports a claim (as P(True), arXiv 2207.05221).
 
     Small models answer "Yes" to nearly everything. What they answer about an empty passage is therefore subtracted in
-    log-odds, claim by claim (contextual calibration, arXiv 2102.09690, eq. 2 with a content-free input).
+    log-odds, claim by claim (contextual calibration, arXiv 2102.09690, eq. 2 with a content-free input). The question tells
+    support from the lack of it; refutation is not asked about, so what is not supported counts as not enough information.
 
     Args:
         lm: any model whose `generate` reports `top_logprobs`.
@@ -40,20 +43,28 @@ class LMVerifier:
         """(N,) probabilities in [0, 1]; equal pairs are asked once.
 
         Raises:
-            InvalidInput: an evidence or a claim is empty.
+            InvalidInput: an evidence or a claim is empty or not a string.
             ContextOverflow: an evidence does not fit the model's window.
             ModelResponseError: the model reports no log-probabilities.
         """
         import numpy as np
 
-        for i, (evidence, claim) in enumerate(pairs):
-            if not evidence.strip() or not claim.strip():
-                thing = "claim" if evidence.strip() else "evidence"
-                raise InvalidInput(f"the {thing} of pair {i} is empty; leave the pair out")
+        pairs = checked_pairs(pairs)
         baseline = [("N/A", claim) for _, claim in pairs]
         unique = list(dict.fromkeys([*pairs, *baseline]))
         odds = dict(zip(unique, self._log_odds(unique), strict=True))
         return np.array([_sigmoid(odds[pair] - odds[null]) for pair, null in zip(pairs, baseline, strict=True)])
+
+    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """(N, 3) probabilities of `LABELS`; the second column, refuted, is 0."""
+        import numpy as np
+
+        support = self.support(pairs)
+        return np.stack([support, np.zeros_like(support), 1 - support], axis=1)
+
+    def classify(self, pairs: Sequence[tuple[str, str]]) -> list[Label]:
+        """(N,) labels, "supported" or "not_enough_info"; see `Verifier.classify`."""
+        return labels_of(self.probabilities(pairs))
 
     def _log_odds(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         special = getattr(self.lm, "special_tokens", ())
