@@ -1,0 +1,304 @@
+"""Mistakes in worked solutions: equalities that do not hold, steps other samples do not share, the first mistaken step.
+
+`check_steps` reads every equality of every step (arithmetic.py), computes both sides exactly and compares them to the digits
+that are written. `step_consistency` asks how many other solutions reach the same intermediate results. Not here: mistakes of
+logic or of reading the question, which no arithmetic shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from halluc.detectors.arithmetic import Equality, Expression, equalities, evaluate, literals, symbols
+from halluc.errors import InvalidInput
+
+__all__ = ["EquationCheck", "StepCheck", "check_steps", "first_mistake", "split_steps", "step_consistency"]
+
+
+@dataclass(frozen=True)
+class EquationCheck:
+    """One equality of a step.
+
+    Attributes:
+        text: the equality as it is written, calculator annotations taken out.
+        holds: whether both sides agree to the digits written.
+        value: what the left side comes to, or for an unknown what earlier equations make it; as a decimal.
+        annotation: whether it stands in a calculator annotation, `<<a+b=c>>`, rather than in the text.
+    """
+
+    text: str
+    holds: bool
+    value: str
+    annotation: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class StepCheck:
+    """A step and those of its equalities that could be read."""
+
+    step: str
+    equations: tuple[EquationCheck, ...]
+
+    @property
+    def mistaken(self) -> bool:
+        """Whether an equality does not hold."""
+        return any(not equation.holds for equation in self.equations)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "step": self.step,
+            "mistaken": self.mistaken,
+            "equations": [equation.to_dict() for equation in self.equations],
+        }
+
+
+def split_steps(solution: str) -> list[str]:
+    """The steps of a written solution: its lines, without the empty ones and without their numbers and bullets."""
+    lines = [re.sub(r"^\s*(?:(?:step\s*)?\d+\s*[.):]\s+|[-*•]\s+)", "", line, flags=re.I) for line in solution.splitlines()]
+    return [line.strip() for line in lines if line.strip()]
+
+
+def check_steps(steps: Sequence[str]) -> list[StepCheck]:
+    """Check the equalities of a solution's steps.
+
+    An equality holds if its sides agree exactly, or to the digits written on its right side (rounded or cut), or if it is
+    one of a chain that runs on ("5 + 3 = 8 * 2 = 16"). A percent sign may be a factor or a unit. Left out, as nothing can be
+    said of them: bare conversions ("1 foot = 12 inches"), sums of unlike units, sides with words that cannot be a unit.
+    An equation in one unknown must give it the value that earlier steps gave it; a value that a step states is taken over,
+    so that one mistake is not charged to the steps that build on it.
+
+    Args:
+        steps: the steps in their order, see `split_steps`.
+
+    Returns:
+        One `StepCheck` a step.
+
+    Raises:
+        InvalidInput: `steps` is one string.
+    """
+    if isinstance(steps, str):
+        raise InvalidInput("steps is a string; pass a list of steps, for instance split_steps(solution)")
+    known: dict[str, Any] = {}
+    return [_check_step(step, known) for step in steps]
+
+
+def first_mistake(steps: Sequence[str]) -> int | None:
+    """Index of the first step with an equality that does not hold; None where all that can be checked is right."""
+    return next((i for i, check in enumerate(check_steps(steps)) if check.mistaken), None)
+
+
+def step_consistency(steps: Sequence[str], samples: Sequence[Sequence[str]]) -> list[float | None]:
+    """How far other solutions reach the results of each step (self-consistency, arXiv 2203.11171, one step at a time).
+
+    Args:
+        steps: the solution to judge.
+        samples: k other solutions of the same question, as lists of steps.
+
+    Returns:
+        Per step the mean, over the results it states (the right sides of its equalities), of the share in [0, 1] of samples
+        in which some step states the same number; None for a step that states none.
+
+    Raises:
+        InvalidInput: there are no samples.
+    """
+    if not samples:
+        raise InvalidInput("there are no samples to compare the steps with; pass at least one other solution")
+    reached = [{value for step in sample for value in _results(step)} for sample in samples]
+    shares: list[float | None] = []
+    for step in steps:
+        own = _results(step)
+        shares.append(sum(value in other for value in own for other in reached) / (len(own) * len(reached)) if own else None)
+    return shares
+
+
+_ANNOTATION = re.compile(r"<<([^<>]*)>>")
+
+
+def _results(step: str) -> list[Any]:
+    """The numbers a step's equalities end in, each once."""
+    found = []
+    for equality in equalities(_ANNOTATION.sub("", step)):
+        value = evaluate(equality.right) if _is_number(equality.right) else None
+        if value is not None and value not in found:
+            found.append(value)
+    return found
+
+
+def _check_step(step: str, known: dict[str, Any]) -> StepCheck:
+    bare = _ANNOTATION.sub("", step)
+    checks = [_check(equality, bare, known) for equality in equalities(bare)]
+    for annotation in _ANNOTATION.findall(step):
+        checks += [_check(equality, annotation, {}, annotation=True) for equality in equalities(annotation)]
+    return StepCheck(step, tuple(check for check in checks if check is not None))
+
+
+def _check(equality: Equality, text: str, known: dict[str, Any], *, annotation: bool = False) -> EquationCheck | None:
+    left, right = equality.left, equality.right
+    written = text[equality.start : equality.end].strip()
+    if symbols(left) or symbols(right):
+        return _check_unknown(left, right, written, known)
+    if _is_number(left) and (_is_number(right) or literals(left)[0].units) and _measured(left, right):
+        return None
+    if _mixes_units(left) or _mixes_units(right):
+        return None
+    value = evaluate(left)
+    if value is None or evaluate(right) is None:
+        return None
+    holds = _agree(left, right) or _runs_on(left, right, written)
+    if not holds and _is_conversion(left, right):
+        return None
+    return EquationCheck(written, holds, _decimal(value), annotation)
+
+
+def _check_unknown(left: Expression, right: Expression, written: str, known: dict[str, Any]) -> EquationCheck | None:
+    """Solve a linear equation in one unknown, after the unknowns already known are filled in, and compare."""
+    import sympy
+
+    names = symbols(left) | symbols(right)
+    sides = evaluate(left), evaluate(right)
+    if any(side is None for side in sides):
+        return None
+    alone = names.pop() if len(names) == 1 else None
+    if alone is None:
+        # With several unknowns only an equality whose unknowns are all known can be checked.
+        if not symbols(left) | symbols(right) <= set(known):
+            return None
+        filled = [sympy.sympify(side).subs({sympy.Symbol(name): value for name, value in known.items()}) for side in sides]
+        if not all(side.is_Rational for side in filled):
+            return None
+        holds = abs(filled[0] - filled[1]) <= _tolerance(right, filled[0])
+        return EquationCheck(written, bool(holds), _decimal(filled[0]))
+    unknown = sympy.Symbol(alone)
+    difference = sympy.expand(sides[0] - sides[1])
+    if difference != 0 and difference.subs(unknown, 0) == 0 and symbols(left) and symbols(right):
+        # "x + x + 2x = 3x": both sides are multiples of the unknown, which is a claim about any x.
+        return EquationCheck(written, False, str(sympy.expand(sides[0])))
+    if not difference.is_polynomial(unknown) or sympy.degree(difference, unknown) != 1:
+        return None
+    slope, constant = sympy.Poly(difference, unknown).all_coeffs()
+    value = -constant / slope
+    earlier = known.get(alone)
+    known[alone] = value
+    if earlier is None:
+        return None
+    numbers = right if not symbols(right) else left
+    return EquationCheck(written, bool(abs(earlier - value) <= _tolerance(numbers, earlier)), _decimal(earlier))
+
+
+def _agree(left: Expression, right: Expression) -> bool:
+    """Whether two sides without unknowns are equal, to the digits written."""
+    for left_percent in (True, False):
+        for right_percent in (True, False):
+            a, b = evaluate(left, percent=left_percent), evaluate(right, percent=right_percent)
+            if abs(a - b) <= _tolerance(right, a) + _slack(left, left_percent) + _slack(right, right_percent):
+                return True
+    return False
+
+
+def _runs_on(left: Expression, right: Expression, written: str) -> bool:
+    """Whether the right side begins with the result and goes on from it, as in "5 + 3 = 8 * 2 = 16"."""
+    first = right
+    while first.kind in "+-*/^" and first.parts:
+        first = first.parts[0]
+    bracketed = written.partition("=")[2].lstrip().startswith(("(", "["))
+    return first is not right and first.kind == "number" and not bracketed and _agree(left, first)
+
+
+def _tolerance(written: Expression, exact: Any) -> Any:
+    """How far a written number may be from the exact one: a unit of its last digit, where there was something to round."""
+    import sympy
+
+    if not _is_number(written):
+        return 0
+    number = literals(written)[0]
+    places = len(number.text.partition(".")[2])
+    unit = sympy.Rational(1, 10**places)
+    if number.percent:
+        unit /= 100
+    # Nothing is rounded where the exact value has no more digits than are written.
+    # Calculators leave noise in the sixteenth digit.
+    noise = abs(exact) * sympy.Rational(1, 10**9)
+    return noise if (exact / unit).is_Integer else unit * sympy.Rational(999, 1000) + noise
+
+
+# Decimals that stand for thirds, sixths and the like: 33.33, 0.67, 1.83.
+_REPEATING = re.compile(r"\.\d*(?:33|66|67|83|16|17|142|714|285|857|428|571|11|22|44|55|77|88|99|89|78|56|45)\d?$")
+
+
+def _slack(expression: Expression, percent: bool) -> Any:
+    """What rounding in the numbers of an expression can have changed of its value, to first order."""
+    import sympy
+
+    numbers = literals(expression)
+    if len(numbers) < 2:
+        return 0
+    value = evaluate(expression, percent=percent)
+    total = sympy.Integer(0)
+    for place, number in enumerate(numbers):
+        if _REPEATING.search(number.text):
+            unit = sympy.Rational(1, 10 ** len(number.text.partition(".")[2]))
+            moved = evaluate(expression, percent=percent, changed={place: unit})
+            total += abs(moved - value) if moved is not None else 0
+    return total
+
+
+# Factors between units of time, length, mass and money. A difference by one of them is a change of unit, not a slip.
+_FACTORS = frozenset({3, 4, 7, 12, 16, 24, 30, 36, 52, 60, 100, 365, 1000, 1440, 3600, 5280})
+
+
+def _is_conversion(left: Expression, right: Expression) -> bool:
+    units = [{unit for number in literals(side) for unit in number.units} for side in (left, right)]
+    if not units[1] or units[0] == units[1] or (units[1] == {"$"} and not units[0]):
+        return False
+    a, b = evaluate(left), evaluate(right)
+    return a != 0 and b != 0 and (abs(a / b) in _FACTORS or abs(b / a) in _FACTORS)
+
+
+def _mixes_units(expression: Expression) -> bool:
+    """Whether unlike units are added ("3 feet + 6 inches"), or a percentage to something else ("50 + 10%")."""
+    if expression.kind in ("+", "-"):
+        numbers = [part for part in _terms(expression) if part.kind == "number"]
+        measures = {frozenset(unit for unit in part.units if unit in _MEASURES) for part in numbers} - {frozenset()}
+        if len(measures) > 1 or len({part.percent for part in _terms(expression)}) > 1:
+            return True
+    return any(_mixes_units(part) for part in expression.parts)
+
+
+# Units of one kind that differ by a factor.
+_MEASURES = frozenset(
+    unit
+    for kind in (
+        "$ cent cents dollar dollars",
+        "second seconds minute minutes hour hours day days week weeks month months year years",
+        "inch inches foot feet yard yards mile miles meter meters cm centimeters km kilometers",
+        "gram grams kg kilograms ounce ounces pound pounds",
+        "cup cups pint pints quart quarts gallon gallons liter liters ml milliliters",
+    )
+    for unit in kind.split()
+)
+
+
+def _terms(expression: Expression) -> list[Expression]:
+    if expression.kind in ("+", "-"):
+        return [term for part in expression.parts for term in _terms(part)]
+    return [expression]
+
+
+def _measured(left: Expression, right: Expression) -> bool:
+    return any(number.units or number.percent for side in (left, right) for number in literals(side))
+
+
+def _is_number(expression: Expression) -> bool:
+    return expression.kind == "number" or (expression.kind == "neg" and _is_number(expression.parts[0]))
+
+
+def _decimal(value: Any) -> str:
+    return str(int(value)) if value.is_Integer else f"{float(value):.10g}"
