@@ -16,11 +16,18 @@ Label = Literal["supported", "refuted", "not_enough_info"]
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that can be checked; `text` stands at [start, end) of the answer, in characters."""
+    """A statement that can be checked.
+
+    Attributes:
+        text: the statement, to be understood alone: pronouns may be resolved, a subject repeated, a question put in front.
+        start, end: the characters [start, end) of the answer that make the statement.
+        check_worthy: whether evidence can confirm or deny it; False for questions, opinions, refusals, greetings.
+    """
 
     text: str
     start: int
     end: int
+    check_worthy: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

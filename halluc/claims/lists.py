@@ -1,0 +1,196 @@
+"""Lists in a statement handed out one by one: "is an actor, director and producer" makes three statements.
+
+Also the two places where one noun phrase says two things: "an American actor" (a nationality), "born on ... in ..." (a date and
+a place). Not here: clauses (splitting.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from halluc.claims.parsing import subject_of
+from halluc.claims.splitting import Clause, Item
+
+if TYPE_CHECKING:
+    from spacy.tokens import Token
+
+__all__ = ["distribute"]
+
+# A list after these is one thing: "between A and B", "a mixture of A and B".
+_JOINING_PREPOSITIONS = {"between", "among", "amongst", "of", "versus", "per", "than"}
+_JOINING_VERBS = ("combin", "merg", "mix", "unit", "marr", "join", "compar", "connect", "link", "separat", "divid", "distinguish",
+                  "blend", "consist", "compris", "compos", "constitut", "form", "met", "meet", "divorc", "total", "alternat")  # fmt: skip
+_COLLECTIVE = {"or", "nor", "either", "neither", "respectively", "together", "jointly", "combined", "each", "both", "not", "n't",
+               "never", "only", "no", "all", "unlike", "but", "rather", "instead"}  # fmt: skip
+_QUANTIFIERS = {"numerous", "many", "several", "various", "multiple", "some", "other", "few"}
+_TIMES = {"throughout", "during", "since", "until", "after", "before"}
+_EVENTS = {"born", "died"}
+_PATH = {"dobj", "attr", "pobj", "prep", "acomp", "agent", "oprd"}
+_MOST = 12
+
+
+def distribute(clause: Clause) -> list[Clause]:
+    """The clause once for each member of its longest list; the clause itself where it has none that is safe to share out."""
+    pieces = _one_by_one(clause)
+    pieces = [part for piece in pieces for part in _nationality(piece)]
+    return [part for piece in pieces for part in _events(piece)]
+
+
+def _one_by_one(clause: Clause) -> list[Clause]:
+    doc = clause.verb.doc
+    inside = set(clause.indices)
+    if any(doc[i].lower_ in _COLLECTIVE for i in inside) or clause.verb.lower_.startswith(_JOINING_VERBS):
+        return [clause]
+    lists = [members for i in sorted(inside) if (members := _members(doc[i], clause, inside))]
+    if not lists:
+        return [clause]
+    members = max(lists, key=len)
+    head = members[0]
+    region = sorted({t.i for t in head.subtree} & inside)
+    low, high = region[0], region[-1]
+    pieces = []
+    for number, member in enumerate(members):
+        own = _own(member, inside)
+        items: list[Item] = []
+        placed = False
+        for item in clause.items:
+            if isinstance(item, str) or not low <= item.i <= high:
+                items.append(item)
+            elif not placed:
+                items += [*_shared(head, member), *(doc[i] for i in own)]
+                placed = True
+        first = clause.first if number == 0 else own[0]
+        last = own[-1] if number < len(members) - 1 else max(clause.last, own[-1])
+        pieces.append(Clause(tuple(items), clause.verb, min(first, own[0]), last))
+    return pieces
+
+
+def _members(head: Token, clause: Clause, inside: set[int]) -> list[Token]:
+    """The members of the list that `head` opens, or none if it opens no list or one that must stay together."""
+    if head.dep_ not in ("dobj", "attr", "pobj", "acomp", "oprd") or not any(c.dep_ == "conj" for c in head.children):
+        return []
+    members = [head, *head.conjuncts]
+    if not 2 <= len(members) <= _MOST or any(m.i not in inside for m in members):
+        return []
+    if any(m.pos_ not in (("ADJ", "VERB") if head.dep_ == "acomp" else ("NOUN", "PROPN", "NUM")) for m in members):
+        return []
+    node = head
+    while node != clause.verb:
+        if node.dep_ not in _PATH or node.i not in inside:
+            return []
+        if node.dep_ == "prep" and node.lower_ in _JOINING_PREPOSITIONS:
+            return []
+        node = node.head
+    joints = [c for m in members for c in m.children if c.dep_ == "cc"]
+    if len(joints) != 1 or joints[0].lower_ != "and":
+        return []
+    if any(e.start <= members[k].i < e.end and e.start <= members[k + 1].i < e.end
+           for e in head.doc.ents for k in range(len(members) - 1)):  # fmt: skip
+        return []
+    if head.dep_ == "attr":
+        subject = subject_of(clause.verb)
+        if clause.verb.lower_ in ("are", "were") or (subject is not None and subject.tag_ in ("NNS", "NNPS")):
+            return []
+    # "the kings and queens of France": whose queens? "two sons and daughters": how many of each?
+    after = [[c for c in m.children if c.i > m.i] for m in members]
+    if any(c.dep_ in ("relcl", "acl", "advcl", "appos") for own in after for c in own):
+        return []
+    after = [[c for c in own if c.dep_ == "prep" and c.lower_ not in _TIMES] for own in after]
+    if after[-1] and not after[0]:
+        return []
+    # The parser may have missed the beginning of the list: '"A," "B," and "C"'.
+    start = min(t.i for t in head.subtree)
+    if start > 0 and head.doc[start - 1].is_punct and head.doc[start - 1].text != ":":
+        return []
+    counted = [any(c.dep_ == "nummod" for c in m.children) for m in members]
+    if counted[0] and not all(counted):
+        return []
+    if any(
+        c.dep_ in ("amod", "det") and c.lower_ in ("first", "last", "two", "three", "these", "those", "same")
+        for c in head.children
+    ):
+        return []
+    return members
+
+
+def _own(member: Token, inside: set[int]) -> list[int]:
+    """The member itself, without the members that hang on it."""
+    doc = member.doc
+    joined = {t.i for child in member.children if child.dep_ in ("conj", "cc", "preconj") for t in child.subtree}
+    own = [t.i for t in member.subtree if t.i in inside and t.i not in joined]
+    # Keep the run around the member: a comma or a quotation mark that belongs to another member may be left over.
+    while own and own[-1] != member.i and doc[own[-1]].is_punct:
+        own.pop()
+    while own and own[0] != member.i and doc[own[0]].is_punct:
+        own.pop(0)
+    return own
+
+
+def _shared(head: Token, member: Token) -> list[Item]:
+    """The article, possessive or quantifier of the first member that the others leave out."""
+    if member == head:
+        return []
+    if any(c.dep_ in ("det", "poss", "nummod") or c.lower_ in _QUANTIFIERS for c in member.children):
+        return []
+    for child in head.children:
+        if child.i > head.i:
+            continue
+        if child.dep_ == "poss" and member.pos_ == "NOUN":
+            return [t for t in child.subtree]
+        if child.dep_ == "det" and child.lower_ in ("a", "an") and member.tag_ == "NN":
+            first = min(t.i for t in member.subtree)
+            return ["an" if member.doc[first].lower_[0] in "aeiou" else "a"]
+        if child.dep_ == "det" and child.lower_ == "the" and member.pos_ == head.pos_:
+            return [child]
+        if child.lower_ in _QUANTIFIERS and member.tag_ == head.tag_:
+            return [child]
+    return []
+
+
+def _nationality(clause: Clause) -> list[Clause]:
+    """ "is an American actor" as "is American" and "is an actor"."""
+    doc = clause.verb.doc
+    inside = set(clause.indices)
+    noun = next((c for c in clause.verb.children if c.dep_ == "attr" and c.i in inside), None)
+    if noun is None or clause.verb.lower_ not in ("is", "was") or noun.tag_ != "NN":
+        return [clause]
+    article = next((c for c in noun.children if c.dep_ == "det" and c.lower_ in ("a", "an")), None)
+    adjectives = [c for c in noun.children if c.dep_ == "amod" and c.ent_type_ == "NORP" and c.i in inside]
+    if article is None or article.i + 1 not in inside or len(adjectives) != 1 or adjectives[0].i != article.i + 1:
+        return [clause]
+    adjective = adjectives[0]
+    if adjective.ent_iob_ != "B" or doc[adjective.i + 1].ent_iob_ == "I" or not doc[adjective.i + 1].is_alpha:
+        return [clause]
+    before: list[Item] = []
+    for item in clause.items:
+        if not isinstance(item, str) and item == article:
+            break
+        before.append(item)
+    rest = [item for item in clause.items[len(before) :] if isinstance(item, str) or item not in (article, adjective)]
+    following = doc[adjective.i + 1].lower_
+    new_article = "an" if following[0] in "aeiou" else "a"
+    return [
+        Clause((*before, adjective), clause.verb, clause.first, adjective.i),
+        Clause((*before, new_article, *rest), clause.verb, adjective.i + 1, max(clause.last, adjective.i + 1)),
+    ]
+
+
+def _events(clause: Clause) -> list[Clause]:
+    """ "born on a day in a place" as two statements."""
+    verb = clause.verb
+    inside = set(clause.indices)
+    right = [c for c in verb.children if c.i > verb.i and c.i in inside and not c.is_punct]
+    places: Sequence[Token] = [c for c in right if c.dep_ == "prep" and c.lower_ in ("on", "in", "at")]
+    if verb.lower_ not in _EVENTS or len(places) < 2 or len(places) != len(right):
+        return [clause]
+    regions = [[t.i for t in place.subtree if t.i in inside] for place in places]
+    taken = {i for region in regions for i in region}
+    stem: list[Item] = [
+        item for item in clause.items if isinstance(item, str) or (item.i not in taken and item.i < regions[0][0])
+    ]
+    pieces = []
+    for number, region in enumerate(regions):
+        items = (*stem, *(verb.doc[i] for i in region))
+        pieces.append(Clause(items, verb, clause.first if number == 0 else region[0], region[-1]))
+    return pieces

@@ -1,0 +1,115 @@
+"""A language model asked for the independent facts in each sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from halluc.answers import Claim
+from halluc.claims.checkworthiness import is_check_worthy, states_nothing_alone
+from halluc.claims.extractor import checked_texts
+from halluc.claims.parsing import Sentence, parsed_sentences
+from halluc.claims.rule_extractor import joined_to_question
+from halluc.prompts import escape
+
+if TYPE_CHECKING:
+    from halluc.models.language_model import LanguageModel, Prompt
+
+__all__ = ["LMClaimExtractor", "parse_claims"]
+
+_SYSTEM = (
+    "You break a sentence into independent facts. Write one fact a line, each line starting with '- '. Each fact is a full "
+    "sentence that can be understood alone: name people and things instead of using pronouns. Add nothing that the sentence "
+    "does not say."
+)
+_EXAMPLES = (
+    (
+        "He made his acting debut in the film The Moon is the Sun's Dream (1992), and continued to appear in small roles "
+        "throughout the 1990s.",
+        "Song Kang-ho is a South Korean actor.",
+        "- Song Kang-ho made his acting debut in the film The Moon is the Sun's Dream.\n"
+        "- The Moon is the Sun's Dream was released in 1992.\n"
+        "- Song Kang-ho continued to appear in small roles throughout the 1990s.",
+    ),
+)
+_CONTEXT_SENTENCES = 3
+_MARK = re.compile(r"^\s*(?:[-*•–+]|\(?\d{1,3}[.):]|[a-z][.)])\s+(.*\S)\s*$")
+_TALK = re.compile(
+    r"^\W*(?:here (?:are|is)|the (?:independent |atomic )?facts|facts?:|sure|none|no facts?|sentence:|note:)", re.I
+)
+
+
+class LMClaimExtractor:
+    """`ClaimExtractor` that prompts a language model (FActScore's decomposition, arXiv 2305.14251, section 3.1).
+
+    Each check-worthy sentence is one prompt, with the sentences before it to resolve pronouns by; all of all texts are one
+    call of `generate`. Each claim has the span of its sentence. Where the model's output holds no claim, the sentence itself
+    is the claim: no sentence goes unchecked. Models of a few hundred million parameters invent facts here; use one of several
+    billion, or `RuleClaimExtractor`.
+
+    Args:
+        lm: the model to ask.
+        max_new_tokens: longest list of facts a sentence, in tokens; a line cut off there is left out.
+    """
+
+    def __init__(self, lm: LanguageModel, *, max_new_tokens: int = 256) -> None:
+        self.lm = lm
+        self.max_new_tokens = max_new_tokens
+        self.name = f"lm:{lm.name}"
+
+    def extract(self, texts: Sequence[str], *, questions: Sequence[str | None] | None = None) -> list[list[Claim]]:
+        """See `ClaimExtractor.extract`; raises ContextOverflow where a sentence does not fit the model's window."""
+        texts, asked = checked_texts(texts, questions)
+        sentences = parsed_sentences(texts)
+        claims: list[list[list[Claim]]] = [[[] for _ in own] for own in sentences]
+        prompts: list[Prompt] = []
+        places: list[tuple[int, int]] = []
+        for t, (own, question) in enumerate(zip(sentences, asked, strict=True)):
+            for s, sentence in enumerate(own):
+                if not is_check_worthy(sentence.text, sentence.parse, asked=question is not None):
+                    claims[t][s] = [Claim(sentence.text, sentence.start, sentence.end, check_worthy=False)]
+                elif question is not None and states_nothing_alone(sentence.text, sentence.parse):
+                    claims[t][s] = [Claim(joined_to_question(question, sentence.text), sentence.start, sentence.end)]
+                else:
+                    prompts.append(self._prompt(own, s, question))
+                    places.append((t, s))
+        replies = self.lm.generate(prompts, max_new_tokens=self.max_new_tokens) if prompts else []
+        for (t, s), reply in zip(places, replies, strict=True):
+            sentence = sentences[t][s]
+            found = parse_claims(reply[0].text, complete=reply[0].finish_reason != "length") or [sentence.text]
+            claims[t][s] = [Claim(text, sentence.start, sentence.end) for text in found]
+        return [[claim for sentence in own for claim in sentence] for own in claims]
+
+    def _prompt(self, sentences: Sequence[Sentence], s: int, question: str | None) -> Prompt:
+        special = getattr(self.lm, "special_tokens", ())
+        before = " ".join(sentence.text for sentence in sentences[max(0, s - _CONTEXT_SENTENCES) : s])
+        before = f"{question} {before}" if question else before
+        messages = [{"role": "system", "content": _SYSTEM}]
+        for example, context, facts in _EXAMPLES:
+            messages.append({"role": "user", "content": _request(example, context)})
+            messages.append({"role": "assistant", "content": facts})
+        messages.append({"role": "user", "content": _request(escape(sentences[s].text, special), escape(before, special))})
+        return messages
+
+
+def _request(sentence: str, context: str) -> str:
+    return f"Context: {context}\nSentence: {sentence}" if context else f"Sentence: {sentence}"
+
+
+def parse_claims(output: str, *, complete: bool = True) -> list[str]:
+    """The claims in a model's output: its bulleted or numbered lines, or, where it has none, its plain lines.
+
+    Left out are repeated lines, headings, talk ("Here are the facts:"), questions, lines without a letter, and the last line of
+    an output that is not `complete`.
+    """
+    lines = [line for line in output.splitlines() if line.strip()]
+    if not complete:
+        lines = lines[:-1]
+    marked = [match[1] for line in lines if (match := _MARK.match(line))]
+    claims = []
+    for line in marked or lines:
+        text = line.strip().strip("*_` ").strip()
+        if any(c.isalpha() for c in text) and not text.endswith((":", "?")) and not _TALK.match(text):
+            claims.append(text)
+    return list(dict.fromkeys(claims))
