@@ -1,0 +1,199 @@
+"""Detectors that read the model from inside: hidden states and attention, mostly with a probe learned on labelled answers.
+
+A `Probe` is a logistic regression on one vector per answer. On hidden states it is SAPLMA's classifier in its linear form
+(Azaria & Mitchell 2023, arXiv 2304.13734), with high semantic entropy rather than wrong answers as the label a
+semantic-entropy probe (Kossen et al. 2024, arXiv 2406.15927), and on lookback ratios the Lookback Lens (Chuang et al. 2024,
+arXiv 2407.07071).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from halluc.detectors.detector import Detector, Family, Need
+from halluc.detectors.statistics import FloatArray, Statistics
+from halluc.errors import InvalidInput
+
+__all__ = ["LOOKBACK_RATIO", "Feature", "Probe", "semantic_entropy_threshold"]
+
+Feature = Literal["hidden_state", "lookback"]
+
+_NEEDS: dict[Feature, Need] = {"hidden_state": Need.hidden_state, "lookback": Need.attention}
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted linear probe; its score is the probability in [0, 1] of what it was fitted to find.
+
+    Attributes:
+        name: what it is called in results.
+        feature: what it reads: "hidden_state" (D,) or "lookback", the mean over tokens of each head's ratio (L * H,).
+        model: name of the language model it was fitted on; states of another mean something else.
+        mean, scale, weight: (F,) standardisation and coefficients.
+        bias: intercept.
+    """
+
+    name: str
+    feature: Feature
+    model: str
+    mean: FloatArray
+    scale: FloatArray
+    weight: FloatArray
+    bias: float
+
+    @classmethod
+    def fit(
+        cls,
+        statistics: Statistics,
+        hallucinated: ArrayLike,
+        *,
+        model: str,
+        feature: Feature = "hidden_state",
+        name: str | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """Learn from N labelled answers.
+
+        Args:
+            statistics: with the feature's field (of `detect(..., detectors=[...])` with a probe, or of `gather`).
+            hallucinated: (N,) booleans: the answer is wrong, or its semantic entropy is high.
+            model: name of the language model.
+            feature: what to read.
+            name: what to call it; "probe_hidden_state" or "probe_lookback" by default.
+            seed: of the folds over which the strength of regularisation is chosen.
+
+        Raises:
+            InvalidInput: the labels do not go with the answers, are all equal, or there are too few of either kind.
+        """
+        from sklearn.linear_model import LogisticRegressionCV
+        from sklearn.model_selection import StratifiedKFold
+
+        if feature not in get_args(Feature):
+            raise InvalidInput(f"feature is {feature!r}; pass one of {', '.join(get_args(Feature))}")
+        features, labels = _features(statistics, feature), np.asarray(hallucinated).astype(bool)
+        if labels.shape != (len(features),):
+            raise InvalidInput(f"{len(features)} answers for labels of shape {labels.shape}; pass one label an answer")
+        if min(labels.sum(), (~labels).sum()) < 5:
+            raise InvalidInput(f"{labels.sum()} of {labels.size} answers are labelled true; a probe needs 5 of either kind")
+        mean, scale = features.mean(0), features.std(0)
+        scale = np.where(scale > 0, scale, 1.0)
+        # Hidden states have more dimensions than there are labels: how much to shrink is what decides.
+        learner = LogisticRegressionCV(
+            Cs=np.logspace(-5, 0, 6),
+            l1_ratios=(0.0,),
+            cv=StratifiedKFold(5, shuffle=True, random_state=seed),
+            scoring="neg_log_loss",
+            max_iter=1000,
+            use_legacy_attributes=False,
+        )
+        learner.fit((features - mean) / scale, labels)
+        weight = np.asarray(learner.coef_, dtype=np.float64).reshape(-1)
+        bias = float(np.asarray(learner.intercept_).reshape(-1)[0])
+        return cls(name or f"probe_{feature}", feature, model, mean, scale, weight, bias)
+
+    @property
+    def detector(self) -> Detector:
+        """The probe as a detector, to pass to `detect` beside names."""
+        return Detector(self.name, Family.internal_state, frozenset({_NEEDS[self.feature]}), self.score)
+
+    def score(self, statistics: Statistics) -> FloatArray:
+        """(N,) probability that an answer is hallucinated, by a linear probe.
+
+        Raises:
+            InvalidInput: the vectors have another length than those it was fitted on.
+        """
+        features = _features(statistics, self.feature)
+        if features.shape[1] != self.weight.size:
+            raise InvalidInput(
+                f"probe {self.name} was fitted on {self.weight.size} numbers an answer of {self.model}, not on "
+                f"{features.shape[1]}; use that model, or fit a probe on this one"
+            )
+        logit = (features - self.mean) / self.scale @ self.weight + self.bias
+        return np.asarray(1 / (1 + np.exp(-logit)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        arrays = {key: getattr(self, key).tolist() for key in ("mean", "scale", "weight")}
+        plain = {"name": self.name, "feature": self.feature, "model": self.model, "bias": self.bias}
+        return {"format": _FORMAT, "kind": "probe", **plain, **arrays}
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON to `path`, aside first."""
+        write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            InvalidInput: the file cannot be read or holds something else.
+        """
+        data = read_json(path, "probe", _FORMAT)
+        try:
+            arrays = {key: np.asarray(data[key], dtype=np.float64) for key in ("mean", "scale", "weight")}
+            return cls(data["name"], data["feature"], data["model"], bias=float(data["bias"]), **arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(f"{path} is damaged ({error!r}); pass a file written by Probe.save") from error
+
+
+def semantic_entropy_threshold(entropy: FloatArray) -> float:
+    """The split of semantic entropies (N,) into low and high of least squared error (arXiv 2406.15927, eq. 2).
+
+    Entropies above it are the labels of a semantic-entropy probe.
+    """
+    values = np.unique(entropy)
+    if values.size < 2:
+        raise InvalidInput("all semantic entropies are equal; draw more samples, or answer more questions")
+    between = (values[1:] + values[:-1]) / 2
+
+    def error(threshold: float) -> float:
+        low, high = entropy[entropy < threshold], entropy[entropy >= threshold]
+        return float(((low - low.mean()) ** 2).sum() + ((high - high.mean()) ** 2).sum())
+
+    return float(min(between, key=error))
+
+
+def write_json(path: str | Path, data: dict[str, Any]) -> None:
+    """Write aside, then rename: a reader never finds half a file."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def read_json(path: str | Path, kind: str, version: int) -> dict[str, Any]:
+    """The object a file holds; InvalidInput unless it is of this kind and format."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read as JSON: {error}") from error
+    found = data.get("kind") if isinstance(data, dict) else type(data).__name__
+    if not isinstance(data, dict) or found != kind:
+        raise InvalidInput(f"{path} holds {found!r}, not a {kind}; pass a file written by save")
+    if data.get("format") != version:
+        raise InvalidInput(f"{path} has format {data.get('format')!r}; this version reads format {version}")
+    return data
+
+
+def _features(statistics: Statistics, feature: Feature) -> FloatArray:
+    """(N, F)."""
+    if feature == "hidden_state":
+        return statistics.hidden_state
+    rows: list[NDArray[np.float64]] = [own.mean(-1).ravel() for own in statistics.lookback]
+    return np.stack(rows)
+
+
+def _lookback_ratio(statistics: Statistics) -> FloatArray:
+    """1 - mean lookback ratio: how much heads attend to what was generated rather than to the prompt (arXiv 2407.07071)."""
+    return np.array([1 - own.mean() for own in statistics.lookback])
+
+
+LOOKBACK_RATIO = Detector("lookback_ratio", Family.internal_state, frozenset({Need.attention}), _lookback_ratio)
