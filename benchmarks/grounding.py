@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
-import string
 import sys
 import tempfile
 import time
@@ -42,6 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from halluc import GroundedModel, load_model
+    from halluc.answer_matching import contains_answer
     from retrieval import PassageIndex, evaluate_retrieval, load_documents, split_documents
 
     questions = _rows(arguments.questions)
@@ -71,7 +70,7 @@ def main() -> None:
             ("alone", alone, alone_seconds),
             ("grounded", [answer.text for answer in answers], grounded_seconds),
         ):
-            right = sum(is_right(text, own) for text, own in zip(texts, gold, strict=True))
+            right = sum(contains_answer(text, own) for text, own in zip(texts, gold, strict=True))
             _show(name, model=lm.name, n=len(asked), right=right / len(asked), interval=_wilson(right, len(asked)),
                   seconds=seconds)  # fmt: skip
         abstained = sum(answer.abstained for answer in answers)
@@ -80,11 +79,6 @@ def main() -> None:
         abstained = sum(answer.abstained for answer in grounded.batch(unrelated))
         _show("abstained", of="unrelated questions", n=len(unrelated), share=abstained / len(unrelated))
         _overhead(grounded, asked[:40], arguments.rounds)
-
-
-def is_right(text: str, accepted: list[str]) -> bool:
-    padded = f" {_normalise(text)} "
-    return any(f" {_normalise(answer)} " in padded for answer in accepted if _normalise(answer))
 
 
 def _overhead(grounded, questions: list[str], rounds: int) -> None:
@@ -101,11 +95,6 @@ def _overhead(grounded, questions: list[str], rounds: int) -> None:
         grounded.batch(questions)
         ratios.append((time.perf_counter() - start) / by_hand)
     _show("overhead", n=len(answers), ratio=median(ratios), rounds=rounds, bar=1.05)
-
-
-def _normalise(text: str) -> str:
-    text = "".join(" " if c in string.punctuation else c for c in text.lower())
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
 
 def _wilson(successes: int, n: int) -> list[float]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from halluc.errors import ModelResponseError
+from halluc.models.choice import choice_log_odds
 from halluc.prompts import escape, passage_block
 from halluc.verifiers.verifier import checked_pairs, labels_of
 
@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.answers import Label
-    from halluc.models.language_model import Generation, LanguageModel
+    from halluc.models.language_model import LanguageModel
 
 __all__ = ["LMVerifier"]
 
 _QUESTION = "Does the passage say that the claim below is true? Reply with Yes or No."
-# Models spread the two answers over spellings ("Yes", " yes", "YES"); 20 is the most that hosted endpoints report.
-_TOP = 20
 
 
 class LMVerifier:
@@ -72,22 +70,7 @@ class LMVerifier:
             f"{passage_block([evidence], special)}\n\n{_QUESTION}\n\nClaim: {escape(claim, special)}"
             for evidence, claim in pairs
         ]
-        replies = self.lm.generate(prompts, max_new_tokens=1, top_logprobs=_TOP)
-        return [self._yes_against_no(reply[0]) for reply in replies]
-
-    def _yes_against_no(self, reply: Generation) -> float:
-        if not reply.top_logprobs:
-            raise ModelResponseError(
-                f"{self.lm.name} reports no log-probabilities, which LMVerifier needs; use a model or server that does"
-            )
-        # What is not among the top tokens is less likely than the last of them.
-        mass = {"yes": 0.0, "no": 0.0}
-        floor = math.exp(reply.top_logprobs[0][-1][1])
-        for token, logprob in reply.top_logprobs[0]:
-            if (word := token.strip().lower()) in mass:
-                mass[word] += math.exp(logprob)
-        yes, no = (max(value, min(floor, 1e-6)) for value in mass.values())
-        return math.log(yes) - math.log(no)
+        return choice_log_odds(self.lm, prompts, "Yes", "No").tolist()
 
 
 def _sigmoid(x: float) -> float:

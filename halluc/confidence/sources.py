@@ -1,0 +1,101 @@
+"""Any source of confidence by its name: what a saved calibrator needs to ask for the same number again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from halluc.confidence.consistency import self_consistency
+from halluc.confidence.likelihood import (
+    length_normalised_likelihood,
+    mean_token_probability,
+    min_token_probability,
+    sequence_likelihood,
+)
+from halluc.confidence.p_true import p_true
+from halluc.confidence.support import verdict_support
+from halluc.confidence.verbalised import verbalised_confidence
+from halluc.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from halluc.answers import Answer
+    from halluc.models.language_model import Generation, LanguageModel, Prompt
+
+__all__ = ["SOURCES", "Source", "estimate_confidence"]
+
+Source = Literal[
+    "length_normalised_likelihood",
+    "mean_token_probability",
+    "min_token_probability",
+    "sequence_likelihood",
+    "p_true",
+    "verbalised",
+    "self_consistency",
+    "verifier_support",
+]
+SOURCES: tuple[Source, ...] = get_args(Source)
+"""The names that `estimate_confidence`, `halluc.calibrate` and a calibrator's `source` take."""
+
+_LIKELIHOODS: dict[str, Callable[[Sequence[Generation]], NDArray[np.float64]]] = {
+    "length_normalised_likelihood": length_normalised_likelihood,
+    "mean_token_probability": mean_token_probability,
+    "min_token_probability": min_token_probability,
+    "sequence_likelihood": sequence_likelihood,
+}
+# Ten samples are where the curves of arXiv 2302.09664 (figure 3) flatten; temperature 1 samples what the model believes.
+_SAMPLES = 10
+# A reply that states no confidence tells nothing either way.
+_UNSTATED = 0.5
+
+
+def estimate_confidence(
+    source: Source, answers: Sequence[Answer], *, lm: LanguageModel, prompts: Sequence[Prompt] | None = None, seed: int = 0
+) -> NDArray[np.float64]:
+    """(N,) confidences in [0, 1] of answers that are not abstentions.
+
+    Args:
+        source: one of `SOURCES`. Likelihoods and verifier support are in the answers; "p_true" and "verbalised" ask `lm`
+            once more for each answer (a reply without a confidence counts as 0.5, with a warning); "self_consistency" draws
+            ten samples of each prompt at temperature 1.
+        answers: N answers with text, and what the source reads: a generation, or verdicts.
+        lm: the model that gave them.
+        prompts: what the model was asked for each; only "self_consistency" needs them.
+        seed: of the samples.
+
+    Raises:
+        InvalidInput: the source is unknown, or an answer or `prompts` lacks what it reads.
+        ModelResponseError: the model reports no log-probabilities, and the source needs them.
+    """
+    questions, texts = [answer.question for answer in answers], [answer.text for answer in answers]
+    if source in _LIKELIHOODS:
+        return _LIKELIHOODS[source]([_generation(i, answer) for i, answer in enumerate(answers)])
+    if source == "p_true":
+        return p_true(lm, questions, texts)
+    if source == "verbalised":
+        return verbalised_confidence(lm, questions, texts, missing=_UNSTATED)
+    if source == "verifier_support":
+        return verdict_support(answers)
+    if source == "self_consistency":
+        if prompts is None or len(prompts) != len(answers):
+            raise InvalidInput("self_consistency draws samples; pass the prompt of each answer as prompts")
+        drawn = (
+            lm.generate(prompts, n=_SAMPLES, temperature=1.0, seed=seed, max_new_tokens=_longest(answers)) if prompts else []
+        )
+        return self_consistency(texts, [[sample.text for sample in own] for own in drawn])
+    raise InvalidInput(f"there is no confidence source {source!r}; pass one of {', '.join(SOURCES)}")
+
+
+def _generation(number: int, answer: Answer) -> Generation:
+    if answer.generation is None:
+        raise InvalidInput(f"answer {number} holds no generation, which its likelihood is read from; leave abstentions out")
+    return answer.generation
+
+
+def _longest(answers: Sequence[Answer]) -> int:
+    # Samples as long as the answers they are compared with, and room for those that begin with a preamble.
+    tokens = [len(answer.generation.token_ids) for answer in answers if answer.generation]
+    return max([*tokens, 16]) * 3 // 2

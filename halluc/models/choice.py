@@ -1,0 +1,57 @@
+"""How likely a model holds one word to be against another as its reply: the log-odds of a forced choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from halluc.errors import ModelResponseError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from halluc.models.language_model import Generation, LanguageModel, Prompt
+
+__all__ = ["choice_log_odds"]
+
+# Models spread a word over spellings ("Yes", " yes", "YES"); 20 is the most that hosted endpoints report.
+_TOP = 20
+
+
+def choice_log_odds(lm: LanguageModel, prompts: Sequence[Prompt], first: str, second: str) -> NDArray[np.float64]:
+    """(N,) log P(first) - log P(second) of the first token of the reply to each prompt, in nats.
+
+    Probabilities are summed over spellings among the 20 most likely tokens; a word that is not among them counts as the
+    least likely of them, or 1e-6 if that is less.
+
+    Args:
+        lm: any model whose `generate` reports `top_logprobs`.
+        prompts: N prompts that ask for one of the two words.
+        first, second: the words; each must start with a token of its own.
+
+    Raises:
+        ModelResponseError: the model reports no log-probabilities.
+        ContextOverflow: a prompt does not fit the model's window.
+    """
+    import numpy as np
+
+    replies = lm.generate(prompts, max_new_tokens=1, top_logprobs=_TOP)
+    words = (first.lower(), second.lower())
+    return np.array([_log_odds(reply[0], words, lm.name) for reply in replies])
+
+
+def _log_odds(reply: Generation, words: tuple[str, str], model: str) -> float:
+    if not reply.top_logprobs:
+        raise ModelResponseError(
+            f"{model} reports no log-probabilities, which a choice between {words[0]!r} and {words[1]!r} needs; use a "
+            "model or server that does"
+        )
+    mass = dict.fromkeys(words, 0.0)
+    floor = math.exp(reply.top_logprobs[0][-1][1])
+    for token, logprob in reply.top_logprobs[0]:
+        if (word := token.strip().lower()) in mass:
+            mass[word] += math.exp(logprob)
+    one, other = (max(value, min(floor, 1e-6)) for value in mass.values())
+    return math.log(one) - math.log(other)

@@ -1,0 +1,35 @@
+import doctest
+
+import pytest
+
+from halluc import answer_matching
+from halluc.answer_matching import contains_answer, normalise_answer
+
+
+def test_examples_in_docstrings_run():
+    assert doctest.testmod(answer_matching) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted", "right"),
+    [
+        ("They gave up 308 points.", ["308"], True),
+        ("They gave up 3081 points.", ["308"], False),
+        ("It was THE Denver-Broncos!", ["denver broncos"], True),
+        ("In twelve-seven, 12-7.", ["127"], False),
+        ("An apple.", ["the apple"], True),
+        ("Anapple", ["apple"], False),
+        ("right", ["wrong", "right"], True),
+        ("anything", ["?", "the"], False),
+        ("", ["x"], False),
+        ("x", [], False),
+    ],
+)
+def test_an_accepted_answer_counts_as_whole_words_of_the_normalised_text(text, accepted, right):
+    assert contains_answer(text, accepted) is right
+
+
+def test_normalising_twice_changes_nothing_more():
+    once = normalise_answer("  The U.S.  of\nA! ")
+    assert once == "u s of"
+    assert normalise_answer(once) == once
