@@ -15,6 +15,7 @@ from halluc.errors import HallucError, ShadowedPackage
 if TYPE_CHECKING:
     from halluc.answers import Answer, Citation, Claim, Verdict
     from halluc.claims import extract_claims
+    from halluc.detectors.detection import Detection, detect
     from halluc.grounding import GroundedModel
     from halluc.models import load_model
     from halluc.models.language_model import Generation, LanguageModel
@@ -25,12 +26,14 @@ __all__ = [
     "Answer",
     "Citation",
     "Claim",
+    "Detection",
     "Generation",
     "GroundedModel",
     "HallucError",
     "LanguageModel",
     "Verdict",
     "Verifier",
+    "detect",
     "extract_claims",
     "load_model",
     "load_verifier",
@@ -42,11 +45,13 @@ _MODULE_OF = {
     "Answer": "halluc.answers",
     "Citation": "halluc.answers",
     "Claim": "halluc.answers",
+    "Detection": "halluc.detectors.detection",
     "Generation": "halluc.models.language_model",
     "GroundedModel": "halluc.grounding",
     "LanguageModel": "halluc.models.language_model",
     "Verdict": "halluc.answers",
     "Verifier": "halluc.verifiers.verifier",
+    "detect": "halluc.detectors.detection",
     "extract_claims": "halluc.claims",
     "load_model": "halluc.models",
     "load_verifier": "halluc.verifiers",
