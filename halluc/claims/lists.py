@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from halluc.claims.parsing import subject_of
+from halluc.claims.parsing import is_person_noun, subject_of
 from halluc.claims.splitting import Clause, Item
 
 if TYPE_CHECKING:
@@ -100,8 +100,14 @@ def _members(head: Token, clause: Clause, inside: set[int]) -> list[Token]:
     if after[-1] and not after[0]:
         return []
     # The parser may have missed the beginning of the list: '"A," "B," and "C"'.
-    start = min(t.i for t in head.subtree)
-    if start > 0 and head.doc[start - 1].is_punct and head.doc[start - 1].text != ":":
+    start = min(t.i for t in head.subtree) - 1
+    start -= start > 0 and head.doc[start].text in ('"', "“")
+    if start > 0 and head.doc[start].is_punct and head.doc[start].text != ":":
+        return []
+    # "a reggae and dancehall artist" is one thing, "an actor and film producer" two.
+    if (len(members) == 2 and head.tag_ == "NN" and head.nbor().dep_ == "cc" and not is_person_noun(head)
+            and any(c.dep_ == "compound" for c in members[1].children)
+            and not any(c.dep_ in ("det", "poss") for c in members[1].children)):  # fmt: skip
         return []
     counted = [any(c.dep_ == "nummod" for c in m.children) for m in members]
     if counted[0] and not all(counted):
@@ -181,10 +187,17 @@ def _events(clause: Clause) -> list[Clause]:
     verb = clause.verb
     inside = set(clause.indices)
     right = [c for c in verb.children if c.i > verb.i and c.i in inside and not c.is_punct]
-    places: Sequence[Token] = [c for c in right if c.dep_ == "prep" and c.lower_ in ("on", "in", "at")]
-    if verb.lower_ not in _EVENTS or len(places) < 2 or len(places) != len(right):
+    if verb.lower_ not in _EVENTS or not right or any(c.dep_ != "prep" or c.lower_ not in ("on", "in", "at") for c in right):
         return [clause]
-    regions = [[t.i for t in place.subtree if t.i in inside] for place in places]
+    # "on May 3, 1946, in Lockhart": the place may hang on the date.
+    nested = [c for place in right for day in place.children if day.ent_type_ == "DATE" for c in day.children]
+    places: Sequence[Token] = [*right, *(c for c in nested if c.dep_ == "prep" and c.lower_ in ("in", "at") and c.i in inside)]
+    if len(places) < 2:
+        return [clause]
+    places = sorted(places, key=lambda place: place.i)
+    ends = [place.i for place in places[1:]] + [max(inside) + 1]
+    regions = [[t.i for t in place.subtree if t.i in inside and t.i < end] for place, end in zip(places, ends, strict=True)]
+    regions = [_stripped(region, verb) for region in regions]
     taken = {i for region in regions for i in region}
     stem: list[Item] = [
         item for item in clause.items if isinstance(item, str) or (item.i not in taken and item.i < regions[0][0])
@@ -194,3 +207,9 @@ def _events(clause: Clause) -> list[Clause]:
         items = (*stem, *(verb.doc[i] for i in region))
         pieces.append(Clause(items, verb, clause.first if number == 0 else region[0], region[-1]))
     return pieces
+
+
+def _stripped(region: list[int], verb: Token) -> list[int]:
+    while len(region) > 1 and verb.doc[region[-1]].is_punct:
+        region = region[:-1]
+    return region

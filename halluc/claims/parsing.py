@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc, Token
 
-__all__ = ["AUX", "SUBJECTS", "Sentence", "parsed_sentences", "subject_of"]
+__all__ = ["AUX", "SUBJECTS", "Sentence", "is_person_noun", "parsed_sentences", "subject_of"]
 
 SUBJECTS = ("nsubj", "nsubjpass")
 AUX = ("aux", "auxpass")
@@ -22,6 +22,7 @@ _LONGEST = 1200
 
 _LIST_MARK = re.compile(r"[ \t]*(?:(?:[-*•–+]|#{1,6}|\(?\d{1,3}[.)]|>)[ \t]+)+(?=\S)")
 _SHORT_LINE = 60
+_PERSON_NOUN = re.compile(r"(?:er|or|ist|ian|man|woman|ess|eur|ant|ic|ete|poet|model|chef|host|pilot|king|queen|advocate)$")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ def _runs_on(block: str, following: str) -> bool:
 def subject_of(verb: Token) -> Token | None:
     """The head of the verb's own subject, if it has one."""
     return next((child for child in verb.children if child.dep_ in SUBJECTS), None)
+
+
+def is_person_noun(noun: Token) -> bool:
+    """Whether a common noun looks like what a person is or does ("actor", "activist")."""
+    return noun.pos_ == "NOUN" and _PERSON_NOUN.search(noun.lower_) is not None
 
 
 @cache

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from halluc.claims.parsing import SUBJECTS, subject_of
+from halluc.claims.parsing import SUBJECTS, is_person_noun, subject_of
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
@@ -70,15 +70,13 @@ def _resolve(parse: Doc, centre: _Centre, before: set[str]) -> dict[int, str]:
         elif subject.lower_ in _GENDER:
             centre.gender, centre.thing = _GENDER[subject.lower_], None
         # The other pronouns of the sentence mean its subject, which is named now; those before it are read backwards.
-    elif subject.pos_ in ("NOUN", "PROPN"):
-        own = _name(subject)
-        outside = _person_pronouns(parse, subject)
+    elif subject.dep_ in SUBJECTS and subject.tag_ not in ("WP", "WDT", "EX"):
         if not _is_person(subject, centre):
             # "His father was a farmer.", "Critics praised her work.": the person is the one spoken of before.
-            for token in outside:
-                if not people - {centre.person or ""}:
-                    replaced |= _replaced(token, centre, before)
-        _move(centre, subject, own)
+            for token in _person_pronouns(parse, subject):
+                named = {entity.text for entity in parse.ents if entity.label_ == "PERSON" and entity.start < token.i}
+                replaced |= _replaced(token, centre, before | named)
+        _move(centre, subject, _name(subject) if subject.pos_ in ("NOUN", "PROPN") else None)
     else:
         centre.thing = None
     if root is not None and subject is not None:
@@ -92,7 +90,8 @@ def _resolve(parse: Doc, centre: _Centre, before: set[str]) -> dict[int, str]:
 def _move(centre: _Centre, subject: Token, name: str | None) -> None:
     """Take the sentence's subject as what the text is about now."""
     if _is_person(subject, centre):
-        full = centre.names.get(subject.text, name) or name
+        alone = subject.text in (centre.person or "").split()
+        full = centre.person if alone else centre.names.get(subject.text, name) or name
         if full and full != centre.person:
             centre.person, centre.gender = full, None
         if name and name.split()[-1] == subject.text and len(name.split()) > 1:
@@ -135,19 +134,25 @@ def _is_empty(pronoun: Token) -> bool:
 
 
 def _person_pronouns(parse: Doc, subject: Token) -> list[Token]:
-    roles = (*SUBJECTS, "poss", "dobj", "pobj", "dative")
-    return [t for t in parse if t.lower_ in _GENDER and t.dep_ in roles and t.tag_ in ("PRP", "PRP$")]
+    """Pronouns that have no antecedent in their sentence: those before its verb, and objects ("her" may be either)."""
+    verb = subject.head
+    own = [t for t in parse if t.lower_ in _GENDER and t.tag_ in ("PRP", "PRP$")]
+    before = [t for t in own if t.i < verb.i and t.dep_ in (*SUBJECTS, "poss", "pobj")]
+    return before or [t for t in own if t.lower_ == "him" and t.dep_ in ("dobj", "pobj", "dative")][:1]
 
 
 def _is_person(subject: Token, centre: _Centre) -> bool:
-    if subject.text in centre.names:
+    if subject.text in centre.names or subject.text in (centre.person or "").split():
         return True
     if subject.tag_ != "NNP" or any(child.dep_ in ("det", "poss", "conj") for child in subject.children):
         return False
     # The small model takes unusual names for organisations or works; two plain capitalised words in a row are a name.
-    if subject.ent_type_ in ("", "PERSON"):
-        return subject.ent_type_ == "PERSON" or any(child.dep_ == "compound" for child in subject.children)
-    return False
+    if subject.ent_type_ == "PERSON":
+        return True
+    if not any(child.dep_ == "compound" for child in subject.children):
+        return False
+    said = [child for child in subject.head.children if child.dep_ == "attr"]
+    return subject.ent_type_ == "" or any(is_person_noun(noun) for noun in said)
 
 
 def _same_name(first: str, second: str) -> bool:

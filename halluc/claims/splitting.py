@@ -2,8 +2,8 @@
 
 Cut are coordinated clauses and verb phrases ("was born in Rome and moved to Paris"), relative clauses and appositions set off
 by commas ("Obama, who served two terms, ..."), participles and relative clauses of an "is a ..." ("is an actor born in 1949"),
-lists of objects ("starred in A, B and C": lists.py). Left whole is what a cut could falsify: conditions, alternatives, reported
-speech, restrictive clauses, negated pairs, collective readings ("between A and B").
+lists of objects ("starred in A, B and C": lists.py). Left whole is what a cut could falsify: conditions, alternatives,
+reported speech, restrictive clauses, negated pairs, collective readings ("between A and B").
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ _COLLECTIVE = {
     "n't",
     "never",
 }
+_FINITE = ("VBD", "VBZ", "VBP")
 _CONDITIONS = {"if", "unless", "until", "when", "whenever", "whether", "once", "provided", "lest"}
 _NOUN_PATH = {*SUBJECTS, "dobj", "pobj", "prep", "attr", "appos", "agent", "conj", "oprd"}
-_PREPOSITIONS_OF_PLACE = {"in": "in", "at": "at", "to": "in"}
 
 
 def split_sentence(parse: Doc, replaced: Mapping[int, str]) -> list[Part]:
@@ -82,7 +82,7 @@ def split_sentence(parse: Doc, replaced: Mapping[int, str]) -> list[Part]:
 
     whole = [Part(_whole(parse, replaced), 0, len(parse.text))]
     sentences = list(parse.sents)
-    if any(subject_of(span.root) is None or span.root.pos_ not in ("VERB", "AUX") for span in sentences):
+    if any(subject_of(span.root) is None or not _is_finite(span.root) for span in sentences):
         return whole
     clauses: list[Clause] = []
     for span in sentences:
@@ -124,6 +124,10 @@ def render(items: Iterable[Item], replaced: Mapping[int, str]) -> str:
         text = re.sub("[()]", "", text).strip()
     # Abbreviations keep their only stop.
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _is_finite(verb: Token) -> bool:
+    return verb.tag_ in _FINITE or any(child.dep_ in AUX for child in verb.children)
 
 
 def _joins(token: Token) -> bool:
@@ -171,7 +175,7 @@ def _expand(verb: Token, indices: set[int], lead: tuple[Item, ...], out: list[Cl
             remaining -= region | _joint(doc, min(region), remaining)
     for modifier, noun in _modifiers(verb, remaining):
         region = _subtree(modifier) & remaining
-        if modifier.i not in remaining or not region:
+        if modifier.i not in remaining or not _ends_cleanly(verb, max(region)):
             continue
         subject = _modified(verb, noun, modifier, region, remaining, lead)
         if subject is None:
@@ -204,6 +208,15 @@ def _expand(verb: Token, indices: set[int], lead: tuple[Item, ...], out: list[Cl
             _expand(head, region - _relative_pronoun(head), subject, out)
 
 
+def _ends_cleanly(verb: Token, last: int) -> bool:
+    """Whether after this token come punctuation, a conjunction or the clause's verb; if not, the parse is wrong."""
+    if last + 1 >= len(verb.doc):
+        return True
+    following = verb.doc[last + 1]
+    before_verb = last < verb.i and following.pos_ in ("VERB", "AUX")
+    return (following.is_punct and following.text != "-") or following.dep_ == "cc" or before_verb
+
+
 def _coordinated(verb: Token, indices: set[int]) -> list[Token]:
     """Verbs joined to this one by "and" or "but" that can be told apart from it."""
     joined = [c for c in verb.children if c.dep_ == "conj" and c.i in indices and c.pos_ in ("VERB", "AUX")]
@@ -214,15 +227,16 @@ def _coordinated(verb: Token, indices: set[int]) -> list[Token]:
         return []
     found = []
     for follower in joined:
-        if subject_of(follower) is None and follower.tag_ not in ("VBD", "VBZ", "VBP", "VBN", "VB", "VBG"):
+        auxiliaries = [child for child in follower.children if child.dep_ in AUX]
+        if follower.i == verb.i + 2 and not auxiliaries and not _shared_object(verb, follower, indices):
             continue
-        bare = follower.i == verb.i + 2 and not any(c.dep_ in AUX for c in follower.children)
-        if bare and not _shared_object(verb, follower, indices):
+        if follower.i > 0 and verb.doc[follower.i - 1].text == "-":
             continue
-        finite = ("VBD", "VBZ", "VBP")
-        if subject_of(follower) is None and verb.tag_ in finite and follower.tag_ not in (*finite, "VBN"):
-            continue
-        found.append(follower)
+        finite = follower.tag_ in _FINITE if not auxiliaries else auxiliaries[0].tag_ in (*_FINITE, "MD")
+        # Without a finite form of its own it must be of the first one's; the tagger takes some past forms for participles.
+        alike = not auxiliaries and (follower.tag_ == verb.tag_ or (follower.tag_ == "VBN" and verb.tag_ == "VBD"))
+        if finite or (alike and subject_of(follower) is None):
+            found.append(follower)
     return found
 
 
@@ -279,9 +293,12 @@ def _modified(
     start = min(region)
     set_off = start > 0 and doc[start - 1].text in (",", "(", "–", "—")
     # "is an actor born in 1949": the subject of the sentence, if the noun is one of many ("a", not "the").
-    classified = noun.dep_ == "attr" and noun.head == verb and _article(noun) in ("a", "an") and noun.i < start
+    kind = noun
+    while kind.dep_ == "conj" and kind.head.dep_ in ("conj", "attr"):
+        kind = kind.head
+    classified = kind.dep_ == "attr" and kind.head == verb and _article(kind) in ("a", "an") and kind.i < start
     subject = _subject_items(verb, remaining) or lead
-    copula = verb.text if verb.tag_ in ("VBZ", "VBD", "VBP") else "was"
+    copula = verb.text if verb.tag_ in _FINITE else "was"
     if modifier.dep_ == "acl":
         if modifier.tag_ != "VBN" or not (classified or (set_off and noun.tag_ == "NNP")):
             return None
@@ -304,10 +321,10 @@ def _modified(
     plural = noun.tag_ in ("NNS", "NNPS")
     verbs = [modifier, *(c for c in modifier.children if c.dep_ in AUX)]
     agrees = not any(t.lower_ in (("is", "was", "has") if plural else ("are", "were", "have")) for t in verbs)
-    if pronoun.lower_ == "which" and (noun.tag_ not in ("NNP", "NNPS") or noun.i != start - 2):
-        # "moved to Paris by train, which pleased him": "which" may mean all that was said.
-        if not (noun.i == start - 2 and modifier.text in ("is", "was", "are", "were")):
-            return None
+    # "moved to Paris by train, which pleased him": "which" may mean all that was said.
+    adjacent = noun.i == start - 2 and (noun.tag_ in ("NNP", "NNPS") or modifier.text in ("is", "was", "are", "were"))
+    if pronoun.lower_ == "which" and not adjacent:
+        return None
     return _noun_items(noun, start, remaining) if agrees else None
 
 
