@@ -8,8 +8,6 @@ arXiv 2407.07071).
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halluc.detectors.detector import Detector, Family, Need
+from halluc.detectors.files import read_json, write_json
 from halluc.detectors.statistics import FloatArray, Statistics
 from halluc.errors import InvalidInput
 
@@ -159,28 +158,6 @@ def semantic_entropy_threshold(entropy: FloatArray) -> float:
         return float(((low - low.mean()) ** 2).sum() + ((high - high.mean()) ** 2).sum())
 
     return float(min(between, key=error))
-
-
-def write_json(path: str | Path, data: dict[str, Any]) -> None:
-    """Write aside, then rename: a reader never finds half a file."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(data, allow_nan=False) + "\n", encoding="utf-8")
-    aside.replace(path)
-
-
-def read_json(path: str | Path, kind: str, version: int) -> dict[str, Any]:
-    """The object a file holds; InvalidInput unless it is of this kind and format."""
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read as JSON: {error}") from error
-    found = data.get("kind") if isinstance(data, dict) else type(data).__name__
-    if not isinstance(data, dict) or found != kind:
-        raise InvalidInput(f"{path} holds {found!r}, not a {kind}; pass a file written by save")
-    if data.get("format") != version:
-        raise InvalidInput(f"{path} has format {data.get('format')!r}; this version reads format {version}")
-    return data
 
 
 def _features(statistics: Statistics, feature: Feature) -> FloatArray:
