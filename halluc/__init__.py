@@ -14,7 +14,8 @@ from halluc.errors import HallucError, ShadowedPackage
 
 if TYPE_CHECKING:
     from halluc.answers import Answer, Citation, Claim, Verdict
-    from halluc.claims import extract_claims
+    from halluc.checking import CheckReport, check, check_many
+    from halluc.claims import ClaimExtractor, LMClaimExtractor, RuleClaimExtractor, extract_claims
     from halluc.detectors.detection import Detection, detect
     from halluc.grounding import GroundedModel
     from halluc.models import load_model
@@ -24,15 +25,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "CheckReport",
     "Citation",
     "Claim",
+    "ClaimExtractor",
     "Detection",
     "Generation",
     "GroundedModel",
     "HallucError",
+    "LMClaimExtractor",
     "LanguageModel",
+    "RuleClaimExtractor",
     "Verdict",
     "Verifier",
+    "check",
+    "check_many",
     "detect",
     "extract_claims",
     "load_model",
@@ -43,14 +50,20 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "Answer": "halluc.answers",
+    "CheckReport": "halluc.checking",
     "Citation": "halluc.answers",
     "Claim": "halluc.answers",
+    "ClaimExtractor": "halluc.claims",
     "Detection": "halluc.detectors.detection",
     "Generation": "halluc.models.language_model",
     "GroundedModel": "halluc.grounding",
+    "LMClaimExtractor": "halluc.claims",
     "LanguageModel": "halluc.models.language_model",
+    "RuleClaimExtractor": "halluc.claims",
     "Verdict": "halluc.answers",
     "Verifier": "halluc.verifiers.verifier",
+    "check": "halluc.checking",
+    "check_many": "halluc.checking",
     "detect": "halluc.detectors.detection",
     "extract_claims": "halluc.claims",
     "load_model": "halluc.models",
