@@ -8,7 +8,7 @@ page that shows reports (report_page.py).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,6 +82,26 @@ class CheckReport:
             "unchecked": [claim.to_dict() for claim in self.unchecked],
             "unsupported": [span.to_dict() for span in self.unsupported],
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CheckReport:
+        """The report that `to_dict` gave these values for; other keys are left aside."""
+        from retrieval import Hit, Passage
+
+        def verdict(own: Mapping[str, Any]) -> Verdict:
+            hits = tuple(Hit(**{**hit, "passage": Passage(**hit["passage"])}) for hit in own["evidence"])
+            return Verdict(Claim(**own["claim"]), own["label"], own["support"], hits)
+
+        return cls(
+            answer=values["answer"],
+            mode=values["mode"],
+            verifier=values["verifier"],
+            score=values["score"],
+            verdicts=tuple(verdict(own) for own in values["verdicts"]),
+            unchecked=tuple(Claim(**claim) for claim in values["unchecked"]),
+            unsupported=tuple(Span(**{**span, "verdicts": tuple(span["verdicts"])}) for span in values["unsupported"]),
+            question=values["question"],
+        )
 
 
 def check(

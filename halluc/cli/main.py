@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from halluc.cli import ask, detect, evaluate, index, models
+from halluc.cli import ask, check, detect, evaluate, index, models
 
 __all__ = ["app", "main"]
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ask")(ask.ask)
+app.command("check")(check.check)
 app.command("detect")(detect.detect)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(index.app, name="index")
