@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from halluc.answers import Answer, Citation, Claim, Verdict
     from halluc.checking import CheckReport, check, check_many
     from halluc.claims import ClaimExtractor, LMClaimExtractor, RuleClaimExtractor, extract_claims
+    from halluc.cove import ChainOfVerification
+    from halluc.cove_trace import VerifiedAnswer
     from halluc.detectors.detection import Detection, detect
     from halluc.grounding import GroundedModel
     from halluc.models import load_model
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "ChainOfVerification",
     "CheckReport",
     "Citation",
     "Claim",
@@ -37,6 +40,7 @@ __all__ = [
     "LanguageModel",
     "RuleClaimExtractor",
     "Verdict",
+    "VerifiedAnswer",
     "Verifier",
     "check",
     "check_many",
@@ -50,6 +54,7 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "Answer": "halluc.answers",
+    "ChainOfVerification": "halluc.cove",
     "CheckReport": "halluc.checking",
     "Citation": "halluc.answers",
     "Claim": "halluc.answers",
@@ -61,6 +66,7 @@ _MODULE_OF = {
     "LanguageModel": "halluc.models.language_model",
     "RuleClaimExtractor": "halluc.claims",
     "Verdict": "halluc.answers",
+    "VerifiedAnswer": "halluc.cove_trace",
     "Verifier": "halluc.verifiers.verifier",
     "check": "halluc.checking",
     "check_many": "halluc.checking",

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from halluc.answers import Claim, Label, Verdict
-from halluc.claims import extract_claims
+from halluc.answers import Label, Verdict
+from halluc.checking import check_many
+from halluc.claims import RuleClaimExtractor
 from halluc.cove_parsing import Consistency, parse_answers, parse_consistency, parse_question_answers, parse_questions
 from halluc.cove_prompts import fill, load_prompts
 from halluc.cove_trace import Call, Check, Source, Step, VerifiedAnswer
 from halluc.errors import InvalidInput
 from halluc.grounding import GroundedModel
-from halluc.judging import judge_claims
 from halluc.models.language_model import Generation, Prompt
 from halluc.packing import pack_passages
 from halluc.prompts import escape, passage_block
@@ -46,10 +46,10 @@ _STEPS = 5
 class ChainOfVerification:
     """A language model that checks its own answers.
 
-    Variants (section 3.3 of the paper): "joint" plans and answers the questions in one call; "two-step" answers them together
-    in a call that does not see the draft; "factored" answers each in a call of its own, which sees neither draft nor the
-    other questions; "factor+revise" is factored, and then cross-checks the draft with each answer in a call of its own. Where
-    a cross-check was made and nothing contradicts the draft, the draft stands and is not rewritten.
+    Variants (section 3.3 of the paper): "joint" plans and answers the questions in one call; "two-step" answers them
+    together in a call that does not see the draft; "factored" answers each in a call of its own, which sees neither the
+    draft nor the other questions; "factor+revise" is factored, and then cross-checks the draft with each answer in a call of
+    its own. Where a cross-check was made and nothing contradicts the draft, the draft stands and is not rewritten.
 
     What answers the questions: the model itself; with `index`, the model reading the passages found for each question
     (in the joint variant, those found for the question and the draft); with `index` and `verifier`, the verifier.
@@ -62,12 +62,13 @@ class ChainOfVerification:
         verifier: judges the draft's claims, and those of the final answer, against the index.
         index: passages to answer from.
         prompts: a folder with files that replace shipped prompts of the same names (`halluc/prompts_cove`).
-        max_questions: most verification questions, or claims judged, a draft.
+        max_questions: most verification questions a draft; the verifier judges all its claims.
         max_new_tokens: longest draft and longest final answer.
         k: passages a question or claim.
 
     Raises:
-        InvalidInput: the variant is unknown, a verifier has no index, an option is out of range, or a prompt file is unusable.
+        InvalidInput: the variant is unknown, a verifier has no index, an option is out of range, or a prompt file is
+            unusable.
     """
 
     def __init__(
@@ -110,9 +111,9 @@ class ChainOfVerification:
     def batch(self, questions: Sequence[str]) -> list[VerifiedAnswer]:
         """Answer questions, every step in one model call (or one search and one verifier call) for all of them.
 
-        A chain ends early, with the draft as its answer, if the draft states nothing to check or no question can be read from
-        the plan; `VerifiedAnswer.stopped` says so. Generation is greedy, and the number of calls is bounded, whatever the
-        model writes.
+        A chain ends early, with the draft as its answer, if the draft states nothing to check or no question can be read
+        from the plan; `VerifiedAnswer.stopped` says so. Generation is greedy, and the number of calls is bounded, whatever
+        the model writes.
 
         Raises:
             InvalidInput: a question is empty.
@@ -153,16 +154,18 @@ class ChainOfVerification:
         for chain, (generation,), calls in self._generate(chains, prompts, self.max_new_tokens):
             chain.draft, chain.generation = generation.text.strip(), generation
             chain.steps.append(Step("baseline", "model", calls, (chain.draft,)))
-            chain.stopped = _nothing_to_check(chain.draft)
+        claims = RuleClaimExtractor().extract(
+            [chain.draft for chain in chains], questions=[chain.question for chain in chains]
+        )
+        for chain, own in zip(chains, claims, strict=True):
+            if not chain.draft:
+                chain.stopped = "the model returned an empty answer"
+            elif not any(claim.check_worthy and re.search(r"\w", claim.text) for claim in own):
+                chain.stopped = "the draft states nothing that could be checked"
 
     def _plan(self, chains: list[_Chain]) -> None:
         if self.source == "verifier":
-            for chain in chains:
-                claims = extract_claims(chain.draft)[: self.max_questions]
-                chain.claims = claims
-                chain.checks = [Check(claim.text, "") for claim in claims]
-                chain.steps.append(Step("plan", "verifier", (), tuple(claim.text for claim in claims)))
-            return
+            return  # its questions are the claims, which are found where they are judged
         if self.variant == "joint":
             self._plan_and_execute(chains)
             return
@@ -204,17 +207,26 @@ class ChainOfVerification:
             self._answer_apart(chains)
 
     def _judge(self, chains: list[_Chain]) -> None:
-        assert self.index is not None
-        assert self.verifier is not None
-        claims = [claim for chain in chains for claim in chain.claims]
-        # "He was born in 1906" finds its passage by the question's words.
-        queries = [f"{chain.question} {claim.text}" for chain in chains for claim in chain.claims]
-        verdicts = iter(judge_claims(claims, self.index, self.verifier, queries=queries, k=self.k))
-        for chain in chains:
-            own = [next(verdicts) for _ in chain.claims]
-            chain.checks = [_judged(verdict) for verdict in own]
-            pairs = min(self.k, len(self.index)) * len(own)
-            chain.steps.append(Step("execute", "verifier", (), tuple(check.answer for check in chain.checks), pairs))
+        reports = self._checked([chain.draft for chain in chains], chains)
+        for chain, verdicts in zip(chains, reports, strict=True):
+            chain.checks = [_judged(verdict) for verdict in verdicts]
+            chain.steps.append(Step("plan", "verifier", (), tuple(verdict.claim.text for verdict in verdicts)))
+            chain.steps.append(Step("execute", "verifier", (), tuple(check.answer for check in chain.checks)))
+
+    def _checked(self, texts: Sequence[str], chains: Sequence[_Chain]) -> list[tuple[Verdict, ...]]:
+        """Per text what the verifier says of its claims; nothing without a verifier, or of an empty text."""
+        written = [i for i, text in enumerate(texts) if text]
+        if self.verifier is None or not written:
+            return [() for _ in texts]
+        reports = check_many(
+            [texts[i] for i in written],
+            index=self.index,
+            verifier=self.verifier,
+            k=self.k,
+            questions=[chains[i].question for i in written],
+        )
+        verdicts = {i: report.verdicts for i, report in zip(written, reports, strict=True)}
+        return [verdicts.get(i, ()) for i in range(len(texts))]
 
     def _answer_together(self, chains: list[_Chain]) -> None:
         found = self._passages(
@@ -309,19 +321,12 @@ class ChainOfVerification:
                 chain.stopped = "the model returned an empty revision"
 
     def _finished(self, chains: list[_Chain]) -> list[VerifiedAnswer]:
-        verdicts: list[list[Verdict]] = [[] for _ in chains]
-        if self.verifier is not None and self.index is not None:
-            claims = [extract_claims(chain.final or chain.draft) for chain in chains]
-            queries = [f"{chain.question} {claim.text}" for chain, own in zip(chains, claims, strict=True) for claim in own]
-            judged = iter(
-                judge_claims([c for own in claims for c in own], self.index, self.verifier, queries=queries, k=self.k)
-            )
-            verdicts = [[next(judged) for _ in own] for own in claims]
+        verdicts = self._checked([chain.final or chain.draft for chain in chains], chains)
         return [
             VerifiedAnswer(
                 question=chain.question,
                 text=chain.final or chain.draft,
-                verdicts=tuple(own),
+                verdicts=own,
                 confidence=_confidence(chain.generation),
                 abstained=not (chain.final or chain.draft),
                 reason="" if chain.final or chain.draft else chain.stopped,
@@ -405,7 +410,6 @@ class _Chain:
     final: str = ""
     stopped: str = ""
     generation: Generation | None = None
-    claims: list[Claim] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
@@ -416,21 +420,6 @@ class _Chain:
 
 _NO_QUESTION = "no verification question could be read from the plan"
 _LABEL = re.compile(r"\s*(?:corrected|final|revised)\s+answer\s*:\s*", re.I)
-_REFUSAL = re.compile(
-    r"\W*(?:i(?:'m| am) (?:sorry|not sure|unable)|i (?:do not|don't|cannot|can't|could not|couldn't) (?:know|answer|find|say)"
-    r"|(?:it is |it's )?(?:unknown|not known)\W*$|no answer|there is no (?:answer|information))",
-    re.I,
-)
-
-
-def _nothing_to_check(draft: str) -> str:
-    """Why a draft has nothing to check; empty if it has."""
-    if not draft:
-        return "the model returned an empty answer"
-    claims = [claim.text for claim in extract_claims(draft) if re.search(r"\w", claim.text)]
-    if not claims:
-        return "the draft states nothing that could be checked"
-    return "the draft gives no answer" if all(_REFUSAL.match(claim) for claim in claims) else ""
 
 
 def _judged(verdict: Verdict) -> Check:

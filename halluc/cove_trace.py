@@ -48,14 +48,12 @@ class Step:
         source: what did it.
         calls: the model calls, in their order; none where the verifier did it.
         read: what was read from them: the questions, the answers, the judgements, or the text.
-        pairs: pairs of evidence and claim that the verifier judged.
     """
 
     name: str
     source: Source
     calls: tuple[Call, ...]
     read: tuple[str, ...]
-    pairs: int = 0
 
     @property
     def prompt_tokens(self) -> int:
@@ -74,7 +72,6 @@ class Step:
             "source": self.source,
             "prompt_tokens": self.prompt_tokens,
             "new_tokens": self.new_tokens,
-            "pairs": self.pairs,
             "read": list(self.read),
             "calls": [call.to_dict() for call in self.calls],
         }
