@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
 
-from halluc.cli import ask, check, detect, evaluate, index, models
+from halluc.cli import ask, check, cove, detect, evaluate, index, models
 
 __all__ = ["app", "main"]
 
@@ -24,10 +25,14 @@ app = typer.Typer(
 )
 app.command("ask")(ask.ask)
 app.command("check")(check.check)
+app.command("cove")(cove.cove)
 app.command("detect")(detect.detect)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(index.app, name="index")
 app.add_typer(models.app, name="models")
+
+for _entry in entry_points(group="halluc.commands"):
+    app.add_typer(_entry.load(), name=_entry.name)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,94 @@
+"""`halluc cove`: one question, answered by a chain of verification, with every step shown."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from halluc.cli.ask import print_answer
+from halluc.cli.output import Json, console, print_json, working
+
+if TYPE_CHECKING:
+    from halluc.cove_trace import VerifiedAnswer
+
+__all__ = ["Variant", "cove"]
+
+
+class Variant(StrEnum):
+    """Variants of `ChainOfVerification`."""
+
+    joint = "joint"
+    two_step = "two-step"
+    factored = "factored"
+    factor_revise = "factor+revise"
+
+
+def cove(
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    variant: Annotated[Variant, typer.Option(help="How the verification questions are answered.")] = Variant.factored,
+    index: Annotated[
+        Path | None, typer.Option("--index", "-i", help="Answer the verification questions from this index.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Let the verifier judge the draft's claims against the index instead.")
+    ] = False,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
+    ] = "default",
+    prompts: Annotated[Path | None, typer.Option(help="Folder with files that replace shipped prompts.")] = None,
+    max_questions: Annotated[int, typer.Option(min=1, help="Most verification questions.")] = 5,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest draft and longest final answer, in tokens.")] = 128,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve per question or claim.")] = 3,
+    json_: Json = False,
+) -> None:
+    """Answer a question by chain-of-verification: draft, check questions, revision."""
+    from halluc.cove import ChainOfVerification
+    from halluc.errors import InvalidInput
+    from halluc.models import load_model
+    from halluc.verifiers import load_verifier
+    from retrieval import PassageIndex
+
+    if not question.strip():
+        raise InvalidInput("the question is empty; ask something")
+    if verify and index is None:
+        raise InvalidInput("--verify judges against an index; pass --index as well")
+    passages = PassageIndex.open(index) if index is not None else None
+    with working(f"loading {model}"):
+        lm = load_model(model)
+        chain = ChainOfVerification(
+            lm,
+            variant.value,
+            verifier=load_verifier() if verify else None,
+            index=passages,
+            prompts=prompts,
+            max_questions=max_questions,
+            max_new_tokens=max_new_tokens,
+            k=k,
+        )
+    answer = chain.ask(question)
+    if json_ or not sys.stdout.isatty():
+        print_json(answer.to_dict())
+        return
+    _print_trace(answer)
+    print_answer(answer)
+
+
+def _print_trace(answer: VerifiedAnswer) -> None:
+    out = console()
+    for step in answer.trace:
+        out.print(f"[bold]{step.name}[/bold] [dim]by the {step.source}", end="")
+        out.print(f", {step.prompt_tokens} + {step.new_tokens} tokens" if step.calls else "", style="dim")
+        if step.name == "execute":
+            for check in answer.checks:
+                out.print(f"  {check.question}", style="cyan", markup=False)
+                out.print(f"    {check.answer or '(no answer)'}", markup=False)
+        elif step.name != "revise":
+            for line in step.read:
+                out.print(f"  {line}", markup=False)
+    if answer.stopped:
+        out.print(f"ended early: {answer.stopped}", style="yellow", markup=False)
+    out.print("[bold]final answer[/bold]")
