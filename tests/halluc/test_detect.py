@@ -1,0 +1,209 @@
+"""`detect`: what is shared, what is left out and why. The scripted models only check control flow."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import halluc
+from halluc.detectors.detector import Detector, Family, Need
+from halluc.detectors.table import DETECTORS
+from halluc.errors import InvalidInput
+from halluc.models.language_model import Generation
+
+PROMPTS = ["What is the capital of France?", "Name a colour."]
+
+
+class WordOverlap:
+    """A stand-in for a verifier that counts what it is asked: support is the share of the claim's words in the evidence."""
+
+    name = "word overlap"
+
+    def __init__(self):
+        self.calls = []
+
+    def probabilities(self, pairs):
+        self.calls.append(list(pairs))
+        support = np.array([self._overlap(evidence, claim) for evidence, claim in pairs])
+        return np.stack([support, (1 - support) / 2, (1 - support) / 2], 1)
+
+    def support(self, pairs):
+        return self.probabilities(pairs)[:, 0]
+
+    @staticmethod
+    def _overlap(evidence, claim):
+        words = claim.lower().split()
+        return sum(word in evidence.lower().split() for word in words) / len(words)
+
+
+class ScriptedEndpoint:
+    """Fixed texts; log-probabilities only if told."""
+
+    name = "scripted"
+    context_window = None
+
+    def __init__(self, *, logprobs):
+        self.logprobs = logprobs
+        self.calls = 0
+
+    def count_tokens(self, prompt):
+        return 5
+
+    def generate(self, prompts, *, n=1, temperature=0.0, top_logprobs=0, **_options):
+        self.calls += 1
+        texts = ["Paris"] if temperature == 0 else ["Paris", "Rome", "Paris", "Paris", "Lyon"][:n]
+        known = (-0.5,) if self.logprobs else ()
+        top = ((("True", -0.1), ("False", -2.4)),) if self.logprobs and top_logprobs else ()
+        return [[Generation(text, token_logprobs=known, top_logprobs=top) for text in texts] for _ in prompts]
+
+
+@pytest.fixture(scope="module")
+def everything(lm):
+    verifier = WordOverlap()
+    return halluc.detect(lm, PROMPTS, samples=3, max_new_tokens=8, verifier=verifier), verifier
+
+
+def test_every_detector_runs_or_says_why_not(everything):
+    found, _ = everything
+    assert set(found) | set(found.skipped) == set(DETECTORS)
+    assert set(found.skipped) == {"support", "least_support", "context_attribution"}
+    assert "pass contexts" in found.skipped["support"]
+    with pytest.raises(KeyError, match="did not run: there is no source"):
+        found["support"]
+    for name, values in found.items():
+        assert values.shape == (2,)
+        assert np.isfinite(values).all() or name == "verbalised_confidence"
+
+
+def test_all_detectors_share_one_call_of_the_verifier_without_a_pair_twice(everything):
+    _, verifier = everything
+    assert len(verifier.calls) == 1
+    assert len(set(verifier.calls[0])) == len(verifier.calls[0])
+
+
+def test_the_model_generates_once_for_all_detectors(lm, monkeypatch):
+    calls = []
+    generate = lm.model.generate
+    monkeypatch.setattr(lm.model, "generate", lambda **options: calls.append(1) or generate(**options))
+    names = ["perplexity", "semantic_entropy", "eigen_score", "rauq", "cocoa", "lexical_similarity"]
+    halluc.detect(lm, PROMPTS, detectors=names, samples=2, max_new_tokens=4, verifier=WordOverlap())
+    assert len(calls) == 1
+
+
+def test_scores_follow_from_the_statistics_kept(everything):
+    found, _ = everything
+    expected = [-own.mean() for own in found.statistics.token_logprobs]
+    assert found["perplexity"] == pytest.approx(expected)
+    assert found.generations[0].text == found.statistics.answers[0]
+
+
+def test_costs_are_of_each_detector_alone_and_no_more_than_the_whole(everything):
+    found, _ = everything
+    assert (
+        found.costs["perplexity"].tokens < found.costs["lexical_similarity"].tokens < found.costs["selfcheck_prompt"].tokens
+    )
+    assert all(0 < cost.seconds <= found.total.seconds for cost in found.costs.values())
+    assert found.costs["p_true"].tokens < found.total.tokens
+
+
+def test_claims_are_scored_by_the_tokens_that_spell_them(lm):
+    answer = "Paris is the capital. It is in Spain."
+    found = halluc.detect(lm, PROMPTS[:1], detectors=["perplexity", "lexical_similarity"], answers=[answer], samples=2)
+    first, second = found.claims()[0]
+    spans, logprobs = found.statistics.token_spans[0], found.statistics.token_logprobs[0]
+    end = answer.index(".") + 1
+    assert first.scores == {"perplexity": pytest.approx(-logprobs[spans[:, 0] < end].mean())}
+    assert second.scores["perplexity"] != first.scores["perplexity"]
+
+
+def test_a_context_is_what_the_answer_is_held_against(lm):
+    found = halluc.detect(
+        lm,
+        ["Where is the tower?"] * 2,
+        detectors=["support", "least_support", "context_attribution"],
+        contexts=["The tower is in Oslo."] * 2,
+        answers=["The tower is in Oslo.", "The tower is in Oslo. Bananas grow there quickly."],
+        verifier=WordOverlap(),
+    )
+    assert found["support"][0] == pytest.approx(0)
+    assert found["least_support"][1] > found["support"][1] > 0
+    # The context makes the answer likelier than it is without.
+    assert (found["context_attribution"] < 0).all()
+
+
+def test_an_index_is_searched_for_evidence(tmp_path, lm):
+    from retrieval import Passage, PassageIndex
+
+    with PassageIndex.create(tmp_path / "x.index") as index:
+        index.add([Passage(id="a", text="The tower is in Oslo."), Passage(id="b", text="Bananas are yellow.")])
+        found = halluc.detect(
+            lm, ["q"], detectors=["support"], answers=["The tower is in Oslo."], index=index, verifier=WordOverlap()
+        )
+    assert found["support"] == pytest.approx([0])
+
+
+def test_an_endpoint_without_log_probabilities_runs_what_needs_none():
+    lm = ScriptedEndpoint(logprobs=False)
+    found = halluc.detect(lm, PROMPTS, verifier=WordOverlap())
+    ran = {"discrete_semantic_entropy", "number_of_semantic_sets", "lexical_similarity", "selfcheck_ngram", "selfcheck_nli"}
+    assert ran <= set(found)
+    assert found["discrete_semantic_entropy"] == pytest.approx([-(0.6 * math.log(0.6) + 0.4 * math.log(0.2))] * 2)
+    assert "gives no log-probabilities of its tokens" in found.skipped["perplexity"]
+    assert "does not tell attention weights" in found.skipped["rauq"]
+    assert "log-probabilities" in found.skipped["p_true"]
+    assert "eigen_score" in found.skipped
+
+
+def test_an_endpoint_with_log_probabilities_runs_more():
+    lm = ScriptedEndpoint(logprobs=True)
+    found = halluc.detect(lm, PROMPTS, detectors=["perplexity", "semantic_entropy", "p_true"], verifier=WordOverlap())
+    assert found["perplexity"] == pytest.approx([0.5, 0.5])
+    assert found["p_true"][0] < 0.5
+    # Greedy, samples, and one question about the answers.
+    assert lm.calls == 3
+    assert not found.skipped
+
+
+def test_a_detector_of_ones_own_runs_beside_the_table():
+    length = Detector("length", Family.sampling, frozenset({Need.samples}), lambda s: np.array([len(a) for a in s.answers]))
+    found = halluc.detect(ScriptedEndpoint(logprobs=False), PROMPTS, detectors=["lexical_similarity", length])
+    assert found["length"].tolist() == [5, 5]
+
+
+def test_results_are_plain_json(everything):
+    found, _ = everything
+    report = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert len(report["rows"]) == 2
+    assert report["rows"][0]["scores"]["perplexity"] == pytest.approx(found["perplexity"][0])
+
+
+def test_every_detector_says_what_it_is():
+    for name, detector in DETECTORS.items():
+        assert detector.name == name
+        assert detector.needs
+        assert len(detector.summary) > 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"detectors": ["nonsense"]}, "there is no detector 'nonsense'; there are max_sequence_probability"),
+        ({"detectors": "perplexity"}, "pass a list"),
+        ({"detectors": []}, "no detector"),
+        ({"answers": ["x"]}, "2 prompts for 1 answers"),
+        ({"contexts": ["x"]}, "2 prompts for 1 contexts"),
+        ({"contexts": ["x", " "]}, "context 1 is empty"),
+    ],
+)
+def test_unusable_arguments_are_named(options, message):
+    with pytest.raises(InvalidInput, match=message):
+        halluc.detect(ScriptedEndpoint(logprobs=True), PROMPTS, **{"detectors": ["perplexity"], **options})
+
+
+def test_no_prompts_and_one_sample_are_refused_or_told():
+    lm = ScriptedEndpoint(logprobs=True)
+    with pytest.raises(InvalidInput, match="no prompts"):
+        halluc.detect(lm, [])
+    found = halluc.detect(lm, PROMPTS, detectors=["lexical_similarity"], samples=1)
+    assert found.skipped == {"lexical_similarity": "samples is 1; draw at least 2"}

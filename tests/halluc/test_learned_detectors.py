@@ -1,0 +1,240 @@
+"""Calibrated scores, probes, ensembles and their evaluation, on rows drawn from known distributions."""
+
+import json
+
+import numpy as np
+import pytest
+
+from calibration import auroc, expected_calibration_error
+from halluc.detectors.calibrated import ScoreCalibration
+from halluc.detectors.detection import Detection
+from halluc.detectors.ensemble import Ensemble
+from halluc.detectors.evaluation import evaluate_detectors, plot_quality_against_cost
+from halluc.detectors.gathering import Cost
+from halluc.detectors.internal_state import Probe, semantic_entropy_threshold
+from halluc.detectors.labelled import read_labelled
+from halluc.detectors.statistics import Statistics
+from halluc.detectors.table import DETECTORS
+from halluc.errors import InvalidInput
+
+
+def rows(n, seed):
+    """Labels, two independent weak signals, a copy of the first in another unit, and noise."""
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(n) < 0.5
+    first, second = rng.normal(wrong * 1.0), rng.normal(wrong * 1.0)
+    return wrong, {"perplexity": np.exp(first), "max_token_entropy": second, "self_certainty": rng.normal(size=n)}
+
+
+def rank_auroc(scores, wrong):
+    order = np.argsort(np.argsort(scores)) / len(scores)
+    return float(auroc(order, wrong))
+
+
+def test_a_calibrated_score_is_a_probability_of_being_wrong():
+    wrong, scores = rows(2000, 0)
+    fitted = ScoreCalibration.fit("max_token_entropy", scores["max_token_entropy"], wrong)
+    wrong, scores = rows(4000, 1)
+    probability = fitted.probability(scores["max_token_entropy"])
+    assert expected_calibration_error(probability, wrong, n_bins=10) < 0.04
+    assert rank_auroc(probability, wrong) == pytest.approx(rank_auroc(scores["max_token_entropy"], wrong), abs=1e-3)
+
+
+def test_a_missing_score_is_calibrated_to_the_base_rate_and_an_outlier_does_not_decide():
+    wrong, scores = rows(400, 0)
+    values = scores["max_token_entropy"].copy()
+    fitted = ScoreCalibration.fit("x", values, wrong)
+    assert fitted.probability([np.nan])[0] == pytest.approx(wrong.mean())
+    values[np.argmax(values)] = 1e12
+    again = ScoreCalibration.fit("x", values, wrong)
+    assert again.probability([0.5]) == pytest.approx(fitted.probability([0.5]), abs=0.02)
+
+
+def test_calibrations_and_ensembles_come_back_from_their_files(tmp_path):
+    wrong, scores = rows(300, 0)
+    fitted = ScoreCalibration.fit("perplexity", scores["perplexity"], wrong)
+    fitted.save(tmp_path / "c.json")
+    assert (ScoreCalibration.load(tmp_path / "c.json").probability([1.0, 2.0]) == fitted.probability([1.0, 2.0])).all()
+    ensemble = Ensemble.fit(scores, wrong)
+    ensemble.save(tmp_path / "e.json")
+    assert (Ensemble.load(tmp_path / "e.json").probability(scores) == ensemble.probability(scores)).all()
+    for wrong_kind, load in (("e.json", ScoreCalibration.load), ("c.json", Ensemble.load), ("none.json", Probe.load)):
+        with pytest.raises(InvalidInput, match=wrong_kind):
+            load(tmp_path / wrong_kind)
+    (tmp_path / "cut.json").write_text(json.dumps({"kind": "detector ensemble", "format": 1, "members": ["a"]}))
+    with pytest.raises(InvalidInput, match="is damaged"):
+        Ensemble.load(tmp_path / "cut.json")
+
+
+def test_an_ensemble_beats_its_best_member_where_members_know_different_things():
+    ensemble = Ensemble.fit(rows(600, 0)[1], rows(600, 0)[0])
+    wrong, scores = rows(4000, 1)
+    best = max(rank_auroc(values, wrong) for values in scores.values())
+    assert rank_auroc(ensemble.probability(scores), wrong) > best + 0.04
+    assert sum(ensemble.shares.values()) == pytest.approx(1)
+    assert list(ensemble.shares)[-1] == "self_certainty"
+    assert ensemble.shares["self_certainty"] < 0.15
+
+
+def test_an_ensemble_leans_on_one_member_where_the_others_are_noise():
+    rng = np.random.default_rng(0)
+    wrong = rng.random(80) < 0.5
+    good = wrong + rng.normal(size=80) * 0.1
+    noise = {f"noise{i}": rng.normal(size=80) for i in range(30)}
+    ensemble = Ensemble.fit({**noise, "good": good}, wrong)
+    assert ensemble.shares["good"] == pytest.approx(1)
+    fresh = rng.random(1000) < 0.5
+    scores = {name: rng.normal(size=1000) for name in noise}
+    scores["good"] = fresh + rng.normal(size=1000) * 0.1
+    assert rank_auroc(ensemble.probability(scores), fresh) > 0.99
+
+
+def test_an_ensemble_does_not_depend_on_the_units_of_its_members():
+    wrong, scores = rows(300, 0)
+    same = {**scores, "perplexity": np.log(scores["perplexity"]) * 1000}
+    first, second = Ensemble.fit(scores, wrong), Ensemble.fit(same, wrong)
+    assert first.probability(scores) == pytest.approx(second.probability(same), abs=0.02)
+
+
+def test_an_ensemble_is_a_detector_made_of_the_table():
+    wrong, scores = rows(300, 0)
+    ensemble = Ensemble.fit({name: scores[name] for name in ("perplexity", "max_token_entropy")}, wrong)
+    detector = ensemble.detector(DETECTORS)
+    statistics = Statistics(
+        ("q",), ("a",), token_logprobs=(np.array([-0.5]),), token_entropy=(np.array([0.7]),), token_self_certainty=()
+    )
+    expected = ensemble.probability({"perplexity": np.array([0.5]), "max_token_entropy": np.array([0.7])})
+    assert detector.score(statistics) == pytest.approx(expected)
+    assert detector.needs == DETECTORS["perplexity"].needs | DETECTORS["max_token_entropy"].needs
+    with pytest.raises(InvalidInput, match="there is no detector 'perplexity'"):
+        ensemble.detector({})
+    with pytest.raises(InvalidInput, match="needs the scores of max_token_entropy"):
+        ensemble.probability({"perplexity": np.array([0.5])})
+
+
+def hidden_states(n, seed, scale=1.0):
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(n) < 0.5
+    states = rng.normal(size=(n, 40))
+    states[:, 3] += 2 * wrong
+    return Statistics(("q",) * n, ("a",) * n, hidden_state=states * scale), wrong
+
+
+def test_a_probe_finds_the_direction_of_truth_and_comes_back_from_its_file(tmp_path):
+    probe = Probe.fit(*hidden_states(300, 0), model="m")
+    statistics, wrong = hidden_states(1000, 1)
+    scores = probe.detector.score(statistics)
+    assert rank_auroc(scores, wrong) > 0.85
+    assert np.argmax(np.abs(probe.weight)) == 3
+    probe.save(tmp_path / "p.json")
+    assert (Probe.load(tmp_path / "p.json").score(statistics) == scores).all()
+
+
+def test_a_probe_on_lookback_ratios_reads_one_mean_a_head():
+    rng = np.random.default_rng(0)
+    wrong = np.arange(60) % 2 == 0
+    lookback = tuple(np.clip(rng.normal(0.5 - 0.3 * label, 0.05, (2, 3, 4)), 0, 1) for label in wrong)
+    statistics = Statistics(("q",) * 60, ("a",) * 60, lookback=lookback)
+    probe = Probe.fit(statistics, wrong, model="m", feature="lookback")
+    assert probe.weight.shape == (6,)
+    assert rank_auroc(probe.score(statistics), wrong) == 1
+    assert DETECTORS["lookback_ratio"].score(statistics)[0] == pytest.approx(1 - lookback[0].mean())
+
+
+def test_a_probe_refuses_other_states_and_too_few_labels():
+    probe = Probe.fit(*hidden_states(100, 0), model="m")
+    with pytest.raises(InvalidInput, match="fitted on 40 numbers an answer of m, not on 2"):
+        probe.score(Statistics(("q",), ("a",), hidden_state=np.zeros((1, 2))))
+    statistics, wrong = hidden_states(8, 0)
+    with pytest.raises(InvalidInput, match="needs 5 of either kind"):
+        Probe.fit(statistics, wrong, model="m")
+    with pytest.raises(InvalidInput, match="feature is 'tea'"):
+        Probe.fit(statistics, wrong, model="m", feature="tea")
+
+
+def test_semantic_entropies_are_split_where_the_squared_error_is_least():
+    assert semantic_entropy_threshold(np.array([0.0, 0.1, 0.1, 1.0, 1.2])) == pytest.approx(0.55)
+    with pytest.raises(InvalidInput, match="all semantic entropies are equal"):
+        semantic_entropy_threshold(np.zeros(4))
+
+
+def detection(n=400, seed=0):
+    wrong, scores = rows(n, seed)
+    scores["verbalised_confidence"] = np.where(np.arange(n) % 4 == 0, np.nan, scores["max_token_entropy"])
+    statistics = Statistics(("q",) * n, ("a",) * n)
+    ran = tuple(DETECTORS[name] for name in scores)
+    costs = {name: Cost(n * 0.5, n * 20) for name in scores}
+    return Detection(scores, {"rauq": "no attention"}, (), costs, Cost(n * 1.0, n * 30), statistics, ran), wrong
+
+
+def test_the_table_reports_on_rows_that_nothing_was_fitted_on(tmp_path):
+    found, wrong = detection()
+    table = evaluate_detectors(found, wrong)
+    assert (table.n, table.n_fit) == (200, 200)
+    by_name = {row.detector: row for row in table.rows}
+    assert set(by_name) == {*found, "ensemble"}
+    assert [row.auroc for row in table.rows] == sorted((row.auroc for row in table.rows), reverse=True)
+    assert table.rows[0].detector == "ensemble"
+    assert by_name["perplexity"].auroc.low < by_name["perplexity"].auroc < by_name["perplexity"].auroc.high
+    assert abs(by_name["self_certainty"].prr) < 0.3 < by_name["ensemble"].prr
+    assert by_name["perplexity"].seconds == 0.5
+    assert by_name["ensemble"].tokens == 30
+    assert by_name["verbalised_confidence"].missing == pytest.approx(0.25, abs=0.08)
+    assert by_name["perplexity"].ece < 0.15
+    json.dumps(table.to_dict(), allow_nan=False)
+    plot_quality_against_cost(table.rows, tmp_path / "p.png")
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        plot_quality_against_cost(table.rows, tmp_path / "p.tea")
+
+
+def test_too_few_rows_of_a_kind_are_told():
+    found, _ = detection(40)
+    with pytest.raises(InvalidInput, match="3 of 40 answers are wrong"):
+        evaluate_detectors(found, np.arange(40) < 3)
+    with pytest.raises(InvalidInput, match="all 40 answers are wrong"):
+        evaluate_detectors(found, np.ones(40))
+
+
+def write(path, *rows):
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def test_answers_are_judged_by_the_kind_of_their_row(tmp_path):
+    questions = read_labelled([write(tmp_path / "q.jsonl", {"question": "Who?", "answer": ["Ada", "Ada Lovelace"]})])
+    assert questions.wrong(["It was Ada."]) == [False]
+    assert questions.wrong(["It was Adam."]) == [True]
+    assert questions.prompts[0][-1] == {"role": "user", "content": "Who?"}
+    statements = read_labelled(
+        [write(tmp_path / "s.jsonl", {"statement": "A.", "label": "1"}, {"statement": "B.", "label": "0"})]
+    )
+    assert statements.wrong(["True.", "The statement is true"]) == [False, True]
+    assert statements.wrong(["true or false", "No"]) == [True, True]
+    judged = {"question": "Who?", "response": "Ada", "hallucinated": True, "context": "c"}
+    responses = read_labelled([write(tmp_path / "r.jsonl", judged)])
+    assert (responses.responses, responses.contexts, responses.wrong(["Ada"])) == (("Ada",), ("c",), [True])
+
+
+def test_a_limit_draws_the_same_rows_with_the_same_seed(tmp_path):
+    path = write(tmp_path / "s.jsonl", *({"statement": f"{i}.", "label": 1} for i in range(50)))
+    first = read_labelled([path], limit=10, seed=1)
+    assert len(first.prompts) == 10
+    assert read_labelled([path], limit=10, seed=1) == first
+    assert read_labelled([path], limit=10, seed=2) != first
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"title": "x"}, "line 1 of .* has the fields title"),
+        ({"question": "x", "answer": []}, r"line 1 of .* has the answer \[\]"),
+        ({"question": " ", "answer": ["a"]}, "has the question ' '"),
+        ({"statement": "x", "label": 2}, "has the label 2; write true or false"),
+        ({"question": "x", "response": "y"}, "has the hallucinated None"),
+        (["x"], "is a list"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_named(tmp_path, row, message):
+    with pytest.raises(InvalidInput, match=message):
+        read_labelled([write(tmp_path / "x.jsonl", row)])
