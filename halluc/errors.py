@@ -4,6 +4,7 @@
     ├── ModelUnavailable     a model cannot be had: what was tried, and what to do
     ├── ModelResponseError   an endpoint was reached but its reply cannot be used
     ├── ContextOverflow      a prompt does not fit the model's context window
+    ├── VerifierMismatch     weights of a verifier do not belong to the base they are loaded on
     ├── InvalidInput         an argument or an input row cannot be used
     └── ShadowedPackage      another package stands in the place of retrieval, calibration or training
 
@@ -17,6 +18,7 @@ __all__ = [
     "ModelResponseError",
     "ModelUnavailable",
     "ShadowedPackage",
+    "VerifierMismatch",
 ]
 
 
@@ -34,6 +36,10 @@ class ModelResponseError(HallucError):
 
 class ContextOverflow(HallucError, ValueError):
     """A prompt, with the room asked for its completion, is longer than the model's context window."""
+
+
+class VerifierMismatch(HallucError):
+    """A trained verifier is loaded on another base than it was trained on, or has a newer format."""
 
 
 class InvalidInput(HallucError, ValueError):

