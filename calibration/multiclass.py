@@ -4,12 +4,14 @@ Class-wise errors treat each class as its own yes-or-no question; top-label erro
 two classes pass confidence and correctness to calibration_error.py instead.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import check_probabilities
-from calibration.binning import Strategy
-from calibration.calibration_error import adaptive_calibration_error, expected_calibration_error
+from calibration.arrays import BoolArray, FloatArray, check_count, check_probabilities
+from calibration.binning import Strategy, make_bins
 from calibration.estimate import Bootstrap, Estimate, estimate
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "top_label_calibration_error",
 ]
 
+Float64 = NDArray[np.float64]
+
 
 def confidence_of_top_label(probabilities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """Confidence (N,) of the most probable class and whether it is the label (N,): what every other metric here takes."""
@@ -29,26 +33,47 @@ def confidence_of_top_label(probabilities: ArrayLike, labels: ArrayLike) -> tupl
 
 
 def class_wise_calibration_error(
-    probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, strategy: Strategy = "equal-width"
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n_bins: int = 15,
+    strategy: Strategy = "equal-width",
+    interval: float | Bootstrap | None = None,
 ) -> Estimate:
     """Mean over classes of the ECE of that class's probability (Kull 2019, arXiv 1910.12656)."""
     matrix, classes = check_probabilities(probabilities, labels)
-    errors = [
-        expected_calibration_error(matrix[:, k], classes == k, n_bins=n_bins, strategy=strategy)
-        for k in range(matrix.shape[1])
-    ]
-    return Estimate(float(np.mean(errors)))
+    columns = [(matrix[:, k], classes == k) for k in range(matrix.shape[1])]
+    cells = _Cells.of(columns, check_count(n_bins, "n_bins"), strategy)
+
+    def kernel(mass: Float64) -> float:
+        return float(np.abs(cells.surplus(mass)).sum() / mass.sum() / len(columns))
+
+    return estimate(kernel, np.ones(classes.size), interval)
 
 
-def adaptive_calibration_error_by_class(probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 15) -> Estimate:
+def adaptive_calibration_error_by_class(
+    probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, interval: float | Bootstrap | None = None
+) -> Estimate:
     """ACE: mean over classes and equal-mass bins of |accuracy - confidence| (Nixon 2019, arXiv 1904.01685)."""
     matrix, classes = check_probabilities(probabilities, labels)
-    errors = [adaptive_calibration_error(matrix[:, k], classes == k, n_bins=n_bins) for k in range(matrix.shape[1])]
-    return Estimate(float(np.mean(errors)))
+    columns = [(matrix[:, k], classes == k) for k in range(matrix.shape[1])]
+    cells = _Cells.of(columns, check_count(n_bins, "n_bins"), "equal-mass")
+
+    def kernel(mass: Float64) -> float:
+        weight = cells.weight(mass)
+        gaps = np.abs(cells.surplus(mass)) / np.where(weight > 0, weight, 1)
+        return float((gaps.sum(axis=1) / (weight > 0).sum(axis=1)).mean())
+
+    return estimate(kernel, np.ones(classes.size), interval)
 
 
 def top_label_calibration_error(
-    probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, strategy: Strategy = "equal-width"
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n_bins: int = 15,
+    strategy: Strategy = "equal-width",
+    interval: float | Bootstrap | None = None,
 ) -> Estimate:
     """ECE of the top confidence within each predicted class, weighted by the class's share (arXiv 2107.08353).
 
@@ -56,12 +81,18 @@ def top_label_calibration_error(
     """
     confidence, correct = confidence_of_top_label(probabilities, labels)
     predicted = np.asarray(probabilities).argmax(axis=1)
-    total = 0.0
+    check_count(n_bins, "n_bins")
+    # Each item lies in one cell, a bin of its predicted class; shares cancel against the bins' denominators.
+    cell = np.empty(confidence.size, dtype=np.intp)
     for k in np.unique(predicted):
         rows = predicted == k
-        error = expected_calibration_error(confidence[rows], correct[rows], n_bins=n_bins, strategy=strategy)
-        total += float(rows.mean()) * error
-    return Estimate(total)
+        cell[rows] = k * n_bins + make_bins(confidence[rows], n_bins, strategy).index(confidence[rows])
+    residual: Float64 = correct - confidence.astype(np.float64)
+
+    def kernel(mass: Float64) -> float:
+        return float(np.abs(np.bincount(cell, mass * residual)).sum() / mass.sum())
+
+    return estimate(kernel, np.ones(confidence.size), interval)
 
 
 def multiclass_brier_score(
@@ -82,3 +113,28 @@ def multiclass_negative_log_likelihood(
     matrix, classes = check_probabilities(probabilities, labels)
     loss = -np.log(np.maximum(matrix[np.arange(classes.size), classes].astype(np.float64), clip))
     return estimate(lambda mass: float(mass @ loss / mass.sum()), np.ones(loss.size), interval)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    # K columns of N items in bins of their own, K x B cells in all, fixed before items are resampled.
+    index: NDArray[np.intp]
+    residual: Float64
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, columns: Sequence[tuple[FloatArray, BoolArray]], n_bins: int, strategy: Strategy) -> "_Cells":
+        index = [k * n_bins + make_bins(values, n_bins, strategy).index(values) for k, (values, _) in enumerate(columns)]
+        residual = [truth - values.astype(np.float64) for values, truth in columns]
+        return cls(np.stack(index), np.stack(residual), (len(columns), n_bins))
+
+    def surplus(self, mass: Float64) -> Float64:
+        # (K, B) sums of correct - confidence.
+        return self._sums(mass * self.residual)
+
+    def weight(self, mass: Float64) -> Float64:
+        return self._sums(np.broadcast_to(mass, self.residual.shape))
+
+    def _sums(self, values: Float64) -> Float64:
+        sums = np.bincount(self.index.ravel(), values.ravel(), self.shape[0] * self.shape[1])
+        return sums.astype(np.float64).reshape(self.shape)

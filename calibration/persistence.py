@@ -6,6 +6,8 @@ of those that `register` names.
 """
 
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,7 +16,7 @@ from sklearn.base import BaseEstimator
 
 from calibration.errors import InvalidInput, NotFitted, UnreadableFile
 
-__all__ = ["Saved", "load", "register"]
+__all__ = ["Saved", "load", "register", "write_aside"]
 
 _FORMAT = 1
 _CLASSES: dict[str, type["Saved"]] = {}
@@ -47,14 +49,16 @@ class Saved(BaseEstimator):
         return made
 
     def save(self, path: str | Path) -> None:
-        """Write JSON to `path`."""
-        Path(path).write_text(json.dumps(self.to_dict(), allow_nan=False) + "\n", encoding="utf-8")
+        """Write JSON to `path`; what was there stays whole until the new file is."""
+        write_aside(path, json.dumps(self.to_dict(), allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote; UnreadableFile when the file holds something else."""
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UnreadableFile(f"{path} cannot be read: {error.strerror}; pass a file written by save") from error
         except ValueError as error:
             raise UnreadableFile(f"{path} is not JSON ({error}); pass a file written by save") from error
         return cls.from_dict(data)
@@ -71,9 +75,32 @@ def load(path: str | Path) -> Saved:
     return Saved.load(path)
 
 
+def write_aside(path: str | Path, text: str) -> None:
+    """Write UTF-8 text to a file beside `path` and rename it: a reader sees the old file or the new one, never a part."""
+    path = Path(path)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as aside:
+        try:
+            aside.write(text)
+            aside.flush()
+            os.fsync(aside.fileno())
+            # A temporary file is private to its maker; the one asked for has the rights any new file has.
+            Path(aside.name).chmod(0o666 & ~_umask())
+            Path(aside.name).replace(path)
+        except BaseException:
+            Path(aside.name).unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def _revive(data: object) -> Saved:
     # Every class registers itself when its module is imported.
     import calibration.abstention
+    import calibration.calibrator
     import calibration.claims
     import calibration.recalibrators  # noqa: F401
 

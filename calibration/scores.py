@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calibration.arrays import check_count, check_pair, unit_weights
-from calibration.binning import BinTotals, Strategy, make_bins
+from calibration.binning import Strategy, make_bins
 from calibration.errors import InvalidInput
-from calibration.estimate import Bootstrap, Estimate, estimate
+from calibration.estimate import Bootstrap, Estimate, as_bootstrap, estimate
 
 __all__ = [
     "BrierDecomposition",
@@ -71,11 +71,11 @@ class BrierDecomposition:
     without bins.
     """
 
-    brier: float
-    reliability: float
-    resolution: float
-    uncertainty: float
-    within_bins: float
+    brier: Estimate
+    reliability: Estimate
+    resolution: Estimate
+    uncertainty: Estimate
+    within_bins: Estimate
 
 
 def brier_decomposition(
@@ -85,25 +85,42 @@ def brier_decomposition(
     n_bins: int | None = None,
     strategy: Strategy = "equal-width",
     weights: ArrayLike | None = None,
+    interval: float | Bootstrap | None = None,
 ) -> BrierDecomposition:
-    """Murphy's decomposition; by default each distinct confidence is a bin, and the three terms are exact."""
+    """Murphy's decomposition; by default each distinct confidence is a bin, and the three terms are exact.
+
+    interval: of every term, from the same resamples. Few items a bin raise reliability and resolution alike.
+    """
     values, truth = check_pair(confidence, correct)
     mass = unit_weights(weights, values.size)
     if n_bins is None:
-        distinct, group = np.unique(values, return_inverse=True)
-        weight = np.bincount(group, mass, distinct.size).astype(np.float64)
-        totals = BinTotals(weight, weight * distinct, np.bincount(group, mass * truth, distinct.size).astype(np.float64))
+        distinct, cell = np.unique(values, return_inverse=True)
+        size = distinct.size
     else:
         bins = make_bins(values, check_count(n_bins, "n_bins"), strategy, mass)
-        totals = BinTotals.of(bins, values, truth, mass)
-    whole = totals.weight.sum()
-    base = totals.correct.sum() / whole
-    accuracy = totals.correct / np.where(totals.weight > 0, totals.weight, 1)
-    brier = float(brier_score(values, truth, weights=mass))
-    reliability = float((totals.weight * totals.gaps() ** 2).sum() / whole)
-    resolution = float((totals.weight * (accuracy - base) ** 2).sum() / whole)
-    uncertainty = float(base * (1 - base))
-    return BrierDecomposition(brier, reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty))
+        cell, size = bins.index(values), bins.size
+    p = values.astype(np.float64)
+    loss = (p - truth) ** 2
+
+    def terms(drawn: NDArray[np.float64]) -> tuple[float, ...]:
+        whole = drawn.sum()
+        weight = np.bincount(cell, drawn, size)
+        divisor = np.where(weight > 0, weight, 1)
+        accuracy = np.bincount(cell, drawn * truth, size) / divisor
+        mean = np.bincount(cell, drawn * p, size) / divisor
+        base = float(drawn @ truth / whole)
+        brier = float(drawn @ loss / whole)
+        reliability = float(weight @ (mean - accuracy) ** 2 / whole)
+        resolution = float(weight @ (accuracy - base) ** 2 / whole)
+        uncertainty = base * (1 - base)
+        return brier, reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty)
+
+    plan = None if interval is None else as_bootstrap(interval)
+
+    def one(term: int) -> Estimate:
+        return estimate(lambda drawn: terms(drawn)[term], mass, plan)
+
+    return BrierDecomposition(one(0), one(1), one(2), one(3), one(4))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from calibration.recalibrators.binned import BayesianBinning, HistogramBinning, ScalingBinning
 from calibration.recalibrators.grouped import GroupedRecalibrator
+from calibration.recalibrators.identity import Identity
 from calibration.recalibrators.isotonic import IsotonicCalibration
 from calibration.recalibrators.multiclass import (
     DirichletCalibration,
@@ -21,6 +22,7 @@ __all__ = [
     "DirichletCalibration",
     "GroupedRecalibrator",
     "HistogramBinning",
+    "Identity",
     "IsotonicCalibration",
     "MatrixScaling",
     "MulticlassRecalibrator",

@@ -23,8 +23,9 @@ def test_examples_in_the_docstring_run():
         ("8/10", 0.8), ("9 out of 10", 0.9), ("nine out of ten", 0.9), ("85 out of 100", 0.85), ("a 9 in 10 chance", 0.9),
         ("50/50", 0.5), ("It's 60/40.", 0.6), ("fifty-fifty", 0.5), ("probability 1/4", 0.25),
         ("80-90%", 0.85), ("between 80% and 90%", 0.85), ("80 – 90 %", 0.85), ("0.8-0.9", 0.85), ("0.8 to 0.9", 0.85),
-        ("Almost certain", 0.95), ("Highly likely.", 0.9), ("unlikely", 0.2), ("Highly Unlikely", 0.05), 
-        ("not likely", 0.25), ("Probably not", 0.25), ("A very good chance", 0.8), ("about even", 0.5), ("no chance", 0.02), ("Uncertain", 0.3),
+        ("Almost certain", 0.95), ("Highly likely.", 0.9), ("unlikely", 0.2), ("Highly Unlikely", 0.05),
+        ("not likely", 0.25), ("Probably not", 0.25), ("A very good chance", 0.8), ("about even", 0.5),
+        ("no chance", 0.02), ("Uncertain", 0.3),
         ("I'm not sure.", 0.3), ("I don’t know", 0.1), ("High confidence", 0.7), ("My confidence is low.", 0.3),
     ],
 )  # fmt: skip
