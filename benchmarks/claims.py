@@ -1,13 +1,13 @@
 """Claims extracted from answers against the atomic facts that people wrote for the same answers.
 
-Prints one JSON line a figure, for the default extractor (and a language model with --model) beside the baseline of one claim a
-sentence: precision, recall and F1 of matched claims, how many claims there are for each human one, and how often a claim marked
-check-worthy or not is marked as people marked it, with n and 95 % bootstrap intervals over documents.
+Prints one JSON line a figure, for the default extractor (and a language model with --model) beside the baseline of one
+claim a sentence: precision, recall and F1 of matched claims, how many claims there are for each human one, and how often a
+claim marked check-worthy or not is marked as people marked it, with n and 95 % bootstrap intervals over documents.
 
 A claim matches a human one if the F1 of their words is at least 0.6; each matches at most one, best pairs first. Words are
 lower-cased without punctuation and articles. In factscore every fact is about the person whose biography it is, named or by
-pronoun at the writer's whim, so that the topic's name and personal pronouns are left out there. The rules were written looking at
-the documents of even number alone; figures are for those of odd number.
+pronoun at the writer's whim, so that the topic's name and personal pronouns are left out there. The rules were written
+looking at the documents of even number alone; figures are for those of odd number.
 
     python benchmarks/claims.py --data FOLDER    # holds factscore/rows.jsonl and factcheck_gpt/*.jsonl
 """
@@ -150,7 +150,7 @@ def check_worthiness(data: Path, parity: int) -> None:
     _show("check-worthy", of="all", n=len(rows), accuracy=sum(right) / len(right), accuracy_of_always=always)
 
 
-_PRONOUNS = frozenset("he she they it his her hers their its him them".split())
+_PRONOUNS = frozenset({"he", "she", "they", "it", "his", "her", "hers", "their", "its", "him", "them"})
 
 
 def _words(text: str) -> list[str]:

@@ -1,9 +1,9 @@
 """Check the rows of a JSONL file, so that a run that was killed goes on where it stopped.
 
-A row is an object with `answer`, and `context` unless there is an index; `id` and `question` may be there. Each result is one
-line of the output, appended when it is done: the report, with the `line` number, `id` and `fingerprint` of its row. A line that
-was cut off by a kill is taken away and done again. A row that changed since its result was written, or other settings, are
-refused rather than mixed in. Broken rows are passed over and named; mended, they are done by the next run.
+A row is an object with `answer`, and `context` unless there is an index; `id` and `question` may be there. Each result is
+one line of the output, appended when it is done: the report, with the `line` number, `id` and `fingerprint` of its row. A
+line that was cut off by a kill is taken away and done again. A row that changed since its result was written, or other
+settings, are refused rather than mixed in. Broken rows are passed over and named; mended, they are done by the next run.
 """
 
 from __future__ import annotations

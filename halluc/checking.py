@@ -1,8 +1,8 @@
 """Check an answer: which of its claims does the evidence support?
 
-claims (claims/) -> evidence, a given context or passages of an index -> verifier (verifiers/) -> a verdict a claim, with the
-sentence that decides it, the places of the answer that are not supported, and a score. Not here: how support is measured, and the
-page that shows reports (report_page.py).
+claims (claims/) -> evidence, a given context or passages of an index -> verifier (verifiers/) -> a verdict a claim, with
+the sentence that decides it, the places of the answer that are not supported, and a score. Not here: how support is
+measured, and the page that shows reports (report_page.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from halluc.answers import Claim, Label, Verdict
@@ -146,8 +147,8 @@ def check_many(
 ) -> list[CheckReport]:
     """Check answers, all their claims in one call of the verifier.
 
-    A claim is supported if the context, or the best of its passages, supports it with a probability of at least 0.5; else it is
-    refuted or unverified, by what the passage that speaks most against it makes likelier.
+    A claim is supported if the context, or the best of its passages, supports it with a probability of at least 0.5; else
+    it is refuted or unverified, by what the passage that speaks most against it makes likelier.
 
     Args:
         answers: (N,) what to check.
@@ -197,12 +198,12 @@ def check_many(
 def labelled_spans(verdicts: Sequence[Verdict]) -> list[Span]:
     """The parts of an answer that claims stand in, in order and without overlaps.
 
-    Where one claim's span lies within another's ("Milan, *a city in the north*, is rich"), the inner one counts; of claims with the
-    same span the worst label does.
+    Where one claim's span lies within another's ("Milan, *a city in the north*, is rich"), the inner one counts; of claims
+    with the same span the worst label does.
     """
     edges = sorted({edge for verdict in verdicts for edge in (verdict.claim.start, verdict.claim.end)})
     spans: list[Span] = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         over = [i for i, v in enumerate(verdicts) if v.claim.start <= start and end <= v.claim.end]
         if not over:
             continue

@@ -1,7 +1,7 @@
 """Reports as one HTML page that needs nothing else: no scripts, fonts or pictures from elsewhere.
 
-Supported, refuted and unverified text is told apart by colour and by underline; its evidence shows on hover, click, and keyboard
-focus, and stands once more in a list that needs no script. All text is escaped.
+Supported, refuted and unverified text is told apart by colour and by underline; its evidence shows on hover, click, and
+keyboard focus, and stands once more in a list that needs no script. All text is escaped.
 """
 
 from __future__ import annotations

@@ -17,58 +17,64 @@ if TYPE_CHECKING:
 
 __all__ = ["is_bare_reply", "is_check_worthy", "states_nothing_alone"]
 
+# "I" as a subject: not the numeral of "World War I" or "Elizabeth I", nor in a quotation.
+_I = r"(?:^\W*|[,;–—]\s*|\b(?:but|and|so|that|if|because|sorry|unfortunately|however|while|afraid)\s+)(?:I|[Ww]e)\b"
 _TALK = re.compile(
     r"""^\W*(?:
-      (?:hi|hello|hey|greetings|welcome|thanks|thank\ you|dear|sincerely|best\ regards|you're\ welcome|good\ luck)\b
-    | (?:sure|certainly|absolutely|great\ question|good\ question|okay|ok|alright|no\ problem)\W*$
+      (?:hi|hello|hey|greetings|good\ luck|best\ regards)(?:\ (?:there|all|everyone))?\ *(?:[!,.]|$)
+    | (?:thanks|thank\ you|you['’]re\ welcome)\b
+    | (?:sure|certainly|absolutely|of\ course|great\ question|good\ question|okay|ok|alright|no\ problem)\W*$
     | (?:sure|certainly|absolutely|okay|of\ course)\W+(?:here|i|let|happy)\b
-    | (?:i|we)\ hope\b | hope\ (?:this|that|it)\b | let\ me\b | let\ us\b | let['’]s\b | feel\ free\b | please\b
-    | (?:here|below)\ (?:is|are|'s)\b.*:\W*$ | here['’]s\b.*:\W*$ | here\ you\ go\b
-    | (?:if|should)\ you\ (?:have|need|want|would|['’]d|require)\b
-    | (?:is\ there\ anything|do\ you\ have\ any|would\ you\ like)\b
-    | in\ (?:conclusion|summary)\W*$
+    | (?:i|we)\ hope\b | hope\ (?:this|that)\b | let\ me\ know\b | let\ us\ know\b | feel\ free\b
+    | please\ (?:note|let|feel|provide|specify|consult|keep|be|remember|clarify|ask)\b
+    | (?:here|below)\ (?:is|are)\b.*:\W*$ | here['’]s\b.*:\W*$ | here\ you\ go\b
+    | if\ you\ (?:have|need|want|would\ like|['’]d\ like|require)\b.*\b(?:ask|let\ me|know|help|feel\ free)\b
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
 _SPEAKER = re.compile(
-    r"""\b(?:as\ an?\ (?:ai|artificial|large|language|assistant|virtual)\b | i(?:['’]m|\ am)\ an?\ (?:ai|language|large|assistant)
-    | my\ (?:training|knowledge\ cut|knowledge\ is|training\ data|last\ update|knowledge)
-    | (?:i(?:['’]m|\ am)|we\ are)\ (?:so\ |very\ |deeply\ |really\ )?(?:sorry|afraid|unable|not\ (?:able|sure|aware|certain|familiar)|unsure|happy|glad|here)
-    | i\ (?:apologi[sz]e|cannot|can['’]?t|could\ not|couldn['’]t|do\ not|don['’]t|did\ not|didn['’]t|was\ unable|would|will|can|have\ no|need)\b
-    | (?:unfortunately|sorry)\W+(?:but\ )?i\b | apologies\b | my\ apologies
-    | (?:i|we)\ (?:\w+ly\ )?(?:think|believe|feel|guess|suppose|recommend|suggest|hope|love|like|enjoy|prefer|wish|wonder|assume)\b
-    | in\ my\ (?:humble\ |personal\ )?(?:opinion|view|experience) | to\ my\ (?:knowledge|mind)
-    | (?:passages?|context|text|article|documents?)\ (?:does|do)\ (?:not|n['’]t)\ (?:say|mention|provide|contain|specify|state)
-    )""",
-    re.IGNORECASE | re.VERBOSE,
+    rf"{_I}(?:['’]m|\s+am|\s+are|['’]re)?\s+(?:\w+ly\s+|so\s+|very\s+|just\s+)?"
+    r"(?:sorry|afraid|unable|unsure|not (?:able|sure|aware|certain|familiar)|happy to|glad to|here to|apologi[sz]e"
+    r"|think|believe|feel|guess|suppose|recommend|suggest|hope|love|prefer|wish|wonder|assume|need more"
+    r"|have no (?:information|way|idea)"
+    r"|(?:do|did) ?n[o'’]t (?:know|have|think|believe|recall|see|find|want to|understand)"
+    r"|(?:can ?not|can['’]t|could ?n[o'’]t|can) (?:\w+ly )?(?:answer|provide|help|say|tell|confirm|determine|verify|find"
+    r"|access|assist|browse|comment|give|predict|offer|do that|be sure|try|see)"
+    r"|would (?:say|recommend|suggest|like|love|need|be happy|argue|advise))\b"
+)
+_ASSISTANT = re.compile(
+    r"\bas an? (?:ai|artificial intelligence|(?:large )?language model|virtual assistant)\b"
+    r"|\bmy (?:training data|knowledge cut)"
+    r"|\bi['’]?(?:m| am) an? (?:ai|(?:large )?language model|virtual assistant)\b"
+    r"|\bin my (?:humble |personal )?(?:opinion|view|experience)\b|\bto my knowledge\b|^\W*(?:my )?apologies\b"
+    r"|\b(?:passages?|context|article|documents?|text) (?:provided )?(?:does|do) ?n[o'’]t"
+    r" (?:say|mention|provide|contain|specify|state)\b",
+    re.IGNORECASE,
 )
 _OPINION = re.compile(
-    r"""\b(?:should(?:n['’]t)?\b(?!\ have) | ought\ to | had\ better | it\ is\ (?:\w+ly\ )?(?:important|essential|crucial|vital|worth|best|advisable
-      |recommended|difficult|hard|unclear|unlikely|likely|possible|impossible|fair|safe|hoped|tempting|easy|interesting|helpful)\b\ ?(?:to|that|for|when|if|whether|how|what|why)?
-    | may\ seem | might\ seem | purely\ speculative | (?:hard|impossible|difficult)\ to\ (?:say|tell|predict|know)
-    | (?:beautiful|wonderful|amazing|awesome|delicious|boring|ugly|overrated|underrated|fascinating|lovely|must-see|must-read)
-    | (?:good|great|excellent|perfect|fantastic|popular)\ (?:option|choice|way|idea|place)\b
-    | (?:makes|make)\ it\ easy | up\ to\ you | depends\ on\ (?:your|personal)
-    | the\ (?:best|worst|greatest)\ (?:way|thing|part|choice|option)\b
-    )""",
-    re.IGNORECASE | re.VERBOSE,
+    r"^\W*(?:\w+, )?[Ii]t(?: i|['’])s (?:\w+ly )?(?:important|essential|crucial|worth|best|advisable|recommended|difficult"
+    r"|hard|unclear|interesting|helpful|a good idea) (?:to|that|for|how|what|when|why|if|whether|noting)\b"
+    r"|\b(?:may|might) seem\b|\bpurely speculative\b"
+    r"|\b(?:hard|impossible|difficult) to (?:say|tell|predict|know|determine)\b"
+    r"|\b(?:is|are|was|were) (?:an? |the )?(?:\w+ly |very |so )?(?:beautiful|wonderful|amazing|awesome|delicious|boring|ugly"
+    r"|overrated|underrated|fascinating|lovely"
+    r"|(?:good|great|excellent|perfect|fantastic) (?:option|choice|way|idea|place))\b"
+    r"|\bmakes? it easy\b|\bup to you\b|\bdepends on (?:your|personal)\b"
 )
-_REPLY = re.compile(
-    r"^\W*(?:yes|no|yeah|yep|nope|true|false|correct|incorrect|of\ course(?:\ not)?|never|always|maybe)\W*$", re.I
-)
+_REPLY = re.compile(r"^\W*(?:yes|no|yeah|yep|nope|true|false|correct|incorrect|of course(?: not)?|never|always)\W*$", re.I)
 
 
 def is_check_worthy(sentence: str, parse: Doc | None, *, asked: bool) -> bool:
     """Whether the sentence states a fact; with `asked`, it answers a question and so may be a fragment."""
     if not any(character.isalnum() for character in sentence) or sentence.rstrip("\"'”’)*_ ").endswith("?"):
         return False
-    if _TALK.search(sentence) or _SPEAKER.search(sentence):
+    if _TALK.search(sentence) or _SPEAKER.search(sentence) or _ASSISTANT.search(sentence):
         return False
     if is_bare_reply(sentence):
         return asked
     if sentence.rstrip("* _").endswith(":") and (parse is None or not _has_subject(parse)):
         return False
-    if _OPINION.search(sentence):
+    if _OPINION.search(sentence) or _says_what_should_be(parse):
         return False
     return asked or not _is_advice(parse)
 
@@ -85,6 +91,11 @@ def states_nothing_alone(sentence: str, parse: Doc | None) -> bool:
 
 def _has_subject(parse: Doc) -> bool:
     return any(token.dep_ in ("nsubj", "nsubjpass", "csubj", "csubjpass", "expl") for token in parse)
+
+
+def _says_what_should_be(parse: Doc | None) -> bool:
+    """ "You should ...", not "She argued that taxes should fall"."""
+    return parse is not None and any(t.lower_ in ("should", "ought") and t.head.dep_ == "ROOT" for t in parse)
 
 
 def _is_advice(parse: Doc | None) -> bool:

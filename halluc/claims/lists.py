@@ -1,12 +1,11 @@
 """Lists in a statement handed out one by one: "is an actor, director and producer" makes three statements.
 
-Also the two places where one noun phrase says two things: "an American actor" (a nationality), "born on ... in ..." (a date and
-a place). Not here: clauses (splitting.py).
+Also the two places where one noun phrase says two things: "an American actor" (a nationality), "born on ... in ..." (a date
+and a place). Not here: clauses (splitting.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from halluc.claims.parsing import is_person_noun, subject_of
@@ -17,12 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["distribute"]
 
-# A list after these is one thing: "between A and B", "a mixture of A and B".
+# A list after these is one thing: "between A and B", "a mixture of A and B", "combined A and B".
 _JOINING_PREPOSITIONS = {"between", "among", "amongst", "of", "versus", "per", "than"}
-_JOINING_VERBS = ("combin", "merg", "mix", "unit", "marr", "join", "compar", "connect", "link", "separat", "divid", "distinguish",
-                  "blend", "consist", "compris", "compos", "constitut", "form", "met", "meet", "divorc", "total", "alternat")  # fmt: skip
-_COLLECTIVE = {"or", "nor", "either", "neither", "respectively", "together", "jointly", "combined", "each", "both", "not", "n't",
-               "never", "only", "no", "all", "unlike", "but", "rather", "instead"}  # fmt: skip
+_JOINING_VERBS = ("alternat", "blend", "combin", "compar", "compos", "compris", "connect", "consist", "constitut",
+                  "distinguish", "divid", "divorc", "form", "join", "link", "marr", "meet", "merg", "met", "mix", "separat",
+                  "total", "unit")  # fmt: skip
+# Words that bind a list together or turn its meaning around.
+_COLLECTIVE = {"all", "both", "but", "combined", "each", "either", "instead", "jointly", "n't", "neither", "never", "no",
+               "nor", "not", "only", "or", "rather", "respectively", "together", "unlike"}  # fmt: skip
 _QUANTIFIERS = {"numerous", "many", "several", "various", "multiple", "some", "other", "few"}
 _TIMES = {"throughout", "during", "since", "until", "after", "before"}
 _EVENTS = {"born", "died"}
@@ -143,7 +144,7 @@ def _shared(head: Token, member: Token) -> list[Item]:
         if child.i > head.i:
             continue
         if child.dep_ == "poss" and member.pos_ == "NOUN":
-            return [t for t in child.subtree]
+            return list(child.subtree)
         if child.dep_ == "det" and child.lower_ in ("a", "an") and member.tag_ == "NN":
             first = min(t.i for t in member.subtree)
             return ["an" if member.doc[first].lower_[0] in "aeiou" else "a"]
@@ -191,10 +192,10 @@ def _events(clause: Clause) -> list[Clause]:
         return [clause]
     # "on May 3, 1946, in Lockhart": the place may hang on the date.
     nested = [c for place in right for day in place.children if day.ent_type_ == "DATE" for c in day.children]
-    places: Sequence[Token] = [*right, *(c for c in nested if c.dep_ == "prep" and c.lower_ in ("in", "at") and c.i in inside)]
-    if len(places) < 2:
+    right += [c for c in nested if c.dep_ == "prep" and c.lower_ in ("in", "at") and c.i in inside]
+    if len(right) < 2:
         return [clause]
-    places = sorted(places, key=lambda place: place.i)
+    places = sorted(right, key=lambda place: place.i)
     ends = [place.i for place in places[1:]] + [max(inside) + 1]
     regions = [[t.i for t in place.subtree if t.i in inside and t.i < end] for place, end in zip(places, ends, strict=True)]
     regions = [_stripped(region, verb) for region in regions]

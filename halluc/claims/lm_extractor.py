@@ -44,9 +44,9 @@ class LMClaimExtractor:
     """`ClaimExtractor` that prompts a language model (FActScore's decomposition, arXiv 2305.14251, section 3.1).
 
     Each check-worthy sentence is one prompt, with the sentences before it to resolve pronouns by; all of all texts are one
-    call of `generate`. Each claim has the span of its sentence. Where the model's output holds no claim, the sentence itself
-    is the claim: no sentence goes unchecked. Models of a few hundred million parameters invent facts here; use one of several
-    billion, or `RuleClaimExtractor`.
+    call of `generate`. Each claim has the span of its sentence. Where the model's output holds no claim, the sentence
+    itself is the claim: no sentence goes unchecked. Models of a few hundred million parameters invent facts here; use one
+    of several billion, or `RuleClaimExtractor`.
 
     Args:
         lm: the model to ask.
@@ -100,8 +100,8 @@ def _request(sentence: str, context: str) -> str:
 def parse_claims(output: str, *, complete: bool = True) -> list[str]:
     """The claims in a model's output: its bulleted or numbered lines, or, where it has none, its plain lines.
 
-    Left out are repeated lines, headings, talk ("Here are the facts:"), questions, lines without a letter, and the last line of
-    an output that is not `complete`.
+    Left out are repeated lines, headings, talk ("Here are the facts:"), questions, lines without a letter, and the last
+    line of an output that is not `complete`.
     """
     lines = [line for line in output.splitlines() if line.strip()]
     if not complete:

@@ -1,8 +1,8 @@
 """Who a pronoun means, where that is safe to say.
 
-The subject of a text's sentences is followed through it (the backward-looking centre of centering theory, Grosz et al. 1995):
-a pronoun stands for the latest subject of its kind, if nothing else could be meant. Not here: pronouns whose antecedent is
-in the same claim, which need no resolving, and "this", "that", "we", "you", which are never resolved.
+The subject of a text's sentences is followed through it (the backward-looking centre of centering theory, Grosz et al.
+1995): a pronoun stands for the latest subject of its kind, if nothing else could be meant. Not here: pronouns whose
+antecedent is in the same claim, which need no resolving, and "this", "that", "we", "you", which are never resolved.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """One parsed sentence cut into the statements it makes, where its grammar leaves no doubt.
 
-Cut are coordinated clauses and verb phrases ("was born in Rome and moved to Paris"), relative clauses and appositions set off
-by commas ("Obama, who served two terms, ..."), participles and relative clauses of an "is a ..." ("is an actor born in 1949"),
-lists of objects ("starred in A, B and C": lists.py). Left whole is what a cut could falsify: conditions, alternatives,
-reported speech, restrictive clauses, negated pairs, collective readings ("between A and B").
+Cut are coordinated clauses and verb phrases ("was born in Rome and moved to Paris"), relative clauses and appositions set
+off by commas ("Obama, who served two terms, ..."), participles and relative clauses of an "is a ..." ("is an actor born in
+1949"), lists of objects ("starred in A, B and C": lists.py). Left whole is what a cut could falsify: conditions,
+alternatives, reported speech, restrictive clauses, negated pairs, collective readings ("between A and B").
 """
 
 from __future__ import annotations

@@ -1,0 +1,117 @@
+import io
+import json
+import sys
+
+import pytest
+from stand_in_verifiers import SharedWords
+
+from halluc.cli.check import print_report
+from halluc.cli.main import main
+
+
+@pytest.fixture
+def halluc(monkeypatch, capsys):
+    """Runs the command in this process with a verifier that follows from the words; gives code, output and errors."""
+    import halluc.verifiers
+
+    load = halluc.verifiers.load_verifier
+    monkeypatch.setattr(halluc.verifiers, "load_verifier", lambda name: SharedWords() if name == "default" else load(name))
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["halluc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return stopped.value.code or 0, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def context(tmp_path):
+    path = tmp_path / "context.txt"
+    path.write_text("Town 1 is old.", encoding="utf-8")
+    return path
+
+
+def test_an_answer_is_a_text_a_file_or_standard_input(halluc, context, tmp_path, monkeypatch):
+    answer = tmp_path / "answer.txt"
+    answer.write_text("Town 1 is old.", encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Town 1 is old."), encoding="utf-8"))
+    for given in ("Town 1 is old.", answer, "-"):
+        code, out, _ = halluc("check", given, "--context", context)
+        assert code == 0
+        assert json.loads(out)["score"] == 1.0
+
+
+def test_a_page_is_written_and_a_low_score_can_fail(halluc, context, tmp_path):
+    code, out, err = halluc("check", "Town 2 is old.", "-c", context, "--html", tmp_path / "p.html", "--fail-under", "0.5")
+    assert (code, err) == (1, "")
+    assert json.loads(out)["verdicts"][0]["label"] == "refuted"
+    assert 'class="mark refuted"' in (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert halluc("check", "Is it so?", "-c", context, "--fail-under", "0.5")[0] == 0
+
+
+def test_a_batch_goes_on_writes_its_page_and_names_broken_lines(halluc, tmp_path):
+    row = {"id": "<first>", "answer": "Town 1 is old.", "context": "Town 1 is old."}
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    path.write_text(json.dumps(row) + "\n{broken\n", encoding="utf-8")
+    code, said, err = halluc("check", "--batch", path, "--out", out, "--html", tmp_path / "p.html")
+    assert code == 2
+    assert err.startswith(f"halluc: line 2 of {path} is not JSON")
+    assert err.count("\n") == 1
+    assert json.loads(said)["checked"] == 1
+    assert "&lt;first&gt;" in (tmp_path / "p.html").read_text(encoding="utf-8")
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    code, said, err = halluc("check", "--batch", path, "--out", out)
+    assert (code, err) == (0, "")
+    assert json.loads(said) == {
+        "out": str(out), "checked": 0, "resumed": 1, "broken": [], "mean_score": 1.0, "below": None
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("A.", "--context", "CONTEXT", "--index", "x.index"), "both a context and an index"),
+        (("A.",), "neither a context nor an index"),
+        (("--context", "CONTEXT"), "no answer"),
+        (("A.", "--batch", "x", "--out", "y"), "both an answer and --batch"),
+        (("--batch", "x"), "--batch and --out go together"),
+        (("--batch", "x", "--out", "y", "--context", "CONTEXT"), "leave out --context"),
+        (("--batch", "nowhere.jsonl", "--out", "y"), "nowhere.jsonl cannot be read"),
+        (("", "--context", "CONTEXT"), "the answer is empty"),
+        (("nowhere.txt", "--context", "CONTEXT"), "nowhere.txt does not exist"),
+        (("A.", "--context", "nowhere.txt"), "nowhere.txt cannot be read"),
+        (("A.", "--context", "BINARY"), "binary"),
+        (("LATIN", "--context", "CONTEXT"), "is not UTF-8 text"),
+        (("A.", "--context", "EMPTY"), "is empty; there is nothing to check against"),
+        (("A.", "--context", "CONTEXT", "--verifier", "oracle"), "oracle"),
+        (("A.", "--index", "nowhere.index"), "there is no index at nowhere.index"),
+        (("A.", "--context", "CONTEXT", "--html", "no/where.html"), "there is no folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(halluc, context, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "binary").write_bytes(b"\x00\x01")
+    (tmp_path / "latin").write_bytes("caf\xe9".encode("latin-1"))
+    (tmp_path / "empty").write_text(" \n")
+    names = {"CONTEXT": context, "BINARY": "binary", "LATIN": "latin", "EMPTY": "empty"}
+    code, out, err = halluc("check", *(names.get(argument, argument) for argument in arguments))
+    assert code == 2
+    assert out == ""
+    assert err.startswith("halluc: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_a_person_sees_the_answer_and_each_claim_with_its_evidence(capsys):
+    import halluc
+
+    report = halluc.check("Town [1] is old. Town 2 is old.", context="Town [1] is old.", verifier=SharedWords())
+    print_report(report)
+    shown = capsys.readouterr().out
+    assert shown.startswith("Town [1] is old. Town 2 is old.\n")
+    assert "supported" in shown
+    assert "refuted" in shown
+    assert "score 0.50" in shown

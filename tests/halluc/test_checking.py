@@ -1,0 +1,136 @@
+import re
+
+import pytest
+from stand_in_verifiers import SharedWords
+
+import halluc
+from halluc.answers import Claim, Verdict
+from halluc.checking import CheckReport, Span, labelled_spans
+from halluc.errors import InvalidInput
+from halluc.report_page import report_page, write_report_page
+from retrieval import Passage, PassageIndex
+
+CONTEXT = "The defense gave up 308 points. It led in interceptions. Kawann Short led the team in sacks."
+
+
+def test_each_claim_gets_a_verdict_with_the_sentence_that_decides_it():
+    answer = "The defense gave up 308 points. Kawann Short led the team in sacks in 2015. The coach was old. Is it so?"
+    report = halluc.check(answer, context=CONTEXT, verifier=SharedWords())
+    assert [(v.claim.text, v.label) for v in report.verdicts] == [
+        ("The defense gave up 308 points.", "supported"),
+        ("Kawann Short led the team in sacks in 2015.", "refuted"),
+        ("The coach was old.", "not_enough_info"),
+    ]
+    quotes = [v.evidence[0].passage for v in report.verdicts[:2]]
+    assert [q.text for q in quotes] == ["The defense gave up 308 points.", "Kawann Short led the team in sacks."]
+    assert all(CONTEXT[q.start : q.end] == q.text for q in quotes)
+    # Of its four words "the" alone is in the context.
+    assert [v.support for v in report.verdicts] == [1.0, 0.0, 0.25]
+    assert report.score == pytest.approx(1.25 / 3)
+    assert report.mode == "faithfulness"
+    assert [(answer[s.start : s.end], s.label) for s in report.unsupported] == [
+        ("Kawann Short led the team in sacks in 2015.", "refuted"),
+        ("The coach was old.", "not_enough_info"),
+    ]
+    assert [claim.text for claim in report.unchecked] == ["Is it so?"]
+    assert CheckReport.from_dict(report.to_dict()) == report
+
+
+def test_all_claims_of_all_answers_are_one_call_of_the_verifier():
+    verifier = SharedWords()
+    reports = halluc.check_many(["Short led.", "He lost. They won."], contexts=[CONTEXT, "They won."], verifier=verifier)
+    assert verifier.calls == 1
+    assert [len(report.verdicts) for report in reports] == [1, 2]
+
+
+def test_an_answer_without_a_claim_has_no_score():
+    report = halluc.check("I'm sorry, but I cannot answer that.", context=CONTEXT, verifier=SharedWords())
+    assert report.score is None
+    assert report.verdicts == report.unsupported == ()
+
+
+def test_a_fragment_is_judged_with_its_question():
+    report = halluc.check("308", context=CONTEXT, verifier=SharedWords(), question="The defense gave up how many points?")
+    assert report.verdicts[0].claim.text == "The defense gave up how many points? 308"
+    assert report.verdicts[0].label == "supported"
+
+
+def test_with_an_index_the_passage_that_supports_a_claim_most_decides(tmp_path):
+    index = PassageIndex.create(tmp_path / "x.index")
+    index.add([Passage("a", "Paris is in France. It is old."), Passage("b", "Oslo is in Norway.", title="Oslo")])
+    report = halluc.check("Oslo is in Norway. Rome is hot.", index=index, verifier=SharedWords(), k=2)
+    assert report.mode == "factual support"
+    assert [v.label for v in report.verdicts] == ["supported", "not_enough_info"]
+    quote = report.verdicts[0].evidence[0].passage
+    assert (quote.document_id, quote.title, quote.text) == ("b", "Oslo", "Oslo is in Norway.")
+
+
+def test_evidence_of_a_hundred_thousand_words_is_searched_to_its_end():
+    context = " ".join(f"Town {i} has {i} people in all." for i in range(14_500)) + " Kawann Short led the team."
+    assert len(context.split()) > 100_000
+    report = halluc.check("Kawann Short led the team.", context=context, verifier=SharedWords())
+    assert report.verdicts[0].evidence[0].passage.text == "Kawann Short led the team."
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"answer": " ", "context": "c"}, "the answer is empty"),
+        ({"answer": "a", "context": "\n"}, "the context is empty; there is nothing to check against"),
+        ({"answer": 3, "context": "c"}, "the answer is of type int"),
+        ({"answer": "a", "context": b"c"}, "the context is of type bytes"),
+        ({"answer": "a"}, "neither a context nor an index"),
+        ({"answer": "a", "context": "c", "index": object()}, "both a context and an index"),
+        ({"answer": "a", "context": "c", "k": 0}, "k is 0"),
+        ({"answer": "a", "context": "c", "question": 1}, "question 0 is of type int"),
+    ],
+)
+def test_input_that_cannot_be_checked_is_named(options, message):
+    with pytest.raises(InvalidInput, match=message):
+        halluc.check(options.pop("answer"), verifier=SharedWords(), **options)
+
+
+def test_every_answer_needs_its_context():
+    with pytest.raises(InvalidInput, match="1 contexts for 2 answers"):
+        halluc.check_many(["a", "b"], contexts=["c"], verifier=SharedWords())
+    with pytest.raises(InvalidInput, match="answers is a string"):
+        halluc.check_many("ab", contexts=["c", "d"], verifier=SharedWords())
+    with pytest.raises(InvalidInput, match="answer 1 is empty"):
+        halluc.check_many(["a", ""], contexts=["c", "d"], verifier=SharedWords())
+    assert halluc.check_many([], contexts=[], verifier=SharedWords()) == []
+
+
+def verdict(start, end, label):
+    return Verdict(Claim("x", start, end), label, 0.0)
+
+
+def test_the_inner_claim_of_two_counts_and_the_worse_label_of_equal_ones():
+    spans = labelled_spans([verdict(0, 30, "supported"), verdict(6, 20, "refuted")])
+    assert spans == [Span(0, 6, "supported", (0,)), Span(6, 20, "refuted", (1,)), Span(20, 30, "supported", (0,))]
+    spans = labelled_spans([verdict(0, 9, "supported"), verdict(0, 9, "not_enough_info")])
+    assert spans == [Span(0, 9, "not_enough_info", (0, 1))]
+    assert labelled_spans([]) == []
+
+
+def test_the_page_escapes_all_text_and_asks_for_nothing_from_elsewhere(tmp_path):
+    answer = '<script>alert(1)</script> is bad & "quoted". It\'s 5.'
+    reports = halluc.check_many(
+        [answer, "Sorry, I cannot tell."], contexts=["<img src=x> is bad & good."] * 2, verifier=SharedWords()
+    )
+    page = report_page(reports, titles=["<b>first", "second"])
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "&lt;b&gt;first" in page
+    assert not re.search(r"https?:|<[^>]*\b(?:src|href)=|url\(|@import", page)
+    body = page[page.index("<main>") : page.index("</main>")]
+    named = set(" ".join(re.findall(r'data-claims="([^"]*)"', body)).split())
+    assert named
+    assert named <= set(re.findall(r' id="(c[^"]*)"', body))
+    assert body.count("<article") == 2
+    assert "no claim to check" in body
+    write_report_page(tmp_path / "page.html", reports)
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        write_report_page(tmp_path / "nowhere" / "page.html", reports)
+    with pytest.raises(InvalidInput, match="1 titles for 2 reports"):
+        report_page(reports, titles=["one"])

@@ -1,0 +1,201 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from halluc import LMClaimExtractor, RuleClaimExtractor, extract_claims
+from halluc.answers import Claim
+from halluc.claims.lm_extractor import parse_claims
+from halluc.errors import InvalidInput
+from halluc.models.language_model import Generation
+
+SPLIT = {
+    "Lanny Flaherty is an American actor born on December 18, 1949, in Pensacola, Florida.": [
+        "Lanny Flaherty is American.",
+        "Lanny Flaherty is an actor.",
+        "Lanny Flaherty was born on December 18, 1949.",
+        "Lanny Flaherty was born in Pensacola, Florida.",
+    ],
+    "Donald Trump was born in New York City and previously served as a businessman.": [
+        "Donald Trump was born in New York City.",
+        "Donald Trump previously served as a businessman.",
+    ],
+    "Barack Obama, who served two terms from 2009 to 2017, lives in Washington.": [
+        "Barack Obama lives in Washington.",
+        "Barack Obama served two terms from 2009 to 2017.",
+    ],
+    "Milan, a city in the north, is rich.": ["Milan is rich.", "Milan is a city in the north."],
+    "She missed the cut but received strong support from fans.": [
+        "She missed the cut.",
+        "She received strong support from fans.",
+    ],
+    "Stevenson lived in various places such as France, Switzerland, and Samoa.": [
+        "Stevenson lived in various places such as France.",
+        "Stevenson lived in various places such as Switzerland.",
+        "Stevenson lived in various places such as Samoa.",
+    ],
+    "He wrote and directed the film.": ["He wrote the film.", "He directed the film."],
+}
+WHOLE = [
+    "If it rains, the road closes and the school shuts.",
+    "He did not eat and drink.",
+    "The treaty was signed between France and Germany.",
+    "He played tennis or wrote letters.",
+    "Paxton has said that singing and acting went hand in hand.",
+    "The man who stole the car was caught.",
+    "She moved to Paris by train, which pleased her parents.",
+    "The colour is a mixture of red and blue.",
+    "He was re-elected in 2016.",
+    "They married and divorced.",
+]
+
+
+def texts(answer, **options):
+    return [claim.text for claim in extract_claims(answer, **options)]
+
+
+@pytest.mark.parametrize("sentence", SPLIT)
+def test_a_compound_sentence_is_cut_into_its_statements(sentence):
+    assert texts(sentence) == SPLIT[sentence]
+
+
+@pytest.mark.parametrize("sentence", WHOLE)
+def test_a_sentence_that_a_cut_could_falsify_stays_as_it_is(sentence):
+    assert texts(sentence) == [sentence]
+
+
+def test_a_claim_knows_its_place_in_the_answer():
+    answer = "Well known. Donald Trump was born in New York City and served as a businessman."
+    spans = [answer[claim.start : claim.end] for claim in extract_claims(answer)]
+    assert spans == ["Well known.", "Donald Trump was born in New York City", "served as a businessman"]
+
+
+def test_pronouns_stand_for_the_subject_spoken_of():
+    assert texts("Donald Trump was the second. He was born in New York.")[1] == "Donald Trump was born in New York."
+    assert texts("Paris is in France. It is old.")[1] == "Paris is old."
+    assert texts("Barack Obama won. His father came from Kenya.")[1] == "Barack Obama's father came from Kenya."
+
+
+def test_a_pronoun_that_could_mean_two_people_is_left():
+    assert texts("Barack Obama met Joe Biden. He was tired.")[1] == "He was tired."
+    assert texts("Paris is in France. It is likely that Rome is older.")[1] == "It is likely that Rome is older."
+    assert texts("The cities are old. He likes them.")[1] == "He likes them."
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Is Rome in Italy?",
+        "I'm sorry, but I cannot answer that.",
+        "As an AI language model, I do not have opinions.",
+        "I hope this helps!",
+        "Let me know if you have any questions.",
+        "You should see a doctor.",
+        "Consult a doctor.",
+        "In my opinion, Rome is nicer.",
+        "I think it was in 1990.",
+        "Here are the facts:",
+        "The context does not mention the year.",
+        "Hello!",
+        "***",
+    ],
+)
+def test_what_states_no_fact_is_marked_and_left_out(sentence):
+    found = RuleClaimExtractor().extract([sentence])[0]
+    assert all(not claim.check_worthy for claim in found)
+    assert extract_claims(sentence) == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "World War I would end in 1918.",
+        "Elizabeth I can be seen as a great queen.",
+        "She argued that taxes should fall.",
+        "A Beautiful Mind is a film of 2001.",
+        "I was born in Paris.",
+        "Hello Kitty is a character by Sanrio.",
+        "308",
+    ],
+)
+def test_facts_that_look_like_talk_are_checked(sentence):
+    assert texts(sentence)
+
+
+def test_a_fragment_is_joined_to_its_question_and_a_sentence_is_not():
+    question = "How many points did the defense give up?"
+    assert extract_claims("308.", question=question) == [Claim(f"{question} 308.", 0, 4)]
+    assert texts("Yes.", question="Is Rome old?") == ["Is Rome old? Yes."]
+    assert texts("It is old.", question="What about Rome?") == ["What about Rome? It is old."]
+    assert texts("The defense gave up 308 points.", question=question) == ["The defense gave up 308 points."]
+    assert texts("Yes.") == []
+
+
+def test_list_marks_and_headings_are_no_part_of_claims():
+    answer = "# Cities\n1. Rome is in Italy.\n2. Milan is rich.\nI hope this helps! Is it so?\n- Oslo is cold"
+    assert texts(answer) == ["Cities", "Rome is in Italy.", "Milan is rich.", "Oslo is cold"]
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [*SPLIT, *WHOLE, "Is it?", "308", "Sure!", "é — “quoted” (text).", "Ωμέγα είναι.", "a" * 1500, "1. x\n\n- y", "\n"]
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(PIECES, st.sampled_from([" ", "\n", "\n\n"]))
+def test_spans_lie_in_the_text_and_no_two_claims_start_at_one_place(pieces, joint):
+    answer = joint.join(pieces)
+    claims = RuleClaimExtractor().extract([answer])[0]
+    assert all(0 <= claim.start < claim.end <= len(answer) and claim.text.strip() for claim in claims)
+    assert len({claim.start for claim in claims}) == len(claims)
+    assert not answer.strip() or claims
+
+
+def test_input_that_is_no_list_of_texts_is_named():
+    with pytest.raises(InvalidInput, match="texts is a string"):
+        RuleClaimExtractor().extract("text")
+    with pytest.raises(InvalidInput, match="text 1 is of type int"):
+        RuleClaimExtractor().extract(["a", 3])
+    with pytest.raises(InvalidInput, match="1 questions for 2 texts"):
+        RuleClaimExtractor().extract(["a", "b"], questions=["q"])
+
+
+class Scripted:
+    name = "scripted"
+
+    def __init__(self, *replies):
+        self.replies = replies
+        self.prompts = []
+
+    def generate(self, prompts, **_options):
+        self.prompts += prompts
+        return [[Generation(reply)] for reply in self.replies[: len(prompts)]]
+
+
+def test_a_language_model_is_asked_about_each_sentence_once_and_its_claims_carry_the_sentence_span():
+    lm = Scripted("Here are the facts:\n- Rome is old.\n- Rome is in Italy.", "I cannot do that:")
+    answer = "Rome is old and in Italy. Is it? Oslo is cold."
+    claims = LMClaimExtractor(lm).extract([answer])[0]
+    assert [(c.text, answer[c.start : c.end], c.check_worthy) for c in claims] == [
+        ("Rome is old.", "Rome is old and in Italy.", True),
+        ("Rome is in Italy.", "Rome is old and in Italy.", True),
+        ("Is it?", "Is it?", False),
+        ("Oslo is cold.", "Oslo is cold.", True),
+    ]
+    assert len(lm.prompts) == 2
+
+
+def test_model_output_is_read_whatever_its_list_marks():
+    assert parse_claims("1. A is b.\n2) C is d.\n(3) E is f.") == ["A is b.", "C is d.", "E is f."]
+    assert parse_claims("* A is b.\n\n* A is b.") == ["A is b."]
+    assert parse_claims("A is b.\nC is d.") == ["A is b.", "C is d."]
+    assert parse_claims("Sure, here you go:\n- A is b.\n- C is", complete=False) == ["A is b."]
+    assert parse_claims("None") == parse_claims("") == parse_claims("???") == []
+
+
+def test_the_default_model_yields_a_claim_a_sentence_at_least(lm):
+    claims = LMClaimExtractor(lm, max_new_tokens=24).extract(["Rome is the capital of Italy. Is it?"])[0]
+    assert [claim.check_worthy for claim in claims][-1] is False
+    assert any(claim.check_worthy and claim.start == 0 for claim in claims)
