@@ -53,6 +53,7 @@ class Detection(Mapping[str, FloatArray]):
         skipped: a reason per detector that could not run.
         generations: N answers.
         costs: per detector, what it would take on its own: the answers, and what it reads of them.
+        answer_cost: of the answers alone.
         total: what all of them took together.
         statistics: what the detectors read; probes and ensembles are fitted on it.
         detectors: those that ran.
@@ -62,6 +63,7 @@ class Detection(Mapping[str, FloatArray]):
     skipped: dict[str, str]
     generations: tuple[Generation, ...]
     costs: dict[str, Cost]
+    answer_cost: Cost
     total: Cost
     statistics: Statistics
     detectors: tuple[Detector, ...]
@@ -155,6 +157,8 @@ def detect(
         ContextOverflow: a prompt does not fit the model's window.
     """
     chosen = detectors_named(detectors)
+    if isinstance(prompts, str):
+        raise InvalidInput(f"prompts is the text {prompts[:40]!r}; pass a list of prompts")
     sources = Sources(
         lm, verifier, embedder, contexts, index, samples, max_new_tokens, temperature, top_p, seed, stop
     )  # fmt: skip
@@ -171,7 +175,9 @@ def detect(
         scores[detector.name] = np.asarray(detector.score(gathered.statistics), dtype=np.float64)
         costs[detector.name] = Cost(time.perf_counter() - begin) + _cost(gathered, detector)
         ran.append(detector)
-    return Detection(scores, skipped, gathered.generations, costs, gathered.total, gathered.statistics, tuple(ran))
+    return Detection(
+        scores, skipped, gathered.generations, costs, gathered.answer, gathered.total, gathered.statistics, tuple(ran)
+    )
 
 
 def detectors_named(detectors: Sequence[str | Detector] | None) -> list[Detector]:

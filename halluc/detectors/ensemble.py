@@ -34,7 +34,7 @@ class Ensemble:
     """Fitted weights of detectors; the score is the probability in [0, 1] that an answer is wrong.
 
     Attributes:
-        members: M names, in the order of the weights.
+        members: M names, in the order of the weights; detectors that got no weight are not among them.
         quantiles: (M, 101) quantiles of each member's scores when fitted; they turn scores into ranks.
         weight: (M,) coefficients of the ranks, which are centred and scaled to unit variance.
         bias: intercept.
@@ -75,7 +75,8 @@ class Ensemble:
         quantiles = np.stack([np.quantile(column[np.isfinite(column)], _KNOTS) for column in columns])
         ranks = _ranks(np.stack(columns, 1), quantiles)
         weight, bias = _fit(ranks, labels, seed)
-        return cls(members, quantiles, weight, bias)
+        kept = np.flatnonzero(weight)
+        return cls(tuple(members[j] for j in kept), quantiles[kept], weight[kept], bias)
 
     @property
     def shares(self) -> dict[str, float]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from halluc.detectors.calibrated import ScoreCalibration, checked_labels
 from halluc.detectors.detection import Detection
 from halluc.detectors.ensemble import Ensemble
+from halluc.detectors.internal_state import Probe, semantic_entropy_threshold
 from halluc.detectors.statistics import FloatArray
 from halluc.errors import InvalidInput
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from calibration.estimate import Estimate
 
 __all__ = ["DetectorEvaluation", "DetectorQuality", "evaluate_detectors", "plot_quality_against_cost"]
+
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,11 @@ class DetectorEvaluation:
     """A table of detectors, best AUROC first.
 
     Attributes:
-        rows: one a detector; the ensemble is one of them.
+        rows: one a detector; the ensemble and probes fitted on the way are among them.
         n, n_wrong: answers reported on, and wrong ones among them.
         n_fit: answers that calibration and ensemble were fitted on.
         ensemble: the fitted ensemble.
-        calibrations: per detector, the fitted map to a probability of being wrong.
+        calibrations: per detector, the fitted map to a probability of being wrong; probes give one themselves.
         skipped: a reason per detector that could not run.
         seconds: per answer, of all detectors together.
     """
@@ -94,7 +97,9 @@ class DetectorEvaluation:
 def evaluate_detectors(
     detection: Detection, wrong: ArrayLike, *, fit_share: float = 0.5, seed: int = 0
 ) -> DetectorEvaluation:
-    """Measure every detector that ran, and an ensemble of them.
+    """Measure every detector that ran, an ensemble of them, and probes where the statistics hold what they read.
+
+    Probes are of the answer being wrong, on hidden states and on lookback ratios, and of high semantic entropy.
 
     Args:
         detection: scores of N answers.
@@ -130,6 +135,10 @@ def evaluate_detectors(
                 float(np.mean(~np.isfinite(values[report]))),
             )
         )
+    answered = (detection.answer_cost.seconds / n, detection.answer_cost.tokens / n)
+    for probe in _probes(detection, labels, fit, seed):
+        found = probe.score(detection.statistics.rows(report))
+        rows.append(_quality(probe.name, "internal state", found, found, labels[report], answered, 0.0))
     rows.sort(key=lambda row: -row.auroc)
     return DetectorEvaluation(
         tuple(rows),
@@ -195,12 +204,28 @@ def _label(axes: Any, rows: Sequence[DetectorQuality], families: Sequence[str]) 
             )
 
 
+def _probes(detection: Detection, wrong: BoolArray, fit: BoolArray, seed: int) -> list[Probe]:
+    statistics = detection.statistics.rows(fit)
+    # The model's name goes into a probe's file; these are measured and let go.
+    probes = []
+    if statistics.hidden_state.size:
+        probes.append(Probe.fit(statistics, wrong[fit], model="", seed=seed))
+        if "semantic_entropy" in detection:
+            entropy = detection["semantic_entropy"][fit]
+            high = entropy >= semantic_entropy_threshold(entropy) if np.ptp(entropy) else np.zeros(entropy.size, bool)
+            if 5 <= high.sum() <= high.size - 5:
+                probes.append(Probe.fit(statistics, high, model="", name="semantic_entropy_probe", seed=seed))
+    if statistics.lookback and statistics.lookback[0].size:
+        probes.append(Probe.fit(statistics, wrong[fit], model="", feature="lookback", seed=seed))
+    return probes
+
+
 def _quality(
     name: str,
     family: str,
     scores: FloatArray,
     probability: FloatArray,
-    wrong: np.ndarray[Any, np.dtype[np.bool_]],
+    wrong: BoolArray,
     cost: tuple[float, float],
     missing: float,
 ) -> DetectorQuality:
@@ -223,9 +248,7 @@ def _quality(
     )
 
 
-def _split(
-    labels: np.ndarray[Any, np.dtype[np.bool_]], fit_share: float, seed: int
-) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], np.ndarray[Any, np.dtype[np.bool_]]]:
+def _split(labels: BoolArray, fit_share: float, seed: int) -> tuple[BoolArray, BoolArray]:
     if not 0 < fit_share < 1:
         raise InvalidInput(f"fit_share is {fit_share}; pass a share between 0 and 1")
     fit = np.zeros(labels.size, dtype=bool)

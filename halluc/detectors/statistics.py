@@ -7,7 +7,7 @@ empty answer has one token. Not here: who computes it (gathering.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,3 +89,15 @@ class Statistics:
 
     def __len__(self) -> int:
         return len(self.answers)
+
+    def rows(self, chosen: NDArray[np.bool_]) -> Statistics:
+        """The statistics of some answers; `chosen` is (N,) booleans."""
+        at = np.flatnonzero(chosen)
+        taken = {}
+        for part in fields(self):
+            values = getattr(self, part.name)
+            if isinstance(values, tuple):
+                taken[part.name] = tuple(values[i] for i in at) if values else values
+            else:
+                taken[part.name] = values[at] if values.size else values
+        return Statistics(**taken)

@@ -21,6 +21,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteriaL
 from halluc.errors import InvalidInput
 from halluc.models.decoding import StopStrings, TokenLogprobs
 from halluc.models.language_model import Generation, Prompt
+from retrieval.progress import progress_bar
 
 if TYPE_CHECKING:
     from halluc.models.transformers_model import TransformersModel
@@ -125,7 +126,11 @@ def observe(
     model._check_window(encoded, room)
     results: dict[int, Observation] = {}
     rows_per_prompt = samples + (given is None)
-    with torch.inference_mode(), torch.random.fork_rng(devices=model._cuda_devices()):
+    with (
+        torch.inference_mode(),
+        torch.random.fork_rng(devices=model._cuda_devices()),
+        progress_bar("generating", len(prompts)) as advance,
+    ):
         torch.manual_seed(seed)
         for batch in model._batches([len(ids) for ids in encoded], copies=max(rows_per_prompt, 1)):
             observer = _BatchObserver(
@@ -142,6 +147,7 @@ def observe(
                 else [observer.given_row(given[row], (answers or [])[row]) for row in batch]
             )
             results.update(zip(batch, observer.finish(answered, rows), strict=True))
+            advance(len(batch))
     return [results[row] for row in range(len(prompts))]
 
 

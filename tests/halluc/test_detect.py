@@ -205,5 +205,7 @@ def test_no_prompts_and_one_sample_are_refused_or_told():
     lm = ScriptedEndpoint(logprobs=True)
     with pytest.raises(InvalidInput, match="no prompts"):
         halluc.detect(lm, [])
+    with pytest.raises(InvalidInput, match="prompts is the text 'why"):
+        halluc.detect(lm, "why?")
     found = halluc.detect(lm, PROMPTS, detectors=["lexical_similarity"], samples=1)
     assert found.skipped == {"lexical_similarity": "samples is 1; draw at least 2"}

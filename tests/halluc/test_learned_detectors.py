@@ -161,10 +161,13 @@ def test_semantic_entropies_are_split_where_the_squared_error_is_least():
 def detection(n=400, seed=0):
     wrong, scores = rows(n, seed)
     scores["verbalised_confidence"] = np.where(np.arange(n) % 4 == 0, np.nan, scores["max_token_entropy"])
-    statistics = Statistics(("q",) * n, ("a",) * n)
+    statistics, _ = hidden_states(n, seed + 7)
     ran = tuple(DETECTORS[name] for name in scores)
     costs = {name: Cost(n * 0.5, n * 20) for name in scores}
-    return Detection(scores, {"rauq": "no attention"}, (), costs, Cost(n * 1.0, n * 30), statistics, ran), wrong
+    made = Detection(
+        scores, {"rauq": "no attention"}, (), costs, Cost(n * 0.1, n * 10), Cost(n * 1.0, n * 30), statistics, ran
+    )
+    return made, wrong
 
 
 def test_the_table_reports_on_rows_that_nothing_was_fitted_on(tmp_path):
@@ -172,9 +175,11 @@ def test_the_table_reports_on_rows_that_nothing_was_fitted_on(tmp_path):
     table = evaluate_detectors(found, wrong)
     assert (table.n, table.n_fit) == (200, 200)
     by_name = {row.detector: row for row in table.rows}
-    assert set(by_name) == {*found, "ensemble"}
+    assert set(by_name) == {*found, "ensemble", "probe_hidden_state"}
     assert [row.auroc for row in table.rows] == sorted((row.auroc for row in table.rows), reverse=True)
     assert table.rows[0].detector == "ensemble"
+    # Its states were drawn for other labels.
+    assert 0.35 < by_name["probe_hidden_state"].auroc < 0.65
     assert by_name["perplexity"].auroc.low < by_name["perplexity"].auroc < by_name["perplexity"].auroc.high
     assert abs(by_name["self_certainty"].prr) < 0.3 < by_name["ensemble"].prr
     assert by_name["perplexity"].seconds == 0.5
@@ -186,6 +191,26 @@ def test_the_table_reports_on_rows_that_nothing_was_fitted_on(tmp_path):
     assert (tmp_path / "p.png").stat().st_size > 10_000
     with pytest.raises(InvalidInput, match="cannot be written"):
         plot_quality_against_cost(table.rows, tmp_path / "p.tea")
+
+
+def test_probes_are_measured_where_hidden_states_are_there():
+    statistics, wrong = hidden_states(200, 0)
+    noise = np.random.default_rng(0).normal(size=200)
+    entropy = np.where(wrong, 1.0, 0.2) + noise * 0.01
+    scores = {"perplexity": noise, "semantic_entropy": entropy}
+    ran = tuple(DETECTORS[name] for name in scores)
+    found = Detection(scores, {}, (), {name: Cost() for name in scores}, Cost(), Cost(), statistics, ran)
+    by_name = {row.detector: row.auroc for row in evaluate_detectors(found, wrong).rows}
+    assert by_name["probe_hidden_state"] > 0.75
+    assert by_name["semantic_entropy_probe"] > 0.75
+
+
+def test_statistics_of_some_rows_are_theirs():
+    whole = Statistics(("a", "b"), ("x", "y"), token_logprobs=(np.zeros(1), np.ones(2)), hidden_state=np.eye(2))
+    part = whole.rows(np.array([False, True]))
+    assert (part.questions, part.token_logprobs[0].tolist(), part.hidden_state.tolist()) == (("b",), [1, 1], [[0, 1]])
+    assert part.samples == ()
+    assert part.p_true.size == 0
 
 
 def test_too_few_rows_of_a_kind_are_told():
