@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import HallucError, ShadowedPackage
 
 if TYPE_CHECKING:
+    from halluc.answer_calibration import AnswerCalibration, calibrate
     from halluc.answers import Answer, Citation, Claim, Verdict
     from halluc.checking import CheckReport, check, check_many
     from halluc.claims import ClaimExtractor, LMClaimExtractor, RuleClaimExtractor, extract_claims
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from halluc.grounding import GroundedModel
     from halluc.models import load_model
     from halluc.models.language_model import Generation, LanguageModel
+    from halluc.revision import RevisedAnswer, revise
     from halluc.verifiers import load_verifier
     from halluc.verifiers.verifier import Verifier
 
 __all__ = [
     "Answer",
+    "AnswerCalibration",
     "ChainOfVerification",
     "CheckReport",
     "Citation",
@@ -38,22 +41,26 @@ __all__ = [
     "HallucError",
     "LMClaimExtractor",
     "LanguageModel",
+    "RevisedAnswer",
     "RuleClaimExtractor",
     "Verdict",
     "VerifiedAnswer",
     "Verifier",
+    "calibrate",
     "check",
     "check_many",
     "detect",
     "extract_claims",
     "load_model",
     "load_verifier",
+    "revise",
 ]
 
 __version__ = "0.1.0"
 
 _MODULE_OF = {
     "Answer": "halluc.answers",
+    "AnswerCalibration": "halluc.answer_calibration",
     "ChainOfVerification": "halluc.cove",
     "CheckReport": "halluc.checking",
     "Citation": "halluc.answers",
@@ -64,16 +71,19 @@ _MODULE_OF = {
     "GroundedModel": "halluc.grounding",
     "LMClaimExtractor": "halluc.claims",
     "LanguageModel": "halluc.models.language_model",
+    "RevisedAnswer": "halluc.revision",
     "RuleClaimExtractor": "halluc.claims",
     "Verdict": "halluc.answers",
     "VerifiedAnswer": "halluc.cove_trace",
     "Verifier": "halluc.verifiers.verifier",
+    "calibrate": "halluc.answer_calibration",
     "check": "halluc.checking",
     "check_many": "halluc.checking",
     "detect": "halluc.detectors.detection",
     "extract_claims": "halluc.claims",
     "load_model": "halluc.models",
     "load_verifier": "halluc.verifiers",
+    "revise": "halluc.revision",
 }
 
 

@@ -75,8 +75,9 @@ class Answer:
     Attributes:
         text: what the model said; empty when it abstained.
         verdicts: one per claim; empty without a verifier.
-        confidence: probability-like number in [0, 1] that the answer is right: the geometric mean of its token
-            probabilities; None where the model gives no log-probabilities, 0 when it abstained.
+        confidence: number in [0, 1]. With a calibrator the calibrated probability that the answer is right; without one the
+            geometric mean of its token probabilities, or None where the model gives no log-probabilities. 0 when the model
+            abstained before any calibrator.
         abstained, reason: whether and why no answer is given.
         hits: the passages retrieved, best first.
         citations: the passages among them that the answer draws on.

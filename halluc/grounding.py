@@ -1,7 +1,8 @@
 """Wrap a language model with retrieval at inference: `GroundedModel`.
 
-retrieve -> pack sentences -> prompt -> generate -> cite -> verify, each step over the whole batch. Not here: the search
-itself (retrieval), what goes into the prompt (packing.py, prompts.py), how support is measured (verifiers/).
+retrieve -> pack sentences -> prompt -> generate -> cite -> verify -> calibrate, each step over the whole batch. Not here:
+the search itself (retrieval), what goes into the prompt (packing.py, prompts.py), how support is measured (verifiers/), how
+a calibrator is made (answer_calibration.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from halluc.packing import PackedPassage, pack_passages, terms
 from halluc.prompts import escape, grounded_prompt
 
 if TYPE_CHECKING:
+    from calibration import Calibrator
     from halluc.models.language_model import LanguageModel
     from halluc.verifiers.verifier import Verifier
     from retrieval import Hit, PassageIndex
@@ -41,6 +43,8 @@ class GroundedModel:
         lm: the model to wrap.
         index: where to look.
         verifier: judges each sentence of an answer against the passages read; None leaves `Answer.verdicts` empty.
+        calibrator: what `halluc.calibrate` made for this model: `Answer.confidence` becomes calibrated, and an answer below
+            its threshold becomes an abstention that says why.
         k: passages retrieved per question.
         mode: "dense", "sparse" or "hybrid" (see `PassageIndex.search`).
         passage_tokens: tokens of passage text in a prompt, in whole sentences; by default 16 (the best
@@ -50,7 +54,7 @@ class GroundedModel:
         min_similarity: abstain if no passage has a cosine similarity of at least this to the question, in [-1, 1].
 
     Raises:
-        InvalidInput: an option is out of range.
+        InvalidInput: an option is out of range, or the calibrator's confidence cannot be had from this model.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class GroundedModel:
         index: PassageIndex,
         *,
         verifier: Verifier | None = None,
+        calibrator: Calibrator | None = None,
         k: int = 3,
         mode: Literal["dense", "sparse", "hybrid"] = "hybrid",
         passage_tokens: int | None = None,
@@ -73,6 +78,11 @@ class GroundedModel:
         self.lm = lm
         self.index = index
         self.verifier = verifier
+        if calibrator is not None:
+            from halluc.answer_calibration import check_calibrator
+
+            check_calibrator(calibrator, verifier)
+        self.calibrator = calibrator
         self.k = k
         self.mode = mode
         self.passage_tokens = _default_passage_tokens(lm) if passage_tokens is None else passage_tokens
@@ -92,24 +102,33 @@ class GroundedModel:
             InvalidInput: a question is empty.
             ContextOverflow: a question leaves no room for a passage in the model's window.
         """
+        return self._calibrated(*self.uncalibrated(questions))
+
+    def uncalibrated(self, questions: Sequence[str]) -> tuple[list[Answer], list[Prompt | None]]:
+        """The answers before the calibrator is applied, and what the model was asked for each; see `batch`."""
         answers, packed = self._retrieve(questions)
-        asked = [i for i, passages in enumerate(packed) if passages]
-        prompts = [self.prompt(questions[i], packed[i]) for i in asked]
-        generations = self.lm.generate(prompts, max_new_tokens=self.max_new_tokens) if prompts else []
-        for i, generation in zip(asked, generations, strict=True):
-            answers[i] = _answered(answers[i], generation[0], packed[i])
-        return self._verified(answers, packed)
+        prompts = [self.prompt(q, p) if p else None for q, p in zip(questions, packed, strict=True)]
+        asked = [prompt for prompt in prompts if prompt is not None]
+        generations = iter(self.lm.generate(asked, max_new_tokens=self.max_new_tokens) if asked else [])
+        for i, prompt in enumerate(prompts):
+            if prompt is not None:
+                answers[i] = _answered(answers[i], next(generations)[0], packed[i])
+        return self._verified(answers, packed), prompts
 
     def stream(self, question: str) -> Iterator[str | Answer]:
-        """Yield the answer's text in pieces as it is generated, then the whole `Answer`."""
+        """Yield the answer's text in pieces as it is generated, then the whole `Answer`.
+
+        A calibrator decides when the text is out: it is the `Answer` that says whether to believe it.
+        """
         answers, packed = self._retrieve([question])
-        if packed[0]:
-            for piece in self.lm.stream(self.prompt(question, packed[0]), max_new_tokens=self.max_new_tokens):
+        prompt = self.prompt(question, packed[0]) if packed[0] else None
+        if prompt is not None:
+            for piece in self.lm.stream(prompt, max_new_tokens=self.max_new_tokens):
                 if isinstance(piece, str):
                     yield piece
                 else:
                     answers[0] = _answered(answers[0], piece, packed[0])
-        yield self._verified(answers, packed)[0]
+        yield self._calibrated(self._verified(answers, packed), [prompt])[0]
 
     def prompt(self, question: str, packed: Sequence[PackedPassage]) -> Prompt:
         """The conversation the model sees for this question and these packed passages."""
@@ -186,6 +205,26 @@ class GroundedModel:
             replace(answer, verdicts=tuple(verdict for (owner, _), verdict in best.items() if owner == i))
             for i, answer in enumerate(answers)
         ]
+
+    def _calibrated(self, answers: list[Answer], prompts: Sequence[Prompt | None]) -> list[Answer]:
+        """Recalibrate the confidence of the answers given, and withhold those below the calibrator's threshold."""
+        if self.calibrator is None:
+            return answers
+        from halluc.answer_calibration import with_calibrated_confidence
+        from halluc.confidence import estimate_confidence
+
+        asked = [(i, prompt) for i, prompt in enumerate(prompts) if prompt is not None and not answers[i].abstained]
+        given = [answers[i] for i, _ in asked]
+        raw = estimate_confidence(
+            self.calibrator.source,
+            given,
+            lm=self.lm,
+            prompts=[prompt for _, prompt in asked],
+            max_new_tokens=self.max_new_tokens,
+        )
+        for (i, _), answer in zip(asked, with_calibrated_confidence(given, self.calibrator, raw), strict=True):
+            answers[i] = answer
+        return answers
 
 
 # The number, brackets and line break around a passage, rounded up.

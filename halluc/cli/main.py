@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from halluc.cli import ask, check, cove, detect, evaluate, index, models
+from halluc.cli import ask, calibration, check, cove, detect, evaluate, index, models
 
 __all__ = ["app", "main"]
 
@@ -27,6 +27,7 @@ app.command("ask")(ask.ask)
 app.command("check")(check.check)
 app.command("cove")(cove.cove)
 app.command("detect")(detect.detect)
+app.add_typer(calibration.app, name="calibration")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(index.app, name="index")
 app.add_typer(models.app, name="models")
@@ -54,6 +55,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error of ours ends as one line on standard error and exit code 2."""
+    from calibration.errors import CalibrationFailure
     from halluc.errors import HallucError, ModelResponseError, ModelUnavailable
     from retrieval.errors import RetrievalError
 
@@ -61,7 +63,7 @@ def main() -> None:
         app()
     except (ModelUnavailable, ModelResponseError) as error:
         _fail(error, 1)
-    except (HallucError, RetrievalError) as error:
+    except (HallucError, RetrievalError, CalibrationFailure) as error:
         _fail(error, 2)
     except BrokenPipeError:
         # The reader of a pipe has gone (halluc … | head); Python would complain again while closing.

@@ -53,7 +53,13 @@ _UNSTATED = 0.5
 
 
 def estimate_confidence(
-    source: Source, answers: Sequence[Answer], *, lm: LanguageModel, prompts: Sequence[Prompt] | None = None, seed: int = 0
+    source: str,
+    answers: Sequence[Answer],
+    *,
+    lm: LanguageModel,
+    prompts: Sequence[Prompt] | None = None,
+    max_new_tokens: int = 48,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
     """(N,) confidences in [0, 1] of answers that are not abstentions.
 
@@ -64,6 +70,7 @@ def estimate_confidence(
         answers: N answers with text, and what the source reads: a generation, or verdicts.
         lm: the model that gave them.
         prompts: what the model was asked for each; only "self_consistency" needs them.
+        max_new_tokens: longest sample.
         seed: of the samples.
 
     Raises:
@@ -83,7 +90,7 @@ def estimate_confidence(
         if prompts is None or len(prompts) != len(answers):
             raise InvalidInput("self_consistency draws samples; pass the prompt of each answer as prompts")
         drawn = (
-            lm.generate(prompts, n=_SAMPLES, temperature=1.0, seed=seed, max_new_tokens=_longest(answers)) if prompts else []
+            lm.generate(prompts, n=_SAMPLES, temperature=1.0, seed=seed, max_new_tokens=max_new_tokens) if prompts else []
         )
         return self_consistency(texts, [[sample.text for sample in own] for own in drawn])
     raise InvalidInput(f"there is no confidence source {source!r}; pass one of {', '.join(SOURCES)}")
@@ -93,9 +100,3 @@ def _generation(number: int, answer: Answer) -> Generation:
     if answer.generation is None:
         raise InvalidInput(f"answer {number} holds no generation, which its likelihood is read from; leave abstentions out")
     return answer.generation
-
-
-def _longest(answers: Sequence[Answer]) -> int:
-    # Samples as long as the answers they are compared with, and room for those that begin with a preamble.
-    tokens = [len(answer.generation.token_ids) for answer in answers if answer.generation]
-    return max([*tokens, 16]) * 3 // 2

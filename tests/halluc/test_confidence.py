@@ -146,7 +146,7 @@ def test_every_source_gives_a_number_in_the_unit_interval_for_a_real_answer(lm):
     generation = lm.generate(QUESTIONS[:1], max_new_tokens=8)[0][0]
     answers = [Answer(QUESTIONS[0], generation.text.strip(), generation=generation)]
     for source in SOURCES:
-        values = estimate_confidence(source, answers, lm=lm, prompts=QUESTIONS[:1])
+        values = estimate_confidence(source, answers, lm=lm, prompts=QUESTIONS[:1], max_new_tokens=8)
         assert values.shape == (1,), source
         assert 0 <= values[0] <= 1, source
 
