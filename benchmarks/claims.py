@@ -7,7 +7,8 @@ claim marked check-worthy or not is marked as people marked it, with n and 95 % 
 A claim matches a human one if the F1 of their words is at least 0.6; each matches at most one, best pairs first. Words are
 lower-cased without punctuation and articles. In factscore every fact is about the person whose biography it is, named or by
 pronoun at the writer's whim, so that the topic's name and personal pronouns are left out there. The rules were written
-looking at the documents of even number alone; figures are for those of odd number.
+looking at the documents of even number, and at the first half of the claims marked check-worthy or not; figures are for the
+rest.
 
     python benchmarks/claims.py --data FOLDER    # holds factscore/rows.jsonl and factcheck_gpt/*.jsonl
 """
@@ -139,7 +140,8 @@ def _ratio(t):
 def check_worthiness(data: Path, parity: int) -> None:
     from halluc.claims import RuleClaimExtractor
 
-    rows = _rows(data / "factcheck_gpt" / "checkworthiness_claims.jsonl")[parity::2]
+    rows = _rows(data / "factcheck_gpt" / "checkworthiness_claims.jsonl")
+    rows = rows[len(rows) // 2 :] if parity else rows[: len(rows) // 2]
     found = RuleClaimExtractor().extract([row["claim"] for row in rows])
     marked = [any(claim.check_worthy for claim in own) for own in found]
     for kind in ("factual", "opinion"):

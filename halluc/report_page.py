@@ -81,14 +81,20 @@ def _section(number: int, title: str, report: CheckReport) -> str:
 def _marked(number: int, report: CheckReport) -> Iterator[str]:
     position = 0
     for span in labelled_spans(report.verdicts):
-        yield escape(report.answer[position : span.start])
+        # Where a claim is interrupted by another, the comma between them belongs to neither.
+        piece = report.answer[span.start : span.end]
+        start = span.start + len(piece) - len(piece.lstrip(" ,;"))
+        end = max(start, span.start + len(piece.rstrip(" ,;")))
+        yield escape(report.answer[position:start])
+        position = end
+        if start == end:
+            continue
+        text = escape(report.answer[start:end])
         claims = " ".join(f"c{number}-{i}" for i in span.verdicts)
-        name = f"{report.answer[span.start : span.end]} ({_NAMES[span.label]})"
         yield (
             f'<span class="mark {span.label}" role="button" tabindex="0" aria-expanded="false" data-claims="{claims}" '
-            f'aria-label="{escape(name)}">{escape(report.answer[span.start : span.end])}</span>'
+            f'aria-label="{text} ({_NAMES[span.label]})">{text}</span>'
         )
-        position = span.end
     yield escape(report.answer[position:])
 
 
