@@ -1,7 +1,8 @@
 """Entailment, similarity and relevance between texts, each pair and each text asked about once for all detectors.
 
-Samples are compared as answers to their question: the question, where it is at most `_QUESTION_WORDS` long, stands before
-each text (as in arXiv 2302.09664, section 5.1). Not here: who needs what (gathering.py).
+Samples are compared as answers to their question, which stands before each text (as in arXiv 2302.09664, section 5.1) where
+both together are short. A long text as a claim is judged in pieces, and the mean counts, since verifiers read short claims.
+Not here: who needs what (gathering.py).
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Relations"]
 
-# A long question (an instruction, a document to summarise) would drown the answers that are to be told apart.
-_QUESTION_WORDS = 40
+# The packaged verifier reads claims of about 90 tokens; and a long question (an instruction, a document to summarise) would
+# drown the answers that are to be told apart.
+_CLAIM_WORDS = 45
 # An alternative less likely than this changes a token's claim-conditioned probability by less than a hundredth.
 _LEAST_ALTERNATIVE = 0.01
 _PASSAGES_PER_CLAIM = 3
@@ -49,6 +51,7 @@ class Relations:
         self.alternatives = alternatives
         self.sample_spans = sample_spans
         self.sources = sources
+        self._short: dict[int, bool] = {}
         self._claims_of: dict[int, list[tuple[str, list[str]]]] = {}
 
     # -- the verifier ----------------------------------------------------------------------------------------------
@@ -119,11 +122,16 @@ class Relations:
         return {"alternative_logprobs": tuple(logprobs), "alternative_relation": tuple(relations)}
 
     def _replacements(self, i: int) -> Iterator[Pair]:
-        """The answer up to each token, with the token and with an alternative (arXiv 2403.04696, section 3.2)."""
+        """The answer up to each token, with the token and with an alternative (arXiv 2403.04696, section 3.2).
+
+        Of a long answer the last words before the token.
+        """
         answer = self.statistics.answers[i]
         for (start, end), step in zip(self.statistics.token_spans[i], self.alternatives[i], strict=True):
+            before = answer[:start].split(" ")
+            prefix = " ".join(before[1 - _CLAIM_WORDS :])
             for text, _ in _likely(step)[1:]:
-                yield answer[:end], answer[:start] + text
+                yield prefix + answer[start:end], prefix + text
 
     def _claims(self, i: int) -> list[tuple[str, list[str]]]:
         """Claims of an answer, each with the evidence it is held against."""
@@ -204,16 +212,24 @@ class Relations:
         return load_embedder()
 
     def _in_question(self, i: int, text: str) -> str:
-        question = self.statistics.questions[i]
-        return f"{question} {text.strip()}" if len(question.split()) <= _QUESTION_WORDS else text.strip()
+        question, text = self.statistics.questions[i], text.strip()
+        return f"{question} {text}" if self._is_short(i) else text
+
+    def _is_short(self, i: int) -> bool:
+        """Whether the question fits before the answer and every sample: before all of them or none."""
+        if i not in self._short:
+            texts = (self.statistics.answers[i], *self.statistics.samples[i])
+            longest = max(len(text.split()) for text in texts)
+            self._short[i] = len(self.statistics.questions[i].split()) + longest <= _CLAIM_WORDS
+        return self._short[i]
 
 
 class _AskedPairs:
-    """Pairs whose answer is not plain, asked once each."""
+    """Pairs whose answer is not plain, in pieces where the claim is long, asked once each."""
 
     def __init__(self, pairs: Iterable[Pair]) -> None:
         self._found: dict[Pair, FloatArray] = {}
-        self._ask: list[Pair] = []
+        self._pieces: dict[Pair, list[Pair]] = {}
         for pair in dict.fromkeys(pairs):
             evidence, claim = (_plain(text) for text in pair)
             if evidence == claim:
@@ -221,15 +237,30 @@ class _AskedPairs:
             elif not evidence or not claim:
                 self._found[pair] = np.array([0.0, 0.0, 1.0])
             else:
-                self._ask.append(pair)
+                self._pieces[pair] = [(pair[0], piece) for piece in _pieces(pair[1])]
 
     def answer(self, verifier: Verifier) -> None:
-        if self._ask:
-            self._found |= dict(zip(self._ask, verifier.probabilities(self._ask), strict=True))
+        asked = list(dict.fromkeys(piece for pieces in self._pieces.values() for piece in pieces))
+        if not asked:
+            return
+        said = dict(zip(asked, verifier.probabilities(asked), strict=True))
+        for pair, pieces in self._pieces.items():
+            self._found[pair] = np.mean([said[piece] for piece in pieces], axis=0)
 
     def probabilities(self, pairs: Sequence[Pair]) -> FloatArray:
         """(pairs, 3)."""
         return np.array([self._found[pair] for pair in pairs]).reshape(len(pairs), 3)
+
+
+def _pieces(claim: str) -> list[str]:
+    """The claim if it is short, else its sentences, and those in runs of words where they are long."""
+    if len(claim.split()) <= _CLAIM_WORDS:
+        return [claim]
+    pieces = []
+    for sentence in sentences_of(claim):
+        words = sentence.split()
+        pieces += [" ".join(words[at : at + _CLAIM_WORDS]) for at in range(0, len(words), _CLAIM_WORDS)]
+    return [piece for piece in pieces if _plain(piece)] or [claim]
 
 
 def _plain(text: str) -> str:
