@@ -76,7 +76,7 @@ def detect(
     with working(f"loading {model}"):
         lm = load_model(model)
         # The default one is loaded only where a detector needs it.
-        judge = None if verifier == "default" else load_verifier(verifier, lm=lm)
+        judge = None if verifier == "default" else load_verifier(verifier, lm=lm if verifier == "lm" else None)
     found = run(
         lm,
         asked,

@@ -66,7 +66,7 @@ def detectors(
     with working(f"loading {model}"):
         lm = load_model(model)
         # The default one is loaded only where a detector needs it.
-        judge = None if verifier == "default" else load_verifier(verifier, lm=lm)
+        judge = None if verifier == "default" else load_verifier(verifier, lm=lm if verifier == "lm" else None)
     found = detect(
         lm,
         rows.prompts,
