@@ -66,11 +66,12 @@ def reliability_diagram(
         label=f"accuracy, {interval:.0%} interval",
     )
     above.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="accuracy")
-    above.set_title(title, fontsize=11, fontweight="bold", loc="left")
+    above.set_title(title, fontsize=11, fontweight="bold", loc="left", pad=20)
     above.text(
         0.97, 0.04, f"ECE {error:.3f}\nn = {values.size:,}", transform=above.transAxes, ha="right", va="bottom", fontsize=9
     )
-    above.legend(loc="upper left", frameon=False, fontsize=8.5)
+    # Intervals of small bins reach anywhere inside.
+    above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.1)
     below.bar(
         curve.lower, curve.weight / values.size, curve.upper - curve.lower, align="edge",
         color=_MEASURED, alpha=0.35, edgecolor=_MEASURED, linewidth=0.6,
