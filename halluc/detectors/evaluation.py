@@ -176,7 +176,9 @@ def plot_quality_against_cost(rows: Sequence[DetectorQuality], path: str | Path,
     axes.set_ylabel("AUROC of finding wrong answers")
     axes.set_title(title)
     axes.grid(True, which="major", color="0.92", zorder=0)
-    axes.legend(loc="best", fontsize=8)
+    # Room for the names right of the dearest.
+    axes.set_xlim(right=axes.get_xlim()[1] * 1.6)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
