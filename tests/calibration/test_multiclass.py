@@ -75,3 +75,19 @@ def test_calibrated_probabilities_have_small_errors():
 def test_unusable_probabilities_are_refused(probabilities, labels, says):
     with pytest.raises(InvalidInput, match=says):
         class_wise_calibration_error(probabilities, labels)
+
+
+@pytest.mark.parametrize(
+    "metric", [class_wise_calibration_error, adaptive_calibration_error_by_class, top_label_calibration_error]
+)
+def test_errors_by_class_carry_a_bootstrap_interval_on_request(metric):
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet([1, 1, 1], 400)
+    labels = (rng.random((400, 1)) > probabilities.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+    plain, made = metric(probabilities, labels), metric(probabilities, labels, interval=0.9)
+    assert plain.low is None
+    assert float(made) == float(plain)
+    assert made.low < made.high
+    assert made.level == 0.9
+    # Resampling the same number of copies of every row changes nothing but the noise.
+    assert metric(np.repeat(probabilities, 2, axis=0), np.repeat(labels, 2)) == pytest.approx(float(plain), abs=1e-3)

@@ -123,3 +123,16 @@ def test_the_binomial_interval_is_scipys():
     for k, lo, hi in zip([0, 3, 10], low, high, strict=True):
         theirs = binomtest(k, 10).proportion_ci(0.9, method="exact")
         assert (lo, hi) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_the_terms_of_the_decomposition_carry_intervals_from_the_same_resamples():
+    rng = np.random.default_rng(0)
+    confidence = rng.integers(0, 11, 300) / 10
+    correct = rng.random(300) < confidence
+    made = brier_decomposition(confidence, correct, interval=0.9)
+    plain = brier_decomposition(confidence, correct)
+    assert float(made.brier) == float(plain.brier)
+    assert made.brier == pytest.approx(float(made.reliability - made.resolution + made.uncertainty))
+    assert made.brier.low < made.brier < made.brier.high
+    alone = brier_score(confidence, correct, interval=0.9)
+    assert (made.brier.low, made.brier.high) == pytest.approx((alone.low, alone.high))

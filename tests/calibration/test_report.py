@@ -1,0 +1,134 @@
+"""The report on arrays, its figures and its page."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+
+from calibration import (
+    RECALIBRATORS,
+    InvalidInput,
+    NoThresholdWarning,
+    PlattScaling,
+    calibration_report,
+    expected_calibration_error,
+    measure,
+    reliability_diagram,
+    render_report,
+    risk_coverage_diagram,
+    split_rows,
+    write_report,
+)
+
+
+def overconfident(size, seed=0):
+    rng = np.random.default_rng(seed)
+    confidence = rng.uniform(0.3, 1, size)
+    return confidence, rng.random(size) < confidence**3, rng.choice(["easy", "<b>hard</b>"], size)
+
+
+@pytest.fixture(scope="module")
+def made():
+    confidence, correct, groups = overconfident(300)
+    return calibration_report(confidence, correct, groups=groups, risk=0.3, seed=5)
+
+
+def test_every_number_is_of_rows_apart_from_fit_and_threshold(made):
+    confidence, correct, _ = overconfident(300)
+    fit, above, report = split_rows(300, (0.4, 0.3, 0.3), seed=5)
+    assert (
+        (made.fit_count, made.threshold_count, made.report_count) == (fit.sum(), above.sum(), report.sum()) == (120, 90, 90)
+    )
+    assert made.report_rows.tolist() == report.tolist()
+    assert made.before.ece == expected_calibration_error(confidence[report], correct[report])
+    platt = PlattScaling().fit(confidence[fit], correct[fit]).transform(confidence[report])
+    row = next(row for row in made.after if row.name == "platt")
+    assert row.ece == expected_calibration_error(platt, correct[report])
+    assert row.ece.low < row.ece.high
+    given = made.calibrator.answer(confidence[report])
+    assert made.operation.answered == given.sum()
+    assert made.operation.wrong == (given & ~correct[report]).sum()
+    assert made.calibrator.rule_.count_ == 90
+
+
+def test_every_recalibrator_has_a_row_and_every_group_its_own(made):
+    names = [name for name in RECALIBRATORS if name != "identity"]
+    assert [row.name for row in made.after] == [*names, "platt by group"]
+    assert {own.group for own in made.groups} == {"easy", "<b>hard</b>"}
+    assert sum(own.before.count for own in made.groups) == made.report_count
+    json.dumps(made.to_dict(), allow_nan=False)
+
+
+def test_measures_of_four_rows_are_those_by_hand():
+    row = measure("raw", [0.9, 0.9, 0.6, 0.6], [True, True, True, False], n_bins=10)
+    assert row.count == 4
+    assert float(row.accuracy) == 0.75
+    assert row.mean_confidence == pytest.approx(0.75)
+    assert row.ece == pytest.approx(0.1)
+    assert row.brier == pytest.approx((0.01 + 0.01 + 0.16 + 0.36) / 4)
+    assert row.auroc == pytest.approx((1 + 1 + 0.5) / 3)
+    assert measure("raw", [0.9, 0.8], [True, True]).auroc is None
+
+
+def test_a_promise_that_cannot_be_made_is_reported_as_such():
+    confidence, correct, _ = overconfident(60)
+    with pytest.warns(NoThresholdWarning):
+        made = calibration_report(confidence, correct, risk=0.01)
+    assert made.operation.risk is None
+    assert made.operation.coverage == 0
+    assert made.to_dict()["operation"]["threshold"] is None
+    assert "nothing is answered" in render_report(made)
+
+
+def test_all_right_and_constant_rows_make_a_report_and_too_few_are_refused():
+    with pytest.warns(NoThresholdWarning):
+        made = calibration_report([0.5] * 12, [True] * 12)
+    assert made.before.auroc is None
+    assert "<html" in render_report(made)
+    with pytest.raises(InvalidInput, match="9 rows are too few"):
+        calibration_report([0.5] * 9, [True] * 9)
+    with pytest.raises(InvalidInput, match="groups has shape"):
+        calibration_report([0.5] * 12, [True] * 12, groups=["a"])
+
+
+def test_the_page_holds_its_figures_loads_nothing_and_escapes_names(made, tmp_path):
+    write_report(made, tmp_path / "r.html", title="A & B <script>")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert re.findall(r"<title>(.*?)</title>", page) == ["A &amp; B &lt;script&gt;"]
+    assert "&lt;b&gt;hard&lt;/b&gt;" in page
+    assert "<b>hard</b>" not in page
+    figures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert len(figures) == 4
+    assert all(b"<svg" in base64.b64decode(figure) for figure in figures)
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(address.startswith("data:") for address in addresses)
+    assert "nan" not in re.sub(r"base64,[^\"]+", "", page).lower()
+    assert render_report(made) == render_report(made)
+
+
+def test_the_reliability_diagram_draws_the_bins_and_their_intervals():
+    figure = reliability_diagram([0.9, 0.9, 0.6, 0.6], [True, True, True, False], n_bins=10)
+    above, below = figure.axes
+    points = above.containers[0].lines[0]
+    assert points.get_xdata().tolist() == pytest.approx([0.6, 0.9])
+    assert points.get_ydata().tolist() == pytest.approx([0.5, 1.0])
+    (bars,) = above.containers[0].lines[2]
+    # Clopper-Pearson: 1 of 2 is [0.0126, 0.9874], 2 of 2 is [0.1581, 1].
+    assert np.array(bars.get_segments())[:, :, 1].tolist() == [
+        pytest.approx([0.0126, 0.9874], abs=1e-4),
+        pytest.approx([0.1581, 1.0], abs=1e-4),
+    ]
+    assert sum(bar.get_height() for bar in below.patches) == pytest.approx(1)
+    assert "ECE 0.100\nn = 4" in [text.get_text() for text in above.texts]
+
+
+def test_the_risk_coverage_diagram_marks_the_threshold_at_its_risk_and_coverage():
+    figure = risk_coverage_diagram([0.9, 0.8, 0.7, 0.6], [True, False, True, False], threshold=0.7, risk=0.4)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert lines["by confidence"].get_xdata().tolist() == [0.25, 0.5, 0.75, 1]
+    assert lines["by confidence"].get_ydata().tolist() == pytest.approx([0, 0.5, 1 / 3, 0.5])
+    assert lines["threshold 0.7"].get_xydata().tolist() == [pytest.approx([0.75, 1 / 3])]
+    with pytest.raises(InvalidInput, match="threshold is nan"):
+        risk_coverage_diagram([0.5], [True], threshold=float("nan"))

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from calibration import RECALIBRATORS, InvalidInput, PlattScaling, Recalibrator, make_recalibrator, select_recalibrator
+from calibration.recalibrators import Identity
+
+
+def overconfident(size, seed=0):
+    rng = np.random.default_rng(seed)
+    confidence = rng.uniform(0.3, 1, size)
+    return confidence, rng.random(size) < confidence**3
+
+
+def test_every_name_makes_its_recalibrator_and_an_unknown_one_is_refused():
+    for name, cls in RECALIBRATORS.items():
+        made = make_recalibrator(name)
+        assert isinstance(made, Recalibrator)
+        assert type(made).__name__ == cls
+    with pytest.raises(InvalidInput, match="no recalibrator 'magic'"):
+        make_recalibrator("magic")
+
+
+def test_the_identity_changes_nothing():
+    confidence, correct = overconfident(20)
+    assert Identity().fit_transform(confidence, correct).tolist() == confidence.tolist()
+
+
+def test_what_mends_the_confidence_is_chosen_over_leaving_it_and_the_other_way_round():
+    candidates = {"identity": Identity(), "platt": PlattScaling()}
+    confidence, correct = overconfident(300)
+    made = select_recalibrator(confidence, correct, candidates=candidates)
+    assert made.name == "platt"
+    assert made.chosen == {"platt": 5}
+    assert made.scores["platt"] < made.scores["identity"]
+    # Calibrated to begin with, and too few items to tell: what fits them better than the truth does worse on the rest.
+    rng = np.random.default_rng(3)
+    calibrated = rng.uniform(0, 1, 40)
+    kept = select_recalibrator(calibrated, rng.random(40) < calibrated, candidates=candidates)
+    assert kept.name == "identity"
+    assert kept.held_out.tolist() == pytest.approx(calibrated.tolist())
+
+
+def test_held_out_confidences_know_nothing_of_their_own_items():
+    class Memory(Recalibrator):
+        """Gives 1 for confidences seen to be right, 0 for those seen to be wrong and 0.5 for the rest."""
+
+        _learned = "seen_"
+
+        def _fit(self, confidence, correct, weights):
+            self.seen_ = dict(zip(confidence.tolist(), correct.tolist(), strict=True))
+
+        def _transform(self, confidence):
+            return np.array([float(self.seen_.get(value, 0.5)) for value in confidence.tolist()])
+
+    confidence, correct = overconfident(50)
+    made = select_recalibrator(confidence, correct, candidates={"memory": Memory()})
+    assert made.held_out.tolist() == [0.5] * 50
+    assert made.scores["memory"] == pytest.approx(0.25)
+    assert made.recalibrator.transform(confidence).tolist() == correct.astype(float).tolist()
+
+
+def test_the_same_seed_chooses_the_same_and_degenerate_data_works():
+    confidence, correct = overconfident(30)
+    one, same = (select_recalibrator(confidence, correct, seed=4) for _ in range(2))
+    assert one.scores == same.scores
+    assert one.held_out.tolist() == same.held_out.tolist()
+    for few in ([0.4, 0.6], [0.5, 0.5], [0.0, 1.0]):
+        for truth in ([True, True], [False, False], [False, True]):
+            made = select_recalibrator(few, truth)
+            assert ((made.held_out >= 0) & (made.held_out <= 1)).all()
+    with pytest.raises(InvalidInput, match="at least two"):
+        select_recalibrator([0.5], [True])
+    with pytest.raises(InvalidInput, match="candidates is empty"):
+        select_recalibrator(confidence, correct, candidates={})
