@@ -262,6 +262,9 @@ class _Work:
             sample_logprobs=tuple(own.sample_logprobs for own in seen),
             sample_hidden_state=np.stack([own.sample_hidden_state for own in seen]) if with_states and k else np.empty(0),
         )
+        if Need.attention in self.wanted and not all(own.lookback.size for own in seen):
+            self.unavailable[Need.attention] = f"{sources.lm.name} does not give attention weights over the whole prompt"
+            self.wanted.discard(Need.attention)
         return sum(values.size for own in seen for values in own.sample_logprobs)
 
     def _generate_remotely(self, answers: Sequence[str] | None, k: int) -> int:

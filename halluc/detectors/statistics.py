@@ -1,7 +1,7 @@
 """What is known about N answers, as arrays: everything a detector may read.
 
 A field that no detector asked for is empty. Probabilities of tokens are those of the model at temperature 1, whatever the
-samples were drawn at. The token that ends the turn counts among an answer's tokens where the model produced it, so that an
+samples were drawn at. The token that ends the turn counts among the tokens where the model produced it, so that an
 empty answer has one token. Not here: who computes it (gathering.py).
 """
 

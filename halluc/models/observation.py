@@ -44,7 +44,8 @@ class Observation:
         spans: (T, 2) characters of `answer.text` that each token spells.
         alternatives: per token, (text, log-probability) of the likeliest tokens, the chosen one first.
         hidden_state: (D,) at the position from which the last token was predicted; empty where not asked for.
-        previous_attention, lookback: (L, H, T); see `halluc.detectors.statistics`; empty where not asked for.
+        previous_attention, lookback: (L, H, T); see `halluc.detectors.statistics`; empty where not asked for, and where the
+            model gives no weights over the whole prompt (layers that see only a window of it).
         sample_logprobs: k arrays (T,).
         sample_spans: k arrays (T, 2).
         sample_hidden_state: (k, D); empty where not asked for.
@@ -244,8 +245,8 @@ class _BatchObserver:
                     spans=self._spans(answer),
                     alternatives=self._alternatives(answer.tokens, logprobs, top),
                     hidden_state=hidden,
-                    previous_attention=force.previous[i][:, :, :count] if force and self.attention else empty,
-                    lookback=force.lookback[i][:, :, :count] if force and self.attention else empty,
+                    previous_attention=force.previous[i][:, :, :count] if force and force.previous else empty,
+                    lookback=force.lookback[i][:, :, :count] if force and force.lookback else empty,
                     sample_logprobs=tuple(row.logprobs for row in own),
                     sample_spans=tuple(self._spans(row) for row in own),
                     sample_hidden_state=np.stack([row.hidden_state for row in own]) if own else empty,
@@ -258,9 +259,10 @@ class _BatchObserver:
         generation = self.model._generation(ids, logprobs, stop, [])
         count = len(generation.token_ids)
         tokens: list[int] = ids.tolist()
-        if count < len(tokens) and tokens[count] in self.model._end_ids:
+        # The end of the turn counts, and so does a stop string where it is all that was said: no answer is without tokens.
+        if count == 0 or (count < len(tokens) and tokens[count] in self.model._end_ids):
             count += 1
-        hidden = np.empty(0) if states is None else states[max(count, 1) - 1].numpy().astype(np.float64)
+        hidden = np.empty(0) if states is None else states[count - 1].numpy().astype(np.float64)
         return _Row(generation, tokens[:count], logprobs[:count].numpy().astype(np.float64), hidden)
 
     def _teacher_force(self, answers: list[_Row]) -> _Forced:
@@ -297,14 +299,19 @@ class _BatchObserver:
         return forced
 
     def _spans(self, row: _Row) -> NDArray[np.int64]:
-        # A character of several tokens is spelt by the last of them: until then it decodes to a replacement character.
-        text = row.generation.text
-        ends = []
-        for i in range(1, len(row.tokens) + 1):
-            so_far = self.model.tokenizer.decode(row.tokens[:i], skip_special_tokens=True).rstrip("\ufffd")
-            ends.append(min(len(so_far), len(text)))
-        edges = np.maximum.accumulate(np.array([0, *ends], dtype=np.int64))
-        return np.stack([edges[:-1], edges[1:]], -1)
+        # Decoded in windows that begin with a token already read, so that what a token adds does not depend on its place.
+        decode, tokens = self.model.tokenizer.decode, row.tokens
+        edges, start, read = [0], 0, 0
+        for i in range(1, len(tokens) + 1):
+            before = decode(tokens[start:read], skip_special_tokens=True)
+            after = decode(tokens[start:i], skip_special_tokens=True)
+            end = edges[-1]
+            # A character of several tokens is spelt by the last of them: until then it decodes to a replacement character.
+            if len(after) > len(before) and not after.endswith("\ufffd"):
+                end += len(after) - len(before)
+                start, read = read, i
+            edges.append(min(end, len(row.generation.text)))
+        return np.stack([np.array(edges[:-1], dtype=np.int64), np.array(edges[1:], dtype=np.int64)], -1)
 
     def _alternatives(
         self, tokens: list[int], logprobs: FloatArray, top: list[list[tuple[int, float]]]
@@ -335,6 +342,9 @@ class _Forced:
         self.hidden_state = states[len(states) // 2].float().cpu() if hidden_state else torch.empty(0)
 
     def read_attention(self, output: Any) -> None:
+        steps, prompt = output.attentions[0].shape[2], self._prompt_mask.shape[1] + 1
+        if any(layer.shape[-1] != prompt - 1 + steps for layer in output.attentions):
+            return
         for row, mask in enumerate(self._prompt_mask):
             weights = torch.stack([layer[row] for layer in output.attentions]).float()
             previous, lookback = _summarise(weights, mask)

@@ -102,6 +102,14 @@ def test_spans_of_characters_made_of_several_tokens_do_not_overlap(lm):
     assert "".join(own.answer.text[start:end] for start, end in own.spans) == own.answer.text
 
 
+def test_an_answer_that_is_nothing_but_a_stop_string_has_the_token_that_ended_it(lm):
+    (own,) = observe(lm, PROMPTS[:1], samples=2, max_new_tokens=4, stop=["The"], hidden_state=True, attention=True)
+    assert own.answer.text == ""
+    assert own.logprobs.shape == own.entropy.shape == (1,)
+    assert own.spans.tolist() == [[0, 0]]
+    assert own.lookback.shape[-1] == 1
+
+
 def test_alternatives_begin_with_the_token_that_was_chosen(seen):
     for own in seen:
         for step, logprob in zip(own.alternatives, own.logprobs, strict=True):
