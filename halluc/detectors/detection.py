@@ -16,7 +16,7 @@ import numpy as np
 from halluc.answers import Claim
 from halluc.claims import extract_claims
 from halluc.detectors.detector import Detector, Need
-from halluc.detectors.gathering import Cost, Gathered, Sources, gather
+from halluc.detectors.gathering import Cost, Gathered, Sources, gather, ruled_out
 from halluc.detectors.statistics import FloatArray, Statistics
 from halluc.detectors.table import DETECTORS
 from halluc.errors import InvalidInput
@@ -164,10 +164,14 @@ def detect(
     )  # fmt: skip
     if not prompts:
         raise InvalidInput("there are no prompts; pass at least one")
-    gathered = gather(sources, prompts, {need for detector in chosen for need in detector.needs}, answers=answers)
+    reasons = ruled_out(sources, {need for detector in chosen for need in detector.needs})
+    # What only a detector needs that cannot run is not computed.
+    needs = {need for detector in chosen if not detector.needs & reasons.keys() for need in detector.needs}
+    gathered = gather(sources, prompts, needs, answers=answers)
+    reasons |= gathered.unavailable
     scores, skipped, costs, ran = {}, {}, {}, []
     for detector in chosen:
-        missing = [gathered.unavailable[need] for need in sorted(detector.needs) if need in gathered.unavailable]
+        missing = [reasons[need] for need in sorted(detector.needs) if need in reasons]
         if missing:
             skipped[detector.name] = missing[0]
             continue

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from halluc.verifiers.verifier import Verifier
     from retrieval import Embedder, PassageIndex
 
-__all__ = ["Cost", "Gathered", "Sources", "gather", "question_of"]
+__all__ = ["Cost", "Gathered", "Sources", "gather", "question_of", "ruled_out"]
 
 _ALTERNATIVES = 10  # As in lm-polygraph; the paper (2403.04696) uses 10 too.
 
@@ -128,7 +128,7 @@ def gather(
     wanted = set(needs)
     questions = tuple(question_of(prompt) for prompt in prompts)
     asked = _with_contexts(prompts, questions, sources)
-    unavailable = _unavailable(sources, wanted)
+    unavailable = ruled_out(sources, wanted)
     work = _Work(sources, asked, questions, wanted - set(unavailable), unavailable)
     work.generate(answers)
     work.ask_verifier_and_embedder()
@@ -170,8 +170,8 @@ def _with_contexts(prompts: Sequence[Prompt], questions: Sequence[str], sources:
     ]
 
 
-def _unavailable(sources: Sources, wanted: set[Need]) -> dict[Need, str]:
-    """What can be ruled out before anything is computed."""
+def ruled_out(sources: Sources, wanted: Iterable[Need]) -> dict[Need, str]:
+    """A reason for each need of which it is plain before anything is computed that it cannot be met."""
     reasons: dict[Need, str] = {}
     name = sources.lm.name
     for need in wanted:

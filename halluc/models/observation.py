@@ -8,7 +8,6 @@ tokens alone. Not here: detectors (halluc/detectors), plain generation (transfor
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,9 @@ from numpy.typing import NDArray
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteriaList
 
 from halluc.errors import InvalidInput
-from halluc.models.decoding import StopStrings, TokenLogprobs
+from halluc.models.decoding import StopStrings
 from halluc.models.language_model import Generation, Prompt
+from halluc.models.recorders import AnswerRecorder, GreedyRows, MiddleLayer, distribution_shape
 from retrieval.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class _BatchObserver:
         self.ids, self.mask = model._pad(encoded, left=True)
         # `generate` wants at least one token to compute itself.
         self.cache = model._prefill(self.ids[:, :-1], self.mask[:, :-1]).past_key_values if self.ids.shape[1] > 1 else None
-        self.recorder: _AnswerRecorder | None = None
+        self.recorder: AnswerRecorder | None = None
 
     def decode(
         self, greedy: bool, samples: int, max_new_tokens: int, temperature: float, top_p: float, stop: tuple[str, ...]
@@ -192,12 +192,12 @@ class _BatchObserver:
             extra.update(do_sample=True, temperature=temperature, top_p=top_p, top_k=0)
         is_greedy = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
         is_greedy[::per] = greedy
-        self.recorder = recorder = _AnswerRecorder(self.alternatives, torch.nonzero(is_greedy).squeeze(-1))
+        self.recorder = recorder = AnswerRecorder(self.alternatives, torch.nonzero(is_greedy).squeeze(-1))
         processors: list[LogitsProcessor] = [recorder]
         if samples and greedy:
-            processors.append(_GreedyRows(is_greedy))
+            processors.append(GreedyRows(is_greedy))
         length = ids.shape[1]
-        with _MiddleLayer(self.model.model, wanted=self.hidden_state) as states:
+        with MiddleLayer(self.model.model, wanted=self.hidden_state) as states:
             sequences = self.model.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
@@ -336,7 +336,7 @@ class _Forced:
     def read_distributions(self, output: Any, targets: torch.Tensor, top: int, hidden_state: bool) -> None:
         logits = output.logits.float().log_softmax(-1)
         self.logprobs = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1).cpu()
-        self.entropy, self.self_certainty = _shape_of(logits)
+        self.entropy, self.self_certainty = distribution_shape(logits)
         self._best = logits.topk(top, -1) if top else None
         states = output.hidden_states
         self.hidden_state = states[len(states) // 2].float().cpu() if hidden_state else torch.empty(0)
@@ -373,95 +373,6 @@ def _summarise(weights: torch.Tensor, prompt_mask: torch.Tensor) -> tuple[FloatA
     on_new = weights[..., prompt:].sum(-1) / seen.clamp(min=1)
     lookback = (on_prompt / (on_prompt + on_new).clamp(min=1e-12)).cpu()
     return previous.numpy().astype(np.float64), lookback.numpy().astype(np.float64)
-
-
-def _shape_of(logprobs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Entropy of distributions (..., V), and the KL divergence from the uniform one to them."""
-    entropy = torch.special.entr(logprobs.exp()).sum(-1)
-    return entropy.cpu(), (-logprobs.mean(-1) - float(np.log(logprobs.shape[-1]))).cpu()
-
-
-class _AnswerRecorder(TokenLogprobs):
-    """`TokenLogprobs` of every row, and the shape of the distribution and its likeliest tokens on the greedy rows."""
-
-    def __init__(self, top: int, greedy: torch.Tensor) -> None:
-        super().__init__()
-        self._greedy = greedy
-        self._alternatives = top
-        self._shapes: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self._best: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Take one step's logits (B, V)."""
-        scores = super().__call__(input_ids, scores)
-        assert self._pending is not None
-        if len(self._greedy):
-            own = self._pending[self._greedy]
-            self._shapes.append(_shape_of(own))
-            if self._alternatives:
-                best = own.topk(self._alternatives, -1)
-                self._best.append((best.indices.cpu(), best.values.cpu()))
-        return scores
-
-    def answer(self, row: int, count: int) -> tuple[torch.Tensor, torch.Tensor, list[list[tuple[int, float]]]]:
-        """Entropy (T,), self-certainty (T,) and likeliest tokens of the greedy answer to prompt `row`."""
-        entropy = torch.stack([step[row] for step, _ in self._shapes[:count]])
-        certainty = torch.stack([step[row] for _, step in self._shapes[:count]])
-        top = [list(zip(i[row].tolist(), v[row].tolist(), strict=True)) for i, v in self._best[:count]]
-        return entropy, certainty, top
-
-
-class _GreedyRows(LogitsProcessor):
-    """Leaves the marked rows of a sampled batch no choice but their likeliest token."""
-
-    def __init__(self, greedy: torch.Tensor) -> None:
-        self._greedy = greedy
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Mask all other tokens of the marked rows of (B, V)."""
-        own = scores[self._greedy]
-        scores[self._greedy] = torch.full_like(own, -torch.inf).scatter(-1, own.argmax(-1, keepdim=True), 0.0)
-        return scores
-
-
-class _MiddleLayer:
-    """Keeps the middle layer's last position at each step of `generate`, which itself would keep every layer's.
-
-    Hooks see every call of the network; those of other threads are passed by.
-    """
-
-    def __init__(self, network: Any, *, wanted: bool) -> None:
-        self._network = network
-        self._wanted = wanted
-        self._thread = threading.get_ident()
-        self._steps: list[torch.Tensor] = []
-        self._hooks: list[Any] = []
-
-    def __enter__(self) -> _MiddleLayer:
-        if self._wanted:
-            self._hooks = [
-                self._network.register_forward_pre_hook(self._ask, with_kwargs=True),
-                self._network.register_forward_hook(self._keep),
-            ]
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-    def row(self, i: int) -> torch.Tensor | None:
-        """(steps, D) of one row."""
-        return torch.stack([step[i] for step in self._steps]) if self._steps else None
-
-    def _ask(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if threading.get_ident() == self._thread:
-            kwargs = {**kwargs, "output_hidden_states": True}
-        return args, kwargs
-
-    def _keep(self, _module: Any, _args: tuple[Any, ...], output: Any) -> None:
-        if threading.get_ident() == self._thread:
-            states = output.hidden_states
-            self._steps.append(states[len(states) // 2][:, -1].float().cpu())
 
 
 def _token_ids(model: TransformersModel, answers: Sequence[str | Generation]) -> list[list[int]]:
