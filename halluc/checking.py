@@ -7,6 +7,7 @@ measured, and the page that shows reports (report_page.py).
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +29,9 @@ __all__ = ["CheckReport", "Span", "check", "check_many", "labelled_spans"]
 
 # Sentences of an evidence that are read alone, to name the one that decides: those nearest in words, and their neighbours.
 _CANDIDATES = 4
+# Tokens of a claim, roughly counted, that are judged at once; and the characters at which a word is cut.
+_CLAIM_TOKENS = 75
+_LONGEST_WORD = 40
 _WORST: tuple[Label, ...] = ("refuted", "not_enough_info", "supported")
 
 
@@ -148,7 +152,8 @@ def check_many(
     """Check answers, all their claims in one call of the verifier.
 
     A claim is supported if the context, or the best of its passages, supports it with a probability of at least 0.5; else
-    it is refuted or unverified, by what the passage that speaks most against it makes likelier.
+    it is refuted or unverified, by what the passage that speaks most against it makes likelier. A claim
+    of more than some 75 tokens is judged in pieces, and the worst counts.
 
     Args:
         answers: (N,) what to check.
@@ -257,6 +262,49 @@ def _evidence(
 
 
 def _verdicts(claims: Sequence[Claim], evidence: Sequence[Sequence[Passage]], verifier: Verifier) -> list[Verdict]:
+    """One verdict per claim: that of its worst piece, since a long statement holds only if all of it does."""
+    pieces = [(i, replace(claim, text=piece)) for i, claim in enumerate(claims) for piece in _pieces(claim.text)]
+    judged = _judged([piece for _, piece in pieces], [evidence[i] for i, _ in pieces], verifier)
+    worst: dict[int, Verdict] = {}
+    for (i, _), verdict in zip(pieces, judged, strict=True):
+        if i not in worst or _badness(verdict) > _badness(worst[i]):
+            worst[i] = replace(verdict, claim=claims[i])
+    return [worst[i] for i in range(len(claims))]
+
+
+def _badness(verdict: Verdict) -> tuple[bool, float]:
+    return verdict.label == "refuted", -verdict.support
+
+
+def _pieces(claim: str) -> list[str]:
+    """The claim in pieces of whole words, about as long as each other, that verifiers read whole; mostly itself.
+
+    A table or a list without full stops makes a claim of any length, and cross-encoders read some 90 tokens of one.
+    """
+    words = [word[i : i + _LONGEST_WORD] for word in claim.split() for i in range(0, len(word), _LONGEST_WORD)]
+    costs = [sum(_tokens(part) for part in re.findall(r"[A-Za-z]+|\d+|\S", word)) for word in words]
+    count = -(-sum(costs) // _CLAIM_TOKENS)
+    if count <= 1:
+        return [claim]
+    pieces: list[list[str]] = [[]]
+    spent = 0
+    for word, cost in zip(words, costs, strict=True):
+        if pieces[-1] and spent + cost > sum(costs) / count + _LONGEST_WORD // 8:
+            pieces.append([])
+            spent = 0
+        pieces[-1].append(word)
+        spent += cost
+    return [" ".join(piece) for piece in pieces]
+
+
+def _tokens(part: str) -> int:
+    """About what a word piece vocabulary makes of letters, digits or one other sign."""
+    if part.isdigit():
+        return -(-len(part) // 2)
+    return 1 if len(part) <= 7 else -(-len(part) // 4)
+
+
+def _judged(claims: Sequence[Claim], evidence: Sequence[Sequence[Passage]], verifier: Verifier) -> list[Verdict]:
     """One verdict per claim; whole passages and single sentences are read in one batch."""
     readers: dict[str, _Sentences] = {}
     pairs: list[tuple[str, str]] = []

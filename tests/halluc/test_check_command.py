@@ -86,7 +86,7 @@ def test_a_batch_goes_on_writes_its_page_and_names_broken_lines(halluc, tmp_path
         (("A.", "--context", "BINARY"), "binary"),
         (("LATIN", "--context", "CONTEXT"), "is not UTF-8 text"),
         (("A.", "--context", "EMPTY"), "is empty; there is nothing to check against"),
-        (("A.", "--context", "CONTEXT", "--verifier", "oracle"), "oracle"),
+        (("A.", "--context", "CONTEXT", "--verifier", " "), "the verifier is ' '"),
         (("A.", "--index", "nowhere.index"), "there is no index at nowhere.index"),
         (("A.", "--context", "CONTEXT", "--html", "no/where.html"), "there is no folder"),
     ],
@@ -103,6 +103,14 @@ def test_bad_input_is_one_line_and_exit_code_2(halluc, context, tmp_path, monkey
     assert err.startswith("halluc: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+def test_a_verifier_that_cannot_be_had_is_named(halluc, context, tmp_path):
+    code, out, err = halluc("check", "A.", "--context", context, "--verifier", tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith("halluc: ")
+    assert str(tmp_path) in err
+    assert err.count("\n") == 1
 
 
 def test_a_person_sees_the_answer_and_each_claim_with_its_evidence(capsys):

@@ -72,6 +72,21 @@ def test_evidence_of_a_hundred_thousand_words_is_searched_to_its_end():
     assert report.verdicts[0].evidence[0].passage.text == "Kawann Short led the team."
 
 
+def test_a_claim_too_long_for_a_verifier_is_judged_in_pieces_and_the_worst_counts():
+    class Short(SharedWords):
+        def probabilities(self, pairs):
+            assert all(len(claim.split()) <= 80 and len(claim) <= 450 for _, claim in pairs)
+            return super().probabilities(pairs)
+
+    names = ", ".join(f"Town{chr(97 + i % 26)}" for i in range(100))
+    for ending, label in (("Towna", "supported"), ("and 77 villages", "refuted")):
+        report = halluc.check(f"There are {names}, {ending}", context=f"There are {names} and villages.", verifier=Short())
+        assert [v.label for v in report.verdicts] == [label]
+        assert report.verdicts[0].claim.end == len(report.answer)
+    for answer in ("x" * 3000, "市" * 500, "1" * 900):
+        assert len(halluc.check(answer, context="c", verifier=Short()).verdicts) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
