@@ -1,12 +1,12 @@
-"""Chain-of-verification on list questions (MultiSpanQA) and biographies (FActScore): is the final answer truer than the draft?
+"""Chain-of-verification on list questions (MultiSpanQA) and biographies (FActScore): is the answer truer than the draft?
 
 Prints one JSON line a variant and task: precision of the drafts and of the final answers, pooled over questions, their
-difference with a 95 % bootstrap interval over questions (paired), the recall of list items, how many chains ended early and why,
-and the tokens spent.
+difference with a 95 % bootstrap interval over questions (paired), the recall of list items, how many chains ended early
+and why, and the tokens spent.
 
-List questions: an answer's items are its lines, or its parts between commas and "and"; an item is right if it and an accepted
-answer contain one another as whole words. Biographies: a sentence is right if the verifier finds support of at least 0.5
-for it in the facts about that person which annotators found supported; it is a measure by a model, the same for both texts.
+List questions: an answer's items are its lines, or its parts between commas and "and"; an item is right if it and an
+accepted answer contain one another as whole words. Biographies: a claim is right if the verifier finds support of at least
+0.5 for it in the facts about that person which annotators found supported; a measure by a model, the same for both texts.
 
     python benchmarks/cove.py --data FOLDER --questions 20 --people 10
 """
@@ -62,7 +62,7 @@ def main() -> None:
                     _measure("lists", variant, lm, index, [row["question"] for row in lists], _judge_items(lists), arguments)
                 if people and index is None:
                     questions = [f"Tell me a bio of {row['topic']}." for row in people]
-                    _measure("biographies", variant, lm, index, questions, _judge_sentences(people), arguments)
+                    _measure("biographies", variant, lm, index, questions, _judge_claims(people), arguments)
 
 
 class Remembering:
@@ -135,8 +135,8 @@ def _judge_items(rows: list[dict[str, Any]]) -> Callable[[list[str]], list[tuple
     return judge
 
 
-def _judge_sentences(rows: list[dict[str, Any]]) -> Callable[[list[str]], list[tuple[int, int]]]:
-    """Per biography (supported sentences, sentences)."""
+def _judge_claims(rows: list[dict[str, Any]]) -> Callable[[list[str]], list[tuple[int, int]]]:
+    """Per biography (supported claims, claims)."""
     from halluc import extract_claims, load_verifier
 
     verifier = load_verifier()

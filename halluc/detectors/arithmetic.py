@@ -54,7 +54,8 @@ class _Token:
 
 
 _TOKENS = re.compile(
-    r"(?P<word>\d+(?:st|nd|rd|th)\b|[-/](?=\s?[A-Za-z]{2})|[A-Za-z]{2,}[’'\w]*)"
+    r"(?P<clock>\d+:\d+)"  # a time of day or a ratio
+    r"|(?P<word>\d+(?:st|nd|rd|th)\b|[-/](?=\s?[A-Za-z]{2})|[A-Za-z]{2,}[’'\w]*)"
     r"|(?P<mixed>\d+\s+\d+/\d+(?![\d.]))"
     r"|(?P<number>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
     r"|(?P<arrow>=>|->|[<>!~]=|==+|=<)"
@@ -189,10 +190,18 @@ def _suffix(tokens: list[_Token]) -> tuple[Expression, int] | None:
             continue
         # What goes on to the left would have been part of it, had it been readable: better say nothing.
         previous = tokens[start - 1] if start else None
+        # "25 classmates + his 1 teacher = 26": words that stand for a number come between.
+        words = start
+        while words and start - words < _MOST_UNIT_WORDS and tokens[words - 1].kind == "word":
+            words -= 1
+        if 0 < words < start and tokens[words - 1].kind in ("operator", "power"):
+            return None
+        if tokens[start].kind == "letter" and previous is not None and previous.text.lower() in ("and", "or"):
+            return None  # "districts A and C = 193"
         signed = tokens[start].kind == "operator"
         if previous is not None and (
             (signed and previous.text not in ("\n", ":", ",", ";"))
-            or previous.kind in ("operator", "power", "number", "mixed", "percent", "currency", "letter")
+            or previous.kind in ("operator", "power", "number", "mixed", "percent", "currency", "letter", "clock")
             or (previous.kind == "close" and tokens[start].kind != "letter")
             or (previous.kind == "word" and (previous.text in "/-" or previous.text.lower() in ("of", "by", "dozen")))
         ):
@@ -212,7 +221,7 @@ def _prefix(tokens: list[_Token]) -> tuple[Expression, int] | None:
             continue
         following = tokens[count] if count < len(tokens) else None
         if following is not None and (
-            following.kind in ("power", "number", "mixed", "percent", "open")
+            following.kind in ("power", "number", "mixed", "percent", "open", "clock")
             or (following.kind == "operator" and following.text != "-")
             or (following.kind == "operator" and count + 1 < len(tokens) and tokens[count + 1].kind != "word")
             or (following.kind == "word" and (following.text == "/" or following.text.lower() in _NO_UNITS - _JOINING))

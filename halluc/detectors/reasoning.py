@@ -12,10 +12,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from halluc.detectors.arithmetic import Equality, Expression, equalities, evaluate, literals, symbols
+from halluc.detectors.detector import Detector, Family, Need
+from halluc.detectors.statistics import FloatArray, Statistics
 from halluc.errors import InvalidInput
 
-__all__ = ["EquationCheck", "StepCheck", "check_steps", "first_mistake", "split_steps", "step_consistency"]
+__all__ = [
+    "ARITHMETIC_MISTAKES",
+    "STEP_INCONSISTENCY",
+    "EquationCheck",
+    "StepCheck",
+    "check_steps",
+    "first_mistake",
+    "split_steps",
+    "step_consistency",
+]
 
 
 @dataclass(frozen=True)
@@ -119,6 +132,29 @@ def step_consistency(steps: Sequence[str], samples: Sequence[Sequence[str]]) -> 
     return shares
 
 
+def _arithmetic_mistakes(statistics: Statistics) -> FloatArray:
+    """Share of an answer's steps with equalities in which one does not hold; 0 where there is none to check."""
+    scores = []
+    for answer in statistics.answers:
+        checked = [check.mistaken for check in check_steps(split_steps(answer)) if check.equations]
+        scores.append(sum(checked) / len(checked) if checked else 0.0)
+    return np.array(scores)
+
+
+def _step_inconsistency(statistics: Statistics) -> FloatArray:
+    """1 - mean share of samples that reach the results of an answer's steps (as in arXiv 2203.11171); 0.5 without any."""
+    scores = []
+    for answer, samples in zip(statistics.answers, statistics.samples, strict=True):
+        shares = step_consistency(split_steps(answer), [split_steps(sample) for sample in samples])
+        known = [share for share in shares if share is not None]
+        scores.append(1 - sum(known) / len(known) if known else 0.5)
+    return np.array(scores)
+
+
+ARITHMETIC_MISTAKES = Detector("arithmetic_mistakes", Family.reasoning, frozenset(), _arithmetic_mistakes)
+STEP_INCONSISTENCY = Detector("step_inconsistency", Family.reasoning, frozenset({Need.samples}), _step_inconsistency)
+
+
 _ANNOTATION = re.compile(r"<<([^<>]*)>>")
 
 
@@ -145,6 +181,8 @@ def _check(equality: Equality, text: str, known: dict[str, Any], *, annotation: 
     written = text[equality.start : equality.end].strip()
     if symbols(left) or symbols(right):
         return _check_unknown(left, right, written, known)
+    if _names_a_part(left) or (_is_number(left) and not left.percent and all(n.percent for n in literals(right))):
+        return None
     if _is_number(left) and (_is_number(right) or literals(left)[0].units) and _measured(left, right):
         return None
     if _mixes_units(left) or _mixes_units(right):
@@ -290,6 +328,13 @@ def _terms(expression: Expression) -> list[Expression]:
     if expression.kind in ("+", "-"):
         return [term for part in expression.parts for term in _terms(part)]
     return [expression]
+
+
+def _names_a_part(expression: Expression) -> bool:
+    """Whether it is a fraction of something, as in "1/4 container = 60 / 4 = 15 pints"."""
+    if expression.kind != "/" or not all(part.kind == "number" for part in expression.parts):
+        return False
+    return bool(expression.parts[1].units) and not expression.parts[0].units
 
 
 def _measured(left: Expression, right: Expression) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halluc.detectors import grounded, internal_state, reflexive, sample_graph, sampling, token_probability
+from halluc.detectors import grounded, internal_state, reasoning, reflexive, sample_graph, sampling, token_probability
 from halluc.detectors.detector import Detector
 
 __all__ = ["DETECTORS"]
@@ -42,5 +42,7 @@ DETECTORS: dict[str, Detector] = {
         grounded.SUPPORT,
         grounded.LEAST_SUPPORT,
         grounded.CONTEXT_ATTRIBUTION,
+        reasoning.ARITHMETIC_MISTAKES,
+        reasoning.STEP_INCONSISTENCY,
     )
 }

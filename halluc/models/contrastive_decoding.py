@@ -81,7 +81,7 @@ class ContextAwareDecoding(LogitsProcessor):
         self._alpha = alpha
         self._cache: Any = None
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
         """(B, V) contrasted logits; `input_ids` ends with the tokens chosen in the last step."""
         if self._cache is not None:
             self._ids = input_ids[:, -1:]
@@ -96,8 +96,7 @@ class ContextAwareDecoding(LogitsProcessor):
             logits_to_keep=1,
         )
         self._cache = output.past_key_values
-        contrasted: Any = context_aware_logits(scores.float(), output.logits[:, -1].float(), alpha=self._alpha)
-        return contrasted
+        return context_aware_logits(scores.float(), output.logits[:, -1].float(), alpha=self._alpha)
 
 
 class DoLa(LogitsProcessor):
@@ -148,7 +147,7 @@ class DoLa(LogitsProcessor):
         self._hooks.clear()
         self._hidden.clear()
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
         """(B, V) contrasted log-probabilities."""
         if not self._hidden:
             raise InvalidInput("DoLa has seen no hidden state; call generate inside 'with DoLa(model) as dola:'")
@@ -157,8 +156,7 @@ class DoLa(LogitsProcessor):
         best = jensen_shannon_divergence(mature.expand_as(premature), premature).argmax(0)
         self.chosen.append(torch.tensor(self.candidates)[best.cpu()])
         rows = torch.arange(len(best), device=best.device)
-        contrasted: Any = dola_logits(mature, premature[best, rows], relative_top=self._relative_top)
-        return contrasted
+        return dola_logits(mature, premature[best, rows], relative_top=self._relative_top)
 
     def _reader(self, layer: int) -> Callable[..., None]:
         def read(_block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -319,14 +317,14 @@ def _layers(model: Any) -> Any:
 
 
 def _candidates(layers: Literal["low", "high"] | Sequence[int], count: int, tied: bool) -> list[int]:
+    if isinstance(layers, str) and layers not in ("low", "high"):
+        raise InvalidInput(f"layers is {layers!r}; pass 'low', 'high' or layer numbers")
     middle = count // 2
     if layers == "low":
         chosen = list(range(2 if tied else 0, middle, 2))
     elif layers == "high":
         chosen = list(range(middle + middle % 2, count, 2))
     else:
-        if isinstance(layers, str):
-            raise InvalidInput(f"layers is {layers!r}; pass 'low', 'high' or layer numbers")
         chosen = sorted(set(layers))
     if not chosen or not all(0 <= layer < count for layer in chosen):
         raise InvalidInput(f"layers are {chosen}; pass numbers from 0 to {count - 1}, below the last of {count} layers")
