@@ -149,7 +149,7 @@ def check_calibrator(calibrator: Calibrator, verifier: Verifier | None) -> None:
 def with_calibrated_confidence(answers: Sequence[Answer], calibrator: Calibrator, raw: NDArray[np.float64]) -> list[Answer]:
     """Answers (N,) with calibrated in place of raw (N,) confidence; those below the threshold become abstentions.
 
-    An abstention keeps its calibrated confidence, and the text it held back in `generation`.
+    An abstention keeps its calibrated confidence and its verdicts, and the text it held back in `generation`.
     """
     if not answers:
         return []
@@ -163,7 +163,7 @@ def with_calibrated_confidence(answers: Sequence[Answer], calibrator: Calibrator
         reason = f"the calibrated confidence {confidence:.3g} is below {calibrator.threshold:.3g}, above which {promise}"
         if not calibrator.rule_.feasible:
             reason = f"the calibrator found no threshold above which {promise}"
-        held_back = replace(answer, text="", verdicts=(), citations=(), abstained=True, reason=reason)
+        held_back = replace(answer, text="", citations=(), abstained=True, reason=reason)
         made.append(replace(held_back, confidence=confidence))
     return made
 

@@ -41,6 +41,9 @@ def ask(
         float, typer.Option(min=-1, max=1, help="Abstain if no passage is at least this similar to the question.")
     ] = 0.3,
     verify: Annotated[bool, typer.Option(help="Judge each sentence of the answer against its passages.")] = True,
+    calibrator: Annotated[
+        Path | None, typer.Option(help="What halluc.calibrate saved for this model: calibrated confidence, and abstention.")
+    ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also print what the model says without passages.")] = False,
     json_: Json = False,
 ) -> None:
@@ -55,12 +58,18 @@ def ask(
     from retrieval import PassageIndex
 
     passages = PassageIndex.open(index)
+    saved = None
+    if calibrator is not None:
+        from calibration import Calibrator
+
+        saved = Calibrator.load(calibrator)
     with working(f"loading {model}"):
         lm = load_model(model)
     grounded = GroundedModel(
         lm,
         passages,
         verifier=load_verifier(lm=lm) if verify else None,
+        calibrator=saved,
         k=k,
         mode=mode.value,
         passage_tokens=passage_tokens,
@@ -77,11 +86,11 @@ def ask(
         console().print("[bold]without passages[/bold]")
         console().print(alone, style="dim", markup=False)
         console().print("\n[bold]with passages[/bold]")
-    print_answer(answer)
+    print_answer(answer, calibrated=saved is not None)
 
 
-def print_answer(answer: Answer) -> None:
-    """Show an answer to a person: text, verdicts, confidence and sources."""
+def print_answer(answer: Answer, *, calibrated: bool = False) -> None:
+    """Show an answer to a person: text, verdicts, confidence (and whether it is calibrated) and sources."""
     out = console()
     if answer.abstained:
         out.print(f"[yellow]no answer:[/yellow] {answer.reason}")
@@ -93,7 +102,8 @@ def print_answer(answer: Answer) -> None:
         out.print(f"[{colours[verdict.label]}]{label}[/] (support {verdict.support:.2f}) ", end="")
         out.print(verdict.claim.text, style="dim", markup=False)
     if answer.confidence is not None and not answer.abstained:
-        out.print(f"confidence {answer.confidence:.2f} (geometric mean of the token probabilities)", style="dim")
+        kind = "calibrated" if calibrated else "geometric mean of the token probabilities"
+        out.print(f"confidence {answer.confidence:.2f} ({kind})", style="dim")
     for citation in answer.citations:
         out.print(f"[{citation.number}] {citation.title or citation.passage_id}: ", style="cyan", markup=False, end="")
         out.print(citation.quote, markup=False)

@@ -93,7 +93,10 @@ def fit(
     risk: Risk = 0.1,
     delta: Delta = 0.05,
     source: Annotated[
-        str, typer.Option(help="What the confidence is, e.g. length_normalised_likelihood; 'halluc ask' needs to know.")
+        str,
+        typer.Option(
+            help="What the confidence is, e.g. length_normalised_likelihood; 'halluc ask --calibrator' asks for it again."
+        ),
     ] = "",
     seed: Seed = 0,
     json_: Json = False,
