@@ -1,8 +1,8 @@
 """A grounded model against the model alone on XQuAD questions, and what the wrapping costs.
 
 Prints one JSON line a figure: retrieval hit@k per mode, the share of questions answered right alone and grounded with its
-95 % interval (Wilson), wall times, abstention on unrelated questions, and the time of `GroundedModel.batch` divided by
-that of the same retrieval and generation called by hand.
+95 % interval (Wilson), wall times, abstention on unrelated questions, the risk-coverage curve of abstaining on low support,
+and the time of `GroundedModel.batch` divided by that of the same retrieval and generation called by hand.
 
 An answer is right if one of the accepted answers stands in it as whole words (both lower-cased, without punctuation and
 articles, as in SQuAD's normalisation).
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the overhead measurement")
     arguments = parser.parse_args()
 
-    from halluc import GroundedModel, load_model
+    from halluc import GroundedModel, load_model, load_verifier
     from halluc.answer_matching import contains_answer
     from retrieval import PassageIndex, evaluate_retrieval, load_documents, split_documents
 
@@ -61,7 +61,7 @@ def main() -> None:
         start = time.perf_counter()
         alone = [g[0].text for g in lm.generate(asked, max_new_tokens=48)]
         alone_seconds = time.perf_counter() - start
-        grounded = GroundedModel(lm, index)
+        grounded = GroundedModel(lm, index, verifier=load_verifier())
         start = time.perf_counter()
         answers = grounded.batch(asked)
         grounded_seconds = time.perf_counter() - start
@@ -73,12 +73,32 @@ def main() -> None:
             right = sum(contains_answer(text, own) for text, own in zip(texts, gold, strict=True))
             _show(name, model=lm.name, n=len(asked), right=right / len(asked), interval=_wilson(right, len(asked)),
                   seconds=seconds)  # fmt: skip
+        _risk_coverage(answers, gold)
         abstained = sum(answer.abstained for answer in answers)
         _show("abstained", of="answerable questions", n=len(asked), share=abstained / len(asked))
         unrelated = [row["question"] for row in _rows(arguments.unrelated)]
         abstained = sum(answer.abstained for answer in grounded.batch(unrelated))
         _show("abstained", of="unrelated questions", n=len(unrelated), share=abstained / len(unrelated))
-        _overhead(grounded, asked[:40], arguments.rounds)
+        _overhead(GroundedModel(lm, index), asked[:40], arguments.rounds)
+
+
+def _risk_coverage(answers, gold: list[list[str]]) -> None:
+    """Share right among the answers given, when those with the least support (or confidence) are withheld."""
+    from calibration import aurc, risk_coverage_curve
+    from halluc.answer_matching import contains_answer
+    from halluc.confidence import verdict_support
+
+    given = [(a, own) for a, own in zip(answers, gold, strict=True) if not a.abstained]
+    right = [contains_answer(answer.text, own) for answer, own in given]
+    support = verdict_support([answer for answer, _ in given])
+    for name, score in (("support", support), ("confidence", [answer.confidence for answer, _ in given])):
+        curve = risk_coverage_curve(score, right)
+        points = {f"{c:.1f}": 1 - float(curve.risk[(curve.coverage >= c - 1e-9).argmax()]) for c in (1, 0.8, 0.6, 0.4, 0.2)}
+        _show("right among answers given", by=name, n=len(given), at_coverage=points, aurc=float(aurc(score, right)))
+    kept = [correct for correct, value in zip(right, support, strict=True) if value >= 0.5]
+    share = sum(kept) / max(1, len(kept))
+    _show("abstaining below support 0.5", n=len(given), answered=len(kept), right=share,
+          interval=_wilson(sum(kept), max(1, len(kept))), right_before=sum(right) / len(right))  # fmt: skip
 
 
 def _overhead(grounded, questions: list[str], rounds: int) -> None:

@@ -32,7 +32,7 @@ def main() -> None:
         accepted = [row["answers"][0] for row in rows] + ["(not in the passages)"]
         console.print(f"asking {lm.name} {len(questions)} questions, without and with passages …")
         alone = lm.generate(questions, max_new_tokens=48)
-        grounded = halluc.GroundedModel(lm, index, verifier=halluc.load_verifier(lm=lm)).batch(questions)
+        grounded = halluc.GroundedModel(lm, index, verifier=halluc.load_verifier()).batch(questions)
 
     table = Table("question", "accepted answer", f"{lm.name} alone", "grounded", "passage used", show_lines=True)
     for question, gold, without, answer in zip(questions, accepted, alone, grounded, strict=True):

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from halluc.answers import Answer, Citation, Label, Verdict
-from halluc.claims import extract_claims
+from halluc.answers import Answer, Citation, Claim, Verdict
+from halluc.claims import RuleClaimExtractor
 from halluc.errors import ContextOverflow, InvalidInput
 from halluc.models.language_model import Generation, Prompt
 from halluc.packing import PackedPassage, pack_passages, terms
 from halluc.prompts import escape, grounded_prompt
+from halluc.verifiers.verifier import labels_of
 
 if TYPE_CHECKING:
     from calibration import Calibrator
@@ -52,6 +53,7 @@ class GroundedModel:
             under a billion parameters and 2048 for others, and never more than the window holds.
         max_new_tokens: longest answer.
         min_similarity: abstain if no passage has a cosine similarity of at least this to the question, in [-1, 1].
+        min_support: abstain if the least supported claim of the answer has less support than this, in [0, 1].
 
     Raises:
         InvalidInput: an option is out of range, or the calibrator's confidence cannot be had from this model.
@@ -69,12 +71,17 @@ class GroundedModel:
         passage_tokens: int | None = None,
         max_new_tokens: int = 48,
         min_similarity: float = 0.3,
+        min_support: float = 0.0,
     ) -> None:
         for name, value in (("k", k), ("max_new_tokens", max_new_tokens), ("passage_tokens", passage_tokens)):
             if value is not None and value < 1:
                 raise InvalidInput(f"{name} is {value}; pass at least 1")
         if not -1 <= min_similarity <= 1:
             raise InvalidInput(f"min_similarity is {min_similarity}; pass a cosine similarity in [-1, 1]")
+        if not 0 <= min_support <= 1:
+            raise InvalidInput(f"min_support is {min_support}; pass a probability in [0, 1]")
+        if min_support and verifier is None:
+            raise InvalidInput(f"min_support is {min_support} but nothing measures support; pass a verifier")
         self.lm = lm
         self.index = index
         self.verifier = verifier
@@ -88,6 +95,7 @@ class GroundedModel:
         self.passage_tokens = _default_passage_tokens(lm) if passage_tokens is None else passage_tokens
         self.max_new_tokens = max_new_tokens
         self.min_similarity = min_similarity
+        self.min_support = min_support
         self._special: tuple[str, ...] = getattr(lm, "special_tokens", ())
         self._template_tokens = lm.count_tokens(" ") - 1
 
@@ -184,27 +192,38 @@ class GroundedModel:
         return self.lm.count_tokens(escape(text, self._special) or " ") - self._template_tokens
 
     def _verified(self, answers: list[Answer], packed: Sequence[Sequence[PackedPassage]]) -> list[Answer]:
-        """Fill in the verdicts: the support of a claim is the most that any passage read gives it."""
+        """Fill in the verdicts: a claim is judged by the passage read that supports it most."""
         if self.verifier is None:
             return answers
+        given = [i for i, answer in enumerate(answers) if not answer.abstained]
+        claims = RuleClaimExtractor().extract(
+            [answers[i].text for i in given], questions=[answers[i].question for i in given]
+        )
         rows = [
             (i, claim, passage)
-            for i, answer in enumerate(answers)
-            for claim in extract_claims(answer.text)
+            for i, own in zip(given, claims, strict=True)
+            for claim in own
+            if claim.check_worthy
             for passage in packed[i]
         ]
         if not rows:
             return answers
-        support = self.verifier.support([(passage.text, claim.text) for _, claim, passage in rows])
-        best: dict[tuple[int, int], Verdict] = {}
-        for (i, claim, passage), value in zip(rows, support.tolist(), strict=True):
-            if (i, claim.start) not in best or value > best[i, claim.start].support:
-                label: Label = "supported" if value >= 0.5 else "not_enough_info"
-                best[i, claim.start] = Verdict(claim, label, value, (passage.hit,))
-        return [
-            replace(answer, verdicts=tuple(verdict for (owner, _), verdict in best.items() if owner == i))
-            for i, answer in enumerate(answers)
-        ]
+        table = self.verifier.probabilities([(passage.text, claim.text) for _, claim, passage in rows])
+        verdicts: dict[int, dict[Claim, Verdict]] = {i: {} for i in given}
+        for (i, claim, passage), label, support in zip(rows, labels_of(table), table[:, 0].tolist(), strict=True):
+            best = verdicts[i].get(claim)
+            if best is None or support > best.support:
+                verdicts[i][claim] = Verdict(claim, label, support, (passage.hit,))
+        return [self._held_to_support(answer, tuple(verdicts.get(i, {}).values())) for i, answer in enumerate(answers)]
+
+    def _held_to_support(self, answer: Answer, verdicts: tuple[Verdict, ...]) -> Answer:
+        """The answer with its verdicts, or an abstention that shows them if the least supported claim has too little."""
+        answer = replace(answer, verdicts=verdicts)
+        support = min((verdict.support for verdict in verdicts), default=1.0)
+        if support >= self.min_support:
+            return answer
+        reason = f"the least supported claim has support {support:.2f}, below {self.min_support:.2f}"
+        return replace(answer, text="", citations=(), abstained=True, reason=reason, confidence=0.0)
 
     def _calibrated(self, answers: list[Answer], prompts: Sequence[Prompt | None]) -> list[Answer]:
         """Recalibrate the confidence of the answers given, and withhold those below the calibrator's threshold."""

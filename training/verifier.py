@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from calibration.recalibrators import PlattScaling
     from halluc.verifiers.cross_encoder import CrossEncoderVerifier
 
-__all__ = ["VerifierConfig", "train_verifier"]
+__all__ = ["VerifierConfig", "even_weights", "train_verifier"]
 
 # "not_supported" is either of the two columns that are not support.
 _TARGETS = {"supported": 0, "refuted": 1, "not_enough_info": 2, "not_supported": 3}
@@ -194,10 +194,17 @@ def _nearest_unit(units: Sequence[str], claim: str) -> str:
 
 
 def _calibrate(verifier: CrossEncoderVerifier, pairs: Sequence[Pair]) -> PlattScaling:
-    """Platt scaling on documents apart, each data set with the same weight: none is what users will bring."""
+    """Platt scaling on documents apart."""
     from calibration.recalibrators import PlattScaling
 
     support = verifier.support([(pair.evidence, pair.claim) for pair in pairs])
-    rows = Counter(pair.source for pair in pairs)
-    weights = [len(pairs) / len(rows) / rows[pair.source] for pair in pairs]
-    return PlattScaling().fit(support, [pair.label == "supported" for pair in pairs], weights)
+    return PlattScaling().fit(support, [pair.label == "supported" for pair in pairs], even_weights(pairs))
+
+
+def even_weights(pairs: Sequence[Pair]) -> list[float]:
+    """(N,) weights that give each data set, and in it supported and other pairs, the same share.
+
+    What users will bring is none of the data sets, and how much of it is supported is not known: even odds are assumed.
+    """
+    rows = Counter((pair.source, pair.label == "supported") for pair in pairs)
+    return [len(pairs) / len(rows) / rows[pair.source, pair.label == "supported"] for pair in pairs]

@@ -40,7 +40,12 @@ def ask(
     min_similarity: Annotated[
         float, typer.Option(min=-1, max=1, help="Abstain if no passage is at least this similar to the question.")
     ] = 0.3,
-    verify: Annotated[bool, typer.Option(help="Judge each sentence of the answer against its passages.")] = True,
+    min_support: Annotated[
+        float, typer.Option(min=0, max=1, help="Abstain if a claim of the answer has less support than this.")
+    ] = 0.0,
+    verifier: Annotated[
+        str, typer.Option(help="What judges the claims: 'default', 'lm', a folder or a hub id; 'none' for no verdicts.")
+    ] = "default",
     calibrator: Annotated[
         Path | None, typer.Option(help="What halluc.calibrate saved for this model: calibrated confidence, and abstention.")
     ] = None,
@@ -68,13 +73,14 @@ def ask(
     grounded = GroundedModel(
         lm,
         passages,
-        verifier=load_verifier(lm=lm) if verify else None,
+        verifier=None if verifier == "none" else load_verifier(verifier, lm=lm if verifier == "lm" else None),
         calibrator=saved,
         k=k,
         mode=mode.value,
         passage_tokens=passage_tokens,
         max_new_tokens=max_new_tokens,
         min_similarity=min_similarity,
+        min_support=min_support,
     )
     with working("answering"):
         alone = lm.generate([question], max_new_tokens=max_new_tokens)[0][0].text.strip() if compare else None

@@ -26,8 +26,9 @@ class WordOverlap:
 
     name = "overlap"
 
-    def support(self, pairs):
-        return np.array([len({*e.split()} & {*c.split()}) / len({*c.split()}) for e, c in pairs])
+    def probabilities(self, pairs):
+        support = np.array([len({*e.split()} & {*c.split()}) / len({*c.split()}) for e, c in pairs])
+        return np.stack([support, np.zeros_like(support), 1 - support], axis=1)
 
 
 def test_an_answer_comes_from_the_passage_that_holds_it(lm, index):
@@ -99,7 +100,17 @@ def test_an_empty_question_is_refused(lm, index, question):
         GroundedModel(lm, index).ask(question)
 
 
-@pytest.mark.parametrize("options", [{"k": 0}, {"max_new_tokens": 0}, {"passage_tokens": 0}, {"min_similarity": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"k": 0},
+        {"max_new_tokens": 0},
+        {"passage_tokens": 0},
+        {"min_similarity": 2},
+        {"min_support": 2},
+        {"min_support": 0.5},
+    ],
+)
 def test_options_out_of_range_are_named(lm, index, options):
     with pytest.raises(InvalidInput, match=next(iter(options))):
         GroundedModel(lm, index, **options)

@@ -74,7 +74,7 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(index, argument
 
 def test_an_endpoint_that_is_down_fails_with_code_1(index):
     done = halluc(
-        "ask", "why?", "--index", index, "--model", "http://127.0.0.1:9/v1#m", "--no-verify", "--min-similarity=-1"
+        "ask", "why?", "--index", index, "--model", "http://127.0.0.1:9/v1#m", "--verifier", "none", "--min-similarity=-1"
     )
     assert done.returncode == 1
     assert done.stderr.startswith("halluc: ")

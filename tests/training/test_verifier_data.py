@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from halluc.errors import InvalidInput
+from training.verifier import even_weights
+from training.verifier_data import Pair, part_of, read_pairs
+
+
+def write(folder, name, rows):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_rows_become_pairs_with_labels_and_parts(tmp_path):
+    rows = [
+        {"premise": "Two dogs  run.", "hypothesis": "Dogs run.", "label": "entailment"},
+        {"premise": "Two dogs run.", "hypothesis": "Cats run.", "label": "contradiction"},
+        {"premise": "Two dogs run.", "hypothesis": "They chase a ball.", "label": "neutral"},
+        {"premise": "Two dogs run.", "hypothesis": "Dogs run.", "label": "entailment"},
+    ]
+    write(tmp_path, "nli/snli.jsonl", rows)
+    write(tmp_path, "q2/rows.jsonl", [
+        {"knowledge": "Rain fell.", "dodeca_response": "it rained .", "memnet_response": "it snowed .", "dodeca_label": "0",
+         "memnet_label": "1"},
+    ])  # fmt: skip
+    pairs = read_pairs(tmp_path, ["snli", "q2"], seed=0)
+    part = part_of("Two dogs run.")
+    assert pairs[:3] == [
+        Pair("Two dogs run.", "Dogs run.", "supported", "snli", part),
+        Pair("Two dogs run.", "Cats run.", "refuted", "snli", part),
+        Pair("Two dogs run.", "They chase a ball.", "not_enough_info", "snli", part),
+    ]
+    assert [(p.claim, p.label) for p in pairs[3:]] == [("it rained .", "supported"), ("it snowed .", "not_supported")]
+
+
+def test_a_document_is_in_one_part_however_it_is_tokenised_or_goes_on():
+    start = "The Panthers' defense gave up just 308 points, ranking sixth in the league"
+    other = "The Panthers ' defense gave up just 308 points , ranking sixth in the league . And more follows here ."
+    assert part_of(start + ", while leading.") == part_of(other)
+    parts = [part_of(f"document number {i}") for i in range(5000)]
+    assert parts.count("train") / 5000 == pytest.approx(0.80, abs=0.02)
+    assert parts.count("calibration") / 5000 == pytest.approx(0.08, abs=0.02)
+
+
+def test_made_claims_are_the_same_for_the_same_seed(tmp_path):
+    rows = [
+        {
+            "knowledge": f"The castle of Linz was built in {1400 + i}. It has {i + 3} towers. Anna Berg lives there.",
+            "question": "When was it built?",
+            "right_answer": str(1400 + i),
+            "hallucinated_answer": "It was never built at all.",
+        }
+        for i in range(8)
+    ]
+    for name in ("qa_one_turn", "qa_multi_turn"):
+        write(tmp_path, f"halueval/{name}.jsonl", rows)
+    first = read_pairs(tmp_path, ["halueval_qa"], seed=1)
+    assert first == read_pairs(tmp_path, ["halueval_qa"], seed=1)
+    assert first != read_pairs(tmp_path, ["halueval_qa"], seed=2)
+    assert {"When was it built? 1400", "When was it built? It was never built at all."} <= {p.claim for p in first}
+    assert all(p.label != "supported" for p in first if not p.claim.endswith(tuple(str(1400 + i) for i in range(8))))
+
+
+def test_weights_give_each_data_set_and_class_the_same_share():
+    pairs = [Pair("e", str(i), "supported", "a", "train") for i in range(3)]
+    pairs += [Pair("e", "x", "refuted", "a", "train"), Pair("e", "y", "supported", "b", "train")]
+    pairs += [Pair("e", "z", "not_supported", "b", "train")]
+    assert even_weights(pairs) == pytest.approx([0.5, 0.5, 0.5, 1.5, 1.5, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [(["snl"], "there is no data set 'snl'; choose from mnli, snli"), (["snli"], "the data set 'snli' cannot be read")],
+)
+def test_a_data_set_that_is_not_there_is_named(tmp_path, sources, message):
+    with pytest.raises(InvalidInput, match=message):
+        read_pairs(tmp_path, sources, seed=0)
