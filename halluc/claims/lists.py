@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from halluc.claims.clauses import Clause, Item
 from halluc.claims.parsing import is_person_noun, subject_of
-from halluc.claims.splitting import Clause, Item
 
 if TYPE_CHECKING:
     from spacy.tokens import Token

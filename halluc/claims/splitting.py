@@ -9,19 +9,18 @@ alternatives, reported speech, restrictive clauses, negated pairs, collective re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from halluc.claims.clauses import Clause, Item, render
+from halluc.claims.lists import distribute
 from halluc.claims.parsing import AUX, SUBJECTS, subject_of
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
-__all__ = ["Clause", "Item", "Part", "render", "split_sentence"]
-
-Item: TypeAlias = "Token | str"
-"""A token of the sentence, or a word that is not in it."""
+__all__ = ["Part", "split_sentence"]
 
 
 @dataclass(frozen=True)
@@ -34,21 +33,6 @@ class Part:
     text: str
     start: int
     end: int
-
-
-@dataclass(frozen=True)
-class Clause:
-    """A statement in the making: the items it is read from, its verb, and the tokens [first, last] it alone stands for."""
-
-    items: tuple[Item, ...]
-    verb: Token
-    first: int
-    last: int
-
-    @property
-    def indices(self) -> list[int]:
-        """Where in the sentence the items stand that come from it."""
-        return [item.i for item in self.items if not isinstance(item, str)]
 
 
 # Words that make a whole of parts; a sentence with one of them keeps its pairs together.
@@ -78,8 +62,6 @@ def split_sentence(parse: Doc, replaced: Mapping[int, str]) -> list[Part]:
         parse: the sentence.
         replaced: what stands in for the token at an index (`resolve_pronouns`).
     """
-    from halluc.claims.lists import distribute
-
     whole = [Part(_whole(parse, replaced), 0, len(parse.text))]
     sentences = list(parse.sents)
     if any(subject_of(span.root) is None or not _is_finite(span.root) for span in sentences):
@@ -102,40 +84,8 @@ def split_sentence(parse: Doc, replaced: Mapping[int, str]) -> list[Part]:
     return parts
 
 
-def render(items: Iterable[Item], replaced: Mapping[int, str]) -> str:
-    """The items as one sentence, with its first letter capital and a full stop."""
-    text = ""
-    for item in items:
-        if isinstance(item, str):
-            text += item + " "
-        else:
-            text += replaced.get(item.i, item.text) + item.whitespace_
-            # A word that ended its line or stood before a comma that is gone now.
-            text += "" if item.whitespace_ or _joins(item) else " "
-    text = re.sub(r"\s+", " ", text)
-    text = re.sub(r"\s+([,.;:!?%)\]])", r"\1", text)
-    text = re.sub(r"[,;:]+(?=\s*[,;:.])", "", text)
-    text = re.sub(r"([(\[])\s+", r"\1", text)
-    text = text.strip(" ,;:-–—").rstrip(".!? ,;:")
-    text = re.sub(r'[.,](["”])$', r"\1", text)
-    if text.count('"') % 2 or text.count("“") != text.count("”"):
-        text = re.sub('["“”]', "", text).strip()
-    if text.count("(") != text.count(")"):
-        text = re.sub("[()]", "", text).strip()
-    # Abbreviations keep their only stop.
-    return f"{text[:1].upper()}{text[1:]}."
-
-
 def _is_finite(verb: Token) -> bool:
     return verb.tag_ in _FINITE or any(child.dep_ in AUX for child in verb.children)
-
-
-def _joins(token: Token) -> bool:
-    """Whether the next token of the sentence is written right after this one and belongs to it ("Obama" + "'s")."""
-    if token.i + 1 >= len(token.doc):
-        return True
-    following = token.nbor()
-    return not (following.is_punct and following.text in (",", ".", ";", ":", "!", "?"))
 
 
 def _whole(parse: Doc, replaced: Mapping[int, str]) -> str:
