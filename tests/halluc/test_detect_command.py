@@ -62,7 +62,7 @@ def test_an_evaluation_fits_an_ensemble_that_detect_runs(halluc, tmp_path):
     assert {row["detector"] for row in report["detectors"]} == {"perplexity", "max_token_entropy", "ensemble"}
     assert report["n"] + report["n_fit"] == 24
     assert plot.exists()
-    assert Ensemble.load(saved).members == ("perplexity", "max_token_entropy")
+    assert set(Ensemble.load(saved).members) <= {"perplexity", "max_token_entropy"}
     prompts = write(tmp_path / "p.jsonl", {"prompt": "Name a colour."})
     code, out, _ = halluc("detect", prompts, "-d", "perplexity", "--ensemble", saved, "--max-new-tokens", 4)
     assert 0 < json.loads(out)["rows"][0]["scores"]["ensemble"] < 1
