@@ -23,6 +23,7 @@ import random
 import statistics
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -227,6 +228,9 @@ def differences(batches: list[dict[str, Any]], scores: dict[str, np.ndarray]) ->
         k = len(stats["sample_texts"][0])
         rows = statistics_of(stats)
         own = {name: DETECTORS[name].score(rows) for name in ours}
+        # Its sums of sample log-probabilities count the end of the turn, the lists that SAR reads do not.
+        lists = tuple(tuple(np.array(own) for own in row) for row in stats["sample_log_likelihoods"])
+        own["sar"] = DETECTORS["sar"].score(replace(rows, sample_logprobs=lists))
         # The same up to a constant or a monotone map: a product for a sum of logarithms, 1 - log for -log, units of log k.
         own["claim_conditioned_probability"] = -np.exp(-own["claim_conditioned_probability"])
         own["rauq"] = own["rauq"] + 1
@@ -259,7 +263,6 @@ def statistics_of(stats: dict[str, Any]) -> Any:
     entail, contradict = stats["semantic_matrix_entail"], stats["semantic_matrix_contra"]
     forward = [stats[f"greedy_semantic_matrix_{kind}_forward"] for kind in ("entail", "contra", "neutral")]
     answer_entailment = np.stack([np.stack(forward, -1)] * 2, 2)
-    # Its sums of sample log-probabilities count the end of the turn, its lists of them do not.
     sample_logprobs = tuple(
         tuple(np.full(len(own), total / len(own)) for own, total in zip(row, totals, strict=True))
         for row, totals in zip(stats["sample_log_likelihoods"], stats["sample_log_probs"], strict=True)
