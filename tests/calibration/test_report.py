@@ -32,7 +32,7 @@ def overconfident(size, seed=0):
 @pytest.fixture(scope="module")
 def made():
     confidence, correct, groups = overconfident(300)
-    return calibration_report(confidence, correct, groups=groups, risk=0.3, seed=5)
+    return calibration_report(confidence, correct, groups=groups, risk=0.5, seed=5)
 
 
 def test_every_number_is_of_rows_apart_from_fit_and_threshold(made):
@@ -42,13 +42,13 @@ def test_every_number_is_of_rows_apart_from_fit_and_threshold(made):
         (made.fit_count, made.threshold_count, made.report_count) == (fit.sum(), above.sum(), report.sum()) == (120, 90, 90)
     )
     assert made.report_rows.tolist() == report.tolist()
-    assert made.before.ece == expected_calibration_error(confidence[report], correct[report])
+    assert made.before.ece == pytest.approx(float(expected_calibration_error(confidence[report], correct[report])))
     platt = PlattScaling().fit(confidence[fit], correct[fit]).transform(confidence[report])
     row = next(row for row in made.after if row.name == "platt")
-    assert row.ece == expected_calibration_error(platt, correct[report])
+    assert row.ece == pytest.approx(float(expected_calibration_error(platt, correct[report])))
     assert row.ece.low < row.ece.high
     given = made.calibrator.answer(confidence[report])
-    assert made.operation.answered == given.sum()
+    assert made.operation.answered == given.sum() > 0
     assert made.operation.wrong == (given & ~correct[report]).sum()
     assert made.calibrator.rule_.count_ == 90
 

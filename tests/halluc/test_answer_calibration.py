@@ -104,12 +104,12 @@ def test_a_prompt_of_ones_own_is_what_the_model_is_sent():
     [
         ([], "there are no questions"),
         ([{"question": "q"}], "question row 0 has no answers"),
-        ([{"question": "q", "answers": ["a"]}, {"answers": ["a"]}], "question row 1 has no question"),
+        ([{"question": "q", "answers": ["x"]}, {"answers": ["x"]}], "question row 1 has no question"),
         (["q"], "question row 0 is no mapping"),
-        ([{"question": " ", "answers": ["a"]}], "question row 0 has the question ' '"),
+        ([{"question": " ", "answers": ["x"]}], "question row 0 has the question ' '"),
         ([{"question": "q", "answers": "blue"}], "question row 0 has the answers 'blue'; pass a list"),
         ([{"question": "q", "answers": []}], "pass a list of accepted answers"),
-        ([{"question": "q 0.5", "answers": ["a"]}] * 9, "9 of 9 questions were answered; calibrate on at least 10"),
+        ([{"question": "q 0.5", "answers": ["x"]}] * 9, "9 of 9 questions were answered; calibrate on at least 10"),
     ],
 )
 def test_rows_that_cannot_be_used_are_named(questions, message):

@@ -37,15 +37,15 @@ def results(size=200, *, groups=True):
 
 
 def test_the_report_tells_before_and_after_on_rows_apart_and_writes_a_page(halluc, tmp_path):
-    file = write(tmp_path / "results.jsonl", results())
-    code, out, err = halluc("calibration", "report", file, "--html", tmp_path / "r.html", "--risk", 0.4, "--json")
+    file = write(tmp_path / "results.jsonl", results(400))
+    code, out, err = halluc("calibration", "report", file, "--html", tmp_path / "r.html", "--risk", 0.6, "--json")
     assert (code, err) == (0, "")
     told = json.loads(out)
-    assert told["report_count"] == 60
-    assert told["before"]["count"] == 60
+    assert told["report_count"] == 120
+    assert told["before"]["count"] == 120
     assert {row["name"] for row in told["after"]} >= {"temperature", "isotonic", "venn-abers", "platt by group"}
     assert {own["group"] for own in told["groups"]} == {"a", "b"}
-    assert told["operation"]["promised_risk"] == 0.4
+    assert told["operation"]["promised_risk"] == 0.6
     assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
