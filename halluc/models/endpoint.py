@@ -1,8 +1,8 @@
 """A language model behind an OpenAI-compatible chat-completions endpoint: vLLM, llama.cpp server, Ollama, hosted ones.
 
 The `openai` client speaks HTTP, retries and backs off; this file makes servers that differ look alike (parameters they
-refuse, an `n` they ignore, log-probabilities in several forms) and turns every failure into one sentence. Not here:
-models on this machine (transformers_model.py).
+refuse, an `n` they ignore, log-probabilities in several forms) and turns every failure into one sentence. Not here: what
+they reply (endpoint_replies.py) and refuse (endpoint_refusals.py), models on this machine (transformers_model.py).
 """
 
 from __future__ import annotations
@@ -20,6 +20,18 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelResponseError, ModelUnavailable
+from halluc.models.endpoint_refusals import OVERFLOW, refused_parameter, without
+from halluc.models.endpoint_replies import (
+    clip,
+    error_words,
+    first_of,
+    get,
+    logprob_entries,
+    plain,
+    read_generation,
+    safe_length,
+    told_window,
+)
 from halluc.models.language_model import Generation, Prompt
 
 __all__ = ["EndpointModel"]
@@ -100,7 +112,7 @@ class EndpointModel:
                 from openai import APIConnectionError, OpenAIError
 
                 try:
-                    self._context_window = _window(self._served_models().get(self.model, {}))
+                    self._context_window = told_window(self._served_models().get(self.model, {}))
                     self._window_asked = True
                 except APIConnectionError:
                     pass  # It may be up the next time.
@@ -242,30 +254,30 @@ class EndpointModel:
             text, given, reason, entries = "", 0, "", []
             try:
                 for event in events:
-                    choice = _first(_get(_plain(event), "choices"))
-                    piece = _get(choice, "delta", "content")
+                    choice = first_of(get(plain(event), "choices"))
+                    piece = get(choice, "delta", "content")
                     text += piece if isinstance(piece, str) else ""
-                    entries += _logprob_entries(choice)
-                    reason = _get(choice, "finish_reason") or reason
-                    safe = _safe_length(text, stop)
+                    entries += logprob_entries(choice)
+                    reason = get(choice, "finish_reason") or reason
+                    safe = safe_length(text, stop)
                     if safe > given:
                         yield text[given:safe]
                         given = safe
             except APIConnectionError as error:
                 raise ModelUnavailable(
-                    f"{self.name} broke its stream off after {len(text)} characters: {_clip(str(error))}; look at the "
+                    f"{self.name} broke its stream off after {len(text)} characters: {clip(str(error))}; look at the "
                     "server's log, raise timeout, or use generate, which tries again"
                 ) from error
             except OpenAIError as error:
                 self._fail(error)
             except ValueError as error:
-                raise ModelResponseError(f"{self.name} sent a stream that is not JSON: {_clip(str(error))}") from error
+                raise ModelResponseError(f"{self.name} sent a stream that is not JSON: {clip(str(error))}") from error
         if not isinstance(reason, str) or not reason:
             raise ModelResponseError(
                 f"{self.name} broke its stream off after {len(text)} characters without a finish reason; look at the "
                 "server's log, or use generate, which tries again"
             )
-        generation = _generation(text, reason, entries, stop, 0)
+        generation = read_generation(text, reason, entries, stop, 0)
         if len(generation.text) > given:
             yield generation.text[given:]
         yield generation
@@ -276,11 +288,11 @@ class EndpointModel:
 
         found: frozenset[str] = frozenset()
         while True:
-            accepted = _without(body, self._refused | found)
+            accepted = without(body, self._refused | found)
             try:
                 response = create(accepted)
             except APIStatusError as error:
-                refused = _refused_parameter(error, accepted)
+                refused = refused_parameter(error, accepted)
                 if refused is None:
                     self._fail(error)
                 found |= {refused}
@@ -299,19 +311,19 @@ class EndpointModel:
             reply = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise ModelResponseError(
-                f"{self.name} answered with something that is not JSON: {_clip(content.decode(errors='replace'))!r}; "
+                f"{self.name} answered with something that is not JSON: {clip(content.decode(errors='replace'))!r}; "
                 "check that the URL is the API's (it usually ends in /v1) and not a web page's"
             ) from error
-        if words := _error_words(reply):
+        if words := error_words(reply):
             self._fail_overflow(words)
             raise ModelResponseError(f"{self.name} answered with an error: {words}")
-        choices = _get(reply, "choices")
+        choices = get(reply, "choices")
         if not isinstance(choices, list) or not choices:
             raise ModelResponseError(
-                f"{self.name} answered without any choices: {_clip(content.decode(errors='replace'))!r}; check that the "
+                f"{self.name} answered without any choices: {clip(content.decode(errors='replace'))!r}; check that the "
                 "server offers chat completions"
             )
-        asked, used = body["max_tokens"], _get(reply, "usage", "prompt_tokens")
+        asked, used = body["max_tokens"], get(reply, "usage", "prompt_tokens")
         window = self._context_window
         if window is not None and isinstance(used, int) and used + asked > window:
             raise ContextOverflow(
@@ -321,25 +333,25 @@ class EndpointModel:
         return [self._choice(choice, body) for choice in choices]
 
     def _choice(self, choice: object, body: Mapping[str, Any]) -> Generation:
-        text, reason = _get(choice, "message", "content"), _get(choice, "finish_reason") or "stop"
+        text, reason = get(choice, "message", "content"), get(choice, "finish_reason") or "stop"
         if not isinstance(text, str) or not isinstance(reason, str):
-            thought = _get(choice, "message", "reasoning_content") or _get(choice, "message", "reasoning")
+            thought = get(choice, "message", "reasoning_content") or get(choice, "message", "reasoning")
             mend = (
                 "its reasoning took all of max_new_tokens, so raise that"
                 if thought
-                else f"its message is {_clip(repr(_get(choice, 'message')))}"
+                else f"its message is {clip(repr(get(choice, 'message')))}"
             )
             raise ModelResponseError(f"{self.name} answered without text (finish reason {reason!r}); {mend}")
-        return _generation(text, reason, _logprob_entries(choice), body.get("stop", ()), body.get("top_logprobs", 0))
+        return read_generation(text, reason, logprob_entries(choice), body.get("stop", ()), body.get("top_logprobs", 0))
 
     def _served_models(self) -> dict[str, Any]:
         """What GET /models says of each model, by id; one short try."""
         client = self._client.with_options(timeout=min(self.timeout, 5.0), max_retries=0)
         try:
-            listed = _get(json.loads(client.models.with_raw_response.list().http_response.content), "data")
+            listed = get(json.loads(client.models.with_raw_response.list().http_response.content), "data")
         except (ValueError, RecursionError) as error:
             raise ModelResponseError(f"{self.base_url}/models is not JSON") from error
-        return {str(_get(entry, "id")): entry for entry in listed} if isinstance(listed, list) else {}
+        return {str(get(entry, "id")): entry for entry in listed} if isinstance(listed, list) else {}
 
     def _fail(self, error: Exception) -> NoReturn:
         """Raise what an error of the client library means."""
@@ -355,10 +367,10 @@ class EndpointModel:
             ) from error
         if isinstance(error, APIConnectionError):
             raise ModelUnavailable(
-                f"{self.name} cannot be reached {tries}: {_clip(str(error.__cause__ or error))}; start the server or "
+                f"{self.name} cannot be reached {tries}: {clip(str(error.__cause__ or error))}; start the server or "
                 "correct the URL"
             ) from error
-        words = _error_words(getattr(error, "body", None)) or "no reason given"
+        words = error_words(getattr(error, "body", None)) or "no reason given"
         self._fail_overflow(words, error)
         if not isinstance(error, APIStatusError):
             raise ModelResponseError(f"{self.name} answered with an error: {words}") from error
@@ -380,7 +392,7 @@ class EndpointModel:
 
     def _fail_overflow(self, words: str, error: Exception | None = None) -> None:
         status = getattr(error, "status_code", 400)
-        if status in (400, 413, 422, 500) and _OVERFLOW.search(f"{words} {getattr(error, 'code', '')}"):
+        if status in (400, 413, 422, 500) and OVERFLOW.search(f"{words} {getattr(error, 'code', '')}"):
             raise ContextOverflow(
                 f"a prompt does not fit the context window of {self.name}: {words}; shorten the prompt or lower "
                 "max_new_tokens"
@@ -439,8 +451,8 @@ def _messages(prompt: Prompt) -> list[dict[str, str]]:
     if not prompt:
         raise InvalidInput("a prompt is empty; pass some text or at least one message")
     for message in messages:
-        if not (isinstance(_get(message, "role"), str) and isinstance(_get(message, "content"), str)):
-            raise InvalidInput(f"{_clip(repr(message))} is not a message; pass {{'role': ..., 'content': ...}} of strings")
+        if not (isinstance(get(message, "role"), str) and isinstance(get(message, "content"), str)):
+            raise InvalidInput(f"{clip(repr(message))} is not a message; pass {{'role': ..., 'content': ...}} of strings")
         try:
             message["content"].encode()
         except UnicodeEncodeError as error:
@@ -471,160 +483,3 @@ _WORD = re.compile(r" ?(?<![0-9A-Za-z])([A-Za-z]+)(?![0-9A-Za-z])")
 
 def _count(text: str) -> int:
     return sum(-(-len(word) // 3) for word in _WORD.findall(text)) + len(_WORD.sub("", text).encode())
-
-
-# -- what servers refuse -------------------------------------------------------------------------------------------
-
-_OVERFLOW = re.compile(
-    r"context[ _](length|window|size)|maximum (model|context|sequence|input) length|max_model_len|"
-    r"(prompt|input)s? (is|are) too long|must have less than \d+ (input )?tokens|`?max_new_tokens`? must be <=|n_ctx",
-    re.IGNORECASE,
-)
-
-_NAMED = {
-    # Most specific first: "top_logprobs" also holds "logprob".
-    "top_logprobs": r"top_logprobs",
-    "logprobs": r"log_?prob",
-    "seed": r"\bseed\b",
-    "max_tokens": r"max_completion_tokens",
-    "n": r"\bn\b|completion choice",
-}
-
-
-def _refused_parameter(error: Any, body: Mapping[str, Any]) -> str | None:
-    """Which parameter to do without after a 400 or 422: the one it names, else the first that servers often lack."""
-    if error.status_code not in (400, 422):
-        return None
-    words = f"{_error_words(error.body) or error} {error.param or ''}"
-    if _OVERFLOW.search(f"{words} {error.code or ''}"):
-        return None
-    named = [name for name, pattern in _NAMED.items() if name in body and re.search(pattern, words, re.IGNORECASE)]
-    return next((name for name in (*named, "top_logprobs", "logprobs", "n") if name in body), None)
-
-
-def _without(body: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
-    # top_logprobs is an error without logprobs; a refused max_tokens goes by its newer name (OpenAI's reasoning models).
-    dropped = refused | {"top_logprobs"} if "logprobs" in refused else refused
-    kept = {name: value for name, value in body.items() if name not in dropped}
-    if "max_tokens" in refused:
-        kept["max_completion_tokens"] = body["max_tokens"]
-    return kept
-
-
-# -- what servers reply --------------------------------------------------------------------------------------------
-
-
-def _generation(text: str, reason: str, entries: Sequence[object], stop: Sequence[str], top: int) -> Generation:
-    cut = min((at for s in stop if (at := text.find(s)) >= 0), default=-1)
-    if cut >= 0:  # The server left the stop string in, or does not know stop.
-        text, reason = text[:cut], "stop"
-    try:
-        spans = _spans(entries)
-        logprobs = [_finite(_get(entry, "logprob")) for entry in entries]
-        tops = [_top(entry, top) for entry in entries]
-    except (TypeError, ValueError):  # Unusable log-probabilities are as good as none; the text stands.
-        return Generation(text, finish_reason=reason)
-    kept = _tokens_of(text, spans)
-    ids = [_get(entries[i], "id") for i in kept]
-    return Generation(
-        text=text,
-        token_ids=tuple(ids) if all(isinstance(i, int) for i in ids) else (),
-        token_logprobs=tuple(logprobs[i] for i in kept),
-        finish_reason=reason,
-        top_logprobs=tuple(tops[i] for i in kept) if top and any(tops) else (),
-    )
-
-
-def _top(entry: object, count: int) -> tuple[tuple[str, float], ...]:
-    found = _get(entry, "top_logprobs")
-    likely = found[:count] if isinstance(found, list) else []
-    # llama.cpp writes the log-probability of an impossible token as null.
-    return tuple((str(_get(t, "token")), _finite(_get(t, "logprob"))) for t in likely if _get(t, "logprob") is not None)
-
-
-def _spans(entries: Sequence[object]) -> list[bytes]:
-    """Each token as bytes; servers give these beside the text, which cannot hold half a character."""
-    own = []
-    for entry in entries:
-        given, token = _get(entry, "bytes"), _get(entry, "token")
-        if not isinstance(token, str):
-            raise TypeError("a token is not text")
-        own.append(bytes(given) if isinstance(given, list) else token.encode())
-    return own
-
-
-def _tokens_of(text: str, spans: Sequence[bytes]) -> range:
-    """The tokens that spell `text`: not those of the stop string, the end of the turn, or a hidden train of thought."""
-    whole, wanted = b"".join(spans), text.encode("utf-8", "surrogatepass")
-    start = 0 if whole.startswith(wanted) else whole.rfind(wanted)
-    if start < 0:
-        return range(len(spans))
-    first = last = at = 0
-    for i, span in enumerate(spans):
-        if at + len(span) <= start:
-            first = i + 1
-        if at < start + len(wanted):
-            last = i + 1
-        at += len(span)
-    return range(first, max(first, last))
-
-
-def _logprob_entries(choice: object) -> list[object]:
-    """Per generated token, a mapping with token, logprob and, of some servers, bytes, id and top_logprobs."""
-    told = _get(choice, "logprobs")
-    content = _get(told, "content")
-    if isinstance(content, list):
-        return content
-    tokens, values = _get(told, "tokens"), _get(told, "token_logprobs")  # The form of the older /completions.
-    if isinstance(tokens, list) and isinstance(values, list) and len(tokens) == len(values):
-        return [{"token": token, "logprob": value} for token, value in zip(tokens, values, strict=True)]
-    return []
-
-
-def _safe_length(text: str, stop: Sequence[str]) -> int:
-    """How much of `text` can be shown: all up to a stop string or to what may become one."""
-    cut = min((at for s in stop if (at := text.find(s)) >= 0), default=-1)
-    if cut >= 0:
-        return cut
-    return len(text) - max((k for s in stop for k in range(1, len(s)) if text.endswith(s[:k])), default=0)
-
-
-def _window(entry: object) -> int | None:
-    told = [_get(entry, name) for name in ("max_model_len", "context_window", "context_length")]
-    return next((w for w in (*told, _get(entry, "meta", "n_ctx")) if isinstance(w, int) and w > 0), None)
-
-
-def _error_words(body: object) -> str:
-    """The server's own words in the body of an error, in whichever of the usual places; "" where there are none."""
-    if isinstance(body, str):
-        return _clip(body)
-    for name in ("error", "message", "detail"):
-        found = _get(body, name)
-        if found and (words := _error_words(found)):
-            return words
-    return ""
-
-
-def _get(value: object, *path: str) -> Any:
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
-def _first(value: object) -> object:
-    return value[0] if isinstance(value, list) and value else None
-
-
-def _plain(event: Any) -> object:
-    return event.to_dict(warnings=False) if hasattr(event, "to_dict") else event
-
-
-def _finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a log-probability")
-    return float(value)
-
-
-def _clip(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 200 else f"{text[:200]}…"
