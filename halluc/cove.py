@@ -419,7 +419,7 @@ class _Chain:
 
 
 _NO_QUESTION = "no verification question could be read from the plan"
-_LABEL = re.compile(r"\s*(?:corrected|final|revised)\s+answer\s*:\s*", re.I)
+_LABEL = re.compile(r"^\s*(?:corrected|final|revised)\s+answer\s*:\s*", re.I)
 
 
 def _judged(verdict: Verdict) -> Check:
