@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from halluc.verifiers.verifier import Verifier
     from retrieval import Passage
 
-__all__ = ["judge_claims"]
+__all__ = ["claim_pieces", "judge_claims"]
 
 # Sentences of an evidence that are read alone, to name the one that decides: those nearest in words, and their neighbours.
 _CANDIDATES = 4
@@ -32,7 +32,7 @@ _LONGEST_WORD = 40
 
 def judge_claims(claims: Sequence[Claim], evidence: Sequence[Sequence[Passage]], verifier: Verifier) -> list[Verdict]:
     """One verdict per claim: that of its worst piece, since a long statement holds only if all of it does."""
-    pieces = [(i, replace(claim, text=piece)) for i, claim in enumerate(claims) for piece in _pieces(claim.text)]
+    pieces = [(i, replace(claim, text=piece)) for i, claim in enumerate(claims) for piece in claim_pieces(claim.text)]
     judged = _judged([piece for _, piece in pieces], [evidence[i] for i, _ in pieces], verifier)
     worst: dict[int, Verdict] = {}
     for (i, _), verdict in zip(pieces, judged, strict=True):
@@ -45,7 +45,7 @@ def _badness(verdict: Verdict) -> tuple[bool, float]:
     return verdict.label == "refuted", -verdict.support
 
 
-def _pieces(claim: str) -> list[str]:
+def claim_pieces(claim: str) -> list[str]:
     """The claim in pieces of whole words, about as long as each other, that verifiers read whole; mostly itself.
 
     A table or a list without full stops makes a claim of any length, and cross-encoders read some 90 tokens of one.
