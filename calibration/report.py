@@ -168,11 +168,11 @@ def calibration_report(
     ConformalAbstention; a NoThresholdWarning where none can be promised).  shares: of fit, threshold and report.  source:
     what the confidence is, kept in the calibrator.  progress: called with 1 after each of `N_STEPS` steps.
     """
-    values, truth = check_pair(confidence, correct)
-    if values.size < 10:
-        raise InvalidInput(f"{values.size} rows are too few to fit, to choose a threshold and to report; pass at least 10")
-    names = None if groups is None else _names(groups, values.size)
-    values = values.astype(np.float64)
+    given, truth = check_pair(confidence, correct)
+    if given.size < 10:
+        raise InvalidInput(f"{given.size} rows are too few to fit, to choose a threshold and to report; pass at least 10")
+    names = None if groups is None else _names(groups, given.size)
+    values: Float64 = given.astype(np.float64)
     fit, above, report = split_rows(values.size, shares, seed=seed)
     tick = progress or (lambda _done: None)
     calibrator = Calibrator(risk, delta, source=source, seed=seed)

@@ -112,8 +112,9 @@ def calibrate(
         lm, max_new_tokens = model.lm, model.max_new_tokens
         answers, prompts = model.uncalibrated(asked)
     else:
-        lm, prompts = model, [question if prompt is None else prompt(question) for question in asked]
-        generations = [own[0] for own in lm.generate(prompts, max_new_tokens=max_new_tokens)]
+        sent: list[Prompt] = [question if prompt is None else prompt(question) for question in asked]
+        lm, prompts = model, list(sent)
+        generations = [own[0] for own in lm.generate(sent, max_new_tokens=max_new_tokens)]
         answers = [
             Answer(q, g.text.strip(), generation=g, abstained=not g.text.strip(), reason="" if g.text.strip() else _EMPTY)
             for q, g in zip(asked, generations, strict=True)

@@ -70,7 +70,8 @@ class LMVerifier:
             f"{passage_block([evidence], special)}\n\n{_QUESTION}\n\nClaim: {escape(claim, special)}"
             for evidence, claim in pairs
         ]
-        return choice_log_odds(self.lm, prompts, "Yes", "No").tolist()
+        odds: list[float] = choice_log_odds(self.lm, prompts, "Yes", "No").tolist()
+        return odds
 
 
 def _sigmoid(x: float) -> float:
