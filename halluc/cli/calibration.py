@@ -254,8 +254,8 @@ def _show(made: CalibrationReport, html: Path | None) -> None:
     if made.groups:
         by_group = Table("group", "n", "accuracy", "confidence", "ECE before", "ECE after")
         for own in made.groups:
-            numbers = (own.before.accuracy, own.before.mean_confidence, own.before.ece, own.after.ece)
-            by_group.add_row(escape(own.group), str(own.before.count), *(f"{number:.3f}" for number in numbers))
+            values = (own.before.accuracy, own.before.mean_confidence, own.before.ece, own.after.ece)
+            by_group.add_row(escape(own.group), str(own.before.count), *(f"{value:.3f}" for value in values))
         out.print(by_group)
     at = made.operation
     out.print(at.reason, markup=False)
