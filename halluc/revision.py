@@ -18,7 +18,7 @@ from halluc.errors import InvalidInput
 from halluc.prompts import escape, passage_block
 
 if TYPE_CHECKING:
-    from calibration import Calibrator
+    from calibration.calibrator import Calibrator
     from halluc.models.language_model import LanguageModel
     from halluc.verifiers.verifier import Verifier
     from retrieval import Hit, PassageIndex

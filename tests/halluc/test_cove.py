@@ -227,6 +227,8 @@ def test_with_an_index_each_question_is_answered_from_passages(server: Server, i
 
 
 def test_the_verifier_judges_the_claims_of_the_draft_in_place_of_questions(server: Server, index: Any) -> None:
+    draft = " ".join(f"{name} was born in New York City." for name in BORN)
+    server.behaviour = lambda body: (200, completion(draft)) if kind(body) == "baseline" else script(body)
     answer = chain(server, "factor+revise", index=index, verifier=NamesVerifier(), k=1).ask(QUESTION)
     assert [kind(body) for body in server.requests] == ["baseline", "revise"]
     labels = {check.question: check.label for check in answer.checks}
