@@ -119,7 +119,7 @@ def _read(path: Path) -> tuple[list[Prompt], list[str] | None, list[str] | None]
     rows = [(f"line {number} of {path}", row) for number, row in read_rows(path)]
     if not rows:
         raise InvalidInput(f"{path} holds no prompts")
-    prompts = []
+    prompts: list[Prompt] = []
     for where, row in rows:
         field = "prompt" if "prompt" in row else "question"
         conversation = row.get(field)

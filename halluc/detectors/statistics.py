@@ -8,6 +8,7 @@ empty answer has one token. Not here: who computes it (gathering.py).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ class Statistics:
     def rows(self, chosen: NDArray[np.bool_]) -> Statistics:
         """The statistics of some answers; `chosen` is (N,) booleans."""
         at = np.flatnonzero(chosen)
-        taken = {}
+        taken: dict[str, Any] = {}
         for part in fields(self):
             values = getattr(self, part.name)
             if isinstance(values, tuple):
