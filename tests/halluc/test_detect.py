@@ -16,7 +16,11 @@ PROMPTS = ["What is the capital of France?", "Name a colour."]
 
 
 class WordOverlap:
-    """A stand-in for a verifier that counts what it is asked: support is the share of the claim's words in the evidence."""
+    """A stand-in for a verifier that counts what it is asked.
+
+    Support is the share of the claim's words in the evidence, and 0 where its last word is not there: the answer after the
+    question.
+    """
 
     name = "word overlap"
 
@@ -33,8 +37,8 @@ class WordOverlap:
 
     @staticmethod
     def _overlap(evidence, claim):
-        words = claim.lower().split()
-        return sum(word in evidence.lower().split() for word in words) / len(words)
+        words, known = claim.lower().split(), evidence.lower().split()
+        return sum(word in known for word in words) / len(words) if words[-1] in known else 0.0
 
 
 class ScriptedEndpoint:
