@@ -26,8 +26,9 @@ __all__ = ["Relations"]
 # The packaged verifier reads claims of about 90 tokens; and a long question (an instruction, a document to summarise) would
 # drown the answers that are to be told apart.
 _CLAIM_WORDS = 45
-# An alternative less likely than this changes a token's claim-conditioned probability by less than a hundredth.
-_LEAST_ALTERNATIVE = 0.01
+# An alternative less likely than this share of the chosen token's probability changes its claim-conditioned probability by
+# less than that share.
+_LEAST_ALTERNATIVE = 0.1
 _PASSAGES_PER_CLAIM = 3
 
 Fields = dict[str, Any]
@@ -268,7 +269,8 @@ def _plain(text: str) -> str:
 
 
 def _likely(step: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    return [step[0], *(other for other in step[1:] if other[1] >= np.log(_LEAST_ALTERNATIVE))]
+    least = step[0][1] + np.log(_LEAST_ALTERNATIVE)
+    return [step[0], *(other for other in step[1:] if other[1] >= least)]
 
 
 def _relation(forward: int, backward: int) -> int:
