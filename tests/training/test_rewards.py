@@ -1,15 +1,22 @@
 import inspect
+import math
+from functools import partial
 
 import numpy as np
 import pytest
+from scripted import Scripted
 
 from halluc.errors import InvalidInput
 from retrieval import Passage, PassageIndex
 from training import FactualityReward
+from training.completions import prompt_question
+from training.reward_kinds import brier_confidence, claim_precision, ternary_truth
+
+FACTS = {"Paris": (0.9, 0.0), "Rome": (0.6, 0.1), "Oslo": (0.1, 0.8), "Bern": (0.2, 0.1)}
 
 
 class Contained:
-    """Supports a claim that stands word for word in the evidence; counts its calls."""
+    """Supports a claim that stands word for word in the evidence; has no `probabilities`; counts its calls."""
 
     name = "contained"
 
@@ -26,6 +33,12 @@ def index(tmp_path):
     made = PassageIndex.create(tmp_path / "x")
     made.add([Passage("a", "Fleming discovered penicillin. It was in 1928."), Passage("b", "Paris is in France.")])
     return made
+
+
+def score(completion, verifier=None, *, context="A passage.", prompt="Tell me.", columns=None, **options):
+    reward = FactualityReward(verifier or Scripted(FACTS), **options)
+    columns = {name: [value] for name, value in (columns or {}).items()}
+    return reward(prompts=[prompt], completions=[completion], context=[context] if context else None, **columns)[0]
 
 
 def test_the_reward_is_the_share_of_supported_claims(index):
@@ -49,10 +62,174 @@ def test_trl_can_name_and_call_it():
     assert inspect.Parameter.VAR_KEYWORD in kinds
 
 
-def test_missing_evidence_and_uneven_columns_are_named(index):
+def test_the_best_of_several_passages_counts():
+    verifier = Scripted({})
+    verifier.probabilities = lambda pairs: np.array([(0.7, 0.1, 0.2) if "this" in e else (0.2, 0.7, 0.1) for e, _ in pairs])
+    assert score("Snow is white.", verifier, context=["not that", "but this"]) == 0.7
+
+
+def test_a_short_answer_is_judged_with_its_question_from_the_prompt_or_the_column():
+    verifier = Scripted({})
+    for prompt, column in [("It was long ago. Who was it?", {}), ("Answer.", {"question": "Who was it?"})]:
+        score("Fleming.", verifier, prompt=prompt, columns=column)
+        assert verifier.calls[-1] == [("A passage.", "Who was it? Fleming.")]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "question"),
+    [
+        ("It fell in 1940. Question: Who took it? Answer:", "Who took it?"),
+        ("Why? And what is U.S. law?", "And what is U.S. law?"),
+        (
+            [{"role": "system", "content": "Which?"}, {"role": "user", "content": "Text.\nIs Mr. Smith here?"}],
+            "Is Mr. Smith here?",
+        ),
+        ("Say hello.", None),
+        ("?", None),
+        ([], None),
+    ],
+)
+def test_the_last_question_of_the_last_turn_is_what_is_answered(prompt, question):
+    assert prompt_question(prompt) == question
+
+
+def test_accepted_answers_are_the_evidence_where_there_is_no_other():
+    verifier = Scripted({})
+    score("Fleming.", verifier, context=None, prompt="Who was it?", columns={"answers": ["Fleming", "A. Fleming"]})
+    assert [evidence for evidence, _ in verifier.calls[0]] == ["Who was it? Fleming", "Who was it? A. Fleming"]
+
+
+def test_verdicts_are_kept_by_evidence_and_claim(index):
+    verifier = Scripted(FACTS)
+    reward = FactualityReward(verifier, index, k=1)
+    for _ in range(2):
+        reward(prompts=["?", "?"], completions=["Paris is in France.", "Paris is in France. Rome is old."])
+    assert len(verifier.calls) == 1
+    assert [claim for _, claim in verifier.calls[0]] == ["Paris is in France.", "Rome is old."]
+    given = FactualityReward(verifier)
+    for context in ("one", "two", "one"):
+        given(prompts=["?"], completions=["Paris is in France."], context=[context])
+    assert [pairs[0][0] for pairs in verifier.calls[1:]] == ["one", "two"]
+
+
+def test_saying_less_than_expected_earns_less():
+    kind = partial(claim_precision, expected_claims=2)
+    assert score("Paris is big. Rome is old.", kind=kind) == pytest.approx((0.9 + 0.6) / 2)
+    assert score("Paris is big.", kind=kind) == pytest.approx(0.9 * math.exp(1 - 2 / 1))
+
+
+def test_a_hedged_claim_earns_half():
+    assert score("Paris may be big.") == pytest.approx(0.45)
+    assert score("Paris grew in May 1900.") == pytest.approx(0.9)
+
+
+def test_repeating_a_claim_adds_nothing_and_costs():
+    once = score("Paris is the capital of France.")
+    # 60 words have 53 runs of 8, of which 6 differ.
+    assert score("Paris is the capital of France. " * 10) == pytest.approx(once - (1 - 6 / 53))
+    assert score("Paris is the capital of France. " * 10, repetition_penalty=0) == pytest.approx(once)
+
+
+def test_copying_the_passage_costs_what_is_copied():
+    passage = "Paris " + " ".join(f"w{i}" for i in range(23)) + " end."
+    assert score(passage, context=passage) == pytest.approx(0.9 - 1.0)
+    assert score(passage, context=passage, copy_penalty=0.25) == pytest.approx(0.9 - 0.25)
+    assert score(" ".join(passage.split()[:19]) + ".", context=passage) == pytest.approx(0.9)
+
+
+def test_two_verifiers_that_disagree_cost_their_mean_difference():
+    other = Scripted({"Paris": (0.5, 0.0), "Rome": (0.6, 0.0)}, "other")
+    reward = score("Paris is big. Rome is old.", second_verifier=other, disagreement_penalty=0.5)
+    assert reward == pytest.approx(0.75 - 0.5 * (0.4 + 0.0) / 2)
+
+
+def test_a_held_out_verifier_is_measured_and_changes_nothing():
+    optimised, held_out = Scripted(FACTS), Scripted({"Paris": (0.3, 0.0), "Rome": (0.6, 0.0)}, "held out")
+    reward = FactualityReward(optimised, held_out_verifier=held_out)
+    logged = {}
+    for completion in ["Rome is old."] * 4 + ["Paris is big."] * 4:
+        given = reward(prompts=["?"], completions=[completion], context=["A."], log_metric=logged.__setitem__)
+        assert given == FactualityReward(optimised)(prompts=["?"], completions=[completion], context=["A."])
+    report = reward.gap_report()
+    assert (report.steps, report.optimised, report.held_out) == (8, (0.6, 0.9), (0.6, 0.3))
+    assert report.growth == pytest.approx(0.6)
+    assert (logged["factuality/held_out_support"], logged["factuality/held_out_gap"]) == (0.3, pytest.approx(0.6))
+
+
+def test_means_and_unsupported_claims_are_logged_with_what_trl_passes():
+    logged, extra = {}, {}
+    FactualityReward(Scripted(FACTS))(
+        prompts=["?"] * 2,
+        completions=["Paris is big. Oslo may be small.", "I do not know."],
+        context=["A."] * 2,
+        log_metric=logged.__setitem__,
+        log_extra=extra.__setitem__,
+    )
+    assert extra == {"unsupported": ["Oslo may be small.", ""]}
+    assert logged == {
+        "factuality/claims": 1.0,
+        "factuality/support": 0.5,
+        "factuality/refuted": 0.5,
+        "factuality/hedged": 0.5,
+        "factuality/abstained": 0.5,
+        "factuality/correct": 0.0,
+        "factuality/repeated": 0.0,
+        "factuality/copied": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ("Paris.\nConfidence: 0.8", 1 - 0.2**2),
+        ("Oslo.\nConfidence: 80%", -(0.8**2)),
+        ("<confidence>0.5</confidence>Paris.", 1 - 0.5**2),
+        ("Paris.", -1.0),
+        ("", -1.0),
+    ],
+)
+def test_stated_confidence_is_scored_and_is_no_claim(completion, expected):
+    columns = {"answers": ["Paris"]}
+    verifier = Scripted(FACTS)
+    assert score(completion, verifier, kind=brier_confidence, columns=columns) == pytest.approx(expected)
+    assert not any("onfidence" in claim for pairs in verifier.calls for _, claim in pairs)
+
+
+def test_accepted_answers_decide_what_is_correct():
+    columns = {"answers": "Oslo"}
+    said = ["It was Oslo.", "It was Paris.", "I do not know.", ""]
+    assert [score(text, kind=ternary_truth, columns=columns) for text in said] == [1.0, -1.0, 0.0, 0.0]
+    assert [score(text, kind=ternary_truth) for text in said] == [-1.0, 1.0, 0.0, 0.0]
+
+
+def test_a_claim_longer_than_verifiers_read_is_judged_in_pieces_by_its_worst():
+    verifier = Scripted({"Oslo": (0.1, 0.8), "and": (0.9, 0.0)})
+    assert score("Paris and " + "Rome and " * 120 + "Oslo are towns.", verifier, repetition_penalty=0) == pytest.approx(0.1)
+    assert len(verifier.calls[0]) > 1
+
+
+def test_unusable_columns_evidence_and_options_are_named(index):
     with pytest.raises(InvalidInput, match="there is no evidence"):
         FactualityReward(Contained())(prompts=["?"], completions=["A claim."])
-    with pytest.raises(InvalidInput, match="2 prompts and no contexts for 1 completions"):
+    with pytest.raises(InvalidInput, match="there are 2 prompts for 1 completions"):
         FactualityReward(Contained(), index)(prompts=["?", "?"], completions=["A claim."])
+    with pytest.raises(InvalidInput, match="there are 2 context for 1"):
+        FactualityReward(Contained())(prompts=["?"], completions=["A claim."], context=["a", "b"])
+    with pytest.raises(InvalidInput, match="row 1 has an empty context"):
+        FactualityReward(Contained())(prompts=["?"] * 2, completions=["Snow is white."] * 2, context=["a", " "])
     with pytest.raises(InvalidInput, match="k is 0"):
         FactualityReward(Contained(), index, k=0)
+    with pytest.raises(InvalidInput, match="copy_penalty is -1"):
+        FactualityReward(Contained(), index, copy_penalty=-1)
+    with pytest.raises(InvalidInput, match="no verifier is held out"):
+        FactualityReward(Contained()).gap_report()
+
+
+def test_a_reward_that_is_not_finite_is_named_by_its_row():
+    verifier = Scripted({"Rome": (float("nan"), 0.0), "Paris": (0.9, 0.0)})
+    with pytest.raises(
+        InvalidInput, match=r"the reward of row 1, whose completion begins 'Paris is big\. Rome is old\.', is nan"
+    ):
+        FactualityReward(verifier)(
+            prompts=["?"] * 2, completions=["Paris is big.", "Paris is big. Rome is old."], context=["A.", "B."]
+        )

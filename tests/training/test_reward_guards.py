@@ -1,0 +1,53 @@
+from types import SimpleNamespace
+
+import pytest
+
+from halluc.errors import InvalidInput
+from training.reward_guards import copied_share, is_hedged, repeated_share
+from training.reward_hacking import gap_report, stop_on_reward_hacking
+
+
+@pytest.mark.parametrize(
+    "claim",
+    ["It may be red.", "Perhaps it is red.", "It is said to be red.", "It was 1928, or maybe 1930.", "He could have left."],
+)
+def test_a_claim_that_does_not_commit_is_hedged(claim):
+    assert is_hedged(claim)
+
+
+@pytest.mark.parametrize("claim", ["It fell in May 1940.", "He could read at three."])
+def test_a_month_and_an_ability_are_no_hedges(claim):
+    assert not is_hedged(claim)
+
+
+def test_repeated_share_counts_runs_of_words_said_before():
+    assert repeated_share("a b c a b c", n=2) == pytest.approx(1 - 3 / 5)
+    assert repeated_share("a b c d", n=2) == 0.0
+    assert repeated_share("a") == repeated_share("") == 0.0
+
+
+def test_copied_share_counts_words_in_long_runs_of_a_passage():
+    assert copied_share("x a b c y z", ["a b c d"], run=3) == 0.5
+    assert copied_share("a b c d", ["A b, c d!"], run=3) == 1.0
+    assert copied_share("a b x c d", ["a b c d"], run=3) == 0.0
+    assert copied_share("a b", ["a b"], run=3) == copied_share("", []) == 0.0
+
+
+def test_a_gap_that_grows_is_reported():
+    report = gap_report([0.4, 0.6, 0.8, 0.9], [0.4, 0.5, 0.4, 0.3])
+    assert (report.steps, report.optimised, report.held_out) == (4, (0.4, 0.9), (0.4, 0.3))
+    assert report.growth == pytest.approx(0.6)
+    assert report.to_dict()["steps"] == 4
+    with pytest.raises(InvalidInput, match="there are 0 and 0 measurements"):
+        gap_report([], [])
+
+
+@pytest.mark.parametrize(("growth", "stops"), [(0.5, True), (0.7, False)])
+def test_a_run_is_saved_and_stopped_once_the_gap_has_grown(growth, stops):
+    reward = SimpleNamespace(measurements=4, gap_report=lambda: gap_report([0.4, 0.6, 0.8, 0.9], [0.4, 0.5, 0.4, 0.3]))
+    control = SimpleNamespace(should_save=False, should_training_stop=False)
+    stop_on_reward_hacking(reward, growth=growth, after=4).on_step_end(None, None, control)
+    assert (control.should_save, control.should_training_stop) == (stops, stops)
+    early = SimpleNamespace(should_save=False, should_training_stop=False)
+    stop_on_reward_hacking(reward, growth=growth, after=5).on_step_end(None, None, early)
+    assert not early.should_training_stop

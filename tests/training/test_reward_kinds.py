@@ -1,0 +1,74 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from halluc.errors import InvalidInput
+from training.reward_kinds import (
+    JudgedClaim,
+    JudgedCompletion,
+    binary_factuality,
+    brier_confidence,
+    claim_precision,
+    log_confidence,
+    ternary_truth,
+)
+
+
+def judged(*claims, text="text", **others):
+    return JudgedCompletion(text, tuple(JudgedClaim("c", *claim) for claim in claims), **others)
+
+
+def test_claim_precision_is_the_mean_credit_times_a_penalty_for_saying_less():
+    assert claim_precision(judged((1.0,), (0.5,))) == 0.75
+    assert claim_precision(judged((1.0, False, True), (0.5,))) == 0.5
+    assert claim_precision(judged((1.0,), (0.5,)), expected_claims=4) == pytest.approx(0.75 * math.exp(-1))
+    assert claim_precision(judged()) == 0.0
+
+
+def test_binary_factuality_minds_only_contradiction():
+    assert binary_factuality(judged((0.9,), (0.1,))) == 1.0
+    assert binary_factuality(judged((0.9,), (0.1, True))) == 0.0
+    assert binary_factuality(judged((0.9,), (0.9, False, True))) == 0.75
+    assert binary_factuality(judged()) == 0.0
+
+
+def test_ternary_truth_orders_correct_abstaining_wrong():
+    right, silent, wrong = judged((0.5,)), judged(), judged((0.9,), (0.4,))
+    assert [ternary_truth(one) for one in (right, silent, wrong)] == [1.0, 0.0, -1.0]
+    assert ternary_truth(judged((0.9, False, True))) == 0.0
+    assert ternary_truth(silent, abstain=-0.2) == -0.2
+    assert ternary_truth(wrong, wrong=-3) == -3
+    assert ternary_truth(judged((0.1,), answered=True)) == 1.0
+    with pytest.raises(InvalidInput, match="the order must be 1 > abstain > wrong"):
+        ternary_truth(right, abstain=-1.0)
+
+
+def test_stated_confidence_is_scored_by_brier_and_by_logarithm():
+    right, wrong = judged((0.9,), confidence=0.8), judged((0.1,), confidence=0.8)
+    assert brier_confidence(right) == pytest.approx(1 - 0.04)
+    assert brier_confidence(wrong) == pytest.approx(-0.64)
+    assert log_confidence(right, floor=0.01) == pytest.approx(1 - math.log(0.8) / math.log(0.01))
+    assert log_confidence(wrong, floor=0.01) == pytest.approx(-math.log(0.2) / math.log(0.01))
+    assert log_confidence(judged((0.1,), confidence=1.0)) == -1.0
+    assert [score(judged((0.9,))) for score in (brier_confidence, log_confidence)] == [-1.0, -1.0]
+
+
+@given(st.integers(1, 99), st.integers(1, 99), st.sampled_from([brier_confidence, log_confidence]))
+def test_the_honest_confidence_earns_most_in_expectation(truth, stated, score):
+    def expected(confidence):
+        right = score(judged((1.0,), confidence=confidence))
+        return truth / 100 * right + (1 - truth / 100) * score(judged((0.0,), confidence=confidence))
+
+    assert expected(truth / 100) >= expected(stated / 100)
+    # Knowing more pays: with honest confidence the expectation rises with the probability of being right.
+    assert expected(truth / 100) >= -1e-9
+
+
+@pytest.mark.parametrize("wrong", [{"floor": 0.0}, {"floor": 0.5}])
+def test_parameters_out_of_range_are_refused(wrong):
+    with pytest.raises(InvalidInput, match="floor is"):
+        log_confidence(judged((0.9,), confidence=0.8), **wrong)
+    with pytest.raises(InvalidInput, match="expected_claims is 0"):
+        claim_precision(judged(), expected_claims=0)

@@ -1,0 +1,63 @@
+"""Guards against gaming a factuality reward: hedging, repetition and copying, measured on the text.
+
+Not here: verifiers that disagree (rewards.py) and the verifier that is only measured (reward_hacking.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["copied_share", "is_hedged", "repeated_share"]
+
+# Upper-case May is a month; "could be" is a hedge and "could read at three" is not.
+_HEDGE = re.compile(
+    r"\b(?:may|might|possibly|[Pp]ossibly|[Pp]erhaps|[Mm]aybe|[Pp]robably|[Pp]resumably|[Ss]upposedly|[Aa]llegedly"
+    r"|[Rr]eportedly|[Cc]onceivably|could (?:be|have)|seems? to|appears? to|(?:is|are|was|were) (?:un)?likely"
+    r"|(?:is|are|was|were) (?:said|thought|believed|rumou?red) to"
+    r"|[Ss]ome (?:people )?(?:say|believe|think|claim)|not (?:\w+ )?(?:sure|certain)|it is (?:possible|likely) that"
+    r"|or (?:maybe|perhaps|possibly))\b"
+)
+
+
+def is_hedged(claim: str) -> bool:
+    """Whether a claim says that something may be so rather than that it is (English).
+
+    >>> is_hedged("Paris may be in France."), is_hedged("Paris fell in May 1940.")
+    (True, False)
+    """
+    return _HEDGE.search(claim) is not None
+
+
+def repeated_share(text: str, *, n: int = 8) -> float:
+    """Share in [0, 1) of a text's word n-grams that repeat an earlier one (as seq-rep-n, arXiv 1908.04319).
+
+    Runs of 8 words hardly ever recur in honest text, while a sentence said ten times comes to nine tenths.
+    """
+    words = _words(text)
+    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def copied_share(text: str, passages: Sequence[str], *, run: int = 20) -> float:
+    """Share in [0, 1] of a text's words that stand in a passage in runs of at least `run` words.
+
+    The coverage of extractive fragments (arXiv 1804.11283) with short ones left out: names, figures and phrases must
+    be quoted to answer at all.
+    """
+    words = _words(text)
+    if len(words) < run:
+        return 0.0
+    known: set[tuple[str, ...]] = set()
+    for passage in dict.fromkeys(passages):
+        of_passage = _words(passage)
+        known.update(tuple(of_passage[i : i + run]) for i in range(len(of_passage) - run + 1))
+    copied = [False] * len(words)
+    for i in range(len(words) - run + 1):
+        if tuple(words[i : i + run]) in known:
+            copied[i : i + run] = [True] * run
+    return sum(copied) / len(words)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
