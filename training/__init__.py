@@ -7,14 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from training.composite_reward import CompositeReward
+    from training.dpo import FactualityDPOTrainer
+    from training.preferences import build_preference_pairs, pairs_from_answers
     from training.rewards import FactualityReward
-
-__all__ = ["CompositeReward", "FactualityReward"]
 
 _MODULES = {
     "CompositeReward": "training.composite_reward",
+    "FactualityDPOTrainer": "training.dpo",
     "FactualityReward": "training.rewards",
+    "build_preference_pairs": "training.preferences",
+    "pairs_from_answers": "training.preferences",
 }
+
+__all__ = [
+    "CompositeReward",
+    "FactualityDPOTrainer",
+    "FactualityReward",
+    "build_preference_pairs",
+    "pairs_from_answers",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from halluc.errors import InvalidInput
 from training.completions import completion_text
 
-__all__ = ["CompositeReward", "format_reward", "length_reward"]
+__all__ = ["CompositeReward", "RewardFunction", "format_reward", "length_reward"]
 
 RewardFunction = Callable[..., Sequence[float | None]]
 

@@ -1,0 +1,154 @@
+import json
+
+import pytest
+from datasets import load_from_disk
+
+from halluc.errors import InvalidInput
+from halluc.models.language_model import Generation
+from training import build_preference_pairs, pairs_from_answers
+
+
+class Saying:
+    """A model that says the scripted completions of a prompt; can break off at a prompt."""
+
+    name = "saying"
+
+    def __init__(self, script, breaks_at=None):
+        self.script = script
+        self.breaks_at = breaks_at
+        self.asked = []
+
+    def generate(self, prompts, *, n, **options):
+        self.asked.append((list(prompts), n, options))
+        if self.breaks_at in prompts:
+            raise KeyboardInterrupt
+        return [[Generation(text) for text in self.script[prompt][:n]] for prompt in prompts]
+
+
+def truth(*, prompts, completions, **_):
+    """The number at the end of a completion."""
+    assert len(prompts) == len(completions)
+    return [float(text.split()[-1]) if text else 0.0 for text in completions]
+
+
+SCRIPT = {"a": ["it is 0.2", "so is 0.9", "", "It is, 0.2", "well 0.5"], "b": ["x is 0.5", "y is 0.5"], "c": ["p 0", "q 1"]}
+
+
+def row(dataset, number):
+    own = dataset[number]
+    sides = [own[side][0]["content"] for side in ("prompt", "chosen", "rejected")]
+    return (*sides, own["chosen_factuality"], own["rejected_factuality"])
+
+
+def test_the_best_completion_is_paired_with_the_worst_and_a_prompt_without_a_gap_gives_none():
+    lm = Saying(SCRIPT)
+    pairs = build_preference_pairs(lm, ["a", "b", "c"], truth, k=5, batch_size=2, seed=7, max_new_tokens=9)
+    assert [row(pairs, i) for i in range(len(pairs))] == [
+        ("a", "so is 0.9", "it is 0.2", 0.9, 0.2),
+        ("c", "q 1", "p 0", 1.0, 0.0),
+    ]
+    assert pairs[0]["chosen"] == [{"role": "assistant", "content": "so is 0.9"}]
+    assert [(asked, n, o["seed"], o["max_new_tokens"]) for asked, n, o in lm.asked] == [
+        (["a", "b"], 5, 7, 9),
+        (["c"], 5, 8, 9),
+    ]
+
+
+def test_lengths_must_be_alike_even_where_the_gap_is_narrower():
+    script = {"a": ["one two three four five six 0.9", "seven 0.5", "eight 0.1"]}
+    assert row(build_preference_pairs(Saying(script), ["a"], truth), 0)[1:3] == ("seven 0.5", "eight 0.1")
+    wide = build_preference_pairs(Saying(script), ["a"], truth, longest_ratio=4)
+    assert row(wide, 0)[1:3] == ("one two three four five six 0.9", "eight 0.1")
+
+
+def test_columns_reach_the_reward_beside_their_own_completions():
+    seen = {}
+
+    def reward(*, prompts, completions, context):
+        seen.update(zip(completions, context, strict=True))
+        return truth(prompts=prompts, completions=completions)
+
+    build_preference_pairs(Saying(SCRIPT), ["b", "c"], reward, gap=0.5, columns={"context": ["of b", "of c"]})
+    assert seen == {"x is 0.5": "of b", "y is 0.5": "of b", "p 0": "of c", "q 1": "of c"}
+
+
+def test_a_build_that_broke_off_goes_on_with_the_first_batch_it_lacks(tmp_path):
+    out = tmp_path / "pairs"
+    broken = Saying(SCRIPT, breaks_at="c")
+    with pytest.raises(KeyboardInterrupt):
+        build_preference_pairs(broken, ["a", "b", "c"], truth, batch_size=1, out=out)
+    assert not out.exists()
+    again = Saying(SCRIPT)
+    pairs = build_preference_pairs(again, ["a", "b", "c"], truth, batch_size=1, out=out)
+    assert [asked for asked, _, _ in again.asked] == [["c"]]
+    whole = build_preference_pairs(Saying(SCRIPT), ["a", "b", "c"], truth, batch_size=1)
+    assert pairs.to_list() == whole.to_list() == load_from_disk(str(out)).to_list()
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs"]
+    manifest = json.loads((out / "manifest.json").read_text())
+    told = {key: manifest[key] for key in ("pairs", "prompts_without_pair", "reward", "k", "mean_words_chosen")}
+    assert told == {"pairs": 2, "prompts_without_pair": 1, "reward": "truth", "k": 8, "mean_words_chosen": 2.5}
+    done = Saying({})
+    assert build_preference_pairs_of(done, out).to_list() == pairs.to_list()
+    assert not done.asked
+
+
+def build_preference_pairs_of(lm, out):
+    return build_preference_pairs(lm, ["a", "b", "c"], truth, batch_size=1, out=out)
+
+
+def test_a_folder_of_other_pairs_is_refused(tmp_path):
+    build_preference_pairs(Saying(SCRIPT), ["c"], truth, out=tmp_path / "pairs")
+    with pytest.raises(InvalidInput, match="pairs holds other data or pairs made with other settings"):
+        build_preference_pairs(Saying(SCRIPT), ["c"], truth, gap=0.2, out=tmp_path / "pairs")
+
+
+def test_unusable_options_scores_and_columns_are_named():
+    for options, message in [
+        ({"k": 1}, "k is 1"),
+        ({"gap": 0.0}, "gap is 0.0"),
+        ({"columns": {"context": ["x"]}}, "the column 'context' has 1 values for 2 prompts"),
+        ({"gap": 2.0}, "no prompt gave a pair"),
+    ]:
+        with pytest.raises(InvalidInput, match=message):
+            build_preference_pairs(Saying(SCRIPT), ["a", "c"], truth, **options)
+    with pytest.raises(InvalidInput, match="the reward of row 0, whose completion begins 'p 0', is nan"):
+        build_preference_pairs(Saying(SCRIPT), ["c"], lambda **_: [float("nan"), 1.0])
+
+
+def test_rows_with_a_right_and_a_wrong_answer_become_pairs():
+    pairs = pairs_from_answers(["who?", "when?"], ["Fleming", "1928"], ["nobody", "1800"])
+    assert [row(pairs, i) for i in range(2)] == [
+        ("who?", "Fleming", "nobody", 1.0, 0.0),
+        ("when?", "1928", "1800", 1.0, 0.0),
+    ]
+
+
+def test_answers_that_score_the_other_way_round_are_left_out_and_counted(tmp_path):
+    pairs = pairs_from_answers(["a", "b"], ["x 0.8", "x 0.1"], ["y 0.3", "y 0.4"], reward=truth, out=tmp_path / "p")
+    assert [row(pairs, i) for i in range(len(pairs))] == [("a", "x 0.8", "y 0.3", 0.8, 0.3)]
+    assert json.loads((tmp_path / "p" / "manifest.json").read_text())["rows_scored_otherwise"] == 1
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        (["a", ""], ["b", "c"], "the right answer of row 1 is empty"),
+        (["a", "c "], ["b", " c"], "the right and the wrong answer of row 1 are both 'c '"),
+        (["a"], ["b", "c"], "there are 1 right for 2 questions"),
+    ],
+)
+def test_unusable_answers_are_named_by_row(right, wrong, message):
+    with pytest.raises(InvalidInput, match=message):
+        pairs_from_answers(["?", "?"], right, wrong)
+
+
+def test_the_default_model_samples_pairs_that_trl_can_read(lm):
+    def shortest(*, completions, **_):
+        return [-float(len(text)) for text in completions]
+
+    pairs = build_preference_pairs(lm, ["Name a colour."], shortest, k=4, longest_ratio=50, max_new_tokens=8)
+    own = pairs[0]
+    assert [message["role"] for side in ("prompt", "chosen", "rejected") for message in own[side]] == ["user"] + [
+        "assistant"
+    ] * 2
+    assert len(own["chosen"][0]["content"]) < len(own["rejected"][0]["content"])

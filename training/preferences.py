@@ -1,0 +1,210 @@
+"""Preference pairs by factuality, in TRL's preference format with two more columns for `FactualityDPOTrainer`.
+
+Every function returns a `datasets.Dataset` with the columns
+
+    prompt, chosen, rejected                    conversations (lists of messages)
+    chosen_factuality, rejected_factuality      numbers on one scale, the chosen one the larger
+
+Not here: how truth is scored (rewards.py), files (pair_files.py), and whether a data set can be trained on (pair_checks.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc.answer_matching import normalise_answer
+from halluc.errors import InvalidInput
+from training.pair_files import PairFolder, checked_scores
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from halluc.models.language_model import LanguageModel, Prompt
+    from training.composite_reward import RewardFunction
+
+__all__ = ["build_preference_pairs", "pairs_from_answers"]
+
+
+def build_preference_pairs(
+    lm: LanguageModel,
+    prompts: Sequence[Prompt],
+    reward: RewardFunction,
+    *,
+    k: int = 8,
+    gap: float = 0.1,
+    longest_ratio: float = 2.0,
+    columns: Mapping[str, Sequence[Any]] | None = None,
+    temperature: float = 1.0,
+    max_new_tokens: int = 128,
+    batch_size: int = 16,
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> Dataset:
+    """Sample k completions of each prompt, score them, and pair the best with the worst (FactTune, arXiv 2311.08401).
+
+    Of a prompt's completions, empty ones are dropped and those equal but for case, punctuation and articles count once. The
+    pair with the widest gap in score is taken whose lengths are alike, since DPO otherwise learns length (arXiv 2403.19159).
+    A prompt whose completions are all about as true gives no pair.
+
+    Args:
+        lm: samples the completions: the model that is to be trained.
+        prompts: N prompts; a string is one user turn.
+        reward: scores completions, with TRL's reward-function signature; `FactualityReward`.
+        k: completions per prompt, at least 2.
+        gap: least difference in score between chosen and rejected, above 0.
+        longest_ratio: most words of the longer completion for each word of the shorter one, at least 1.
+        columns: N values each that the reward takes, e.g. `context` or `answers`.
+        temperature, max_new_tokens: of sampling.
+        batch_size: prompts sampled and scored at a time.
+        seed: of sampling; batch i samples with seed + i.
+        out: new folder to save the data set and its manifest.json to; `datasets.load_from_disk` reads it. Finished batches
+            are kept beside it: the same call after a break goes on where it stopped, and a finished folder is read.
+
+    Raises:
+        InvalidInput: an option is out of range, a column has another length than the prompts, a score is not finite, no
+            prompt gives a pair, or `out` holds another data set.
+    """
+    if k < 2:
+        raise InvalidInput(f"k is {k}; a pair needs at least 2 completions per prompt")
+    if not gap > 0 or not longest_ratio >= 1 or not temperature > 0 or batch_size < 1:
+        raise InvalidInput(
+            f"gap is {gap}, longest_ratio {longest_ratio}, temperature {temperature}, batch_size {batch_size}; pass a gap "
+            "and a temperature above 0, a ratio and a batch of at least 1"
+        )
+    columns = dict(columns or {})
+    for name, values in columns.items():
+        if len(values) != len(prompts):
+            raise InvalidInput(f"the column {name!r} has {len(values)} values for {len(prompts)} prompts; give one for each")
+    settings = {
+        "method": "sampled",
+        "model": lm.name,
+        "reward": getattr(reward, "__name__", type(reward).__name__),
+        "k": k,
+        "gap": gap,
+        "longest_ratio": longest_ratio,
+        "temperature": temperature,
+        "max_new_tokens": max_new_tokens,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+
+    def batch(number: int) -> dict[str, Any]:
+        rows = range(number * batch_size, min((number + 1) * batch_size, len(prompts)))
+        asked = [prompts[row] for row in rows]
+        sampled = lm.generate(asked, n=k, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed + number)
+        texts = [[g.text.strip() for g in own] for own in sampled]
+        owners = [row for row, own in zip(rows, texts, strict=True) for _ in own]
+        scores = iter(
+            checked_scores(
+                reward,
+                [prompts[row] for row in owners],
+                [text for own in texts for text in own],
+                {name: [values[row] for row in owners] for name, values in columns.items()},
+                rows=owners,
+            )
+        )
+        pairs, dropped = [], 0
+        for row, own in zip(rows, texts, strict=True):
+            scored = [(text, next(scores)) for text in own]
+            pair = _widest_pair(scored, gap, longest_ratio)
+            if pair is None:
+                dropped += 1
+            else:
+                pairs.append(_row(prompts[row], *pair))
+        return {"pairs": pairs, "prompts_without_pair": dropped}
+
+    inputs = {"prompts": [_messages(prompt) for prompt in prompts], "columns": columns}
+    return PairFolder(out, settings, inputs).build(-(-len(prompts) // batch_size), batch, "sampling pairs")
+
+
+def pairs_from_answers(
+    questions: Sequence[Prompt],
+    right: Sequence[str],
+    wrong: Sequence[str],
+    *,
+    reward: RewardFunction | None = None,
+    columns: Mapping[str, Sequence[Any]] | None = None,
+    out: str | Path | None = None,
+) -> Dataset:
+    """Pairs from rows with a right and a hallucinated answer, such as HaluEval's questions (arXiv 2305.11747).
+
+    Args:
+        questions: N prompts.
+        right, wrong: N answers each.
+        reward: scores the answers; rows whose right answer does not score higher are left out and counted in the manifest.
+            None scores right answers 1 and wrong ones 0.
+        columns: N values each that the reward takes, e.g. `context`.
+        out: see `build_preference_pairs`.
+
+    Raises:
+        InvalidInput: lengths differ, an answer is empty or equal to its counterpart (the row is named), a score is not
+            finite, no row is left, or `out` holds another data set.
+    """
+    columns = dict(columns or {})
+    for name, values in {"right": right, "wrong": wrong, **columns}.items():
+        if len(values) != len(questions):
+            raise InvalidInput(f"there are {len(values)} {name} for {len(questions)} questions; give one for each")
+    for row, (good, bad) in enumerate(zip(right, wrong, strict=True)):
+        if not good.strip() or not bad.strip():
+            raise InvalidInput(f"the {'wrong' if good.strip() else 'right'} answer of row {row} is empty; drop the row")
+        if good.strip() == bad.strip():
+            raise InvalidInput(f"the right and the wrong answer of row {row} are both {good[:60]!r}; drop the row")
+
+    def batch(_: int) -> dict[str, Any]:
+        count = len(questions)
+        scores = [1.0] * count + [0.0] * count
+        if reward is not None:
+            doubled = {name: [*values, *values] for name, values in columns.items()}
+            scores = checked_scores(
+                reward, [*questions, *questions], [*right, *wrong], doubled, rows=[*range(count), *range(count)]
+            )
+        pairs = [
+            _row(question, (good.strip(), up), (bad.strip(), down))
+            for question, good, bad, up, down in zip(questions, right, wrong, scores[:count], scores[count:], strict=True)
+            if up > down
+        ]
+        return {"pairs": pairs, "rows_scored_otherwise": count - len(pairs)}
+
+    name = getattr(reward, "__name__", type(reward).__name__) if reward is not None else "1 for right, 0 for wrong"
+    inputs = {"questions": [_messages(q) for q in questions], "right": [*right], "wrong": [*wrong], "columns": columns}
+    return PairFolder(out, {"method": "answers", "reward": name}, inputs).build(1, batch, "scoring pairs")
+
+
+Scored = tuple[str, float]
+
+
+def _widest_pair(scored: Sequence[Scored], gap: float, longest_ratio: float) -> tuple[Scored, Scored] | None:
+    """The (better, worse) completions furthest apart in score among those about as long as each other."""
+    distinct: dict[str, Scored] = {}
+    for text, score in scored:
+        if text:
+            distinct.setdefault(normalise_answer(text), (text, score))
+    ranked = sorted(distinct.values(), key=lambda one: -one[1])
+    alike = [
+        (better, worse)
+        for better, worse in combinations(ranked, 2)
+        if better[1] - worse[1] >= gap and _ratio(better[0], worse[0]) <= longest_ratio
+    ]
+    return max(alike, key=lambda pair: pair[0][1] - pair[1][1], default=None)
+
+
+def _ratio(one: str, other: str) -> float:
+    lengths = sorted((len(one.split()), len(other.split())))
+    return lengths[1] / lengths[0]
+
+
+def _row(prompt: Prompt, chosen: Scored, rejected: Scored) -> dict[str, Any]:
+    return {
+        "prompt": _messages(prompt),
+        "chosen": [{"role": "assistant", "content": chosen[0]}],
+        "rejected": [{"role": "assistant", "content": rejected[0]}],
+        "chosen_factuality": chosen[1],
+        "rejected_factuality": rejected[1],
+    }
+
+
+def _messages(prompt: Prompt) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(message) for message in prompt]
