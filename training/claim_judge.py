@@ -49,11 +49,10 @@ class ClaimJudge:
             for piece in pieces[claim]
         ]
         self._read(pairs)
-        judged = [
+        return [
             [self._verdict(passages, pieces[claim]) for claim, passages in zip(own, passages_of, strict=True)]
             for own, passages_of in zip(claims, evidence, strict=True)
         ]
-        return judged
 
     def _read(self, pairs: Sequence[tuple[str, str]]) -> None:
         # A batch larger than what is kept must still be whole when its verdicts are read off.
@@ -82,6 +81,6 @@ class ClaimJudge:
 
 
 def make_room(kept: dict[Any, Any], coming: int) -> None:
-    """Forget all where the new would exceed what is kept: simple, and rare enough."""
+    """Forget all that is kept where `coming` more would be too many: simple, and rare enough."""
     if kept and len(kept) + coming > _KEPT:
         kept.clear()

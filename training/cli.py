@@ -12,12 +12,12 @@ from halluc.cli.output import Json, console, print_json
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Train a verifier.", no_args_is_help=True)
+app = typer.Typer(help="Train a verifier, or a model to be factual.", no_args_is_help=True)
 
 
 @app.callback()
 def _train() -> None:
-    """Train a verifier."""
+    """Train a verifier, or a model to be factual."""
 
 
 @app.command("verifier")
@@ -37,3 +37,37 @@ def verifier(
         print_json({"verifier": str(out), **facts})
     else:
         console().print(f"{facts['training_pairs']} pairs, {facts['training_seconds']} s: {out}")
+
+
+@app.command("dpo")
+def dpo(
+    config: Annotated[Path, typer.Argument(help="YAML file with the settings of training.dpo_run.DPORun.")],
+    set_: Annotated[list[str], typer.Option("--set", help="key=value that replaces a setting of the file.")] = [],  # noqa: B006
+    json_: Json = False,
+) -> None:
+    """Train a model by DPO with a factuality margin, on preference pairs."""
+    from training.config import load_config
+    from training.dpo_run import DPORun, run_dpo
+
+    facts = run_dpo(load_config(DPORun, config, set_))
+    if json_ or not sys.stdout.isatty():
+        print_json(facts)
+    else:
+        console().print(f"{facts['pairs']} pairs, {facts['steps']} steps, {facts['seconds']} s: {facts['model']}")
+
+
+@app.command("grpo")
+def grpo(
+    config: Annotated[Path, typer.Argument(help="YAML file with the settings of training.grpo_run.GRPORun.")],
+    set_: Annotated[list[str], typer.Option("--set", help="key=value that replaces a setting of the file.")] = [],  # noqa: B006
+    json_: Json = False,
+) -> None:
+    """Train a model by GRPO with a factuality reward, on prompts."""
+    from training.config import load_config
+    from training.grpo_run import GRPORun, run_grpo
+
+    facts = run_grpo(load_config(GRPORun, config, set_))
+    if json_ or not sys.stdout.isatty():
+        print_json(facts)
+    else:
+        console().print(f"{facts['prompts']} prompts, {facts['steps']} steps, {facts['seconds']} s: {facts['model']}")

@@ -16,7 +16,7 @@ from training.completions import completion_text
 
 __all__ = ["CompositeReward", "RewardFunction", "format_reward", "length_reward"]
 
-RewardFunction = Callable[..., Sequence[float | None]]
+RewardFunction = Callable[..., list[float] | list[float | None]]
 
 
 class CompositeReward:

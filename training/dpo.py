@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from trl import DPOTrainer
+from trl import DPOTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
 
@@ -74,7 +74,8 @@ class FactualityDPOTrainer(DPOTrainer):
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
         if self.factuality_weight:
-            self._signature_columns = [*dict.fromkeys([*self._signature_columns, *_COLUMNS])]
+            known: Any = self._signature_columns
+            self._signature_columns: Any = list(dict.fromkeys([*known, *_COLUMNS]))
 
     def compute_ref_log_probs(self, model: Any, inputs: Mapping[str, Any]) -> Any:
         """As TRL's; the factuality columns are no input of the model."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trl import DPOConfig
+from trl import DPOConfig  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
 from training.dpo import FactualityDPOTrainer

@@ -74,7 +74,7 @@ def stop_on_reward_hacking(reward: FactualityReward, *, growth: float = 0.1, aft
         raise InvalidInput(f"growth is {growth}; a gap always grows by a little, tolerate some")
 
     class StopOnRewardHacking(TrainerCallback):
-        def on_step_end(self, args: Any, _state: Any, control: Any, **_: Any) -> Any:
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
             grown = reward.measurements >= after and reward.gap_report().growth > growth
             if torch.distributed.is_available() and torch.distributed.is_initialized():
                 # Each process measures its own batches, and all of them must stop at the same step.

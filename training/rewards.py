@@ -49,8 +49,8 @@ class FactualityReward:
             this one is not factuality but reward hacking; see `gap_report`.
 
     Raises:
-        InvalidInput: k is below 1 or a penalty is negative; on a call: there is no evidence, columns are of unequal length, or
-            a reward is not finite (the row is named).
+        InvalidInput: k is below 1 or a penalty is negative; on a call: there is no evidence, columns are of unequal length,
+            or a reward is not finite (the row is named).
     """
 
     __name__ = "factuality"
@@ -204,9 +204,10 @@ class FactualityReward:
                 if claims[row] and not any(passage.strip() for passage in own):
                     raise InvalidInput(f"row {row} has an empty context; give it the text that its answer is judged against")
             return [[[p for p in own if p.strip()] for _ in claims[row]] for row, own in enumerate(rows)]
-        wanted = list(dict.fromkeys(claim for own in claims for claim in own if claim not in self._found))
+        distinct = list(dict.fromkeys(claim for own in claims for claim in own))
+        make_room(self._found, len(distinct))
+        wanted = [claim for claim in distinct if claim not in self._found]
         if wanted:
-            make_room(self._found, len(wanted))
             for claim, hits in zip(wanted, self.index.search(wanted, k=self.k), strict=True):
                 self._found[claim] = [hit.passage.text for hit in hits]
         return [[self._found[claim] for claim in own] for own in claims]

@@ -112,6 +112,14 @@ def test_verdicts_are_kept_by_evidence_and_claim(index):
     assert [pairs[0][0] for pairs in verifier.calls[1:]] == ["one", "two"]
 
 
+def test_forgetting_what_was_kept_changes_no_reward(index, monkeypatch):
+    monkeypatch.setattr("training.claim_judge._KEPT", 1)
+    reward = FactualityReward(Scripted(FACTS), index, k=1)
+    completions = ["Paris is big.", "Paris is big. Rome is old.", "Bern is small. Rome is old."]
+    for _ in range(2):
+        assert [reward(prompts=["?"], completions=[text])[0] for text in completions] == pytest.approx([0.9, 0.75, 0.4])
+
+
 def test_saying_less_than_expected_earns_less():
     kind = partial(claim_precision, expected_claims=2)
     assert score("Paris is big. Rome is old.", kind=kind) == pytest.approx((0.9 + 0.6) / 2)
