@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,7 +51,7 @@ def dpo(
     from training.config import load_config
     from training.dpo_run import DPORun, run_dpo
 
-    facts = run_dpo(load_config(DPORun, config, set_))
+    facts = _run(run_dpo, load_config(DPORun, config, set_))
     if json_ or not sys.stdout.isatty():
         print_json(facts)
     else:
@@ -66,8 +68,14 @@ def grpo(
     from training.config import load_config
     from training.grpo_run import GRPORun, run_grpo
 
-    facts = run_grpo(load_config(GRPORun, config, set_))
+    facts = _run(run_grpo, load_config(GRPORun, config, set_))
     if json_ or not sys.stdout.isatty():
         print_json(facts)
     else:
         console().print(f"{facts['prompts']} prompts, {facts['steps']} steps, {facts['seconds']} s: {facts['model']}")
+
+
+def _run(run: Callable[[Any], dict[str, Any]], config: Any) -> dict[str, Any]:
+    """The facts of a run; what TRL prints meanwhile goes to standard error, so that standard output is the result alone."""
+    with redirect_stdout(sys.stderr):
+        return run(config)

@@ -13,7 +13,14 @@ from trl import DPOConfig  # type: ignore[attr-defined]
 from halluc.errors import InvalidInput
 from training.dpo import FactualityDPOTrainer
 from training.pair_checks import check_pairs, read_rows
-from training.runs import load_trainable, lora_config, read_plain_values, token_limit, train_and_save
+from training.runs import (
+    load_trainable,
+    lora_config,
+    read_plain_values,
+    show_bars_on_a_terminal_only,
+    token_limit,
+    train_and_save,
+)
 
 __all__ = ["DPORun", "run_dpo"]
 
@@ -42,6 +49,7 @@ class DPORun(DPOConfig):
 
     def __post_init__(self) -> None:
         read_plain_values(self)
+        show_bars_on_a_terminal_only(self)
         if not self.pairs:
             raise InvalidInput("pairs is not set; name a folder or file of preference pairs")
         super().__post_init__()

@@ -26,7 +26,14 @@ from training.reward_kinds import (
     ternary_truth,
 )
 from training.rewards import FactualityReward
-from training.runs import load_trainable, lora_config, read_plain_values, token_limit, train_and_save
+from training.runs import (
+    load_trainable,
+    lora_config,
+    read_plain_values,
+    show_bars_on_a_terminal_only,
+    token_limit,
+    train_and_save,
+)
 
 __all__ = ["GRPORun", "run_grpo"]
 
@@ -76,6 +83,7 @@ class GRPORun(GRPOConfig):
 
     def __post_init__(self) -> None:
         read_plain_values(self)
+        show_bars_on_a_terminal_only(self)
         if not self.prompts:
             raise InvalidInput("prompts is not set; name a folder or file of prompts")
         if self.kind not in _KINDS:

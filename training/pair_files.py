@@ -12,7 +12,8 @@ import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,23 @@ def _save(
     whole = partial / "whole"
     if whole.exists():
         shutil.rmtree(whole)
-    dataset.save_to_disk(str(whole))
+    with _without_bars():
+        dataset.save_to_disk(str(whole))
     _write(whole / _MANIFEST, {"format": _FORMAT, **described, "pairs": len(dataset), **counts, **means})
     whole.rename(out)
     shutil.rmtree(partial)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars of datasets: they would show for the shortest work, and into files."""
+    import datasets
+
+    if datasets.are_progress_bars_disabled():
+        yield
+        return
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()

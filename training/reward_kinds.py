@@ -102,9 +102,9 @@ def claim_precision(judged: JudgedCompletion, *, expected_claims: int = 1) -> fl
 def binary_factuality(judged: JudgedCompletion) -> float:
     """1 unless a claim is contradicted, then 0 (binary retrieval-augmented reward, arXiv 2510.17733).
 
-    What the passages leave open costs nothing, unlike in `claim_precision`: it takes a verifier that tells contradiction from
-    silence, which small ones do poorly for short answers. Beyond the paper, a completion without a claim
-    earns 0, and hedged claims pull the 1 down to one half.
+    What the passages leave open costs nothing, unlike in `claim_precision`: it takes a verifier that tells contradiction
+    from silence, which small ones do poorly for short answers. Beyond the paper, a completion without a claim earns 0, and
+    hedged claims pull the 1 down to one half.
     """
     if not judged.claims or any(claim.refuted for claim in judged.claims):
         return 0.0

@@ -5,13 +5,21 @@ Not here: the runs themselves (dpo_run.py, grpo_run.py) and how a file becomes s
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from halluc.errors import InvalidInput
 
-__all__ = ["load_trainable", "lora_config", "read_plain_values", "token_limit", "train_and_save"]
+__all__ = [
+    "load_trainable",
+    "lora_config",
+    "read_plain_values",
+    "show_bars_on_a_terminal_only",
+    "token_limit",
+    "train_and_save",
+]
 
 
 def read_plain_values(config: Any) -> None:
@@ -29,6 +37,16 @@ def read_plain_values(config: Any) -> None:
             setattr(config, one.name, float(value))
 
 
+def show_bars_on_a_terminal_only(config: Any) -> None:
+    """Progress of TRL and of datasets, unless the settings say otherwise."""
+    import datasets
+
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    if config.disable_tqdm is None:
+        config.disable_tqdm = not sys.stderr.isatty()
+
+
 def load_trainable(name: str) -> tuple[Any, Any]:
     """The (tokenizer, model) of "default", a folder or a hub id, on the CPU: the trainer places the model.
 
@@ -37,12 +55,10 @@ def load_trainable(name: str) -> tuple[Any, Any]:
         ModelUnavailable: the model cannot be had.
     """
     from halluc.models import load_model
-    from halluc.models.transformers_model import TransformersModel
 
     if name.startswith(("http://", "https://")):
         raise InvalidInput(f"{name} is an endpoint and cannot be trained; pass 'default', a folder or a hub id")
-    lm = load_model(name, device="cpu", dtype="float32")
-    assert isinstance(lm, TransformersModel)
+    lm: Any = load_model(name, device="cpu", dtype="float32")
     return lm.tokenizer, lm.model
 
 

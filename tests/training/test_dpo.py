@@ -1,18 +1,21 @@
 """A tiny random Llama, its tokenizer being that of the default model; the losses are those of a batch of two pairs."""
 
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from halluc.errors import InvalidInput
 from halluc.models.pull import pull
 from training.dpo import FactualityDPOTrainer
+from training.runs import train_and_save
 
 BETA = 0.5
 ROWS = {
@@ -156,6 +159,30 @@ def test_precomputed_references_and_lora_give_the_same_loss(make):
     assert loss_of(trainer).item() == pytest.approx(-F.logsigmoid(-2 * GAPS).mean().item(), abs=1e-5)
     losses, _ = steps(trainer)
     assert losses[1] < losses[0]
+
+
+def test_a_run_that_broke_off_goes_on_with_the_same_losses(make):
+    settings = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "per_device_train_batch_size": 1}
+    trainer = make(factuality_weight=1.0, settings=settings)
+    whole = losses_of(trainer, resume=False)
+    shutil.rmtree(trainer.args.output_dir)
+
+    class Breaking(TrainerCallback):
+        def on_step_end(self, _args, state, _control, **_):
+            if state.global_step == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        losses_of(make(factuality_weight=1.0, settings=settings, callbacks=[Breaking()]), resume=False)
+    resumed = make(factuality_weight=1.0, settings=settings)
+    assert [path.name for path in Path(resumed.args.output_dir).glob("checkpoint-*")] == ["checkpoint-2"]
+    assert losses_of(resumed, resume=True) == pytest.approx(whole, abs=1e-4)
+    assert len(whole) == 4
+
+
+def losses_of(trainer, resume):
+    train_and_save(trainer, resume=resume)
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
 def test_unusable_settings_and_columns_are_named(make):

@@ -53,7 +53,7 @@ def changed(pairs, **columns):
 
 def test_the_command_trains_the_default_model_and_resumes(config, tmp_path):
     result = CliRunner().invoke(app, ["dpo", str(config), "--json", "--set", "max_steps=1"], catch_exceptions=False)
-    first = json.loads(result.stdout.strip().splitlines()[-1])
+    first = json.loads(result.stdout)
     assert (first["pairs"], first["steps"], first["resumed_from"]) == (2, 1, None)
     # Log-ratios are 0 before the first step, so that the loss is −log σ(−λ·1).
     assert first["training_loss"] == pytest.approx(1.3133, abs=1e-3)

@@ -26,7 +26,6 @@ def write(tmp_path, rows, **settings):
         "bf16": False,
         "gradient_checkpointing": False,
         "report_to": "none",
-        "disable_tqdm": True,
         **settings,
     }
     path = tmp_path / "grpo.yaml"
@@ -40,7 +39,7 @@ ROWS = [{"prompt": f"Who discovered penicillin in {year}?", "context": "Fleming 
 def test_the_command_trains_the_default_model(tmp_path):
     path = write(tmp_path, ROWS, words=[1, 30])
     result = CliRunner().invoke(app, ["grpo", str(path), "--json"], catch_exceptions=False)
-    facts = json.loads(result.stdout.strip().splitlines()[-1])
+    facts = json.loads(result.stdout)
     assert (facts["prompts"], facts["steps"]) == (2, 1)
     assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
     logged = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"][0]
