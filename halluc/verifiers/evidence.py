@@ -1,4 +1,4 @@
-"""Long evidence as units that a cross-encoder can read: overlapping windows of whole sentences.
+"""Long evidence as units that a cross-encoder can read: overlapping windows of whole sentences, and single sentences.
 
 A verifier reads each unit and the best one counts (SummaC, arXiv 2111.09525, section 3: the maximum over evidence units).
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from halluc.packing import terms
 from retrieval.sentences import sentence_spans
 
-__all__ = ["evidence_units"]
+__all__ = ["evidence_units", "nearest_sentences"]
 
 
 def evidence_units(evidence: str, count_tokens: Callable[[Sequence[str]], list[int]], *, max_tokens: int) -> list[str]:
@@ -25,7 +26,7 @@ def evidence_units(evidence: str, count_tokens: Callable[[Sequence[str]], list[i
     """
     if count_tokens([evidence])[0] <= max_tokens:
         return [evidence]
-    spans = sentence_spans(evidence)
+    spans = _partition(evidence)
     lengths = count_tokens([evidence[start:end] for start, end in spans])
     pieces: list[tuple[int, int, int]] = []
     for (start, end), length in zip(spans, lengths, strict=True):
@@ -40,7 +41,7 @@ def evidence_units(evidence: str, count_tokens: Callable[[Sequence[str]], list[i
         while last < len(pieces) and (total + pieces[last][2] <= max_tokens or last == first):
             total += pieces[last][2]
             last += 1
-        units.append(evidence[pieces[first][0] : pieces[last - 1][1]])
+        units.append(evidence[pieces[first][0] : pieces[last - 1][1]].strip())
         if last == len(pieces):
             return units
         # The next window repeats the last sentences of this one, up to a quarter of its tokens.
@@ -49,6 +50,20 @@ def evidence_units(evidence: str, count_tokens: Callable[[Sequence[str]], list[i
             start -= 1
             repeated += pieces[start][2]
         first = start
+
+
+def nearest_sentences(evidence: str, claim: str, count: int) -> list[str]:
+    """The `count` sentences of a text that share the most words with a claim, the first of equal ones first."""
+    wanted = terms(claim)
+    sentences = [evidence[start:end].strip() for start, end in _partition(evidence)]
+    shared = {sentence: len(wanted & terms(sentence)) for sentence in sentences if sentence}
+    return sorted(shared, key=lambda sentence: -shared[sentence])[:count]
+
+
+def _partition(text: str) -> list[tuple[int, int]]:
+    """Sentences with the white space after them, so that no character is between two of them."""
+    starts = [0, *(start for start, _ in sentence_spans(text)[1:])]
+    return list(zip(starts, [*starts[1:], len(text)], strict=True))
 
 
 def _cut(

@@ -169,7 +169,7 @@ def test_a_tokenizer_without_a_chat_template_takes_plain_text_only(lm, monkeypat
 
 
 def test_a_model_that_cannot_be_had_says_what_was_tried_and_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelUnavailable, match=r"no-such-org/no-such-model .* pass 'default'"):
         load_model("no-such-org/no-such-model")
     with pytest.raises(ModelUnavailable, match="as a folder"):

@@ -175,7 +175,7 @@ def test_labels_that_say_nothing_are_refused_and_can_be_told(as_hub_model, tmp_p
     ],
 )
 def test_a_verifier_that_is_not_there_is_named(name, error, message, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(error, match=message):
         load_verifier(name)
 

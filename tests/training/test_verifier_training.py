@@ -45,7 +45,7 @@ def test_the_command_trains_a_verifier_that_learns(data, tmp_path, lora_rank):
         "--set",
         f"lora_rank={lora_rank}",
     ]
-    arguments += ["--set", "learning_rate=3e-3"] if lora_rank else []
+    arguments += ["--set", "learning_rate=1e-3", "--set", "epochs=6"] if lora_rank else []
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     facts = json.loads(done.stdout.splitlines()[-1])
