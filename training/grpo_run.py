@@ -140,7 +140,10 @@ def run_grpo(config: GRPORun) -> dict[str, Any]:
     facts = {"prompts": len(rows), **train_and_save(trainer, resume=config.resume)}
     if reward.measurements:
         facts["gap"] = reward.gap_report().to_dict()
-    (Path(facts["model"]) / "run.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    if trainer.is_world_process_zero():
+        aside = Path(facts["model"]) / ".run.json"
+        aside.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        aside.replace(aside.with_name("run.json"))
     return facts
 
 

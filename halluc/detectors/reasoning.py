@@ -262,8 +262,8 @@ def _tolerance(written: Expression, exact: Any) -> Any:
     if number.percent:
         unit /= 100
     # Nothing is rounded where the exact value has no more digits than are written.
-    # Calculators leave noise in the sixteenth digit, which is not a unit of a long whole number.
-    noise = min(abs(exact) * sympy.Rational(1, 10**9), unit / 2)
+    # Calculators leave noise in the sixteenth digit, but not in whole numbers.
+    noise = abs(exact) * sympy.Rational(1, 10**9) if places else 0
     return noise if (exact / unit).is_Integer else unit * sympy.Rational(999, 1000) + noise
 
 

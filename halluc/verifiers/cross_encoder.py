@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -232,7 +233,10 @@ class CrossEncoderVerifier:
         for number, (text, claim) in enumerate(pairs):
             own = windows[text]
             # In a window of many sentences a single one is easily missed.
-            own = own if len(own) == 1 else [*own, *nearest_sentences(text, claim, _SENTENCES)]
+            if len(own) > 1:
+                nearest = nearest_sentences(text, claim, _SENTENCES)
+                fitting = [length <= self.max_tokens for length in self._lengths(nearest)]
+                own = [*own, *compress(nearest, fitting)]
             units += [(unit, claim) for unit in own]
             owner += [number] * len(own)
         return units, owner

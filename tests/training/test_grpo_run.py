@@ -41,6 +41,7 @@ def test_the_command_trains_the_default_model(tmp_path):
     result = CliRunner().invoke(app, ["grpo", str(path), "--json"], catch_exceptions=False)
     facts = json.loads(result.stdout)
     assert (facts["prompts"], facts["steps"]) == (2, 1)
+    assert json.loads((tmp_path / "out" / "run.json").read_text()) == facts
     assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
     logged = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"][0]
     assert {"factuality/support", "composite/factuality", "composite/length", "kl"} <= set(logged)
