@@ -128,8 +128,8 @@ def _columns(path: str, config: Any) -> tuple[int, ...]:
 
 # Reading in bfloat16 moves a calibrated probability by less than this (benchmarks/verifier.py prints what is left of it).
 _SECOND_LOOK = 0.03
-# Sentences of evidence longer than a unit that are read alone. On 1,239 calibration and validation pairs with evidence of over
-# 60 words, balanced accuracy was 0.70 with windows and three sentences, 0.69 with windows alone, 0.66 with sentences alone.
+# Sentences of evidence longer than a unit that are read alone. On 1,239 calibration and validation pairs with evidence of
+# over 60 words, balanced accuracy was 0.70 with windows and three sentences, 0.69 with windows, 0.66 with sentences.
 _SENTENCES = 3
 
 
