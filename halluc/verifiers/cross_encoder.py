@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput, ModelUnavailable
-from halluc.verifiers.evidence import evidence_units, nearest_sentences
+from halluc.verifiers.evidence import TOKENS_PER_CHARACTER, evidence_units, nearest_sentences
 from halluc.verifiers.verifier import checked_pairs, labels_of
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class CrossEncoderVerifier:
 
     def _units(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[int]]:
         """The (unit, claim) pairs to read, and the number of the pair that each belongs to."""
-        claims = list(dict.fromkeys(claim for _, claim in pairs))
+        claims = [c for c in dict.fromkeys(c for _, c in pairs) if TOKENS_PER_CHARACTER * len(c) > self._claim_tokens]
         for claim, length in zip(claims, self._lengths(claims), strict=True):
             if length > self._claim_tokens:
                 raise InvalidInput(
@@ -223,9 +223,11 @@ class CrossEncoderVerifier:
                     f"{self.name} reads; split it into claims with halluc.extract_claims"
                 )
         evidence = list(dict.fromkeys(text for text, _ in pairs))
-        # A token is at least one character, so short texts need no counting.
+        # What is short in characters needs no counting.
         windows = {
-            text: [text] if len(text) <= self.max_tokens else evidence_units(text, self._lengths, max_tokens=self.max_tokens)
+            text: [text]
+            if TOKENS_PER_CHARACTER * len(text) <= self.max_tokens
+            else evidence_units(text, self._lengths, max_tokens=self.max_tokens)
             for text in evidence
         }
         units: list[tuple[str, str]] = []

@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from halluc.packing import terms
 from retrieval.sentences import sentence_spans
 
-__all__ = ["evidence_units", "nearest_sentences"]
+__all__ = ["TOKENS_PER_CHARACTER", "evidence_units", "nearest_sentences"]
+
+# At most: tokenizers take a Hangul syllable apart into up to three letters.
+TOKENS_PER_CHARACTER = 3
 
 
 def evidence_units(evidence: str, count_tokens: Callable[[Sequence[str]], list[int]], *, max_tokens: int) -> list[str]:
@@ -62,7 +65,8 @@ def nearest_sentences(evidence: str, claim: str, count: int) -> list[str]:
 
 def _partition(text: str) -> list[tuple[int, int]]:
     """Sentences with the white space after them, so that no character is between two of them."""
-    starts = [0, *(start for start, _ in sentence_spans(text)[1:])]
+    # The library ends sentences within words too ("..a"); those ends are left out.
+    starts = [0, *(start for start, _ in sentence_spans(text)[1:] if text[start - 1].isspace())]
     return list(zip(starts, [*starts[1:], len(text)], strict=True))
 
 
@@ -75,8 +79,15 @@ def _cut(
     for word in text[start:end].split():
         at = text.index(word, position)
         position = at + len(word)
-        # No token is shorter than a character, so a piece of this many characters always fits.
-        words += [(i, min(i + max_tokens, position)) for i in range(at, position, max_tokens)]
+        words.append((at, position))
+    lengths = count_tokens([text[a:b] for a, b in words])
+    # A piece of this many characters always fits.
+    step = max(1, max_tokens // TOKENS_PER_CHARACTER)
+    words = [
+        piece
+        for (a, b), length in zip(words, lengths, strict=True)
+        for piece in ([(a, b)] if length <= max_tokens else [(i, min(i + step, b)) for i in range(a, b, step)])
+    ]
     costs = count_tokens([text[a:b] for a, b in words])
     pieces: list[tuple[int, int, int]] = []
     first = 0

@@ -93,6 +93,13 @@ def test_a_sentence_is_found_anywhere_in_evidence_of_100_000_words(verifier):
     assert supported >= 0.5 > other
 
 
+def test_letters_that_the_tokenizer_takes_apart_still_fit(verifier):
+    evidence = "대한민국 수도는 서울 " * 16
+    units, _ = verifier._units([(evidence, "word " * 300)])
+    assert max(verifier._lengths([unit for unit, _ in units])) <= verifier.max_tokens
+    assert verifier.support([(evidence, "word " * 300)]).shape == (1,)
+
+
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
