@@ -173,30 +173,17 @@ class TransformersModel:
             ContextOverflow: a prompt and its completion do not fit the context window.
             InvalidInput: the lists differ in length or a completion has no tokens.
         """
-        import torch
+        return self._scored(self._encode(prompts), completions)
 
-        if len(prompts) != len(completions):
-            raise InvalidInput(f"{len(prompts)} prompts for {len(completions)} completions; pass one completion a prompt")
-        prompt_ids = self._encode(prompts)
-        targets: list[list[int]] = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in completions]
-        for i, ids in enumerate(targets):
-            if not ids:
-                raise InvalidInput(f"completion {i} is empty; there is nothing to score")
-        self._check_window(prompt_ids, [len(ids) for ids in targets])
-        members: dict[tuple[int, ...], list[int]] = {}
-        for row, ids in enumerate(prompt_ids):
-            members.setdefault(tuple(ids), []).append(row)
-        unique = list(members)
-        results: dict[int, Generation] = {}
-        copies = max((len(rows) for rows in members.values()), default=1)
-        with torch.inference_mode():
-            for batch in self._batches([len(ids) for ids in unique], copies=copies):
-                rows = [row for u in batch for row in members[unique[u]]]
-                owner = [i for i, u in enumerate(batch) for _ in members[unique[u]]]
-                logprobs = self._score_batch([list(unique[u]) for u in batch], owner, [targets[row] for row in rows])
-                for row, values in zip(rows, logprobs, strict=True):
-                    results[row] = Generation(completions[row], tuple(targets[row]), tuple(values))
-        return [results[row] for row in range(len(prompts))]
+    def score_text(self, beginnings: Sequence[str], continuations: Sequence[str]) -> list[Generation]:
+        """`score` for plain text: `continuations[i]` goes on after `beginnings[i]`, without a chat template.
+
+        Raises:
+            ContextOverflow, InvalidInput: as `score`; a beginning must have text too.
+        """
+        if not all(beginnings):
+            raise InvalidInput(f"beginning {[*map(bool, beginnings)].index(False)} is empty; give the text some context")
+        return self._scored(self.tokenizer(list(beginnings))["input_ids"] if beginnings else [], continuations)
 
     # -- private ---------------------------------------------------------------------------------------------------
 
@@ -217,6 +204,31 @@ class TransformersModel:
             texts.append(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
         # A chat template writes the special tokens itself.
         return [list(ids) for ids in self.tokenizer(texts, add_special_tokens=not template)["input_ids"]]
+
+    def _scored(self, prompt_ids: Sequence[list[int]], completions: Sequence[str]) -> list[Generation]:
+        import torch
+
+        if len(prompt_ids) != len(completions):
+            raise InvalidInput(f"{len(prompt_ids)} prompts for {len(completions)} completions; pass one completion a prompt")
+        targets: list[list[int]] = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in completions]
+        for i, ids in enumerate(targets):
+            if not ids:
+                raise InvalidInput(f"completion {i} is empty; there is nothing to score")
+        self._check_window(prompt_ids, [len(ids) for ids in targets])
+        members: dict[tuple[int, ...], list[int]] = {}
+        for row, ids in enumerate(prompt_ids):
+            members.setdefault(tuple(ids), []).append(row)
+        unique = list(members)
+        results: dict[int, Generation] = {}
+        copies = max((len(rows) for rows in members.values()), default=1)
+        with torch.inference_mode():
+            for batch in self._batches([len(ids) for ids in unique], copies=copies):
+                rows = [row for u in batch for row in members[unique[u]]]
+                owner = [i for i, u in enumerate(batch) for _ in members[unique[u]]]
+                logprobs = self._score_batch([list(unique[u]) for u in batch], owner, [targets[row] for row in rows])
+                for row, values in zip(rows, logprobs, strict=True):
+                    results[row] = Generation(completions[row], tuple(targets[row]), tuple(values))
+        return [results[row] for row in range(len(prompt_ids))]
 
     def _check_window(self, encoded: Sequence[Sequence[int]], new_tokens: Sequence[int]) -> None:
         window = self.context_window
