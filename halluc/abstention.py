@@ -1,8 +1,8 @@
 """Does a reply answer at all? Refusals and "I don't know" told from answers, by rules for English.
 
 A hedged guess ("I'm not sure, but I think it was Paris") answers, and so does whatever the rules do not know: to take an
-answer for an abstention would hide a hallucination. Not here: whether an answer is right (answer_matching.py), and models that
-are made to abstain (grounding.py, calibration.abstention).
+answer for an abstention would hide a hallucination. Not here: whether an answer is right (answer_matching.py), and models
+that are made to abstain (grounding.py, calibration.abstention).
 """
 
 from __future__ import annotations
