@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from retrieval.errors import EmbedderUnavailable
+from retrieval.hub import require_hub
 from retrieval.progress import progress_bar
 from retrieval.storage import checksum
 
@@ -84,6 +85,7 @@ class SentenceTransformerEmbedder:
         bars = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         try:
+            require_hub(path)
             return SentenceTransformer(str(path))
         except (OSError, ValueError) as error:
             raise EmbedderUnavailable(

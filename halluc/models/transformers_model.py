@@ -366,9 +366,12 @@ def _load(path: str | Path, dtype: Any) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from retrieval.hub import require_hub
+
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
+        require_hub(path)
         return AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]

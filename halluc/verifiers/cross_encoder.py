@@ -80,7 +80,10 @@ def load_cross_encoder(
 def _from_pretrained(path: str | Path) -> tuple[Any, Any]:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from retrieval.hub import require_hub
+
     try:
+        require_hub(path)
         tokenizer = AutoTokenizer.from_pretrained(path)
         model, report = AutoModelForSequenceClassification.from_pretrained(path, output_loading_info=True)
     except (OSError, ValueError, KeyError) as error:
