@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from halluc.verifiers.verifier import Verifier
     from retrieval import Passage
 
-__all__ = ["claim_pieces", "judge_claims"]
+__all__ = ["claim_pieces", "judge_claims", "judge_in_pieces"]
 
 # Sentences of an evidence that are read alone, to name the one that decides: those nearest in words, and their neighbours.
 _CANDIDATES = 4
@@ -32,10 +32,16 @@ _LONGEST_WORD = 40
 
 def judge_claims(claims: Sequence[Claim], evidence: Sequence[Sequence[Passage]], verifier: Verifier) -> list[Verdict]:
     """One verdict per claim: that of its worst piece, since a long statement holds only if all of it does."""
+    return judge_in_pieces(
+        claims, lambda pieces: _judged([p for _, p in pieces], [evidence[i] for i, _ in pieces], verifier)
+    )
+
+
+def judge_in_pieces(claims: Sequence[Claim], judge: Callable[[list[tuple[int, Claim]]], list[Verdict]]) -> list[Verdict]:
+    """One verdict per claim, the worst that `judge` gives of its pieces; it gets them with the number of their claim."""
     pieces = [(i, replace(claim, text=piece)) for i, claim in enumerate(claims) for piece in claim_pieces(claim.text)]
-    judged = _judged([piece for _, piece in pieces], [evidence[i] for i, _ in pieces], verifier)
     worst: dict[int, Verdict] = {}
-    for (i, _), verdict in zip(pieces, judged, strict=True):
+    for (i, _), verdict in zip(pieces, judge(pieces), strict=True):
         if i not in worst or _badness(verdict) > _badness(worst[i]):
             worst[i] = replace(verdict, claim=claims[i])
     return [worst[i] for i in range(len(claims))]

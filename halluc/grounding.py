@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from halluc.answers import Answer, Citation, Claim, Verdict
+from halluc.claim_verdicts import judge_in_pieces
 from halluc.claims import RuleClaimExtractor
 from halluc.errors import ContextOverflow, InvalidInput
 from halluc.models.language_model import Generation, Prompt
@@ -199,22 +200,27 @@ class GroundedModel:
         claims = RuleClaimExtractor().extract(
             [answers[i].text for i in given], questions=[answers[i].question for i in given]
         )
-        rows = [
-            (i, claim, passage)
-            for i, own in zip(given, claims, strict=True)
-            for claim in own
-            if claim.check_worthy
-            for passage in packed[i]
-        ]
-        if not rows:
-            return answers
-        table = self.verifier.probabilities([(passage.text, claim.text) for _, claim, passage in rows])
-        verdicts: dict[int, dict[Claim, Verdict]] = {i: {} for i in given}
-        for (i, claim, passage), label, support in zip(rows, labels_of(table), table[:, 0].tolist(), strict=True):
-            best = verdicts[i].get(claim)
-            if best is None or support > best.support:
-                verdicts[i][claim] = Verdict(claim, label, support, (passage.hit,))
-        return [self._held_to_support(answer, tuple(verdicts.get(i, {}).values())) for i, answer in enumerate(answers)]
+        worthy = [(i, claim) for i, own in zip(given, claims, strict=True) for claim in own if claim.check_worthy]
+        judged = judge_in_pieces(
+            [claim for _, claim in worthy],
+            lambda pieces: self._judged([(piece, packed[worthy[n][0]]) for n, piece in pieces]),
+        )
+        verdicts: dict[int, list[Verdict]] = {i: [] for i in given}
+        for (i, _), verdict in zip(worthy, judged, strict=True):
+            verdicts[i].append(verdict)
+        return [self._held_to_support(answer, tuple(verdicts.get(i, ()))) for i, answer in enumerate(answers)]
+
+    def _judged(self, claims: Sequence[tuple[Claim, Sequence[PackedPassage]]]) -> list[Verdict]:
+        """Per claim the verdict of the passage read, of one or more, that supports it most."""
+        rows = [(n, passage) for n, (_, passages) in enumerate(claims) for passage in passages]
+        if self.verifier is None or not rows:
+            return []
+        table = self.verifier.probabilities([(passage.text, claims[n][0].text) for n, passage in rows])
+        best: dict[int, Verdict] = {}
+        for (n, passage), label, support in zip(rows, labels_of(table), table[:, 0].tolist(), strict=True):
+            if n not in best or support > best[n].support:
+                best[n] = Verdict(claims[n][0], label, support, (passage.hit,))
+        return [best[n] for n in range(len(claims))]
 
     def _held_to_support(self, answer: Answer, verdicts: tuple[Verdict, ...]) -> Answer:
         """The answer with its verdicts, or an abstention that shows them if the least supported claim has too little."""

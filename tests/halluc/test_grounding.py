@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from halluc import Answer, GroundedModel
+from halluc.claim_verdicts import claim_pieces
 from halluc.errors import ContextOverflow, InvalidInput
+from halluc.models.language_model import Generation
 from halluc.verifiers import load_verifier
 from halluc.verifiers.lm_verifier import LMVerifier
 from retrieval import Passage, PassageIndex
@@ -76,6 +78,21 @@ def test_verdicts_name_the_best_evidence_of_each_sentence(lm, index):
         assert answer.text[verdict.claim.start : verdict.claim.end] == verdict.claim.text
         assert verdict.label == ("supported" if verdict.support >= 0.5 else "not_enough_info")
         assert verdict.evidence[0].passage.id == "fleming"
+
+
+def test_a_fragment_that_answers_a_long_question_is_judged_in_pieces(lm, index, monkeypatch):
+    monkeypatch.setattr(lm, "generate", lambda prompts, **_: [[Generation("Alexander Fleming.")] for _ in prompts])
+    question = (
+        "Who, to put it once more and in yet other words for those who came late, discovered penicillin?" + " Who?" * 200
+    )
+    whole = f"{question} Alexander Fleming."
+    verifier = load_verifier()
+    with pytest.raises(InvalidInput, match="claim"):
+        verifier.support([(PASSAGES[0].text, whole)])
+    (verdict,) = GroundedModel(lm, index, verifier=verifier).ask(question).verdicts
+    assert verdict.claim.text == whole
+    read = PASSAGES[0].text.split(". ")[0] + "."
+    assert verdict.support == pytest.approx(min(verifier.support([(read, p) for p in claim_pieces(whole)])), abs=0.02)
 
 
 def test_a_passage_full_of_control_tokens_is_only_text(lm, tmp_path):
