@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import redirect_stdout
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Train a verifier, or a model to be factual.", no_args_is_help=True)
 
+Config = Annotated[Path, typer.Argument(help="YAML file with the settings of the run; see examples/training.")]
+Set = Annotated[list[str], typer.Option("--set", help="key=value that replaces a setting of the file.")]
+
 
 @app.callback()
 def _train() -> None:
@@ -24,10 +27,10 @@ def _train() -> None:
 
 @app.command("verifier")
 def verifier(
-    config: Annotated[Path, typer.Argument(help="YAML file with the settings of training.verifier.VerifierConfig.")],
+    config: Config,
     data: Annotated[Path, typer.Option("--data", help="Folder with the data sets.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write the verifier to; new or empty.")],
-    set_: Annotated[list[str], typer.Option("--set", help="key=value that replaces a setting of the file.")] = [],  # noqa: B006
+    set_: Set = [],  # noqa: B006
     json_: Json = False,
 ) -> None:
     """Train, calibrate and save a verifier; use it with --verifier FOLDER or halluc.load_verifier(FOLDER)."""
@@ -41,41 +44,57 @@ def verifier(
         console().print(f"{facts['training_pairs']} pairs, {facts['training_seconds']} s: {out}")
 
 
-@app.command("dpo")
-def dpo(
-    config: Annotated[Path, typer.Argument(help="YAML file with the settings of training.dpo_run.DPORun.")],
-    set_: Annotated[list[str], typer.Option("--set", help="key=value that replaces a setting of the file.")] = [],  # noqa: B006
-    json_: Json = False,
-) -> None:
-    """Train a model by DPO with a factuality margin, on preference pairs."""
-    from training.config import load_config
-    from training.dpo_run import DPORun, run_dpo
+@app.command("sft")
+def sft(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
+    """Fine-tune a model on answers, and on abstentions where it does not know (training.sft_run.SFTRun)."""
+    _run("sft", "SFTRun", config, set_, json_)
 
-    facts = _run(run_dpo, load_config(DPORun, config, set_))
-    if json_ or not sys.stdout.isatty():
-        print_json(facts)
-    else:
-        console().print(f"{facts['pairs']} pairs, {facts['steps']} steps, {facts['seconds']} s: {facts['model']}")
+
+@app.command("reward")
+def reward(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
+    """Train a reward model on preference pairs, with a factuality head if asked (training.reward_run.RewardRun)."""
+    _run("reward", "RewardRun", config, set_, json_)
+
+
+@app.command("dpo")
+def dpo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
+    """Train a model by DPO with a factuality margin, on preference pairs (training.dpo_run.DPORun)."""
+    _run("dpo", "DPORun", config, set_, json_)
+
+
+@app.command("kto")
+def kto(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
+    """Train a model by KTO on completions that are factual or not (training.kto_run.KTORun)."""
+    _run("kto", "KTORun", config, set_, json_)
+
+
+@app.command("orpo")
+def orpo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
+    """Train a model by ORPO on preference pairs, without a reference model (training.orpo_run.ORPORun)."""
+    _run("orpo", "ORPORun", config, set_, json_)
 
 
 @app.command("grpo")
-def grpo(
-    config: Annotated[Path, typer.Argument(help="YAML file with the settings of training.grpo_run.GRPORun.")],
-    set_: Annotated[list[str], typer.Option("--set", help="key=value that replaces a setting of the file.")] = [],  # noqa: B006
-    json_: Json = False,
-) -> None:
-    """Train a model by GRPO with a factuality reward, on prompts."""
-    from training.config import load_config
-    from training.grpo_run import GRPORun, run_grpo
+def grpo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
+    """Train a model by GRPO with a factuality reward, on prompts (training.grpo_run.GRPORun)."""
+    _run("grpo", "GRPORun", config, set_, json_)
 
-    facts = _run(run_grpo, load_config(GRPORun, config, set_))
+
+@app.command("rloo")
+def rloo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
+    """Train a model by RLOO with a factuality reward, on prompts (training.rloo_run.RLOORun)."""
+    _run("rloo", "RLOORun", config, set_, json_)
+
+
+def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool) -> None:
+    """The run of training/NAME_run.py; what TRL prints goes to standard error, standard output is the result alone."""
+    from training.config import load_config
+
+    with redirect_stdout(sys.stderr):
+        module = import_module(f"training.{name}_run")
+        facts = getattr(module, f"run_{name}")(load_config(getattr(module, settings), config, set_))
     if json_ or not sys.stdout.isatty():
         print_json(facts)
     else:
-        console().print(f"{facts['prompts']} prompts, {facts['steps']} steps, {facts['seconds']} s: {facts['model']}")
-
-
-def _run(run: Callable[[Any], dict[str, Any]], config: Any) -> dict[str, Any]:
-    """The facts of a run; what TRL prints meanwhile goes to standard error, so that standard output is the result alone."""
-    with redirect_stdout(sys.stderr):
-        return run(config)
+        rows, count = next(iter(facts.items()))
+        console().print(f"{count} {rows}, {facts['steps']} steps, {facts['seconds']} s: {facts['model']}")

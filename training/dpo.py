@@ -6,23 +6,21 @@ and their factuality (preferences.py).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from trl import DPOTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
+from training.factuality_columns import COLUMNS, FactualityColumns
 
 __all__ = ["FactualityDPOTrainer"]
 
-_COLUMNS = ("chosen_factuality", "rejected_factuality")
 # These losses divide log-ratios by the length of the completion, so that the offset is multiplied by it.
 _PER_TOKEN = {"ipo", "sigmoid_norm"}
 
 
-class FactualityDPOTrainer(DPOTrainer):
+class FactualityDPOTrainer(FactualityColumns, DPOTrainer):
     """TRL's `DPOTrainer` for E[r_pref + λ·f] − β·KL, f being a known factuality score (MODPO, arXiv 2310.03708).
 
     The policy's log-ratio then stands for r_pref + λ·f, and the loss on preferences is −log σ(β·Δ − λ·(f_w − f_l)), with Δ
@@ -43,19 +41,9 @@ class FactualityDPOTrainer(DPOTrainer):
     """
 
     def __init__(self, *args: Any, factuality_weight: float = 0.0, **kwargs: Any) -> None:
-        if not (math.isfinite(factuality_weight) and factuality_weight >= 0):
-            raise InvalidInput(f"factuality_weight is {factuality_weight}; pass 0 or more")
-        self.factuality_weight = factuality_weight
-        super().__init__(*args, **kwargs)
-        if not factuality_weight:
-            return
-        self._check_loss()
-        sets = {"train": self.train_dataset}
-        sets |= self.eval_dataset if isinstance(self.eval_dataset, dict) else {"eval": self.eval_dataset}
-        for name, dataset in sets.items():
-            if dataset is not None:
-                _check_factuality(dataset, name)
-        self.data_collator = _WithFactuality(self.data_collator)
+        super().__init__(*args, factuality_weight=factuality_weight, **kwargs)
+        if factuality_weight:
+            self._check_loss()
 
     def _check_loss(self) -> None:
         losses = set(self.loss_types)
@@ -71,20 +59,14 @@ class FactualityDPOTrainer(DPOTrainer):
                 "set factuality_weight to 0 or take losses of one sort"
             )
 
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        if self.factuality_weight:
-            known: Any = self._signature_columns
-            self._signature_columns: Any = list(dict.fromkeys([*known, *_COLUMNS]))
-
     def compute_ref_log_probs(self, model: Any, inputs: Mapping[str, Any]) -> Any:
         """As TRL's; the factuality columns are no input of the model."""
-        return super().compute_ref_log_probs(model, {key: value for key, value in inputs.items() if key not in _COLUMNS})
+        return super().compute_ref_log_probs(model, {key: value for key, value in inputs.items() if key not in COLUMNS})
 
     def _compute_loss(self, model: Any, inputs: Mapping[str, Any], return_outputs: bool) -> Any:
         if not self.factuality_weight:
             return super()._compute_loss(model, inputs, return_outputs)
-        batch = {key: value for key, value in inputs.items() if key not in _COLUMNS}
+        batch = {key: value for key, value in inputs.items() if key not in COLUMNS}
         if self.precompute_ref_logps:
             reference = batch["ref_chosen_logps"], batch["ref_rejected_logps"]
         else:
@@ -92,7 +74,7 @@ class FactualityDPOTrainer(DPOTrainer):
         lengths: tuple[Any, ...] = (1, 1)
         if set(self.loss_types) & _PER_TOKEN:
             lengths = batch["completion_mask"].sum(dim=1).clamp(min=1).chunk(2)
-        for name, logps, column, length in zip(("chosen", "rejected"), reference, _COLUMNS, lengths, strict=True):
+        for name, logps, column, length in zip(("chosen", "rejected"), reference, COLUMNS, lengths, strict=True):
             offset = self.factuality_weight / self.beta * inputs[column].to(logps.dtype) * length
             batch[f"ref_{name}_logps"] = logps + offset
         precomputed = self.precompute_ref_logps
@@ -102,29 +84,3 @@ class FactualityDPOTrainer(DPOTrainer):
             return super()._compute_loss(model, batch, return_outputs)
         finally:
             self.precompute_ref_logps = precomputed
-
-
-class _WithFactuality:
-    """A collator that adds the factuality columns to the batch of another."""
-
-    def __init__(self, collator: Any) -> None:
-        self.collator = collator
-
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = self.collator(examples)
-        return batch | {name: torch.tensor([float(example[name]) for example in examples]) for name in _COLUMNS}
-
-
-def _check_factuality(dataset: Any, name: str) -> None:
-    for column in _COLUMNS:
-        if column not in (dataset.column_names or _COLUMNS):
-            raise InvalidInput(
-                f"the {name} data set has no column {column!r}; build it with training.build_preference_pairs, add "
-                "it, or set factuality_weight to 0"
-            )
-    if not hasattr(dataset, "__len__"):
-        return
-    for column in _COLUMNS:
-        for row, value in enumerate(dataset[column]):
-            if value is None or not math.isfinite(value):
-                raise InvalidInput(f"{column} of row {row} of the {name} data set is {value}; mend or drop that row")

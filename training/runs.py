@@ -1,33 +1,52 @@
-"""What runs of every trainer share: reading settings, loading the model, adapters, checkpoints and facts.
+"""What runs of every trainer share: settings, loading the model, adapters, checkpoints, logs and facts.
 
-Not here: the runs themselves (dpo_run.py, grpo_run.py) and how a file becomes settings (config.py).
+Not here: the runs themselves (dpo_run.py, sft_run.py, ...) and how a file becomes settings (config.py).
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from halluc.errors import InvalidInput
 
-__all__ = [
-    "load_trainable",
-    "lora_config",
-    "read_plain_values",
-    "show_bars_on_a_terminal_only",
-    "token_limit",
-    "train_and_save",
-]
+__all__ = ["RunSettings", "build_trainer", "load_trainable", "lora_config", "record", "token_limit", "train_and_save"]
 
 
-def read_plain_values(config: Any) -> None:
-    """Make lists and numbers of what `load_config` reads from YAML, for the dataclasses of TRL.
+@dataclass
+class RunSettings:
+    """Settings that every run adds to the configuration of its trainer, which is a dataclass of TRL.
 
-    Raises:
-        ValueError: text stands where a number must.
+    Attributes:
+        model: "default", a folder or a hub id.
+        lora_rank: rank of LoRA on all linear layers; 0 trains every weight.
+        resume: go on from the last checkpoint in `output_dir`, where there is one.
     """
+
+    model: str = "default"
+    lora_rank: int = 16
+    resume: bool = True
+
+    def __post_init__(self) -> None:
+        _read_plain_values(self)
+        self.check()
+        _show_bars_on_a_terminal_only(self)
+        super().__post_init__()  # type: ignore[misc]
+
+    def check(self) -> None:
+        """Refuse settings of ours that cannot be used.
+
+        Raises:
+            InvalidInput: see above.
+        """
+
+
+def _read_plain_values(config: Any) -> None:
+    """Make lists and numbers of what `load_config` reads from YAML, for the dataclasses of TRL."""
     for one in fields(config):
         value = getattr(config, one.name)
         if isinstance(value, tuple):
@@ -37,7 +56,7 @@ def read_plain_values(config: Any) -> None:
             setattr(config, one.name, float(value))
 
 
-def show_bars_on_a_terminal_only(config: Any) -> None:
+def _show_bars_on_a_terminal_only(config: Any) -> None:
     """Progress of TRL and of datasets, unless the settings say otherwise."""
     import datasets
 
@@ -68,7 +87,7 @@ def token_limit(model: Any, max_length: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def lora_config(rank: int) -> Any:
+def lora_config(rank: int, task: str = "CAUSAL_LM") -> Any:
     """LoRA (arXiv 2106.09685) of this rank on all linear layers; None for rank 0, which trains every weight.
 
     Raises:
@@ -78,34 +97,70 @@ def lora_config(rank: int) -> Any:
 
     if rank < 0:
         raise InvalidInput(f"lora_rank is {rank}; pass 0 or more")
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM") if rank else None
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type=task) if rank else None
+
+
+def build_trainer(kind: Any, config: Any, *, task: str = "CAUSAL_LM", **options: Any) -> Any:
+    """A trainer of TRL with the adapter that the settings ask for.
+
+    Raises:
+        InvalidInput: the trainer refuses the settings.
+    """
+    try:
+        return kind(args=config, peft_config=lora_config(config.lora_rank, task), **options)
+    except InvalidInput:
+        raise
+    except (ValueError, NotImplementedError) as error:
+        raise InvalidInput(f"{kind.__name__} cannot use these settings: {error}") from error
 
 
 def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
     """Train, from the last checkpoint if asked and there is one, and save the adapter or model to the output folder.
 
+    The logs go to log.jsonl there, and to a terminal (`RunLog`).
+
     Returns:
         Facts of the run: model (its folder), steps, resumed_from, training_loss, seconds.
 
     Raises:
-        InvalidInput: a reward could not be used; the message says where the last checkpoint is.
+        InvalidInput: a loss, gradient or reward could not be used; the message says where the last checkpoint is.
     """
-    from transformers.trainer_utils import get_last_checkpoint
+    from transformers import PrinterCallback, ProgressCallback
+
+    from training.checkpoints import last_checkpoint
+    from training.finite import stop_unless_finite
+    from training.run_log import RunLog
 
     folder = trainer.args.output_dir
-    last = get_last_checkpoint(folder) if resume and Path(folder).is_dir() else None
+    last = last_checkpoint(folder) if resume else None
+    log = RunLog()
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(log)
+    stop_unless_finite(trainer)
     try:
-        result = trainer.train(resume_from_checkpoint=last)
+        result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     except InvalidInput as error:
-        kept = get_last_checkpoint(folder) if Path(folder).is_dir() else None
+        kept = last_checkpoint(folder)
         told = f"the last checkpoint is {kept}" if kept else "no checkpoint was saved yet"
         raise InvalidInput(f"the run stopped at step {trainer.state.global_step}: {error}; {told}") from error
+    finally:
+        log.close()
     trainer.save_model()
     trainer.save_state()
     return {
         "model": str(folder),
         "steps": result.global_step,
-        "resumed_from": last,
+        "resumed_from": str(last) if last else None,
         "training_loss": result.training_loss,
         "seconds": round(result.metrics["train_runtime"], 1),
     }
+
+
+def record(trainer: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a run, which are kept as run.json beside its model."""
+    if trainer.is_world_process_zero():
+        aside = Path(trainer.args.output_dir) / ".run.json"
+        aside.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        aside.replace(aside.with_name("run.json"))
+    return dict(facts)

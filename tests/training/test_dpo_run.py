@@ -10,8 +10,9 @@ from halluc.models.pull import pull
 from training.cli import app
 from training.config import load_config
 from training.dpo_run import DPORun, run_dpo
-from training.pair_checks import check_pairs, read_rows
+from training.pair_checks import check_pairs
 from training.preferences import pairs_from_answers
+from training.row_checks import read_rows
 from training.runs import lora_config
 
 QUESTIONS = ["Who discovered penicillin?", "When was it?"]

@@ -52,7 +52,7 @@ def test_the_command_trains_the_default_model(tmp_path):
     [
         ([{"promt": "Who?", "context": "x"}], {}, "no column 'prompt'; did you call it 'promt'"),
         ([{"prompt": "Who?"}], {}, "no column 'context' or 'answers'"),
-        ([{"prompt": "Who?", "context": "x"}, {"prompt": " ", "context": "x"}], {}, "the prompt of row 1 .* is empty"),
+        ([{"prompt": "Who?", "context": "x"}, {"prompt": " ", "context": "x"}], {}, "the prompt of row 1 is empty"),
         (
             [{"prompt": "Who?", "context": "x"}],
             {"max_completion_length": 9000},

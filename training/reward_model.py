@@ -1,0 +1,158 @@
+"""A trained reward model as a reward of completions, for `CompositeReward(preference=RewardModel(FOLDER))`.
+
+Not here: how it is trained (reward_trainer.py, reward_run.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halluc.errors import InvalidInput, ModelUnavailable
+
+__all__ = ["RewardModel", "load_scorer"]
+
+
+class RewardModel:
+    """r_pref: the score that a reward model of `halluc train reward` gives a completion, of any size and sign.
+
+    Only differences between completions of one prompt mean something (Bradley-Terry); GRPO and RLOO need no more.
+
+    Args:
+        folder: of an adapter or a whole model, as a run saved it.
+        device: "cpu", "cuda", ...; by default CUDA where there is one.
+        batch_size: completions scored at a time.
+
+    Raises:
+        ModelUnavailable: the folder holds no reward model, or the model below its adapter cannot be had.
+    """
+
+    __name__ = "preference"
+
+    def __init__(self, folder: str | Path, *, device: str | None = None, batch_size: int = 16) -> None:
+        import torch
+
+        self.batch_size = batch_size
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.tokenizer, self.model = _load(Path(folder))
+        self.model.to(self.device).eval()
+
+    def __call__(
+        self,
+        *,
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        log_metric: Callable[[str, float], None] | None = None,
+        **_columns: Any,
+    ) -> list[float]:
+        """(N,) scores of completions, strings or conversations as TRL passes them.
+
+        A factuality head's mean goes to TRL's `log_metric` as "preference/factuality".
+
+        Raises:
+            InvalidInput: a prompt with its completion is over the model's window; the row is named.
+        """
+        scores = self.scores(prompts, completions)
+        if log_metric is not None and scores.shape[1] == 2 and len(scores):
+            log_metric(f"{self.__name__}/factuality", float(scores[:, 1].mean()))
+        return [float(score) for score in scores[:, 0]]
+
+    def scores(self, prompts: Sequence[Any], completions: Sequence[Any]) -> np.ndarray:
+        """(N, 1) preference scores, or (N, 2) with the predicted factuality in the second column.
+
+        Raises:
+            InvalidInput: a prompt with its completion is over the model's window; the row is named.
+        """
+        import torch
+
+        encoded = [self._encode(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
+        window = getattr(self.model.config, "max_position_embeddings", None)
+        for row, ids in enumerate(encoded):
+            if window is not None and len(ids) > window:
+                raise InvalidInput(
+                    f"the prompt and completion of row {row} have {len(ids)} tokens, over the reward model's window "
+                    f"of {window}"
+                )
+        scores = np.zeros((len(encoded), self.model.config.num_labels))
+        order = sorted(range(len(encoded)), key=lambda row: len(encoded[row]))
+        with torch.inference_mode():
+            for start in range(0, len(order), self.batch_size):
+                rows = order[start : start + self.batch_size]
+                batch = self.tokenizer.pad(
+                    {"input_ids": [encoded[row] for row in rows]}, padding_side="right", return_tensors="pt"
+                )
+                scores[rows] = self.model(**batch.to(self.device)).logits.float().cpu().numpy()
+        return scores
+
+    def _encode(self, prompt: Any, completion: Any) -> list[int]:
+        """The tokens that TRL's `RewardTrainer` trains on for such a row."""
+        ids: list[int]
+        if isinstance(prompt, str):
+            ids = self.tokenizer(prompt + completion + self.tokenizer.eos_token)["input_ids"]
+        else:
+            ids = self.tokenizer.apply_chat_template([*prompt, *completion], return_dict=True)["input_ids"]
+        return ids
+
+
+def load_scorer(path: str | Path, outputs: int) -> Any:
+    """A causal language model with a new linear head of `outputs` numbers a text in place of its vocabulary's.
+
+    Raises:
+        ModelUnavailable: the folder or hub id cannot be loaded so.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    with _quiet():
+        try:
+            return AutoModelForSequenceClassification.from_pretrained(path, num_labels=outputs, dtype="float32")
+        except (OSError, ValueError) as error:
+            raise ModelUnavailable(
+                f"{path} cannot be loaded as a reward model: {str(error).strip().splitlines()[0]}; pass 'default', a folder "
+                "or a hub id of a causal language model"
+            ) from error
+
+
+def _load(folder: Path) -> tuple[Any, Any]:
+    from peft import PeftConfig, PeftModel
+    from safetensors import safe_open
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        adapter = folder / "adapter_model.safetensors"
+        if not adapter.exists():
+            model = load_scorer(folder, AutoConfig.from_pretrained(folder).num_labels)
+        else:
+            with safe_open(adapter, "pt") as weights:
+                names = [name for name in weights.keys() if name.endswith("score.weight")]  # noqa: SIM118
+                heads = [weights.get_slice(name).get_shape()[0] for name in names]
+            if not heads:
+                raise ModelUnavailable(f"{folder} is an adapter without a score; name the output of halluc train reward")
+            base = load_scorer(PeftConfig.from_pretrained(folder).base_model_name_or_path, heads[0])
+            model = PeftModel.from_pretrained(base, folder).merge_and_unload()
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            f"{folder} holds no reward model: {str(error).strip().splitlines()[0]}; name the output of halluc train reward"
+        ) from error
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return tokenizer, model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' report that the head is new, which is meant, and without its bar."""
+    from transformers.utils import logging
+
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
