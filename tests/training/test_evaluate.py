@@ -1,0 +1,230 @@
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from scipy.stats import binomtest
+
+from halluc.errors import ContextOverflow, InvalidInput
+from halluc.models.language_model import Generation
+from training.comparison import compare, comparison_table
+from training.evaluate import evaluate_factuality
+from training.evaluation_results import ChoiceResult, FactualityEvaluation, read_evaluation
+
+HALF = math.log(0.5)
+
+
+class Replying:
+    """Replies from a script, each with two tokens of probability one half; every character of text is a token of ln 2."""
+
+    name = "replying"
+    special_tokens = ("<|end|>",)
+
+    def __init__(self, script, logprobs=(HALF, HALF)):
+        self.script = script
+        self.logprobs = logprobs
+        self.asked = []
+        self.scored = []
+
+    def generate(self, prompts, *, max_new_tokens):
+        self.asked += prompts
+        last = [prompt if isinstance(prompt, str) else prompt[-1]["content"] for prompt in prompts]
+        replies = [next(reply for key, reply in self.script.items() if key in text) for text in last]
+        return [[Generation(reply, token_logprobs=self.logprobs)] for reply in replies]
+
+    def score_text(self, beginnings, continuations):
+        self.scored += zip(beginnings, continuations, strict=True)
+        return [Generation(text, token_logprobs=(HALF,) * len(text)) for text in continuations]
+
+
+QUESTIONS = [
+    {"question": "Who found penicillin?", "answers": ["Fleming", "Alexander Fleming"]},
+    {"question": "When?", "answers": ["1928"]},
+    {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where?"}], "answers": ["London"]},
+    {"question": "What is my name?", "answers": []},
+    {"question": "How old am I?", "answers": []},
+]
+REPLIES = {"penicillin": "It was Fleming.", "When": "In 1800.", "Where": "I don't know.", "name": "Bob", "old": ""}
+
+
+def test_replies_are_right_wrong_or_abstentions_and_questions_without_answers_can_only_be_abstained_from():
+    made = evaluate_factuality(Replying(REPLIES), QUESTIONS)
+    assert [row.outcome for row in made.questions] == ["right", "wrong", "abstained", "wrong", "abstained"]
+    assert [row.confidence for row in made.questions] == [pytest.approx(0.5)] * 2 + [None, pytest.approx(0.5), None]
+    assert made.questions[2].question == "Where?"
+    found = made.metrics()
+    assert {name: float(value) for name, value in found.items() if value is not None} == pytest.approx(
+        # Confidence one half against one right of three.
+        {"right": 0.2, "wrong": 0.4, "abstained": 0.4, "hallucination_rate": 2 / 3, "coverage": 0.6, "ece": 1 / 2 - 1 / 3}
+    )
+    assert (found["perplexity"], found["choice_accuracy"]) == (None, None)
+    # Wilson by hand: (p + z²/2n ± z·sqrt(p(1−p)/n + z²/4n²)) / (1 + z²/n) for 1 of 5 and z = 1.959964.
+    z, n, p = 1.959964, 5, 0.2
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert (found["right"].low, found["right"].high) == pytest.approx(
+        ((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)), abs=1e-6
+    )
+
+
+def test_a_model_that_only_abstains_has_no_hallucination_rate_and_one_without_log_probabilities_no_ece():
+    silent = evaluate_factuality(Replying({"": "I cannot say."}), QUESTIONS).metrics()
+    assert (silent["hallucination_rate"], silent["ece"]) == (None, None)
+    assert float(silent["abstained"]) == 1
+    untold = evaluate_factuality(Replying(REPLIES, logprobs=()), QUESTIONS).metrics()
+    assert untold["ece"] is None
+    assert float(untold["hallucination_rate"]) == pytest.approx(2 / 3)
+
+
+def test_prompts_are_put_as_they_are_and_a_context_goes_into_the_prompt():
+    lm = Replying({"": "x"})
+    given = [{"question": "When <|end|>?", "context": "It was in 1928.", "answers": ["1928"]}, *QUESTIONS[1:3]]
+    evaluate_factuality(lm, given)
+    assert lm.asked[1:] == ["When?", QUESTIONS[2]["prompt"]]
+    grounded = lm.asked[0][-1]["content"]
+    assert "[1] It was in 1928." in grounded
+    assert "<|end|>" not in grounded
+
+
+def test_every_character_of_a_text_but_its_first_word_is_scored_once_after_what_stands_before_it():
+    lm = Replying(REPLIES)
+    long, short = "Neutral " + "words and more " * 400, "two words"
+    made = evaluate_factuality(lm, QUESTIONS, texts=[{"text": long}, {"text": short}, {"text": "a" * 4000}])
+    pieces = lm.scored
+    assert "".join(part for _, part in pieces[:7]) == long.strip()[len("Neutral") :]
+    text = long.strip()
+    start = len("Neutral")
+    for before, part in pieces[:7]:
+        assert before == text[max(0, start - 1000) : start]
+        assert len(part) <= 1000
+        start += len(part)
+    assert pieces[7] == ("two", " words")
+    assert [row.tokens for row in made.texts] == [len(text) - 7, 6, 4000 - 16]
+    # Every token has probability one half.
+    assert float(made.metrics()["perplexity"]) == pytest.approx(2)
+
+
+def test_the_likeliest_completion_per_token_is_chosen_and_a_tie_is_not_right():
+    assert ChoiceResult((-2.0, -1.0), 1).correct
+    assert not ChoiceResult((-2.0, -1.0), 0).correct
+    assert not ChoiceResult((-1.0, -1.0), 0).correct
+    lm = Replying(REPLIES)
+    rows = [{"prefix": "The sky is", "completions": [" blue", " a very long word"], "right": 0}]
+    made = evaluate_factuality(lm, QUESTIONS, choices=rows)
+    assert lm.scored == [("The sky is", " blue"), ("The sky is", " a very long word")]
+    assert made.choices[0].scores == pytest.approx((HALF, HALF))
+
+
+def evaluation(outcomes, confidence=0.5):
+    made = evaluate_factuality(Replying({"": "1"}), [{"question": f"{i}?", "answers": ["1"]} for i in range(len(outcomes))])
+    rows = [
+        replace(row, outcome=own, confidence=None if own == "abstained" else confidence)
+        for row, own in zip(made.questions, outcomes, strict=True)
+    ]
+    return replace(made, questions=tuple(rows))
+
+
+def test_differences_are_paired_by_question():
+    before = evaluation(["right"] * 10 + ["wrong"] * 30)
+    after = evaluation(["right"] * 10 + ["wrong"] * 10 + ["abstained"] * 20)
+    made = compare(before, after)
+    rows = {row.name: row for row in made.differences}
+    assert float(rows["wrong"].difference) == pytest.approx(-0.5)
+    assert rows["wrong"].p_value == pytest.approx(2 * 0.5**20)
+    assert rows["wrong"].improved is True
+    # Nothing changed of what was right: unpaired samples of 40 would leave an interval here.
+    assert (float(rows["right"].difference), rows["right"].difference.low, rows["right"].difference.high) == (0, 0, 0)
+    assert rows["right"].p_value == 1
+    assert rows["hallucination_rate"].difference == pytest.approx(0.5 - 0.75)
+    assert rows["abstained"].improved is None
+    assert rows["choice_accuracy"].p_value is rows["perplexity"].difference is None
+    worse = compare(after, before)
+    assert {row.name: row.improved for row in worse.differences}["wrong"] is False
+    assert comparison_table(made).row_count == 6
+
+
+def test_differing_rows_are_not_compared():
+    with pytest.raises(InvalidInput, match="the two evaluations have other questions"):
+        compare(evaluation(["right"]), evaluation(["right", "wrong"]))
+
+
+def test_an_evaluation_is_read_back_as_it_was(tmp_path):
+    made = evaluate_factuality(
+        Replying(REPLIES),
+        QUESTIONS,
+        texts=[{"text": "two words"}],
+        choices=[{"prefix": "x", "completions": [" y", " z"], "right": 1}],
+    )
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps(made.to_dict()))
+    again = read_evaluation(path)
+    assert again == made
+    assert again.to_dict() == made.to_dict()
+    for text, message in [
+        ("{", "cannot be read"),
+        ("[]", "holds no evaluation"),
+        ('{"format": 1, "model": "x"}', "holds no evaluation"),
+        ('{"format": 2}', "has format 2, not 1"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(InvalidInput, match=message):
+            read_evaluation(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"questions": []}, "there are no questions"),
+        ({"questions": [{"question": "x?"}]}, "question row 0 has the answers None"),
+        ({"questions": [{"question": "x?", "answers": "y"}]}, "question row 0 has the answers 'y'"),
+        ({"questions": [{"question": "x?", "answers": ["?"]}]}, "no letter or digit"),
+        ({"questions": [{"question": " ", "answers": []}]}, "question row 0 has the question ' ' and no prompt"),
+        ({"questions": [{"prompt": [], "answers": []}]}, r"question row 0 has the prompt \[\]"),
+        ({"questions": [{"question": "x?", "context": [], "answers": []}]}, r"question row 0 has the context \[\]"),
+        ({"texts": [{"text": "one"}]}, "text row 0 has the text 'one'; pass at least two words"),
+        ({"texts": [{"txt": "two words"}]}, "text row 0 has the text None"),
+        ({"choices": [{"prefix": "", "completions": ["a", "b"], "right": 0}]}, "choice row 0 has the prefix ''"),
+        ({"choices": [{"prefix": "x", "completions": ["a"], "right": 0}]}, "choice row 0 has the completions"),
+        ({"choices": [{"prefix": "x", "completions": ["a", ""], "right": 0}]}, "choice row 0 has the completions"),
+        ({"choices": [{"prefix": "x", "completions": ["a", "b"], "right": 2}]}, "choice row 0 has right 2"),
+        ({"choices": [{"prefix": "x", "completions": ["a", "a"], "right": 0}]}, "right completion 'a' more than once"),
+    ],
+)
+def test_unusable_rows_are_named(given, message):
+    with pytest.raises(InvalidInput, match=message):
+        evaluate_factuality(Replying(REPLIES), **{"questions": QUESTIONS, **given})
+
+
+def test_a_model_that_scores_no_text_is_named():
+    class Endpoint:
+        name = "an endpoint"
+
+    with pytest.raises(InvalidInput, match="an endpoint does not tell how likely"):
+        evaluate_factuality(Endpoint(), QUESTIONS, texts=[{"text": "two words"}])
+
+
+def test_a_text_that_does_not_fit_the_window_is_named_by_its_row(lm, monkeypatch):
+    monkeypatch.setattr(lm.model.config, "max_position_embeddings", 50)
+    asked = [{"question": "Who found penicillin?", "answers": ["Fleming"]}]
+    with pytest.raises(ContextOverflow, match="text rows 0 to 0, counted from 0: prompt 0 has 1 tokens and asks for"):
+        evaluate_factuality(lm, asked, texts=[{"text": "word " * 100}], max_new_tokens=2)
+    with pytest.raises(ContextOverflow, match="question rows 0 to 0"):
+        evaluate_factuality(lm, asked, max_new_tokens=64)
+
+
+def test_perplexity_and_choices_of_the_default_model_are_those_of_the_model_itself(lm):
+    import torch
+
+    text = "The Panthers defense gave up just 308 points, ranking sixth in the league."
+    rows = [{"prefix": "The capital of France is", "completions": [" London.", " Paris."], "right": 1}]
+    asked = [{"question": "What is the capital of France?", "answers": ["Paris"]}]
+    made = evaluate_factuality(lm, asked, texts=[{"text": text}], choices=rows, max_new_tokens=16)
+    assert made.questions[0].outcome == "right"
+    assert 0 < made.questions[0].confidence <= 1
+    assert made.choices[0].correct
+    ids = torch.tensor([lm.tokenizer(text, add_special_tokens=False)["input_ids"]])
+    with torch.no_grad():
+        loss = lm.model(ids, labels=ids).loss.item()
+    assert made.texts[0].tokens == ids.shape[1] - 1
+    assert float(made.metrics()["perplexity"]) == pytest.approx(math.exp(loss), rel=1e-4)
+    assert isinstance(made, FactualityEvaluation)
+    assert made.metrics()["coverage"].low == pytest.approx(binomtest(1, 1).proportion_ci(method="wilson").low)
