@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.checking import CheckReport, check_many
 from halluc.errors import InvalidInput
+from halluc.json_lines import json_object
 
 if TYPE_CHECKING:
     from halluc.verifiers.verifier import Verifier
@@ -155,7 +156,7 @@ def _rows(
                 continue
             try:
                 values = _values(line, needs_context)
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 broken.append(f"line {number} of {path} {error}")
                 advance(1)
                 continue
@@ -174,14 +175,7 @@ def _rows(
 
 def _values(line: bytes, needs_context: bool) -> dict[str, Any]:
     """The object on a line; ValueError says what is wrong with it."""
-    try:
-        values = json.loads(line)
-    except UnicodeDecodeError as error:
-        raise ValueError("is not UTF-8 text") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"is not an object but a {type(values).__name__}")
+    values = json_object(line)
     for name in ("answer", *(("context",) if needs_context else ())):
         if not isinstance(values.get(name), str) or not values[name].strip():
             raise ValueError(f"has no text as its '{name}'")

@@ -172,30 +172,18 @@ def apply(
 def _read(path: Path, needed: tuple[str, ...]) -> list[dict[str, Any]]:
     """The rows of a JSON-lines file; InvalidInput names the first line that cannot be used, and why."""
     from halluc.errors import InvalidInput
+    from halluc.json_lines import read_rows
 
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}") from error
     rows: list[dict[str, Any]] = []
-    first = 0
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"line {number} of {path}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InvalidInput(f"{where} is not JSON: {error}; write one object a line") from error
-        if not isinstance(row, dict):
-            raise InvalidInput(f"{where} is {line.strip()[:40]}, not an object; write one object a line")
+    first = ""
+    for where, row in read_rows(path):
         if missing := [name for name in needed if name not in row]:
             columns = ", ".join(row) or "nothing"
             raise InvalidInput(f"{where} has no {' and no '.join(missing)}, only {columns}; name the columns as these")
         _check(row, where, needed)
         if rows and "correct" in needed and ("group" in row) != ("group" in rows[0]):
-            raise InvalidInput(f"{where} and line {first} must both have a group or neither")
-        first = first or number
+            raise InvalidInput(f"{where} and {first} must both have a group or neither")
+        first = first or where
         rows.append(row)
     if not rows:
         raise InvalidInput(f"{path} holds no rows; write one object with {' and '.join(needed)} a line")

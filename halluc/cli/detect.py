@@ -113,10 +113,10 @@ def chosen_detectors(names: str) -> list[str]:
 
 
 def _read(path: Path) -> tuple[list[Prompt], list[str] | None, list[str] | None]:
-    from halluc.detectors.labelled import read_rows, text_of
     from halluc.errors import InvalidInput
+    from halluc.json_lines import read_rows, text_of
 
-    rows = [(f"line {number} of {path}", row) for number, row in read_rows(path)]
+    rows = read_rows(path)
     if not rows:
         raise InvalidInput(f"{path} holds no prompts")
     prompts: list[Prompt] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -117,36 +116,24 @@ def evaluate(
 ) -> None:
     """Measure how often the passage that answers a question is among the first hits."""
     from halluc.errors import InvalidInput
+    from halluc.json_lines import read_rows, text_of
     from retrieval import PassageIndex, evaluate_retrieval
 
-    asked, gold = [], []
-    try:
-        lines = questions.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{questions} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            asked.append(row["question"])
-            gold.append(row["passage_id"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise InvalidInput(
-                f"line {number} of {questions} is not an object with 'question' and 'passage_id': {error!r}"
-            ) from error
+    rows = read_rows(questions)
+    asked = [text_of(row, "question", where) for where, row in rows]
+    gold = [text_of(row, "passage_id", where) for where, row in rows]
     if not asked:
         raise InvalidInput(f"{questions} holds no questions")
     with PassageIndex.open(index) as opened, working("searching"):
-        rows = evaluate_retrieval(opened, asked, gold)
+        scores = evaluate_retrieval(opened, asked, gold)
     if json_ or not sys.stdout.isatty():
-        print_json([row.to_dict() for row in rows])
+        print_json([score.to_dict() for score in scores])
         return
     from rich.table import Table
 
-    table = Table("mode", *(f"hit@{k}" for k in rows[0].hit_at), "MRR", title=f"{len(asked)} questions on {index}")
-    for row in rows:
-        table.add_row(row.mode, *(f"{value:.3f}" for value in row.hit_at.values()), f"{row.mrr:.3f}")
+    table = Table("mode", *(f"hit@{k}" for k in scores[0].hit_at), "MRR", title=f"{len(asked)} questions on {index}")
+    for score in scores:
+        table.add_row(score.mode, *(f"{value:.3f}" for value in score.hit_at.values()), f"{score.mrr:.3f}")
     console().print(table)
 
 

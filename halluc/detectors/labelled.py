@@ -9,7 +9,6 @@ A file holds rows of one kind; other fields are ignored.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Sequence
@@ -19,9 +18,10 @@ from typing import Any
 
 from halluc.answer_matching import contains_answer
 from halluc.errors import InvalidInput
+from halluc.json_lines import read_rows, text_of
 from halluc.models.language_model import Prompt
 
-__all__ = ["LabelledPrompts", "read_labelled", "read_rows"]
+__all__ = ["LabelledPrompts", "read_labelled"]
 
 _SHORT = "Answer the question in a few words."
 _TRUE_OR_FALSE = "Say whether the statement is true or false. Reply with True or False."
@@ -61,7 +61,7 @@ def read_labelled(paths: Sequence[Path], *, limit: int | None = None, seed: int 
     Raises:
         InvalidInput: a file cannot be read, or a row is of no kind or of another than the first.
     """
-    rows = [(f"line {number} of {path}", row) for path in paths for number, row in read_rows(path)]
+    rows = [row for path in paths for row in read_rows(path)]
     if not rows:
         raise InvalidInput(f"{', '.join(map(str, paths))} holds no rows")
     if limit is not None and limit < len(rows):
@@ -77,38 +77,6 @@ def read_labelled(paths: Sequence[Path], *, limit: int | None = None, seed: int 
         f"{where} has the fields {', '.join(first)}; a row needs question and answer, statement and label, or question, "
         "response and hallucinated"
     )
-
-
-def read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Line numbers and objects of a JSON-lines file; empty lines are passed over.
-
-    Raises:
-        InvalidInput: the file cannot be read, or a line is not a JSON object.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}") from error
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InvalidInput(f"line {number} of {path} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise InvalidInput(f"line {number} of {path} is a {type(row).__name__}; write an object a line")
-        rows.append((number, row))
-    return rows
-
-
-def text_of(row: dict[str, Any], name: str, where: str) -> str:
-    """A field that must be text with something in it."""
-    value = row.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidInput(f"{where} has the {name} {value!r}; write a text")
-    return value
 
 
 def _questions(rows: Sequence[tuple[str, dict[str, Any]]]) -> LabelledPrompts:
