@@ -167,8 +167,8 @@ def _tokens(text: str) -> list[_Token]:
             continue
         if kind == "word" and piece.lower() in _OPERATOR_WORDS and re.match(r"\s*[-$€£¥(\d.]", text[match.end() :]):
             kind, piece = "operator", _OPERATOR_WORDS[piece.lower()]
-        elif kind == "letter" and piece in "xX" and re.match(r"\s*[-$€£¥(\d.]", text[match.end() :]):
-            # A times sign, if something that can be multiplied stands before it.
+        elif kind == "letter" and piece in "xX" and re.match(r"\s*[$€£¥(\d.]|\s+-\S", text[match.end() :]):
+            # A times sign, if something that can be multiplied stands before it; "3x-5" is algebra.
             if tokens and tokens[-1].kind in ("number", "mixed", "close", "percent", "word"):
                 kind, piece = "operator", "*"
         elif kind == "operator":

@@ -86,7 +86,8 @@ def check_steps(steps: Sequence[str]) -> list[StepCheck]:
     one of a chain that runs on ("5 + 3 = 8 * 2 = 16"). A percent sign may be a factor or a unit. Left out, as nothing can be
     said of them: bare conversions ("1 foot = 12 inches"), sums of unlike units, sides with words that cannot be a unit.
     An equation in one unknown must give it the value that earlier steps gave it; a value that a step states is taken over,
-    so that one mistake is not charged to the steps that build on it.
+    so that one mistake is not charged to the steps that build on it. The same expression set equal to another number ("3x =
+    27" red ones, "3x = 12" blue ones) is a new equation, not a slip.
 
     Args:
         steps: the steps in their order, see `split_steps`.
@@ -99,7 +100,7 @@ def check_steps(steps: Sequence[str]) -> list[StepCheck]:
     """
     if isinstance(steps, str):
         raise InvalidInput("steps is a string; pass a list of steps, for instance split_steps(solution)")
-    known: dict[str, Any] = {}
+    known: dict[str, _Known] = {}
     return [_check_step(step, known) for step in steps]
 
 
@@ -158,6 +159,15 @@ STEP_INCONSISTENCY = Detector("step_inconsistency", Family.reasoning, frozenset(
 _ANNOTATION = re.compile(r"<<([^<>]*)>>")
 
 
+@dataclass(frozen=True)
+class _Known:
+    """The value an equation gives its unknown, and its sides, the one with the unknown first."""
+
+    value: Any
+    side: Expression
+    other: Expression
+
+
 def _results(step: str) -> list[Any]:
     """The numbers a step's equalities end in, each once."""
     found = []
@@ -168,15 +178,26 @@ def _results(step: str) -> list[Any]:
     return found
 
 
-def _check_step(step: str, known: dict[str, Any]) -> StepCheck:
+def _check_step(step: str, known: dict[str, _Known]) -> StepCheck:
     bare = _ANNOTATION.sub("", step)
-    checks = [_check(equality, bare, known) for equality in equalities(bare)]
-    for annotation in _ANNOTATION.findall(step):
-        checks += [_check(equality, annotation, {}, annotation=True) for equality in equalities(annotation)]
+    annotations = [(text, equality) for text in _ANNOTATION.findall(step) for equality in equalities(text)]
+    # "2L * 4 = <<2*4=8>>8" counts without the unknown, and says nothing of it.
+    without = {evaluate(e.right) for _, e in annotations if not _is_number(e.left) and not symbols(e.left)}
+    checks = [
+        _check(equality, bare, known)
+        for equality in equalities(bare)
+        if not (_is_compound(equality.left) and _is_number(equality.right) and evaluate(equality.right) in without)
+    ]
+    checks += [_check(equality, text, {}, annotation=True) for text, equality in annotations]
     return StepCheck(step, tuple(check for check in checks if check is not None))
 
 
-def _check(equality: Equality, text: str, known: dict[str, Any], *, annotation: bool = False) -> EquationCheck | None:
+def _is_compound(expression: Expression) -> bool:
+    """Whether it is more than an unknown, and has one."""
+    return bool(symbols(expression)) and expression.kind != "symbol"
+
+
+def _check(equality: Equality, text: str, known: dict[str, _Known], *, annotation: bool = False) -> EquationCheck | None:
     left, right = equality.left, equality.right
     written = text[equality.start : equality.end].strip()
     if symbols(left) or symbols(right):
@@ -190,13 +211,13 @@ def _check(equality: Equality, text: str, known: dict[str, Any], *, annotation: 
     value = evaluate(left)
     if value is None or evaluate(right) is None:
         return None
-    holds = _agree(left, right) or _runs_on(left, right, written)
+    holds = _agree(left, right) or _runs_on(left, right, written) or _is_less(value, right, text[equality.end :])
     if not holds and _is_conversion(left, right):
         return None
     return EquationCheck(written, holds, _decimal(value), annotation)
 
 
-def _check_unknown(left: Expression, right: Expression, written: str, known: dict[str, Any]) -> EquationCheck | None:
+def _check_unknown(left: Expression, right: Expression, written: str, known: dict[str, _Known]) -> EquationCheck | None:
     """Solve a linear equation in one unknown, after the unknowns already known are filled in, and compare."""
     import sympy
 
@@ -209,7 +230,7 @@ def _check_unknown(left: Expression, right: Expression, written: str, known: dic
         # With several unknowns only an equality whose unknowns are all known can be checked.
         if not symbols(left) | symbols(right) <= set(known):
             return None
-        filled = [sympy.sympify(side).subs({sympy.Symbol(name): value for name, value in known.items()}) for side in sides]
+        filled = [sympy.sympify(side).subs({sympy.Symbol(name): own.value for name, own in known.items()}) for side in sides]
         if not all(side.is_Rational for side in filled):
             return None
         holds = abs(filled[0] - filled[1]) <= _tolerance(right, filled[0])
@@ -224,11 +245,15 @@ def _check_unknown(left: Expression, right: Expression, written: str, known: dic
     slope, constant = sympy.Poly(difference, unknown).all_coeffs()
     value = -constant / slope
     earlier = known.get(alone)
-    known[alone] = value
-    if earlier is None:
+    side, numbers = (left, right) if not symbols(right) else (right, left)
+    if earlier is None and symbols(numbers):
+        # "4 + x = 4x / 2" may be an equation to solve, or an expression put otherwise: not to be relied on.
         return None
-    numbers = right if not symbols(right) else left
-    return EquationCheck(written, bool(abs(earlier - value) <= _tolerance(numbers, earlier)), _decimal(earlier))
+    known[alone] = _Known(value, side, numbers)
+    if earlier is None or (side == earlier.side and _is_compound(side) and _is_number(earlier.other)):
+        return None
+    holds = abs(earlier.value - value) <= _tolerance(numbers, earlier.value)
+    return EquationCheck(written, bool(holds), _decimal(earlier.value))
 
 
 def _agree(left: Expression, right: Expression) -> bool:
@@ -250,6 +275,16 @@ def _runs_on(left: Expression, right: Expression, written: str) -> bool:
     return first is not right and first.kind == "number" and not bracketed and _agree(left, first)
 
 
+_LESS = re.compile(
+    r"\W*(?:\w+\W+){0,3}?(?:fewer|less|lower|smaller|shorter|lighter|younger|slower|cheaper|earlier|short|below|under|behind)\b"
+)
+
+
+def _is_less(value: Any, right: Expression, after: str) -> bool:
+    """Whether a negative result is told by its size and a word, as in "87 - 100 = 13 fewer apples"."""
+    return bool(value < 0 and _is_number(right) and evaluate(right) == -value and _LESS.match(after))
+
+
 def _tolerance(written: Expression, exact: Any) -> Any:
     """How far a written number may be from the exact one: a unit of its last digit, where there was something to round."""
     import sympy
@@ -264,7 +299,7 @@ def _tolerance(written: Expression, exact: Any) -> Any:
     # Nothing is rounded where the exact value has no more digits than are written.
     # Calculators leave noise in the sixteenth digit, but not in whole numbers.
     noise = abs(exact) * sympy.Rational(1, 10**9) if places else 0
-    return noise if (exact / unit).is_Integer else unit * sympy.Rational(999, 1000) + noise
+    return noise if (exact / unit).is_Integer else unit * (1 - sympy.Rational(1, 10**9)) + noise
 
 
 # Decimals that stand for thirds, sixths and the like: 33.33, 0.67, 1.83.

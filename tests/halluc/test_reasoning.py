@@ -42,9 +42,12 @@ def holds(step):
         "-4 + -5 * -7 = 31",
         "2^3 = 8 and 2**3 = 8",
         "2(3 + 4) = 14",
+        "3 x -5 = -15",
         "6 plus 4 = 10, 6 times 4 = 24",
         "5 + 3 = 8 * 2 = 16",
         "(-9 + 1) = (-8) = -8",
+        "18 * 0.333333333333 = 5.99",
+        "Beck has 87 - 100 = 13 fewer apples than Boris",
         "7 − 2 = 5, 8 ÷ 2 = 4",
     ],
 )
@@ -67,6 +70,7 @@ def test_right_arithmetic_is_let_be(step):
         "172-47+13 = 130 people on the train",
         "20% of 50 = 12",
         "5 + 3 = 9 * 2 = 18",
+        "Lindsay has missed 25 - 50 = 25 socks",
     ],
 )
 def test_slips_are_found(step):
@@ -106,6 +110,20 @@ def test_unknowns_are_solved_for_and_one_mistake_is_charged_once():
     assert checks[1].equations[0].value == "6"
     assert [c.mistaken for c in check_steps(["2x + 4 = 10", "2x = 6", "x = 3"])] == [False, False, False]
     assert check_steps(["x + x = 3x"])[0].mistaken
+    assert first_mistake(["3x = 80 - 20", "3x = 80"]) == 1
+    assert first_mistake(["3x-5 = 10", "x = 5"]) is None
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["There are 3*x = 27 cups of other teas", "So there are 3*x = 12 cups of mint tea"],
+        ["The cows have 2L*4=<<2*4=8>>8 legs", "All of them have 8+L = 70 legs"],
+        ["In the third set he retrieved 1/2*4+x = 4x/2 balls", "In all he retrieved x+4+x+4x/2 = 19 balls"],
+    ],
+)
+def test_a_new_equation_in_the_same_letter_is_no_slip(steps):
+    assert first_mistake(steps) is None
 
 
 def test_values_stated_earlier_are_filled_in():
