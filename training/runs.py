@@ -117,10 +117,11 @@ def build_trainer(kind: Any, config: Any, *, task: str = "CAUSAL_LM", **options:
 def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
     """Train, from the last checkpoint if asked and there is one, and save the adapter or model to the output folder.
 
-    The logs go to log.jsonl there, and to a terminal (`RunLog`).
+    The logs go to log.jsonl there, and to a terminal (`RunLog`). Where the settings name questions, the model is evaluated
+    before and after (`RunEvaluation`).
 
     Returns:
-        Facts of the run: model (its folder), steps, resumed_from, training_loss, seconds.
+        Facts of the run: model (its folder), steps, resumed_from, training_loss, seconds, and evaluation if there is one.
 
     Raises:
         InvalidInput: a loss, gradient or reward could not be used; the message says where the last checkpoint is.
@@ -129,8 +130,10 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
 
     from training.checkpoints import last_checkpoint
     from training.finite import stop_unless_finite
+    from training.run_evaluation import RunEvaluation
     from training.run_log import RunLog
 
+    evaluation = RunEvaluation(trainer)
     folder = trainer.args.output_dir
     last = last_checkpoint(folder) if resume else None
     log = RunLog()
@@ -154,6 +157,7 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
         "resumed_from": str(last) if last else None,
         "training_loss": result.training_loss,
         "seconds": round(result.metrics["train_runtime"], 1),
+        **evaluation.finish(folder),
     }
 
 

@@ -1,0 +1,38 @@
+"""What tests of runs share: a tiny model on disk, and a YAML file of settings that trains it in a second."""
+
+import json
+
+import pytest
+from tiny_model import save_tiny_model
+
+SETTINGS = {
+    "lora_rank": 2,
+    "max_steps": 2,
+    "per_device_train_batch_size": 2,
+    "logging_steps": 1,
+    "save_steps": 1,
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def configure(tmp_path, tiny):
+    """Write rows and settings, and give the path of the settings: configure("pairs", rows, beta=0.2)."""
+
+    def write(column, rows, **settings):
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        values = {"model": tiny, column: str(tmp_path / "rows.jsonl"), "output_dir": str(tmp_path / "out")}
+        path = tmp_path / "run.yaml"
+        path.write_text(
+            "\n".join(f"{key}: {json.dumps(value)}" for key, value in {**values, **SETTINGS, **settings}.items())
+        )
+        return path
+
+    return write

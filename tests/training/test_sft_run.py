@@ -1,0 +1,53 @@
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
+
+from halluc.errors import InvalidInput
+from training.cli import app
+from training.config import load_config
+from training.row_checks import check_examples, read_rows
+from training.sft_run import SFTRun, run_sft
+
+PROMPT = [{"role": "user", "content": "Who discovered penicillin?"}]
+COMPLETION = [{"role": "assistant", "content": "I don't know."}]
+
+
+def test_the_command_learns_the_completion_alone(configure, tmp_path, tiny):
+    rows = [{"prompt": PROMPT, "completion": COMPLETION, "share_right": 0.0}]
+    path = configure("examples", rows, learning_rate=0.0, max_steps=1, eval_strategy="steps")
+    settings = ["--set", f"eval_examples={tmp_path / 'rows.jsonl'}", "--json"]
+    facts = json.loads(CliRunner().invoke(app, ["sft", str(path), *settings], catch_exceptions=False).stdout)
+    assert (facts["examples"], facts["steps"]) == (1, 1)
+    assert json.loads((tmp_path / "out" / "run.json").read_text()) == facts
+    assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
+    # The mean over the tokens of the completion, the end of its turn included.
+    tokenizer, model = AutoTokenizer.from_pretrained(tiny), AutoModelForCausalLM.from_pretrained(tiny).eval()
+    start = len(tokenizer.apply_chat_template(PROMPT, add_generation_prompt=True, return_dict=True)["input_ids"])
+    ids = torch.tensor([tokenizer.apply_chat_template(PROMPT + COMPLETION, return_dict=True)["input_ids"]])
+    with torch.no_grad():
+        table = torch.log_softmax(model(ids).logits[0, :-1], dim=-1)
+    expected = -table.gather(1, ids[0, 1:, None])[start - 1 :].mean().item()
+    lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert [line["eval_loss"] for line in lines if "eval_loss" in line] == pytest.approx([expected], abs=1e-4)
+
+
+def test_whole_conversations_are_learnt_too_and_every_weight_can_be(configure, tmp_path):
+    path = configure("examples", [{"messages": PROMPT + COMPLETION}], lora_rank=0)
+    facts = run_sft(load_config(SFTRun, path))
+    assert facts["steps"] == 2
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_conversations_that_teach_nothing_are_named(configure, tmp_path, tiny):
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    for rows, message in [
+        ([{"messages": PROMPT + COMPLETION}, {"messages": COMPLETION + PROMPT}], "last message of row 1 is of the user"),
+        ([{"messages": [*PROMPT, {"role": "assistant", "content": " "}]}], "the completion of row 0 is empty"),
+        ([{"message": PROMPT}], "no column 'prompt'; it has message"),
+    ]:
+        configure("examples", rows)
+        with pytest.raises(InvalidInput, match=message):
+            check_examples(read_rows(tmp_path / "rows.jsonl"), tokenizer)
