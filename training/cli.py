@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import redirect_stdout
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from halluc.cli.output import Json, console, print_json
+from training.evaluate_command import evaluate
 
 __all__ = ["app"]
 
@@ -86,6 +88,9 @@ def rloo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: 
     _run("rloo", "RLOORun", config, set_, json_)
 
 
+app.command("evaluate")(evaluate)
+
+
 def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool) -> None:
     """The run of training/NAME_run.py; what TRL prints goes to standard error, standard output is the result alone."""
     from training.config import load_config
@@ -93,6 +98,9 @@ def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool) -
     with redirect_stdout(sys.stderr):
         module = import_module(f"training.{name}_run")
         facts = getattr(module, f"run_{name}")(load_config(getattr(module, settings), config, set_))
+    if int(os.environ.get("RANK", "0")):
+        # Of the processes that `accelerate launch` starts, the first alone tells the result.
+        return
     if json_ or not sys.stdout.isatty():
         print_json(facts)
     else:

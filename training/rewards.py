@@ -17,7 +17,7 @@ from halluc.errors import InvalidInput
 from training.claim_judge import ClaimJudge, ClaimVerdict, make_room
 from training.completions import completion_text, prompt_question, split_confidence
 from training.reward_guards import copied_share, is_hedged, repeated_share
-from training.reward_hacking import GapReport, gap_report
+from training.reward_hacking import GapReport, Measurement, gap_report
 from training.reward_kinds import JudgedClaim, JudgedCompletion, RewardKind, claim_precision
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class FactualityReward:
         disagreement_penalty: taken off, times the mean difference of the two verifiers' support, in [0, 1].
         held_out_verifier: judges as well but changes no reward: a support that rises with the first verifier and not with
             this one is not factuality but reward hacking; see `gap_report`.
+
+    Attributes:
+        measured: what both verifiers said in each call so far, if one is held out.
 
     Raises:
         InvalidInput: k is below 1 or a penalty is negative; on a call: there is no evidence, columns are of unequal length,
@@ -87,8 +90,7 @@ class FactualityReward:
         self._second = ClaimJudge(second_verifier) if second_verifier is not None else None
         self._held_out = ClaimJudge(held_out_verifier) if held_out_verifier is not None else None
         self._found: dict[str, list[str]] = {}
-        self._optimised_means: list[float] = []
-        self._held_out_means: list[float] = []
+        self.measured: list[Measurement] = []
 
     def __call__(
         self,
@@ -171,7 +173,7 @@ class FactualityReward:
     @property
     def measurements(self) -> int:
         """Calls in which the held-out verifier had claims to measure."""
-        return len(self._held_out_means)
+        return sum(call.claims > 0 for call in self.measured)
 
     def gap_report(self) -> GapReport:
         """Support by the verifier that is optimised against support by the held-out one, over the calls so far.
@@ -181,7 +183,8 @@ class FactualityReward:
         """
         if self._held_out is None:
             raise InvalidInput("no verifier is held out; pass held_out_verifier=... to FactualityReward")
-        return gap_report(self._optimised_means, self._held_out_means)
+        calls = [call for call in self.measured if call.claims]
+        return gap_report([c.optimised / c.claims for c in calls], [c.held_out / c.claims for c in calls])
 
     def _claims(self, texts: Sequence[str], questions: Sequence[str | None]) -> list[list[str]]:
         """Check-worthy claims of each text; those that say the same but for case and punctuation once."""
@@ -227,12 +230,10 @@ class FactualityReward:
         ]
 
     def _measure(self, judged: Sequence[JudgedCompletion], held_out: Sequence[Sequence[ClaimVerdict]]) -> dict[str, float]:
-        optimised = _mean([claim.support for own in judged for claim in own.claims])
-        measured = _mean([verdict.support for own in held_out for verdict in own])
-        if any(own.claims for own in judged):
-            self._optimised_means.append(optimised)
-            self._held_out_means.append(measured)
-        return {"held_out_support": measured, "held_out_gap": optimised - measured}
+        optimised = [claim.support for own in judged for claim in own.claims]
+        measured = [verdict.support for own in held_out for verdict in own]
+        self.measured.append(Measurement(sum(optimised), sum(measured), len(optimised)))
+        return {"held_out_support": _mean(measured), "held_out_gap": _mean(optimised) - _mean(measured)}
 
 
 def _answer_sentences(questions: Sequence[str | None], answers: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -6,6 +6,7 @@ Not here: the runs themselves (dpo_run.py, sft_run.py, ...) and how a file becom
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -110,7 +111,7 @@ def build_trainer(kind: Any, config: Any, *, task: str = "CAUSAL_LM", **options:
         return kind(args=config, peft_config=lora_config(config.lora_rank, task), **options)
     except InvalidInput:
         raise
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, NotImplementedError, ImportError) as error:
         raise InvalidInput(f"{kind.__name__} cannot use these settings: {error}") from error
 
 
@@ -124,7 +125,8 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
         Facts of the run: model (its folder), steps, resumed_from, training_loss, seconds, and evaluation if there is one.
 
     Raises:
-        InvalidInput: a loss, gradient or reward could not be used; the message says where the last checkpoint is.
+        InvalidInput: a loss, gradient or reward could not be used; the message says where the last checkpoint is. Or there
+            are several processes that do not know of each other.
     """
     from transformers import PrinterCallback, ProgressCallback
 
@@ -134,6 +136,10 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
     from training.run_log import RunLog
 
     evaluation = RunEvaluation(trainer)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if trainer.args.world_size != processes:
+        # Each would train by itself, and all would write to one folder.
+        raise InvalidInput(f"{processes} processes were started and no GPU is there to join them; set use_cpu to true")
     folder = trainer.args.output_dir
     last = last_checkpoint(folder) if resume else None
     log = RunLog()
