@@ -200,13 +200,13 @@ def _is_compound(expression: Expression) -> bool:
 def _check(equality: Equality, text: str, known: dict[str, _Known], *, annotation: bool = False) -> EquationCheck | None:
     left, right = equality.left, equality.right
     written = text[equality.start : equality.end].strip()
+    if _mixes_units(left) or _mixes_units(right):
+        return None
     if symbols(left) or symbols(right):
         return _check_unknown(left, right, written, known)
     if _names_a_part(left) or (_is_number(left) and not left.percent and all(n.percent for n in literals(right))):
         return None
     if _is_number(left) and (_is_number(right) or literals(left)[0].units) and _measured(left, right):
-        return None
-    if _mixes_units(left) or _mixes_units(right):
         return None
     value = evaluate(left)
     if value is None or evaluate(right) is None:

@@ -118,6 +118,7 @@ def test_unknowns_are_solved_for_and_one_mistake_is_charged_once():
     "steps",
     [
         ["There are 3*x = 27 cups of other teas", "So there are 3*x = 12 cups of mint tea"],
+        ["x - 75% = 19.50", "x = 26"],
         ["The cows have 2L*4=<<2*4=8>>8 legs", "All of them have 8+L = 70 legs"],
         ["In the third set he retrieved 1/2*4+x = 4x/2 balls", "In all he retrieved x+4+x+4x/2 = 19 balls"],
     ],
