@@ -16,12 +16,13 @@ rest.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+
+from figures import read_rows, show
 
 # A script beside this one has the name of a package, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -55,7 +56,7 @@ def main() -> None:
                 matched([c.text for c in own if c.check_worthy], gold, ignored)
                 for own, (_, gold, ignored) in zip(found, used, strict=True)
             ]
-            _show("claims", set=name, extractor=label, part=arguments.part, documents=len(used), **scores(counts),
+            show("claims", set=name, extractor=label, part=arguments.part, documents=len(used), **scores(counts),
                   seconds=seconds)  # fmt: skip
     check_worthiness(arguments.data, parity)
 
@@ -72,7 +73,7 @@ class OneASentence:
 
 def factscore(data: Path) -> list[tuple[str, list[str], frozenset[str]]]:
     documents = []
-    for row in _rows(data / "factscore" / "rows.jsonl"):
+    for row in read_rows(data / "factscore" / "rows.jsonl"):
         annotated = [sentence for sentence in row["annotations"] or [] if sentence["human-atomic-facts"]]
         if annotated:
             text = " ".join(sentence["text"] for sentence in annotated)
@@ -83,9 +84,11 @@ def factscore(data: Path) -> list[tuple[str, list[str], frozenset[str]]]:
 
 def factcheck(data: Path) -> list[tuple[str, list[str], frozenset[str]]]:
     """The claims of revision.jsonl are corrected; those of claim_factuality.jsonl are as the answer made them."""
-    made = {row["revised_claim"].strip(): row["claim"] for row in _rows(data / "factcheck_gpt" / "claim_factuality.jsonl")}
+    made = {
+        row["revised_claim"].strip(): row["claim"] for row in read_rows(data / "factcheck_gpt" / "claim_factuality.jsonl")
+    }
     documents = []
-    for row in _rows(data / "factcheck_gpt" / "revision.jsonl"):
+    for row in read_rows(data / "factcheck_gpt" / "revision.jsonl"):
         gold = [made.get(claim.strip(), claim) for claim in row["claim list"]]
         documents.append((row["response"], gold, frozenset()))
     return documents
@@ -140,16 +143,16 @@ def _ratio(t):
 def check_worthiness(data: Path, parity: int) -> None:
     from halluc.claims import RuleClaimExtractor
 
-    rows = _rows(data / "factcheck_gpt" / "checkworthiness_claims.jsonl")
+    rows = read_rows(data / "factcheck_gpt" / "checkworthiness_claims.jsonl")
     rows = rows[len(rows) // 2 :] if parity else rows[: len(rows) // 2]
     found = RuleClaimExtractor().extract([row["claim"] for row in rows])
     marked = [any(claim.check_worthy for claim in own) for own in found]
     for kind in ("factual", "opinion"):
         own = [mark for mark, row in zip(marked, rows, strict=True) if row["checkworthy"] == kind]
-        _show("check-worthy", of=kind, n=len(own), marked_check_worthy=sum(own) / len(own))
+        show("check-worthy", of=kind, n=len(own), marked_check_worthy=sum(own) / len(own))
     right = [mark == (row["checkworthy"] == "factual") for mark, row in zip(marked, rows, strict=True)]
     always = sum(row["checkworthy"] == "factual" for row in rows) / len(rows)
-    _show("check-worthy", of="all", n=len(rows), accuracy=sum(right) / len(right), accuracy_of_always=always)
+    show("check-worthy", of="all", n=len(rows), accuracy=sum(right) / len(right), accuracy_of_always=always)
 
 
 _PRONOUNS = frozenset({"he", "she", "they", "it", "his", "her", "hers", "their", "its", "him", "them"})
@@ -157,15 +160,6 @@ _PRONOUNS = frozenset({"he", "she", "they", "it", "his", "her", "hers", "their",
 
 def _words(text: str) -> list[str]:
     return [word for word in re.findall(r"\w+", text.lower()) if word not in ("a", "an", "the", "s")]
-
-
-def _rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def _show(figure: str, **values) -> None:
-    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in values.items()}
-    print(json.dumps({"figure": figure, **rounded}), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ articles, as in SQuAD's normalisation).
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+from figures import read_rows, show, wilson
 
 # A script beside this one has the name of a package, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -43,7 +44,7 @@ def main() -> None:
     from halluc.answer_matching import contains_answer
     from retrieval import PassageIndex, evaluate_retrieval, load_documents, split_documents
 
-    questions = _rows(arguments.questions)
+    questions = read_rows(arguments.questions)
     random.Random(0).shuffle(questions)
     questions = questions[arguments.skip :][: arguments.limit]
     asked = [row["question"] for row in questions]
@@ -54,9 +55,9 @@ def main() -> None:
         start = time.perf_counter()
         index = PassageIndex.create(Path(folder) / "xquad.index")
         index.add(split_documents(load_documents(arguments.passages)))
-        _show("index", passages=len(index), seconds=time.perf_counter() - start)
+        show("index", passages=len(index), seconds=time.perf_counter() - start)
         for row in evaluate_retrieval(index, asked, [row["passage_id"] for row in questions]):
-            _show("retrieval", n=len(asked), **row.to_dict())
+            show("retrieval", n=len(asked), **row.to_dict())
 
         start = time.perf_counter()
         alone = [g[0].text for g in lm.generate(asked, max_new_tokens=48)]
@@ -71,14 +72,14 @@ def main() -> None:
             ("grounded", [answer.text for answer in answers], grounded_seconds),
         ):
             right = sum(contains_answer(text, own) for text, own in zip(texts, gold, strict=True))
-            _show(name, model=lm.name, n=len(asked), right=right / len(asked), interval=_wilson(right, len(asked)),
+            show(name, model=lm.name, n=len(asked), right=right / len(asked), interval=wilson(right, len(asked)),
                   seconds=seconds)  # fmt: skip
         _risk_coverage(answers, gold)
         abstained = sum(answer.abstained for answer in answers)
-        _show("abstained", of="answerable questions", n=len(asked), share=abstained / len(asked))
-        unrelated = [row["question"] for row in _rows(arguments.unrelated)]
+        show("abstained", of="answerable questions", n=len(asked), share=abstained / len(asked))
+        unrelated = [row["question"] for row in read_rows(arguments.unrelated)]
         abstained = sum(answer.abstained for answer in grounded.batch(unrelated))
-        _show("abstained", of="unrelated questions", n=len(unrelated), share=abstained / len(unrelated))
+        show("abstained", of="unrelated questions", n=len(unrelated), share=abstained / len(unrelated))
         _overhead(GroundedModel(lm, index), asked[:40], arguments.rounds)
 
 
@@ -94,11 +95,11 @@ def _risk_coverage(answers, gold: list[list[str]]) -> None:
     for name, score in (("support", support), ("confidence", [answer.confidence for answer, _ in given])):
         curve = risk_coverage_curve(score, right)
         points = {f"{c:.1f}": 1 - float(curve.risk[(curve.coverage >= c - 1e-9).argmax()]) for c in (1, 0.8, 0.6, 0.4, 0.2)}
-        _show("right among answers given", by=name, n=len(given), at_coverage=points, aurc=float(aurc(score, right)))
+        show("right among answers given", by=name, n=len(given), at_coverage=points, aurc=float(aurc(score, right)))
     kept = [correct for correct, value in zip(right, support, strict=True) if value >= 0.5]
     share = sum(kept) / max(1, len(kept))
-    _show("abstaining below support 0.5", n=len(given), answered=len(kept), right=share,
-          interval=_wilson(sum(kept), max(1, len(kept))), right_before=sum(right) / len(right))  # fmt: skip
+    show("abstaining below support 0.5", n=len(given), answered=len(kept), right=share,
+          interval=wilson(sum(kept), max(1, len(kept))), right_before=sum(right) / len(right))  # fmt: skip
 
 
 def _overhead(grounded, questions: list[str], rounds: int) -> None:
@@ -114,23 +115,7 @@ def _overhead(grounded, questions: list[str], rounds: int) -> None:
         start = time.perf_counter()
         grounded.batch(questions)
         ratios.append((time.perf_counter() - start) / by_hand)
-    _show("overhead", n=len(answers), ratio=median(ratios), rounds=rounds, bar=1.05)
-
-
-def _wilson(successes: int, n: int) -> list[float]:
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, n).proportion_ci(method="wilson")
-    return [round(interval.low, 3), round(interval.high, 3)]
-
-
-def _rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def _show(figure: str, **values) -> None:
-    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in values.items()}
-    print(json.dumps({"figure": figure, **rounded}), flush=True)
+    show("overhead", n=len(answers), ratio=median(ratios), rounds=rounds, bar=1.05)
 
 
 if __name__ == "__main__":

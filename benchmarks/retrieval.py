@@ -10,12 +10,13 @@ median over rounds.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+from figures import show
 
 # This script has the name of the package it measures, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -94,11 +95,6 @@ def search_and_open(folder: Path, rows: int, rounds: int) -> None:
         ratios.append((time.perf_counter() - start) / by_hand)
     assert [[int(hit.passage.id[1:]) for hit in hits] for hits in found] == expected.tolist()
     show("search", rows=rows, queries=len(queries), ratio=median(ratios), rounds=3 * rounds, bar=1.2)
-
-
-def show(figure: str, **values) -> None:
-    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in values.items()}
-    print(json.dumps({"figure": figure, **rounded}), flush=True)
 
 
 if __name__ == "__main__":

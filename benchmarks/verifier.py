@@ -12,7 +12,6 @@ default model, on `--lm-rows` rows a data set because it is slow.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from figures import show
 
 # A script beside this one has the name of a package, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -91,7 +91,7 @@ def _speed(verifier, pairs: Pairs, rounds: int) -> None:
     # Evidence longer than a unit is read in windows by one and whole, up to 512 tokens, by the other.
     short = [length <= verifier.max_tokens for length in verifier._lengths([evidence for evidence, _ in pairs])]
     agreement_short = float(((ours >= 0.5) == (theirs >= 0.5))[short].mean())
-    _show("speed", pairs=len(pairs), distinct=len(set(pairs)), seconds=seconds, pairs_per_second=len(pairs) / seconds,
+    show("speed", pairs=len(pairs), distinct=len(set(pairs)), seconds=seconds, pairs_per_second=len(pairs) / seconds,
           ratio=median(ratios), bar=2.0, agreement=agreement, single_units=sum(short),
           agreement_on_single_units=agreement_short, rounds=rounds)  # fmt: skip
 
@@ -121,9 +121,9 @@ def _show_quality(name: str, rows, support: np.ndarray, sources: Sequence[str], 
             )
             if len(set(labels.tolist())) == 3:
                 figures["accuracy_of_three"] = float((table[own][told].argmax(1) == labels).mean())
-        _show(source, verifier=name, n=int(own.sum()), supported=float(truth.mean()), **figures)
+        show(source, verifier=name, n=int(own.sum()), supported=float(truth.mean()), **figures)
     mean = np.mean(means, axis=0)
-    _show("mean", verifier=name, data_sets=len(means), balanced_accuracy=mean[0], auroc=mean[1], ece=mean[2])
+    show("mean", verifier=name, data_sets=len(means), balanced_accuracy=mean[0], auroc=mean[1], ece=mean[2])
 
 
 def _calibrated(score: Callable[[Pairs], np.ndarray], calibration, validation) -> np.ndarray:
@@ -163,11 +163,6 @@ def _of(pairs, source: str, part: str) -> list:
 
 def _texts(pairs) -> list[tuple[str, str]]:
     return [(pair.evidence, pair.claim) for pair in pairs]
-
-
-def _show(figure: str, **values) -> None:
-    rounded = {k: round(float(v), 3) if isinstance(v, float | np.floating) else v for k, v in values.items()}
-    print(json.dumps({"figure": figure, **rounded}), flush=True)
 
 
 if __name__ == "__main__":
