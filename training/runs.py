@@ -58,11 +58,13 @@ def _read_plain_values(config: Any) -> None:
 
 
 def _show_bars_on_a_terminal_only(config: Any) -> None:
-    """Progress of TRL and of datasets, unless the settings say otherwise."""
+    """Progress of TRL, transformers and datasets, unless the settings say otherwise."""
     import datasets
+    from transformers.utils import logging
 
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
+        logging.disable_progress_bar()
     if config.disable_tqdm is None:
         config.disable_tqdm = not sys.stderr.isatty()
 

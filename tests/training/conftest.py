@@ -28,11 +28,12 @@ def configure(tmp_path, tiny):
 
     def write(column, rows, **settings):
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        values = {"model": tiny, column: str(tmp_path / "rows.jsonl"), "output_dir": str(tmp_path / "out")}
+        values = {"model": tiny, column: str(tmp_path / "rows.jsonl"), "output_dir": str(tmp_path / "out"), **SETTINGS}
+        if column == "prompts":
+            values |= {"num_generations": 2, "max_completion_length": 8}
+        values |= settings
         path = tmp_path / "run.yaml"
-        path.write_text(
-            "\n".join(f"{key}: {json.dumps(value)}" for key, value in {**values, **SETTINGS, **settings}.items())
-        )
+        path.write_text("\n".join(f"{key}: {json.dumps(value)}" for key, value in values.items()))
         return path
 
     return write

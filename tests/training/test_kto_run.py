@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pytest
 from datasets import Dataset
@@ -20,9 +21,8 @@ PAIRS = {
 
 
 def labels(rows, **options):
-    return {
-        row["prompt"] + row["completion"]: row["label"] for row in label_by_factuality(Dataset.from_dict(rows), **options)
-    }
+    labelled = label_by_factuality(Dataset.from_dict(rows), **options)
+    return {row["prompt"] + row["completion"]: row["label"] for row in labelled}
 
 
 def test_pairs_are_labelled_by_their_side_or_by_a_threshold():
@@ -41,7 +41,7 @@ def test_the_order_is_random_by_seed_so_that_neighbours_are_strangers():
     rows = {"prompt": [str(i) for i in range(40)], "chosen": ["A"] * 40, "rejected": ["B"] * 40}
     one, same, other = (label_by_factuality(Dataset.from_dict(rows), seed=seed)["prompt"][:] for seed in (0, 0, 1))
     assert one == same != other
-    assert sum(a == b for a, b in zip(one, one[1:], strict=False)) < 10
+    assert sum(a == b for a, b in pairwise(one)) < 10
 
 
 @pytest.mark.parametrize(

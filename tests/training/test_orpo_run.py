@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from training.cli import app
 
 ROWS = [
-    {"prompt": f"{question} ", "chosen": right, "rejected": wrong}
+    {"prompt": question, "chosen": f" {right}", "rejected": f" {wrong}"}
     for question, right, wrong in [("Who?", "Fleming", "Curie"), ("When?", "1928", "1800")]
 ]
 

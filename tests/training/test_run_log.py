@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 
 import pytest
@@ -16,7 +17,7 @@ from training.config import load_config
 from training.runs import train_and_save
 from training.sft_run import SFTRun, run_sft
 
-ROWS = [{"prompt": "Who? ", "completion": "Fleming"}, {"prompt": "When? ", "completion": "1928"}]
+ROWS = [{"prompt": "Who?", "completion": " Fleming"}, {"prompt": "When?", "completion": " In 1928"}]
 
 
 def lines(folder):
@@ -24,7 +25,7 @@ def lines(folder):
 
 
 def test_every_log_is_a_line_and_a_resumed_run_has_each_step_once(configure, tmp_path):
-    path = configure("examples", ROWS, max_steps=3, save_steps=2, save_total_limit=1)
+    path = configure("examples", ROWS, max_steps=3, save_steps=2)
     run_sft(load_config(SFTRun, path))
     whole = lines(tmp_path / "out")
     assert whole == json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
@@ -32,10 +33,10 @@ def test_every_log_is_a_line_and_a_resumed_run_has_each_step_once(configure, tmp
     # A run that was killed has written beyond its last checkpoint, the last line in part.
     with (tmp_path / "out" / "log.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')
-    (tmp_path / "out" / "checkpoint-3").rename(tmp_path / "elsewhere")
-    run_sft(load_config(SFTRun, configure("examples", ROWS, max_steps=2, save_steps=2)))
-    run_sft(load_config(SFTRun, path))
+    shutil.rmtree(tmp_path / "out" / "checkpoint-3")
+    assert run_sft(load_config(SFTRun, path))["resumed_from"].endswith("checkpoint-2")
     again = lines(tmp_path / "out")
+    assert again[:2] == whole[:2]
     assert [(line["step"], "loss" in line) for line in again] == [(1, True), (2, True), (3, True), (3, False)]
 
 
@@ -81,15 +82,13 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(trainer):
     weights = trainer.model.model.norm.weight
     before = weights.detach().clone()
     weights.register_hook(lambda gradient: gradient * torch.inf)
-    with pytest.raises(
-        InvalidInput, match=r"stopped at step 0: the gradient of step 1 is (inf|nan); .* no checkpoint was saved"
-    ):
+    with pytest.raises(InvalidInput, match=r"the gradient of step 1 is (inf|nan); .* no checkpoint was saved"):
         train_and_save(trainer, resume=True)
     assert torch.equal(trainer.model.model.norm.weight, before)
 
 
 def test_values_that_are_not_finite_are_null(trainer, tmp_path):
     log = trainer.log
-    trainer.log = lambda logs, *rest: log(logs | {"entropy": float("nan")}, *rest)
+    trainer.log = lambda logs, *rest: log(logs | {"doubt": float("nan")}, *rest)
     train_and_save(trainer, resume=False)
-    assert lines(tmp_path / "out")[0]["entropy"] is None
+    assert [line["doubt"] for line in lines(tmp_path / "out")] == [None] * 3

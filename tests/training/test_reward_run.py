@@ -1,0 +1,162 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from datasets import Dataset
+from transformers import AutoTokenizer
+from trl import RewardConfig, RewardTrainer
+from typer.testing import CliRunner
+
+from halluc.errors import InvalidInput, ModelUnavailable
+from training.cli import app
+from training.composite_reward import CompositeReward
+from training.config import load_config
+from training.reward_model import RewardModel, load_scorer
+from training.reward_run import RewardRun, run_reward
+from training.reward_trainer import FactualityRewardTrainer
+
+
+def row(question, chosen, rejected, up, down):
+    sides = {side: [{"role": "assistant", "content": text}] for side, text in (("chosen", chosen), ("rejected", rejected))}
+    prompt = [{"role": "user", "content": question}]
+    return {"prompt": prompt, **sides, "chosen_factuality": up, "rejected_factuality": down}
+
+
+ROWS = [row("Who?", "Fleming", "Nobody at all", 0.9, 0.1), row("When was it?", "In 1928, they say", "1800", 0.6, 0.5)]
+
+
+@pytest.fixture
+def make(tiny, tmp_path):
+    def trainer(kind=FactualityRewardTrainer, outputs=1, rows=ROWS, **options):
+        torch.manual_seed(0)
+        settings = {"per_device_train_batch_size": 2, "max_steps": 2, "logging_steps": 1, "save_strategy": "no"}
+        settings |= {"use_cpu": True, "bf16": False, "disable_tqdm": True, "learning_rate": 0.01}
+        model = load_scorer(tiny, outputs)
+        # Dropout of attention would draw other numbers for the two sides of a comparison.
+        model.config.attention_dropout = 0.0
+        for layer in model.model.layers:
+            layer.self_attn.attention_dropout = 0.0
+        return kind(
+            model=model,
+            args=RewardConfig(str(tmp_path), **settings),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=AutoTokenizer.from_pretrained(tiny),
+            **options,
+        )
+
+    return trainer
+
+
+def batch_of(trainer):
+    return trainer.data_collator([trainer.train_dataset[i] for i in range(2)])
+
+
+def test_weight_zero_equals_trl_to_the_last_digit(make):
+    runs = []
+    for kind in (FactualityRewardTrainer, RewardTrainer):
+        trainer = make(kind)
+        trainer.train()
+        runs.append(([log["loss"] for log in trainer.state.log_history if "loss" in log], trainer.model.state_dict()))
+    (ours, our_weights), (theirs, their_weights) = runs
+    assert ours == theirs
+    assert len(ours) == 2
+    assert all(torch.equal(our_weights[name], tensor) for name, tensor in their_weights.items())
+
+
+def test_the_loss_is_that_of_preferences_and_the_weighted_square_of_the_factuality_missed(make):
+    trainer = make(outputs=2, factuality_weight=3.0)
+    assert (trainer.model.config.num_labels, trainer.model.score.out_features) == (2, 2)
+    batch = batch_of(trainer)
+    with torch.no_grad():
+        table = trainer.model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    (better, worse), told = table[:, 0].chunk(2), torch.tensor([0.9, 0.6, 0.1, 0.5])
+    expected = -F.logsigmoid(better - worse).mean() + 3.0 * ((table[:, 1] - told) ** 2).mean()
+    loss = trainer.compute_loss(trainer.model, batch)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    loss.backward()
+    assert (trainer.model.score.weight.grad.norm(dim=1) > 0).all()
+
+
+def test_both_outputs_are_learnt(make):
+    trainer = make(outputs=2, factuality_weight=1.0)
+    trainer.args.max_steps = 25
+    trainer.train()
+    logs = [log for log in trainer.state.log_history if "loss" in log]
+    assert logs[-1]["accuracy"] == 1.0
+    assert logs[-1]["factuality_error"] < 0.1 * logs[0]["factuality_error"]
+
+
+@pytest.mark.parametrize(("rank", "weight"), [(2, 0.5), (0, 0.5), (2, 0.0)])
+def test_the_command_trains_a_model_that_scores_as_its_trainer_did(configure, tmp_path, rank, weight):
+    path = configure("pairs", ROWS, lora_rank=rank, factuality_weight=weight, learning_rate=0.01)
+    result = CliRunner().invoke(app, ["reward", str(path), "--json"], catch_exceptions=False)
+    assert json.loads(result.stdout)["pairs"] == 2
+    model = RewardModel(tmp_path / "out", batch_size=3)
+    prompts = [own["prompt"] for own in ROWS] * 2
+    completions = [own[side] for side in ("chosen", "rejected") for own in ROWS]
+    scores = model.scores(prompts, completions)
+    assert scores.shape == (4, 2 if weight else 1)
+    # The same folder as TRL reads it, one row at a time.
+    trainer = evaluating(path)
+    alone = [trainer.model(torch.tensor([ids])).logits[0].tolist() for ids in ids_of(trainer)]
+    assert scores == pytest.approx(np.array(alone), abs=1e-4)
+    logged = {}
+    rewards = CompositeReward(model)(prompts=prompts, completions=completions, log_metric=logged.__setitem__)
+    assert rewards == pytest.approx(scores[:, 0].tolist(), abs=1e-4)
+    assert ("preference/factuality" in logged) == bool(weight)
+
+
+def evaluating(path):
+    """The trainer of a finished run, resumed for no further step."""
+    seen = []
+    original = FactualityRewardTrainer.train
+
+    def train(self, *args, **kwargs):
+        result = original(self, *args, **kwargs)
+        seen.append(self)
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FactualityRewardTrainer, "train", train)
+        run_reward(load_config(RewardRun, path))
+    seen[0].model.eval()
+    return seen[0]
+
+
+def ids_of(trainer):
+    return [own[side] for side in ("chosen_ids", "rejected_ids") for own in trainer.train_dataset]
+
+
+def test_plain_text_is_scored_as_it_was_trained_on(configure, tmp_path):
+    rows = [
+        {"prompt": "Who?", "chosen": " Fleming", "rejected": " Curie"},
+        {"prompt": "When?", "chosen": " In 1928", "rejected": " 1"},
+    ]
+    path = configure("pairs", rows)
+    run_reward(load_config(RewardRun, path))
+    trainer = evaluating(path)
+    alone = [trainer.model(torch.tensor([ids])).logits[0].tolist() for ids in ids_of(trainer)]
+    texts = [own[side] for side in ("chosen", "rejected") for own in rows]
+    scores = RewardModel(tmp_path / "out").scores([own["prompt"] for own in rows] * 2, texts)
+    assert scores == pytest.approx(np.array(alone), abs=1e-4)
+
+
+def test_unusable_models_and_columns_are_named(make, tiny, tmp_path):
+    with pytest.raises(InvalidInput, match="has 1 labels; load it with num_labels=2 for a factuality_weight of 1"):
+        make(factuality_weight=1)
+    with pytest.raises(InvalidInput, match="factuality_weight is -1"):
+        make(outputs=2, factuality_weight=-1)
+    bare = [{name: own[name] for name in ("prompt", "chosen", "rejected")} for own in ROWS]
+    with pytest.raises(InvalidInput, match="has no column 'chosen_factuality'"):
+        make(outputs=2, factuality_weight=1, rows=bare)
+    with pytest.raises(ModelUnavailable, match="holds no reward model: "):
+        RewardModel(tmp_path / "none")
+
+
+def test_a_completion_over_the_window_is_named(configure, tmp_path):
+    run_reward(load_config(RewardRun, configure("pairs", ROWS, max_steps=1)))
+    model = RewardModel(tmp_path / "out")
+    with pytest.raises(InvalidInput, match=r"row 1 have 9\d+ tokens, over the reward model's window of 8192"):
+        model.scores(["Who? ", "Who? "], ["x", "word " * 9000])

@@ -1,0 +1,121 @@
+"""Every run refuses what it cannot train on before it trains, and names the setting, the column or the row."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from halluc.errors import InvalidInput
+from training.config import load_config
+from training.dpo_run import DPORun, run_dpo
+from training.grpo_run import GRPORun, run_grpo
+from training.kto_run import KTORun, run_kto
+from training.orpo_run import ORPORun, run_orpo
+from training.reward_run import RewardRun, run_reward
+from training.rloo_run import RLOORun, run_rloo
+from training.sft_run import SFTRun, run_sft
+
+
+def user(text):
+    return [{"role": "user", "content": text}]
+
+
+def assistant(text):
+    return [{"role": "assistant", "content": text}]
+
+
+PAIR = {"prompt": user("Who?"), "chosen": assistant("Fleming"), "rejected": assistant("Curie")}
+FACTS = {"chosen_factuality": 1.0, "rejected_factuality": 0.0}
+EXAMPLE = {"prompt": user("Who?"), "completion": assistant("Fleming")}
+PROMPT = {"prompt": "Who?", "context": "Fleming."}
+
+PAIRED = [
+    pytest.param(DPORun, run_dpo, "pairs", PAIR | FACTS, id="dpo"),
+    pytest.param(RewardRun, run_reward, "pairs", PAIR, id="reward"),
+    pytest.param(ORPORun, run_orpo, "pairs", PAIR, id="orpo"),
+    pytest.param(KTORun, run_kto, "examples", PAIR, id="kto"),
+]
+ONLINE = [
+    pytest.param(GRPORun, run_grpo, "prompts", PROMPT, id="grpo"),
+    pytest.param(RLOORun, run_rloo, "prompts", PROMPT, id="rloo"),
+]
+SFT = pytest.param(SFTRun, run_sft, "examples", EXAMPLE, id="sft")
+LABELLED = pytest.param(KTORun, run_kto, "examples", EXAMPLE | {"label": True}, id="kto-labelled")
+every = pytest.mark.parametrize(("settings", "run", "column", "row"), [*PAIRED, SFT, *ONLINE])
+
+
+def refused(run, settings, config, message):
+    with pytest.raises(InvalidInput, match=message):
+        run(load_config(settings, config))
+
+
+@every
+def test_an_unknown_setting_is_told_with_the_nearest_one(configure, settings, run, column, row):
+    refused(run, settings, configure(column, [row], lora_rnk=1), "'lora_rnk' is not a setting .*did you mean 'lora_rank'")
+
+
+@every
+def test_a_run_without_data_is_refused(configure, settings, run, column, row):
+    refused(run, settings, configure("output_dir", [row]), f"{column} is not set; name a folder or file")
+
+
+@every
+def test_a_missing_column_is_named_with_the_nearest_one(configure, settings, run, column, row):
+    renamed = {"promt" if name == "prompt" else name: value for name, value in row.items()}
+    refused(run, settings, configure(column, [renamed]), "no column 'prompt'; did you call it 'promt'")
+
+
+@every
+def test_conversations_need_a_chat_template(configure, tmp_path, tiny, settings, run, column, row):
+    bare = Path(shutil.copytree(tiny, tmp_path / "bare"))
+    tokenizer = AutoTokenizer.from_pretrained(bare)
+    tokenizer.chat_template = None
+    (bare / "chat_template.jinja").unlink()
+    tokenizer.save_pretrained(bare)
+    refused(run, settings, configure(column, [row], model=str(bare)), "has no chat template")
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), [*PAIRED, SFT])
+def test_a_prompt_longer_than_the_window_is_named(configure, settings, run, column, row):
+    long = row | {"prompt": user("word " * 300)}
+    refused(run, settings, configure(column, [row, long], max_length=256), "the prompt of row 1 has 3.. tokens, over")
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), ONLINE)
+def test_a_prompt_that_leaves_no_room_or_is_empty_is_named(configure, settings, run, column, row):
+    long = configure(column, [row, row | {"prompt": "word " * 9000}], max_completion_length=100)
+    refused(run, settings, long, r"the prompt of row 1 has 9\d+ tokens, which with max_completion_length 100 is over")
+    refused(run, settings, configure(column, [row, row | {"prompt": " "}]), "the prompt of row 1 is empty")
+    refused(run, settings, configure(column, [{"prompt": "Who?"}]), "no column 'context' or 'answers'")
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), PAIRED)
+def test_equal_and_empty_completions_of_pairs_are_named(configure, settings, run, column, row):
+    equal = row | {"rejected": row["chosen"]}
+    refused(run, settings, configure(column, [row, equal]), "chosen and rejected of row 1 are equal, 'Fleming'")
+    empty = row | {"rejected": assistant(" ")}
+    refused(run, settings, configure(column, [row, empty]), "the rejected completion of row 1 is empty")
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), [SFT, LABELLED])
+def test_an_empty_completion_is_named(configure, settings, run, column, row):
+    empty = row | {"completion": assistant(""), "label": False}
+    refused(run, settings, configure(column, [row, empty]), "the completion of row 1 is empty")
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), [*PAIRED, SFT])
+def test_a_loss_that_is_not_finite_stops_the_run_and_the_checkpoint_is_named(configure, settings, run, column, row):
+    rows = [row, row | {"prompt": user("When?")}]
+    # Weights of 1e38 are finite, what they compute is not.
+    config = configure(column, rows, learning_rate=1e38, lr_scheduler_type="constant", max_grad_norm=0.0)
+    refused(run, settings, config, r"step 1: the loss of step 2 is (nan|inf); .* checkpoint is .*checkpoint-1")
+
+
+def test_settings_that_cannot_be_used_are_told(configure):
+    refused(run_sft, SFTRun, configure("examples", [EXAMPLE], lora_rank=-1), "lora_rank is -1")
+    refused(
+        run_sft, SFTRun, configure("examples", [EXAMPLE], model="http://localhost/v1#m"), "endpoint and cannot be trained"
+    )
+    config = configure("examples", [PAIR], per_device_train_batch_size=1)
+    refused(run_kto, KTORun, config, "KTOTrainer cannot use these settings: .*batch size must be > 1")
