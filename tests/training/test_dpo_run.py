@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from datasets import Dataset
@@ -62,6 +63,17 @@ def test_the_command_trains_the_default_model_and_resumes(config, tmp_path):
     second = run_dpo(load_config(DPORun, config))
     assert second["steps"] == 2
     assert second["resumed_from"].endswith("checkpoint-1")
+
+
+@pytest.mark.parametrize("loss", ["ipo", "hinge", "robust"])
+def test_the_command_takes_the_other_losses_on_log_ratios(configure, tmp_path, pairs, loss):
+    path = configure("pairs", pairs.to_list(), factuality_weight=0.5, max_steps=1, label_smoothing=0.1)
+    arguments = ["dpo", str(path), "--json", "--set", f"loss_type=[{loss}]"]
+    facts = json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)
+    # Before the first step every log-ratio is 0, and a gap of 1 stands at -0.5: margins of IPO are divided by beta = 0.1.
+    smooth = 0.9 * math.log1p(math.exp(0.5)) - 0.1 * math.log1p(math.exp(-0.5))
+    expected = {"ipo": (0.5 / 0.1 + 1 / (2 * 0.1)) ** 2, "hinge": 1.5, "robust": smooth / 0.8}
+    assert facts["training_loss"] == pytest.approx(expected[loss], rel=1e-3)
 
 
 def test_settings_are_trls_and_ours_and_unknown_ones_are_named(config):
