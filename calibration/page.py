@@ -13,7 +13,7 @@ from calibration.report import CalibrationReport
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["data_address", "render_report", "write_report"]
 
 
 def write_report(report: CalibrationReport, path: str | Path, *, title: str = "Calibration report") -> None:
@@ -48,11 +48,12 @@ def render_report(report: CalibrationReport, *, title: str = "Calibration report
         operation=operation,
         chosen=recalibrated,
         best_ece=min(row.ece for row in (report.before, *report.after)),
-        figures={name: _data_address(figure) for name, figure in figures.items()},
+        figures={name: data_address(figure) for name, figure in figures.items()},
     )
 
 
-def _data_address(figure: "Figure") -> str:
+def data_address(figure: "Figure") -> str:
+    """The figure as an address that an <img> of a self-contained page can hold."""
     # SVG as an image of its own: identifiers of several figures would clash inside one page.
     from matplotlib import rc_context
 

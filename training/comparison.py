@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from calibration import Estimate
 
-__all__ = ["Comparison", "Difference", "compare", "comparison_table"]
+__all__ = ["Comparison", "Difference", "compare", "comparison_table", "evaluation_table", "shown"]
 
 # Which way is better; None where it depends on what was wanted.
 _BETTER: dict[str, bool | None] = {
@@ -147,6 +147,17 @@ def comparison_table(made: Comparison) -> Table:
         p = "" if row.p_value is None else f"{row.p_value:.2g}"
         table.add_row(row.name.replace("_", " "), *(cell.replace("[", r"\[") for cell in (*cells, change)), p,
                       style=styles[row.improved])  # fmt: skip
+    return table
+
+
+def evaluation_table(made: FactualityEvaluation) -> Table:
+    """The figures of one evaluation for a terminal."""
+    from rich.table import Table
+
+    table = Table("", made.model)
+    for name, value in made.metrics().items():
+        if value is not None:
+            table.add_row(name.replace("_", " "), shown(name, value).replace("[", r"\["))
     return table
 
 

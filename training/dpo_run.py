@@ -13,14 +13,15 @@ from trl import DPOConfig  # type: ignore[attr-defined]
 
 from training.dpo import FactualityDPOTrainer
 from training.pair_runs import PairSettings, read_pairs
+from training.run_evaluation import EvaluationSettings
 from training.runs import build_trainer, load_trainable, record, train_and_save
 
 __all__ = ["DPORun", "run_dpo"]
 
 
 @dataclass
-class DPORun(PairSettings, DPOConfig):
-    """Settings of one run: those of TRL's `DPOConfig`, of `PairSettings`, and these.
+class DPORun(EvaluationSettings, PairSettings, DPOConfig):
+    """Settings of one run: those of TRL's `DPOConfig`, of `EvaluationSettings`, of `PairSettings`, and these.
 
     Attributes:
         factuality_weight: λ of the margin, at least 0 (`FactualityDPOTrainer`).

@@ -11,13 +11,14 @@ from typing import Any
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[attr-defined]
 
 from training.online_runs import OnlineSettings, run_online
+from training.run_evaluation import EvaluationSettings
 
 __all__ = ["GRPORun", "run_grpo"]
 
 
 @dataclass
-class GRPORun(OnlineSettings, GRPOConfig):
-    """Settings of one run: those of TRL's `GRPOConfig` (arXiv 2402.03300), of `OnlineSettings`, and this.
+class GRPORun(EvaluationSettings, OnlineSettings, GRPOConfig):
+    """Settings of one run: those of TRL's `GRPOConfig` (arXiv 2402.03300), `EvaluationSettings`, `OnlineSettings`, and this.
 
     Attributes:
         beta: of the KL to the reference; TRL's default, 0, lets the policy drift wherever the verifier errs.

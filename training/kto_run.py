@@ -14,6 +14,7 @@ from halluc.errors import InvalidInput
 from training.desirability import label_by_factuality
 from training.pair_checks import check_pairs
 from training.row_checks import check_examples, read_rows
+from training.run_evaluation import EvaluationSettings
 from training.runs import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ __all__ = ["KTORun", "run_kto"]
 
 
 @dataclass
-class KTORun(RunSettings, KTOConfig):
-    """Settings of one run: those of TRL's `KTOConfig`, of `RunSettings`, and these.
+class KTORun(EvaluationSettings, RunSettings, KTOConfig):
+    """Settings of one run: those of TRL's `KTOConfig`, of `EvaluationSettings`, of `RunSettings`, and these.
 
     Attributes:
         examples: folder or JSON-lines file of preference pairs, or of completions with a label or a factuality

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.pair_runs import PairSettings, read_pairs
+from training.run_evaluation import EvaluationSettings
 from training.runs import build_trainer, load_trainable, record, train_and_save
 
 with warnings.catch_warnings():
@@ -22,8 +23,8 @@ __all__ = ["ORPORun", "run_orpo"]
 
 
 @dataclass
-class ORPORun(PairSettings, ORPOConfig):
-    """Settings of one run: those of TRL's `ORPOConfig`, of `PairSettings`, and this.
+class ORPORun(EvaluationSettings, PairSettings, ORPOConfig):
+    """Settings of one run: those of TRL's `ORPOConfig`, of `EvaluationSettings`, of `PairSettings`, and this.
 
     Attributes:
         learning_rate: TRL's 1e-6 is for every weight; adapters need more.

@@ -11,13 +11,14 @@ from typing import Any
 from trl import RLOOConfig, RLOOTrainer  # type: ignore[attr-defined]
 
 from training.online_runs import OnlineSettings, run_online
+from training.run_evaluation import EvaluationSettings
 
 __all__ = ["RLOORun", "run_rloo"]
 
 
 @dataclass
-class RLOORun(OnlineSettings, RLOOConfig):
-    """Settings of one run: those of TRL's `RLOOConfig` (arXiv 2402.14740) and of `OnlineSettings`."""
+class RLOORun(EvaluationSettings, OnlineSettings, RLOOConfig):
+    """Settings of one run: those of TRL's `RLOOConfig` (arXiv 2402.14740), of `EvaluationSettings` and `OnlineSettings`."""
 
 
 def run_rloo(config: RLOORun) -> dict[str, Any]:

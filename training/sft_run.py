@@ -12,14 +12,15 @@ from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
 from training.row_checks import check_examples, read_rows
+from training.run_evaluation import EvaluationSettings
 from training.runs import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
 
 __all__ = ["SFTRun", "run_sft"]
 
 
 @dataclass
-class SFTRun(RunSettings, SFTConfig):
-    """Settings of one run: those of TRL's `SFTConfig`, of `RunSettings`, and these.
+class SFTRun(EvaluationSettings, RunSettings, SFTConfig):
+    """Settings of one run: those of TRL's `SFTConfig`, of `EvaluationSettings`, of `RunSettings`, and these.
 
     Attributes:
         examples: folder or JSON-lines file with the columns prompt and completion, of which the completion is learnt, or
