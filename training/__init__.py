@@ -6,8 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from training.comparison import compare
     from training.composite_reward import CompositeReward
     from training.dpo import FactualityDPOTrainer
+    from training.evaluate import evaluate_factuality
     from training.preferences import build_preference_pairs, pairs_from_answers
     from training.rewards import FactualityReward
 
@@ -16,6 +18,8 @@ _MODULES = {
     "FactualityDPOTrainer": "training.dpo",
     "FactualityReward": "training.rewards",
     "build_preference_pairs": "training.preferences",
+    "compare": "training.comparison",
+    "evaluate_factuality": "training.evaluate",
     "pairs_from_answers": "training.preferences",
 }
 
@@ -24,6 +28,8 @@ __all__ = [
     "FactualityDPOTrainer",
     "FactualityReward",
     "build_preference_pairs",
+    "compare",
+    "evaluate_factuality",
     "pairs_from_answers",
 ]
 
