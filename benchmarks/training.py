@@ -1,0 +1,143 @@
+"""What the factuality objectives cost beside TRL's own steps, with the default model and LoRA.
+
+Prints one JSON line a figure. `--part speed`:
+
+- dpo step time: a step of `FactualityDPOTrainer` over one of TRL's `DPOTrainer` (forward, backward, optimiser) on the same
+  batch of HaluEval pairs, the two in turn in this process, whoever goes first changing from round to round.
+- grpo scoring: the share of the steps of `halluc train grpo` that scoring by `FactualityReward` and the default verifier
+  takes, on XQuAD questions with their passages and the settings of examples/training/grpo.yaml.
+
+    python benchmarks/training.py --data DATA --part speed
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+from figures import read_rows, show
+
+# This script has the name of the package it measures, and Python looks beside a script first.
+sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "training"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the public data sets")
+    parser.add_argument("--part", choices=["speed"], default="speed")
+    parser.add_argument("--rounds", type=int, default=40, help="DPO steps of each trainer")
+    parser.add_argument("--steps", type=int, default=8, help="GRPO steps")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        dpo_step_time(arguments.data, Path(folder), arguments.rounds)
+        grpo_scoring(arguments.data, Path(folder), arguments.steps)
+
+
+# -- speed ---------------------------------------------------------------------------------------------------------------
+
+
+def dpo_step_time(data: Path, folder: Path, rounds: int) -> None:
+    from trl import DPOConfig, DPOTrainer
+
+    from training import FactualityDPOTrainer, pairs_from_answers
+    from training.runs import load_trainable, lora_config
+
+    rows = read_rows(data / "halueval" / "qa_one_turn.jsonl")
+    pairs = pairs_from_answers(
+        *([row[name] for row in rows] for name in ("question", "right_answer", "hallucinated_answer"))
+    )
+
+    def trainer(kind, name: str, **options):
+        tokenizer, model = load_trainable("default")
+        config = DPOConfig(
+            str(folder / name), learning_rate=5e-5, max_length=512, bf16=False, gradient_checkpointing=False, use_cpu=True,
+            report_to="none", seed=0,
+        )  # fmt: skip
+        made = kind(
+            model=model, args=config, train_dataset=pairs, processing_class=tokenizer, peft_config=lora_config(16), **options
+        )
+        made.create_optimizer()
+        made.current_gradient_accumulation_steps = 1
+        return made
+
+    ours = trainer(FactualityDPOTrainer, "ours", factuality_weight=1.0)
+    theirs = trainer(DPOTrainer, "theirs")
+    generator = random.Random(0)
+    ratios, seconds = [], []
+    for number in range(rounds + 1):
+        batch = generator.sample(range(len(pairs)), 4)
+        took = {}
+        for one in (ours, theirs) if number % 2 else (theirs, ours):
+            start = time.perf_counter()
+            one.training_step(one.model, one.data_collator([one.train_dataset[i] for i in batch]))
+            one.optimizer.step()
+            one.optimizer.zero_grad()
+            took[one] = time.perf_counter() - start
+        # The first round warms both up.
+        if number:
+            ratios.append(took[ours] / took[theirs])
+            seconds.append(took[theirs])
+    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    show("dpo step time", ratio=middle, quartiles=[low, high], interval_of_median=_median_interval(ratios),
+         seconds_a_step=float(np.median(seconds)), pairs_a_step=4, rounds=rounds, bar=1.02)  # fmt: skip
+
+
+def grpo_scoring(data: Path, folder: Path, steps: int) -> None:
+    from training import FactualityReward
+    from training.config import load_config
+    from training.grpo_run import GRPORun, run_grpo
+
+    passages = {row["id"]: row["text"] for row in read_rows(data / "xquad" / "passages.jsonl")}
+    questions = read_rows(data / "xquad" / "questions.jsonl")
+    random.Random(0).shuffle(questions)
+    rows = [
+        {"prompt": f"{passages[row['passage_id']]}\n\n{row['question']}", "context": passages[row["passage_id"]]}
+        for row in questions[: 2 * steps]
+    ]
+    prompts = folder / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    settings = [f"prompts={prompts}", f"output_dir={folder / 'grpo'}", f"max_steps={steps}", "use_cpu=true", "bf16=false"]
+    config = load_config(GRPORun, EXAMPLES / "grpo.yaml", [*settings, "report_to=none", "save_strategy=no"])
+    scoring = []
+    score = FactualityReward.__call__
+
+    def timed(reward, **arguments):
+        start = time.perf_counter()
+        rewards = score(reward, **arguments)
+        scoring.append(time.perf_counter() - start)
+        return rewards
+
+    FactualityReward.__call__ = timed
+    try:
+        with redirect_stdout(sys.stderr):
+            run_grpo(config)
+    finally:
+        FactualityReward.__call__ = score
+    logs = read_rows(folder / "grpo" / "log.jsonl")
+    whole = [line["step_time"] for line in logs if "step_time" in line]
+    shares = [part / step for part, step in zip(scoring, whole, strict=True)]
+    show("grpo scoring", share=sum(scoring) / sum(whole), largest_share=max(shares), seconds_scoring=sum(scoring) / steps,
+         seconds_a_step=sum(whole) / steps, completions_a_step=config.per_device_train_batch_size, steps=steps,
+         claims_a_completion=float(np.mean([line["factuality/claims"] for line in logs if "step_time" in line])),
+         completion_tokens=float(np.mean([line["completions/mean_length"] for line in logs if "step_time" in line])),
+         bar=0.2)  # fmt: skip
+
+
+def _median_interval(values) -> list[float]:
+    """95 % bootstrap interval of the median."""
+    generator = np.random.default_rng(0)
+    medians = np.median(generator.choice(values, (2000, len(values))), axis=1)
+    return list(np.quantile(medians, [0.025, 0.975]))
+
+
+if __name__ == "__main__":
+    main()
