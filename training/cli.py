@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -95,7 +96,9 @@ def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool) -
     """The run of training/NAME_run.py; what TRL prints goes to standard error, standard output is the result alone."""
     from training.config import load_config
 
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        # What TRL still calls by the older names of transformers is no business of the user's.
+        warnings.simplefilter("ignore", FutureWarning)
         module = import_module(f"training.{name}_run")
         facts = getattr(module, f"run_{name}")(load_config(getattr(module, settings), config, set_))
     if int(os.environ.get("RANK", "0")):

@@ -124,16 +124,22 @@ def _load(folder: Path) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         adapter = folder / "adapter_model.safetensors"
-        if not adapter.exists():
-            model = load_scorer(folder, AutoConfig.from_pretrained(folder).num_labels)
-        else:
+        if adapter.exists():
             with safe_open(adapter, "pt") as weights:
                 names = [name for name in weights.keys() if name.endswith("score.weight")]  # noqa: SIM118
-                heads = [weights.get_slice(name).get_shape()[0] for name in names]
-            if not heads:
-                raise ModelUnavailable(f"{folder} is an adapter without a score; name the output of halluc train reward")
-            base = load_scorer(PeftConfig.from_pretrained(folder).base_model_name_or_path, heads[0])
+                outputs = weights.get_slice(names[0]).get_shape()[0] if names else 0
+        else:
+            config = AutoConfig.from_pretrained(folder)
+            scores = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+            outputs = config.num_labels if scores else 0
+        if outputs not in (1, 2):
+            # transformers would make a new head without a word.
+            raise ModelUnavailable(f"{folder} holds a model without a score; name the output of halluc train reward")
+        if adapter.exists():
+            base = load_scorer(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path, outputs)
             model = PeftModel.from_pretrained(base, folder).merge_and_unload()
+        else:
+            model = load_scorer(folder, outputs)
     except (OSError, ValueError) as error:
         raise ModelUnavailable(
             f"{folder} holds no reward model: {str(error).strip().splitlines()[0]}; name the output of halluc train reward"

@@ -66,7 +66,7 @@ class FactualityRewardTrainer(FactualityColumns, RewardTrainer):
         # TRL's batch has all chosen completions first.
         told = torch.cat([inputs[name] for name in COLUMNS]).to(predicted.dtype)
         error = torch.nn.functional.mse_loss(predicted, told)
-        mode = "train" if self.model.training else "eval"
+        mode = "train" if model.training else "eval"
         self._metrics[mode]["factuality_error"].append(self.accelerator.gather_for_metrics(error.detach()).mean().item())
         loss = loss + self.factuality_weight * error
         return (loss, outputs) if return_outputs else loss

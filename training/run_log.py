@@ -78,7 +78,7 @@ class RunLog(TrainerCallback):
             file.write(_lines([newest]))
         if self._bar is not None:
             told = "  ".join(f"{name} {newest[name]:.4g}" for name in _SHOWN if newest.get(name) is not None)
-            self._bar.console.print(f"step {newest['step']}/{state.max_steps}  {told}", highlight=False)
+            self._bar.console.print(f"step {newest['step']}/{state.max_steps}  {told}", highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take the bar off the terminal, also where the run broke off."""

@@ -36,6 +36,10 @@ class RunSettings:
         _read_plain_values(self)
         self.check()
         _show_bars_on_a_terminal_only(self)
+        _fit_to_the_device(self)
+        # transformers warns of TRL's own default under the older name.
+        if self.activation_checkpointing is None:
+            self.activation_checkpointing: bool | None = self.gradient_checkpointing  # type: ignore[attr-defined]
         super().__post_init__()  # type: ignore[misc]
 
     def check(self) -> None:
@@ -67,6 +71,17 @@ def _show_bars_on_a_terminal_only(config: Any) -> None:
         logging.disable_progress_bar()
     if config.disable_tqdm is None:
         config.disable_tqdm = not sys.stderr.isatty()
+
+
+def _fit_to_the_device(config: Any) -> None:
+    """bfloat16 where a GPU has it, unless the settings say otherwise: TRL takes it everywhere, and fails on a CPU."""
+    import torch
+    from transformers.utils import is_torch_bf16_gpu_available
+
+    if config.bf16 is None:
+        config.bf16 = not config.fp16 and not config.use_cpu and is_torch_bf16_gpu_available()
+    # Without an accelerator torch pins nothing, and warns.
+    config.dataloader_pin_memory = config.dataloader_pin_memory and torch.accelerator.is_available()
 
 
 def load_trainable(name: str) -> tuple[Any, Any]:

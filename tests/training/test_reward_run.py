@@ -153,6 +153,8 @@ def test_unusable_models_and_columns_are_named(make, tiny, tmp_path):
         make(outputs=2, factuality_weight=1, rows=bare)
     with pytest.raises(ModelUnavailable, match="holds no reward model: "):
         RewardModel(tmp_path / "none")
+    with pytest.raises(ModelUnavailable, match="holds a model without a score; name the output of halluc train reward"):
+        RewardModel(tiny)
 
 
 def test_a_completion_over_the_window_is_named(configure, tmp_path):

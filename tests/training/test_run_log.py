@@ -63,7 +63,7 @@ def test_a_terminal_shows_a_line_for_each_log_and_a_file_shows_nothing(configure
     monkeypatch.setattr(sys, "stderr", terminal)
     run_sft(load_config(SFTRun, path, ["resume=false"]))
     shown = [line for line in terminal.getvalue().splitlines() if "step " in line]
-    assert ["step 1/2  loss 10" in line for line in shown[:1]] == [True]
+    assert "step 1/2  loss 10" in shown[0]
     assert sum("learning_rate" in line for line in shown) == 2
 
 
