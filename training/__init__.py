@@ -6,17 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from training.abstention_targets import abstention_targets
     from training.comparison import compare
     from training.composite_reward import CompositeReward
     from training.dpo import FactualityDPOTrainer
     from training.evaluate import evaluate_factuality
     from training.preferences import build_preference_pairs, pairs_from_answers
+    from training.reward_model import RewardModel
+    from training.reward_trainer import FactualityRewardTrainer
     from training.rewards import FactualityReward
 
 _MODULES = {
     "CompositeReward": "training.composite_reward",
     "FactualityDPOTrainer": "training.dpo",
     "FactualityReward": "training.rewards",
+    "FactualityRewardTrainer": "training.reward_trainer",
+    "RewardModel": "training.reward_model",
+    "abstention_targets": "training.abstention_targets",
     "build_preference_pairs": "training.preferences",
     "compare": "training.comparison",
     "evaluate_factuality": "training.evaluate",
@@ -27,6 +33,9 @@ __all__ = [
     "CompositeReward",
     "FactualityDPOTrainer",
     "FactualityReward",
+    "FactualityRewardTrainer",
+    "RewardModel",
+    "abstention_targets",
     "build_preference_pairs",
     "compare",
     "evaluate_factuality",
