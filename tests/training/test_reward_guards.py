@@ -42,9 +42,10 @@ def test_a_gap_that_grows_is_reported():
         gap_report([], [])
 
 
-@pytest.mark.parametrize(("growth", "stops"), [(0.5, True), (0.7, False)])
+@pytest.mark.parametrize(("growth", "stops"), [(0.5, True), (0.7, False), (None, False)])
 def test_a_run_is_saved_and_stopped_once_the_gap_has_grown(growth, stops):
-    reward = SimpleNamespace(measurements=4, gap_report=lambda: gap_report([0.4, 0.6, 0.8, 0.9], [0.4, 0.5, 0.4, 0.3]))
+    report = gap_report([0.4, 0.6, 0.8, 0.9], [0.4, 0.5, 0.4, 0.3])
+    reward = SimpleNamespace(measured=[], measurements=4, gap_report=lambda: report)
     control = SimpleNamespace(should_save=False, should_training_stop=False)
     stop_on_reward_hacking(reward, growth=growth, after=4).on_step_end(None, None, control)
     assert (control.should_save, control.should_training_stop) == (stops, stops)
