@@ -11,27 +11,12 @@ from typing import Any
 from halluc.errors import InvalidInput
 from training.composite_reward import CompositeReward, length_reward
 from training.reward_hacking import stop_on_reward_hacking
-from training.reward_kinds import (
-    RewardKind,
-    binary_factuality,
-    brier_confidence,
-    claim_precision,
-    log_confidence,
-    ternary_truth,
-)
+from training.reward_kinds import REWARD_KINDS
 from training.rewards import FactualityReward
 from training.row_checks import checked_prompts, read_rows
 from training.runs import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
 
 __all__ = ["OnlineSettings", "run_online"]
-
-_KINDS: dict[str, RewardKind] = {
-    "precision": claim_precision,
-    "binary": binary_factuality,
-    "ternary": ternary_truth,
-    "brier": brier_confidence,
-    "log": log_confidence,
-}
 
 
 @dataclass
@@ -71,8 +56,8 @@ class OnlineSettings(RunSettings):
         """
         if not self.prompts:
             raise InvalidInput("prompts is not set; name a folder or file of prompts")
-        if self.kind not in _KINDS:
-            raise InvalidInput(f"kind is {self.kind!r}; choose from {', '.join(_KINDS)}")
+        if self.kind not in REWARD_KINDS:
+            raise InvalidInput(f"kind is {self.kind!r}; choose from {', '.join(REWARD_KINDS)}")
         if self.words is not None and len(self.words) != 2:
             raise InvalidInput(f"words is {self.words}; pass two numbers, [least, most]")
         if self.largest_gap_growth is not None and self.held_out_verifier is None:
@@ -103,7 +88,7 @@ def run_online(kind: Any, config: Any) -> dict[str, Any]:
     factuality = FactualityReward(
         load_verifier(config.verifier),
         PassageIndex.open(config.index) if config.index else None,
-        kind=_KINDS[config.kind],
+        kind=REWARD_KINDS[config.kind],
         held_out_verifier=load_verifier(config.held_out_verifier) if config.held_out_verifier else None,
     )
     reward: Any = CompositeReward(

@@ -79,8 +79,7 @@ class PairFolder:
         pairs = [pair for one in made for pair in one["pairs"]]
         if not pairs:
             raise InvalidInput(
-                "no prompt gave a pair: those of one prompt score about the same; lower gap, or raise k, longest_ratio or "
-                "the temperature"
+                f"no prompt gave a pair, {_told(made)}: lower gap, or raise k, longest_ratio or the temperature"
             )
         dataset = Dataset.from_list(pairs)
         if self.out is not None and partial is not None:
@@ -106,6 +105,17 @@ class PairFolder:
             raise InvalidInput(
                 f"{folder} holds other data or pairs made with other settings; name a new folder or remove it"
             )
+
+
+def _told(made: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in _counts(made).items())
+
+
+def _counts(made: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for one in made:
+        counts.update({key: value for key, value in one.items() if key != "pairs"})
+    return counts
 
 
 def checked_scores(
@@ -139,9 +149,7 @@ def _write(path: Path, value: Any) -> None:
 def _save(
     dataset: Dataset, partial: Path, made: Sequence[Mapping[str, Any]], out: Path, described: Mapping[str, Any]
 ) -> None:
-    counts: Counter[str] = Counter()
-    for one in made:
-        counts.update({key: value for key, value in one.items() if key != "pairs"})
+    counts = _counts(made)
     words = {side: [len(row[0]["content"].split()) for row in dataset[side]] for side in ("chosen", "rejected")}
     means = {f"mean_words_{side}": round(sum(own) / len(own), 2) for side, own in words.items()}
     whole = partial / "whole"

@@ -5,7 +5,8 @@ Every function returns a `datasets.Dataset` with the columns
     prompt, chosen, rejected                    conversations (lists of messages)
     chosen_factuality, rejected_factuality      numbers on one scale, the chosen one the larger
 
-Not here: how truth is scored (rewards.py), files (pair_files.py), and whether a data set can be trained on (pair_checks.py).
+Not here: pairs of a draft and its revision (revision_pairs.py), how truth is scored (rewards.py), files (pair_files.py), and
+whether a data set can be trained on (pair_checks.py).
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel, Prompt
     from training.composite_reward import RewardFunction
 
-__all__ = ["build_preference_pairs", "pairs_from_answers"]
+__all__ = [
+    "as_messages",
+    "build_preference_pairs",
+    "check_lengths",
+    "length_ratio",
+    "pair_row",
+    "pairs_from_answers",
+    "reward_name",
+]
 
 
 def build_preference_pairs(
@@ -75,13 +84,11 @@ def build_preference_pairs(
             "and a temperature above 0, a ratio and a batch of at least 1"
         )
     columns = dict(columns or {})
-    for name, values in columns.items():
-        if len(values) != len(prompts):
-            raise InvalidInput(f"the column {name!r} has {len(values)} values for {len(prompts)} prompts; give one for each")
+    check_lengths(columns, len(prompts))
     settings = {
         "method": "sampled",
         "model": lm.name,
-        "reward": getattr(reward, "__name__", type(reward).__name__),
+        "reward": reward_name(reward),
         "k": k,
         "gap": gap,
         "longest_ratio": longest_ratio,
@@ -113,10 +120,10 @@ def build_preference_pairs(
             if pair is None:
                 dropped += 1
             else:
-                pairs.append(_row(prompts[row], *pair))
+                pairs.append(pair_row(prompts[row], *pair))
         return {"pairs": pairs, "prompts_without_pair": dropped}
 
-    inputs = {"prompts": [_messages(prompt) for prompt in prompts], "columns": columns}
+    inputs = {"prompts": [as_messages(prompt) for prompt in prompts], "columns": columns}
     return PairFolder(out, settings, inputs).build(-(-len(prompts) // batch_size), batch, "sampling pairs")
 
 
@@ -162,15 +169,14 @@ def pairs_from_answers(
                 reward, [*questions, *questions], [*right, *wrong], doubled, rows=[*range(count), *range(count)]
             )
         pairs = [
-            _row(question, (good.strip(), up), (bad.strip(), down))
+            pair_row(question, (good.strip(), up), (bad.strip(), down))
             for question, good, bad, up, down in zip(questions, right, wrong, scores[:count], scores[count:], strict=True)
             if up > down
         ]
         return {"pairs": pairs, "rows_scored_otherwise": count - len(pairs)}
 
-    name = getattr(reward, "__name__", type(reward).__name__) if reward is not None else "1 for right, 0 for wrong"
-    inputs = {"questions": [_messages(q) for q in questions], "right": [*right], "wrong": [*wrong], "columns": columns}
-    return PairFolder(out, {"method": "answers", "reward": name}, inputs).build(1, batch, "scoring pairs")
+    inputs = {"questions": [as_messages(q) for q in questions], "right": [*right], "wrong": [*wrong], "columns": columns}
+    return PairFolder(out, {"method": "answers", "reward": reward_name(reward)}, inputs).build(1, batch, "scoring pairs")
 
 
 Scored = tuple[str, float]
@@ -186,19 +192,33 @@ def _widest_pair(scored: Sequence[Scored], gap: float, longest_ratio: float) -> 
     alike = [
         (better, worse)
         for better, worse in combinations(ranked, 2)
-        if better[1] - worse[1] >= gap and _ratio(better[0], worse[0]) <= longest_ratio
+        if better[1] - worse[1] >= gap and length_ratio(better[0], worse[0]) <= longest_ratio
     ]
     return max(alike, key=lambda pair: pair[0][1] - pair[1][1], default=None)
 
 
-def _ratio(one: str, other: str) -> float:
+def reward_name(reward: RewardFunction | None) -> str:
+    """What the manifest calls the reward."""
+    return "1 for chosen, 0 for rejected" if reward is None else getattr(reward, "__name__", type(reward).__name__)
+
+
+def check_lengths(columns: Mapping[str, Sequence[Any]], prompts: int) -> None:
+    """Refuse columns that have another length than the prompts, with InvalidInput."""
+    for name, values in columns.items():
+        if len(values) != prompts:
+            raise InvalidInput(f"the column {name!r} has {len(values)} values for {prompts} prompts; give one for each")
+
+
+def length_ratio(one: str, other: str) -> float:
+    """Words of the longer text for each word of the shorter one; both must have words."""
     lengths = sorted((len(one.split()), len(other.split())))
     return lengths[1] / lengths[0]
 
 
-def _row(prompt: Prompt, chosen: Scored, rejected: Scored) -> dict[str, Any]:
+def pair_row(prompt: Prompt, chosen: Scored, rejected: Scored) -> dict[str, Any]:
+    """One pair with the columns above, from (text, factuality) of each side."""
     return {
-        "prompt": _messages(prompt),
+        "prompt": as_messages(prompt),
         "chosen": [{"role": "assistant", "content": chosen[0]}],
         "rejected": [{"role": "assistant", "content": rejected[0]}],
         "chosen_factuality": chosen[1],
@@ -206,5 +226,6 @@ def _row(prompt: Prompt, chosen: Scored, rejected: Scored) -> dict[str, Any]:
     }
 
 
-def _messages(prompt: Prompt) -> list[dict[str, str]]:
+def as_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """The prompt as a conversation."""
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(message) for message in prompt]

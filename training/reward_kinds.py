@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from halluc.errors import InvalidInput
 
 __all__ = [
+    "REWARD_KINDS",
     "JudgedClaim",
     "JudgedCompletion",
     "RewardKind",
@@ -154,3 +155,13 @@ def log_confidence(judged: JudgedCompletion, *, floor: float = 0.001) -> float:
     correct = judged.correct
     probability = judged.confidence if correct else 1 - judged.confidence
     return float(correct) - math.log(max(probability, floor)) / math.log(floor)
+
+
+REWARD_KINDS: dict[str, RewardKind] = {
+    "precision": claim_precision,
+    "binary": binary_factuality,
+    "ternary": ternary_truth,
+    "brier": brier_confidence,
+    "log": log_confidence,
+}
+"""By the names that configurations use."""
