@@ -11,11 +11,14 @@ whether a data set can be trained on (pair_checks.py).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from halluc.abstention import abstains
 from halluc.answer_matching import normalise_answer
 from halluc.errors import InvalidInput
 from training.pair_files import PairFolder, checked_scores
@@ -45,6 +48,7 @@ def build_preference_pairs(
     k: int = 8,
     gap: float = 0.1,
     longest_ratio: float = 2.0,
+    abstention: str | None = None,
     columns: Mapping[str, Sequence[Any]] | None = None,
     temperature: float = 1.0,
     max_new_tokens: int = 128,
@@ -58,6 +62,10 @@ def build_preference_pairs(
     pair with the widest gap in score is taken whose lengths are alike, since DPO otherwise learns length (arXiv 2403.19159).
     A prompt whose completions are all about as true gives no pair.
 
+    With an `abstention` the model learns where its knowledge ends (arXiv 2403.18349): where the answers to a prompt earn less
+    on average than the abstention, it is chosen over the worst of them; elsewhere the best answer is chosen over it, beside
+    the pair of answers. Give a reward that ranks wrong below abstained, such as `training.reward_kinds.ternary_truth`.
+
     Args:
         lm: samples the completions: the model that is to be trained.
         prompts: N prompts; a string is one user turn.
@@ -65,6 +73,7 @@ def build_preference_pairs(
         k: completions per prompt, at least 2.
         gap: least difference in score between chosen and rejected, above 0.
         longest_ratio: most words of the longer completion for each word of the shorter one, at least 1.
+        abstention: what the model is to say where it does not know, such as "I don't know."; it is paired whatever its length.
         columns: N values each that the reward takes, e.g. `context` or `answers`.
         temperature, max_new_tokens: of sampling.
         batch_size: prompts sampled and scored at a time.
@@ -73,8 +82,8 @@ def build_preference_pairs(
             are kept beside it: the same call after a break goes on where it stopped, and a finished folder is read.
 
     Raises:
-        InvalidInput: an option is out of range, a column has another length than the prompts, a score is not finite, no
-            prompt gives a pair, or `out` holds another data set.
+        InvalidInput: an option is out of range, the abstention does not read as one, a column has another length than the
+            prompts, a score is not finite, no prompt gives a pair, or `out` holds another data set.
     """
     if k < 2:
         raise InvalidInput(f"k is {k}; a pair needs at least 2 completions per prompt")
@@ -83,6 +92,8 @@ def build_preference_pairs(
             f"gap is {gap}, longest_ratio {longest_ratio}, temperature {temperature}, batch_size {batch_size}; pass a gap "
             "and a temperature above 0, a ratio and a batch of at least 1"
         )
+    if abstention is not None and not abstains(abstention):
+        raise InvalidInput(f'the abstention {abstention!r} does not read as one; say something like "I don\'t know."')
     columns = dict(columns or {})
     check_lengths(columns, len(prompts))
     settings = {
@@ -92,6 +103,7 @@ def build_preference_pairs(
         "k": k,
         "gap": gap,
         "longest_ratio": longest_ratio,
+        "abstention": abstention,
         "temperature": temperature,
         "max_new_tokens": max_new_tokens,
         "batch_size": batch_size,
@@ -102,7 +114,8 @@ def build_preference_pairs(
         rows = range(number * batch_size, min((number + 1) * batch_size, len(prompts)))
         asked = [prompts[row] for row in rows]
         sampled = lm.generate(asked, n=k, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed + number)
-        texts = [[g.text.strip() for g in own] for own in sampled]
+        silence = [] if abstention is None else [abstention]
+        texts = [[g.text.strip() for g in own] + silence for own in sampled]
         owners = [row for row, own in zip(rows, texts, strict=True) for _ in own]
         scores = iter(
             checked_scores(
@@ -116,11 +129,12 @@ def build_preference_pairs(
         pairs, dropped = [], 0
         for row, own in zip(rows, texts, strict=True):
             scored = [(text, next(scores)) for text in own]
-            pair = _widest_pair(scored, gap, longest_ratio)
-            if pair is None:
-                dropped += 1
+            if abstention is None:
+                found = _widest_pair(scored, gap, longest_ratio)
             else:
-                pairs.append(pair_row(prompts[row], *pair))
+                found = _pairs_with_abstention(scored[:-1], scored[-1], gap, longest_ratio)
+            dropped += not found
+            pairs += [pair_row(prompts[row], *pair) for pair in found]
         return {"pairs": pairs, "prompts_without_pair": dropped}
 
     inputs = {"prompts": [as_messages(prompt) for prompt in prompts], "columns": columns}
@@ -182,19 +196,40 @@ def pairs_from_answers(
 Scored = tuple[str, float]
 
 
-def _widest_pair(scored: Sequence[Scored], gap: float, longest_ratio: float) -> tuple[Scored, Scored] | None:
-    """The (better, worse) completions furthest apart in score among those about as long as each other."""
+def _widest_pair(scored: Sequence[Scored], gap: float, longest_ratio: float) -> list[tuple[Scored, Scored]]:
+    """The (better, worse) completions furthest apart in score among those about as long as each other, or nothing."""
+    alike = [
+        (better, worse)
+        for better, worse in combinations(_ranked(scored), 2)
+        if better[1] - worse[1] >= gap and length_ratio(better[0], worse[0]) <= longest_ratio
+    ]
+    return [max(alike, key=lambda pair: pair[0][1] - pair[1][1])] if alike else []
+
+
+def _pairs_with_abstention(
+    scored: Sequence[Scored], abstention: Scored, gap: float, longest_ratio: float
+) -> list[tuple[Scored, Scored]]:
+    """Abstention over the worst answer where answering does not pay, else the best answer over it and the widest pair."""
+    answers = [(text, score) for text, score in scored if text and not abstains(text)]
+    if not answers:
+        return []
+    ranked = _ranked(answers)
+    # The mean is over samples, not over distinct answers: it estimates what answering this prompt earns.
+    if fmean(score for _, score in answers) < abstention[1]:
+        pairs = [(abstention, min(ranked, key=lambda one: one[1]))]
+    else:
+        pairs = [*_widest_pair(answers, gap, longest_ratio), (ranked[0], abstention)]
+    return [(better, worse) for better, worse in pairs if better[1] - worse[1] >= gap]
+
+
+def _ranked(scored: Sequence[Scored]) -> list[Scored]:
+    """Distinct texts, the best score first and the more frequent first among equals; empty ones dropped."""
+    counts = Counter(normalise_answer(text) for text, _ in scored if text)
     distinct: dict[str, Scored] = {}
     for text, score in scored:
         if text:
             distinct.setdefault(normalise_answer(text), (text, score))
-    ranked = sorted(distinct.values(), key=lambda one: -one[1])
-    alike = [
-        (better, worse)
-        for better, worse in combinations(ranked, 2)
-        if better[1] - worse[1] >= gap and length_ratio(better[0], worse[0]) <= longest_ratio
-    ]
-    return max(alike, key=lambda pair: pair[0][1] - pair[1][1], default=None)
+    return sorted(distinct.values(), key=lambda one: (-one[1], -counts[normalise_answer(one[0])]))
 
 
 def reward_name(reward: RewardFunction | None) -> str:

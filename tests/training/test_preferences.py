@@ -152,3 +152,30 @@ def test_the_default_model_samples_pairs_that_trl_can_read(lm):
         "assistant"
     ] * 2
     assert len(own["chosen"][0]["content"]) < len(own["rejected"][0]["content"])
+
+
+def ternary(*, prompts, completions, **_):
+    """1 where a completion ends in "right", 0 where it abstains, −1 otherwise."""
+    return [1.0 if text.endswith("right") else 0.0 if "know" in text else -1.0 for text in completions]
+
+
+def test_an_abstention_is_chosen_where_answers_are_mostly_wrong_and_rejected_where_they_are_mostly_right():
+    script = {
+        "unknown": ["it is wrong", "so is wrong", "so is wrong", "it is right", "I don't know"],
+        "known": ["I do not know.", "it is right", "well right", "well right", "so is wrong"],
+        "sure": ["it is right"] * 5,
+        "silent": ["I don't know."] * 5,
+    }
+    silence = "I don't know the answer to that, sorry."
+    pairs = build_preference_pairs(Saying(script), list(script), ternary, k=5, abstention=silence)
+    assert [row(pairs, i) for i in range(len(pairs))] == [
+        ("unknown", silence, "so is wrong", 0.0, -1.0),
+        ("known", "well right", "so is wrong", 1.0, -1.0),
+        ("known", "well right", silence, 1.0, 0.0),
+        ("sure", "it is right", silence, 1.0, 0.0),
+    ]
+
+
+def test_an_abstention_that_reads_as_an_answer_is_refused():
+    with pytest.raises(InvalidInput, match=r"'Paris\.' does not read as one; say something like"):
+        build_preference_pairs(Saying(SCRIPT), ["a"], truth, abstention="Paris.")
