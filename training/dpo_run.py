@@ -42,7 +42,7 @@ def run_dpo(config: DPORun) -> dict[str, Any]:
         InvalidInput: the pairs cannot be trained on (the row is named), a setting cannot be used, or a loss is not finite.
         ModelUnavailable: the model cannot be had.
     """
-    tokenizer, model = load_trainable(config.model)
+    tokenizer, model = load_trainable(config.model, out=config.output_dir)
     pairs, eval_pairs = read_pairs(config, tokenizer, model, factuality=config.factuality_weight > 0)
     trainer = build_trainer(
         FactualityDPOTrainer,

@@ -60,7 +60,7 @@ def run_kto(config: KTORun) -> dict[str, Any]:
         InvalidInput: the rows cannot be trained on (the row is named), a setting cannot be used, or a loss is not finite.
         ModelUnavailable: the model cannot be had.
     """
-    tokenizer, model = load_trainable(config.model)
+    tokenizer, model = load_trainable(config.model, out=config.output_dir)
     limit = token_limit(model, config.max_length)
     examples = _labelled(config.examples, config, tokenizer, limit)
     eval_examples = _labelled(config.eval_examples, config, tokenizer, limit) if config.eval_examples else None

@@ -83,7 +83,7 @@ def run_online(kind: Any, config: Any) -> dict[str, Any]:
     rows = read_rows(config.prompts)
     if config.index is None and not {"context", "answers"} & set(rows.column_names):
         raise InvalidInput(f"{config.prompts} has no column 'context' or 'answers'; add one, or set index")
-    tokenizer, model = load_trainable(config.model)
+    tokenizer, model = load_trainable(config.model, out=config.output_dir)
     rows = checked_prompts(rows, tokenizer, window=token_limit(model, None), room=config.max_completion_length or 0)
     factuality = FactualityReward(
         load_verifier(config.verifier),

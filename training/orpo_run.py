@@ -43,7 +43,7 @@ def run_orpo(config: ORPORun) -> dict[str, Any]:
         InvalidInput: the pairs cannot be trained on (the row is named), a setting cannot be used, or a loss is not finite.
         ModelUnavailable: the model cannot be had.
     """
-    tokenizer, model = load_trainable(config.model)
+    tokenizer, model = load_trainable(config.model, out=config.output_dir)
     pairs, eval_pairs = read_pairs(config, tokenizer, model, factuality=False)
     # TRL turns this off with a warning, since its collator takes the columns itself.
     config.remove_unused_columns = False

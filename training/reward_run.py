@@ -42,7 +42,7 @@ def run_reward(config: RewardRun) -> dict[str, Any]:
     """
     from transformers import set_seed
 
-    tokenizer, model = load_trainable(config.model)
+    tokenizer, model = load_trainable(config.model, out=config.output_dir)
     pairs, eval_pairs = read_pairs(config, tokenizer, model, factuality=config.factuality_weight > 0)
     set_seed(config.seed)
     scorer = load_scorer(model.config.name_or_path, 2 if config.factuality_weight else 1)

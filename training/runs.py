@@ -84,19 +84,49 @@ def _fit_to_the_device(config: Any) -> None:
     config.dataloader_pin_memory = config.dataloader_pin_memory and torch.accelerator.is_available()
 
 
-def load_trainable(name: str) -> tuple[Any, Any]:
+def load_trainable(name: str, *, out: str | Path | None = None) -> tuple[Any, Any]:
     """The (tokenizer, model) of "default", a folder or a hub id, on the CPU: the trainer places the model.
 
+    An adapter, such as another run saved, is merged into its model, and the whole is kept in a folder of `out`: what is
+    trained on top of it is of use with it alone.
+
     Raises:
-        InvalidInput: the name is that of an endpoint.
+        InvalidInput: the name is that of an endpoint, or of an adapter that cannot be merged.
         ModelUnavailable: the model cannot be had.
     """
     from halluc.models import load_model
 
     if name.startswith(("http://", "https://")):
         raise InvalidInput(f"{name} is an endpoint and cannot be trained; pass 'default', a folder or a hub id")
+    if (Path(name) / "adapter_config.json").is_file():
+        if out is None:
+            raise InvalidInput(f"{name} is an adapter; pass out=... to say where to keep it merged into its model")
+        name = str(_merged(Path(name), Path(out)))
     lm: Any = load_model(name, device="cpu", dtype="float32")
     return lm.tokenizer, lm.model
+
+
+def _merged(adapter: Path, out: Path) -> Path:
+    """The folder in `out` of the whole model that an adapter makes; the first of several processes writes it."""
+    import xxhash
+    from accelerate import PartialState
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoTokenizer
+
+    weights = b"".join(path.read_bytes() for path in sorted(adapter.glob("adapter_*")))
+    whole = out / f"start-{xxhash.xxh3_64_hexdigest(weights)}"
+    with PartialState().main_process_first():
+        if not whole.exists():
+            aside = out / f".{whole.name}"
+            try:
+                model = AutoPeftModelForCausalLM.from_pretrained(str(adapter), dtype="float32").merge_and_unload()
+                AutoTokenizer.from_pretrained(adapter).save_pretrained(aside)
+            except (OSError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise InvalidInput(f"the adapter {adapter} cannot be merged into its model: {reason}") from error
+            model.save_pretrained(aside)
+            aside.rename(whole)
+    return whole
 
 
 def token_limit(model: Any, max_length: int | None) -> int | None:

@@ -53,7 +53,7 @@ def run_sft(config: SFTRun) -> dict[str, Any]:
         InvalidInput: the examples cannot be trained on (the row is named), a setting is unusable, or a loss is not finite.
         ModelUnavailable: the model cannot be had.
     """
-    tokenizer, model = load_trainable(config.model)
+    tokenizer, model = load_trainable(config.model, out=config.output_dir)
     examples = read_rows(config.examples)
     eval_examples = read_rows(config.eval_examples) if config.eval_examples else None
     for own in (examples, eval_examples):

@@ -2,12 +2,14 @@ import json
 
 import pytest
 import torch
+from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
 from training.config import load_config
+from training.dpo_run import DPORun, run_dpo
 from training.row_checks import check_examples, read_rows
 from training.sft_run import SFTRun, run_sft
 
@@ -51,3 +53,20 @@ def test_conversations_that_teach_nothing_are_named(configure, tmp_path, tiny):
         configure("examples", rows)
         with pytest.raises(InvalidInput, match=message):
             check_examples(read_rows(tmp_path / "rows.jsonl"), tokenizer)
+
+
+def test_a_run_goes_on_from_the_adapter_of_another_run(configure, tmp_path, tiny):
+    examples = [{"prompt": PROMPT, "completion": COMPLETION}]
+    first = configure("examples", examples, learning_rate=0.1, output_dir=str(tmp_path / "first"))
+    run_sft(load_config(SFTRun, first))
+    pairs = [{"prompt": PROMPT, "chosen": COMPLETION, "rejected": [{"role": "assistant", "content": "I do."}]}]
+    second = configure("pairs", pairs, model=str(tmp_path / "first"), factuality_weight=0.0, max_steps=1)
+    assert run_dpo(load_config(DPORun, second))["training_loss"] == pytest.approx(0.6931, abs=1e-2)
+    adapter = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    ids = torch.tensor([[1, 50, 60, 70]])
+    plain, start = (
+        AutoModelForCausalLM.from_pretrained(path).eval()(ids).logits for path in (tiny, adapter["base_model_name_or_path"])
+    )
+    tuned = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "first").eval()(ids).logits
+    assert torch.allclose(start, tuned, atol=1e-4)
+    assert not torch.allclose(start, plain, atol=1e-2)
