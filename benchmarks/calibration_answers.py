@@ -23,6 +23,16 @@ from pathlib import Path
 # A script beside this one has the name of a package, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
+SOURCES = (
+    "length_normalised_likelihood",
+    "mean_token_probability",
+    "min_token_probability",
+    "sequence_likelihood",
+    "p_true",
+    "verbalised",
+    "self_consistency",
+    "verifier_support",
+)
 _SHORT = "Answer with a few words, no sentence: {}"
 
 
@@ -31,7 +41,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with nq_open/rows.jsonl and xquad/")
     parser.add_argument("--model", default="default")
     parser.add_argument("--questions", type=int, default=300, help="questions of each set, drawn with the seed")
-    parser.add_argument("--sources", nargs="+", default=["length_normalised_likelihood", "min_token_probability"])
+    parser.add_argument("--sources", nargs="+", default=list(SOURCES), choices=SOURCES)
     parser.add_argument("--risk", type=float, nargs=2, default=[0.9, 0.4], help="promised on NQ-open and on XQuAD")
     parser.add_argument("--delta", type=float, default=0.1)
     parser.add_argument("--splits", type=int, default=100, help="random splits on which the promise is tried again")
@@ -40,11 +50,12 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from calibration import NoThresholdWarning
-    from halluc import GroundedModel, calibrate, load_model
+    from halluc import GroundedModel, calibrate, load_model, load_verifier
     from retrieval import PassageIndex, load_documents, split_documents
 
     warnings.simplefilter("ignore", NoThresholdWarning)
     lm = load_model(arguments.model)
+    _ask_once(lm)
     nq = [
         {"question": row["question"], "answers": row["answer"]} for row in _rows(arguments.data / "nq_open" / "rows.jsonl")
     ]
@@ -54,17 +65,32 @@ def main() -> None:
         index.add(split_documents(load_documents(arguments.data / "xquad" / "passages.jsonl")))
         sets = (
             ("nq_open alone", lm, nq, {"prompt": _SHORT.format, "max_new_tokens": 16}),
-            ("xquad grounded", GroundedModel(lm, index, max_new_tokens=24), xquad, {}),
+            ("xquad grounded", GroundedModel(lm, index, verifier=load_verifier(), max_new_tokens=24), xquad, {}),
         )
         for (name, model, rows, options), risk in zip(sets, arguments.risk, strict=True):
             random.Random(arguments.seed).shuffle(rows)
             rows = rows[arguments.skip :][: arguments.questions]
             for source in arguments.sources:
+                if source == "verifier_support" and model is lm:
+                    continue  # nothing to hold an answer against
                 made = calibrate(
                     model, rows, source=source, risk=risk, delta=arguments.delta, seed=arguments.seed, **options
                 )
                 _show_report(name, source, len(rows), made)
                 _show_splits(name, source, made, risk, arguments.delta, arguments.splits)
+
+
+def _ask_once(lm) -> None:
+    """Let the model remember its answers, which all sources of confidence share."""
+    generate, known = lm.generate, {}
+
+    def remembered(prompts, **options):
+        asked = repr((prompts, options))
+        if asked not in known:
+            known[asked] = generate(prompts, **options)
+        return known[asked]
+
+    lm.generate = remembered
 
 
 def _show_report(name, source, asked, made) -> None:

@@ -4,7 +4,8 @@
 
 "time": the same detectors with the same language model, the same measure of entailment and of similarity, the same number of
 prompts, samples and new tokens; the sides take turns, and the median ratio of their wall times is reported. lm-polygraph is
-given batches of prompts, and a copy of the model with the attention it needs. It is not among halluc's dependencies:
+given batches of prompts, and a copy of the model with the attention it needs. It asks a cross-encoder for similarity, which
+reads both texts of every pair; in its place the embedder reads both. It is not among halluc's dependencies:
 `pip install -c constraints.txt lm-polygraph` brings it without moving a version; without it what needs it is left
 out. "scores": what lm-polygraph computed (token log-probabilities, entailment matrices, ...) put through halluc's formulas,
 and the largest difference to its own scores, for the detectors that both define alike.
@@ -192,10 +193,9 @@ def load_peer(verifier: Any, options: argparse.Namespace) -> Peer | None:
     embedder = load_embedder()
 
     def similarity(pairs: list[tuple[str, str]], batch_size: int) -> np.ndarray:
-        texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-        place = {text: i for i, text in enumerate(texts)}
-        vectors = embedder.encode(texts)
-        return np.array([float(vectors[place[a]] @ vectors[place[b]]) for a, b in pairs])
+        # A cross-encoder, which lm-polygraph asks, reads both texts of every pair.
+        first, second = (embedder.encode(texts) for texts in zip(*pairs, strict=True))
+        return np.einsum("nd,nd->n", first, second)
 
     def calculator(module: str, name: str, *arguments: Any, **named: Any) -> Any:
         made = getattr(importlib.import_module(f"{stat_calculators.__name__}.{module}"), name)(*arguments, **named)
