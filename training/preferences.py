@@ -62,9 +62,9 @@ def build_preference_pairs(
     pair with the widest gap in score is taken whose lengths are alike, since DPO otherwise learns length (arXiv 2403.19159).
     A prompt whose completions are all about as true gives no pair.
 
-    With an `abstention` the model learns where its knowledge ends (arXiv 2403.18349): where the answers to a prompt earn less
-    on average than the abstention, it is chosen over the worst of them; elsewhere the best answer is chosen over it, beside
-    the pair of answers. Give a reward that ranks wrong below abstained, such as `training.reward_kinds.ternary_truth`.
+    With an `abstention` the model learns where its knowledge ends (arXiv 2403.18349): where the answers to a prompt earn
+    less on average than the abstention, it is chosen over the worst of them; elsewhere the best answer is chosen over it,
+    beside the pair of answers. Give a reward that ranks wrong below abstained, such as `training.reward_kinds.ternary_truth`.
 
     Args:
         lm: samples the completions: the model that is to be trained.
@@ -73,7 +73,7 @@ def build_preference_pairs(
         k: completions per prompt, at least 2.
         gap: least difference in score between chosen and rejected, above 0.
         longest_ratio: most words of the longer completion for each word of the shorter one, at least 1.
-        abstention: what the model is to say where it does not know, such as "I don't know."; it is paired whatever its length.
+        abstention: what the model is to say where it does not know, like "I don't know."; paired whatever its length.
         columns: N values each that the reward takes, e.g. `context` or `answers`.
         temperature, max_new_tokens: of sampling.
         batch_size: prompts sampled and scored at a time.
