@@ -41,7 +41,7 @@ def label_by_factuality(rows: Dataset, *, threshold: float | None = None, seed: 
     scores = [f"{side}_factuality" if paired else "factuality" for side in sides]
     told = scores if threshold is not None else [] if paired else ["label"]
     what = "preference pairs" if paired else "completions"
-    if not paired and threshold is None and {"factuality"} & set(rows.column_names) and "label" not in rows.column_names:
+    if told == ["label"] and "label" not in rows.column_names and "factuality" in rows.column_names:
         raise InvalidInput(f"the data set of {what} has a factuality and no label; set factuality_threshold")
     check_columns(rows, ("prompt", *sides, *told), what)
     labelled = [

@@ -24,7 +24,8 @@ class SFTRun(EvaluationSettings, RunSettings, SFTConfig):
 
     Attributes:
         examples: folder or JSON-lines file with the columns prompt and completion, of which the completion is learnt, or
-            with messages, which are learnt whole unless `assistant_only_loss` is set.
+            with messages, which are learnt whole unless `assistant_only_loss` is set. Strings are learnt as plain text,
+            conversations by the chat template.
         eval_examples: the same to evaluate on; None for none.
         learning_rate: TRL's 2e-5 is for every weight; adapters need more.
     """
