@@ -34,12 +34,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the public data sets")
     parser.add_argument("--part", choices=["speed"], default="speed")
-    parser.add_argument("--rounds", type=int, default=40, help="DPO steps of each trainer")
-    parser.add_argument("--steps", type=int, default=8, help="GRPO steps")
+    parser.add_argument("--rounds", type=int, default=40, help="DPO steps of each trainer; 0 leaves them out")
+    parser.add_argument("--steps", type=int, default=8, help="GRPO steps; 0 leaves them out")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        dpo_step_time(arguments.data, Path(folder), arguments.rounds)
-        grpo_scoring(arguments.data, Path(folder), arguments.steps)
+        if arguments.rounds:
+            dpo_step_time(arguments.data, Path(folder), arguments.rounds)
+        if arguments.steps:
+            grpo_scoring(arguments.data, Path(folder), arguments.steps)
 
 
 # -- speed ---------------------------------------------------------------------------------------------------------------
@@ -106,7 +108,7 @@ def grpo_scoring(data: Path, folder: Path, steps: int) -> None:
     prompts = folder / "prompts.jsonl"
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     settings = [f"prompts={prompts}", f"output_dir={folder / 'grpo'}", f"max_steps={steps}", "use_cpu=true", "bf16=false"]
-    config = load_config(GRPORun, EXAMPLES / "grpo.yaml", [*settings, "report_to=none", "save_strategy=no"])
+    config = load_config(GRPORun, EXAMPLES / "grpo.yaml", [*settings, "report_to=none", "save_strategy='no'"])
     scoring = []
     score = FactualityReward.__call__
 
