@@ -14,6 +14,7 @@ import typer
 
 from halluc.cli.output import Json, console, print_json
 from training.evaluate_command import evaluate
+from training.pairs_command import pairs
 
 __all__ = ["app"]
 
@@ -89,6 +90,7 @@ def rloo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: 
     _run("rloo", "RLOORun", config, set_, json_)
 
 
+app.command("pairs")(pairs)
 app.command("evaluate")(evaluate)
 
 

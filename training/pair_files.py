@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from training.composite_reward import RewardFunction
 
-__all__ = ["PairFolder", "checked_scores"]
+__all__ = ["PairFolder", "checked_scores", "without_bars"]
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -155,7 +155,7 @@ def _save(
     whole = partial / "whole"
     if whole.exists():
         shutil.rmtree(whole)
-    with _without_bars():
+    with without_bars():
         dataset.save_to_disk(str(whole))
     _write(whole / _MANIFEST, {"format": _FORMAT, **described, "pairs": len(dataset), **counts, **means})
     whole.rename(out)
@@ -163,7 +163,7 @@ def _save(
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """No progress bars of datasets: they would show for the shortest work, and into files."""
     import datasets
 

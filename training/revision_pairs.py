@@ -1,7 +1,7 @@
 """Preference pairs of a draft and what became of it: verified answers, and answers revised by principles.
 
 The revision is chosen over the draft, unless the two say the same, differ much in length, or the reward disagrees: a model
-that corrects itself is wrong often enough. Columns are those of preferences.py, and some that tell how the revision was made.
+that corrects itself is wrong often enough. Columns are those of preferences.py, and some tell how the revision was made.
 """
 
 from __future__ import annotations
@@ -153,21 +153,31 @@ def pairs_from_constitution(
         drafts = say(asked, temperature=temperature, seed=seed + number)
         # What there is nothing of cannot be criticised, and a template may refuse it.
         going = [i for i, draft in enumerate(drafts) if draft]
-        talks = [
-            [*asked[i], {"role": "assistant", "content": drafts[i]}, {"role": "user", "content": drawn[rows[i]].critique}]
-            for i in going
+        revised, critiques = [""] * len(drafts), [""] * len(drafts)
+        if going:
+            talks = [[*asked[i], _said(drafts[i]), _request(drawn[rows[i]].critique)] for i in going]
+            for i, critique in zip(going, say(talks), strict=True):
+                critiques[i] = critique
+            talks = [
+                [*talk, _said(critiques[i] or "I found nothing."), _request(drawn[rows[i]].revision)]
+                for talk, i in zip(talks, going, strict=True)
+            ]
+            for i, text in zip(going, say(talks), strict=True):
+                revised[i] = _LABEL.sub("", text).strip()
+        audits = [
+            {"principle": drawn[row].name, "critique": critique} for row, critique in zip(rows, critiques, strict=True)
         ]
-        critiques = say(talks) if talks else []
-        for talk, critique, i in zip(talks, critiques, going, strict=True):
-            request = {"role": "user", "content": drawn[rows[i]].revision}
-            talk += [{"role": "assistant", "content": critique or "I found nothing."}, request]
-        revised, told = [""] * len(drafts), [""] * len(drafts)
-        for i, text, critique in zip(going, say(talks) if talks else [], critiques, strict=True):
-            revised[i], told[i] = _LABEL.sub("", text).strip(), critique
-        audits = [{"principle": drawn[row].name, "critique": critique} for row, critique in zip(rows, told, strict=True)]
         return pairing.batch(rows, drafts, revised, audits)
 
     return PairFolder(out, settings, pairing.inputs).build(pairing.batches, batch, "revising drafts")
+
+
+def _said(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def _request(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
 
 
 class _Pairing:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from training.completions import completion_text
+from training.pair_files import without_bars
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,7 +33,8 @@ def read_rows(path: str | Path) -> Dataset:
     if not path.exists():
         raise InvalidInput(f"there is no {path}; name a folder that a data set was saved to, or a file of JSON lines")
     try:
-        found = load_from_disk(str(path)) if path.is_dir() else Dataset.from_json(str(path), keep_in_memory=True)
+        with without_bars():
+            found = load_from_disk(str(path)) if path.is_dir() else Dataset.from_json(str(path), keep_in_memory=True)
     except Exception as error:  # datasets lets the errors of every library below it through
         raise InvalidInput(f"{path} cannot be read as a data set: {' '.join(str(error).split())[:200]}") from error
     if isinstance(found, DatasetDict):
