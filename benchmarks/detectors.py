@@ -73,9 +73,10 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--samples", type=int, default=5)
     parser.add_argument("--new-tokens", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0 leaves lm-polygraph out")
     parser.add_argument("--batch", type=int, default=8, help="prompts lm-polygraph computes at a time")
     parser.add_argument("--quality", type=int, default=0, help="rows of each set to measure quality on; 0 for none")
+    parser.add_argument("--sets", nargs="+", default=["nq_open", "true_false"], choices=["nq_open", "true_false"])
     parser.add_argument("--plots", type=Path, default=None, help="folder for scatter plots of quality against cost")
     options = parser.parse_args()
 
@@ -83,11 +84,12 @@ def main() -> None:
 
     lm = halluc.load_model("default")
     verifier = halluc.load_verifier("default")
-    peer = load_peer(verifier, options)
-    if peer is None:
-        show("time", left_out="lm-polygraph is not installed")
-    else:
-        beside_peer(lm, verifier, peer, options)
+    if options.rounds:
+        peer = load_peer(verifier, options)
+        if peer is None:
+            show("time", left_out="lm-polygraph is not installed")
+        else:
+            beside_peer(lm, verifier, peer, options)
     if options.quality:
         quality(lm, verifier, options)
 
@@ -298,12 +300,12 @@ def quality(lm: Any, verifier: Any, options: argparse.Namespace) -> None:
 
     if options.data is None:
         raise SystemExit("--quality needs --data FOLDER with nq_open/rows.jsonl and true_false/*.jsonl")
-    sets = {
+    files = {
         "nq_open": [options.data / "nq_open" / "rows.jsonl"],
         "true_false": [options.data / "true_false" / f"{name}.jsonl" for name in TRUE_FALSE],
     }
-    for name, paths in sets.items():
-        rows = read_labelled(paths, limit=options.quality)
+    for name in options.sets:
+        rows = read_labelled(files[name], limit=options.quality)
         found = halluc.detect(
             lm,
             rows.prompts,
