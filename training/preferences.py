@@ -64,7 +64,7 @@ def build_preference_pairs(
 
     With an `abstention` the model learns where its knowledge ends (arXiv 2403.18349): where the answers to a prompt earn
     less on average than the abstention, it is chosen over the worst of them; elsewhere the best answer is chosen over it,
-    beside the pair of answers. Give a reward that ranks wrong below abstained, such as `training.reward_kinds.ternary_truth`.
+    beside the pair of answers. Give a reward that ranks wrong below abstained (`training.reward_kinds.ternary_truth`).
 
     Args:
         lm: samples the completions: the model that is to be trained.
