@@ -76,7 +76,7 @@ def _show_bars_on_a_terminal_only(config: Any) -> None:
 def _fit_to_the_device(config: Any) -> None:
     """bfloat16 where a GPU has it, unless the settings say otherwise: TRL takes it everywhere, and fails on a CPU."""
     import torch
-    from transformers.utils import is_torch_bf16_gpu_available
+    from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
     if config.bf16 is None:
         config.bf16 = not config.fp16 and not config.use_cpu and is_torch_bf16_gpu_available()
