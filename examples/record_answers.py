@@ -1,0 +1,58 @@
+"""Write down what the default model answers to XQuAD questions from the example passages, how sure it is, and if it is right.
+
+`xquad/answers.jsonl` was made by this script, so that calibration can be looked at on hundreds of answers without the minutes
+that they take. Questions are drawn with seed 0; the first 100 of the draw, on which prompts were chosen, are left out.
+
+    python examples/record_answers.py --questions questions.jsonl --out examples/xquad/answers.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+from pathlib import Path
+
+import halluc
+from halluc.answer_matching import contains_answer
+from halluc.confidence import estimate_confidence
+from retrieval import PassageIndex, load_documents, split_documents
+
+SOURCES = ("length_normalised_likelihood", "min_token_probability", "p_true", "verifier_support")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--passages", type=Path, default=Path(__file__).parent / "xquad" / "passages.jsonl")
+    parser.add_argument("--questions", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--skip", type=int, default=100)
+    parser.add_argument("--limit", type=int, default=600)
+    arguments = parser.parse_args()
+
+    rows = [json.loads(line) for line in arguments.questions.read_text(encoding="utf-8").splitlines()]
+    random.Random(0).shuffle(rows)
+    rows = rows[arguments.skip :][: arguments.limit]
+    lm = halluc.load_model("default")
+    with tempfile.TemporaryDirectory() as folder:
+        index = PassageIndex.create(Path(folder) / "xquad.index")
+        index.add(split_documents(load_documents(arguments.passages)))
+        model = halluc.GroundedModel(lm, index, verifier=halluc.load_verifier(), max_new_tokens=24)
+        answers = model.batch([row["question"] for row in rows])
+    given = [(row, answer) for row, answer in zip(rows, answers, strict=True) if not answer.abstained]
+    confidence = {source: estimate_confidence(source, [answer for _, answer in given], lm=lm) for source in SOURCES}
+    with arguments.out.open("w", encoding="utf-8") as out:
+        for i, (row, answer) in enumerate(given):
+            line = {
+                "question": row["question"],
+                "answers": row["answers"],
+                "text": answer.text,
+                "correct": contains_answer(answer.text, row["answers"]),
+                "confidence": {source: round(float(values[i]), 6) for source, values in confidence.items()},
+            }
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
