@@ -17,6 +17,7 @@ import numpy as np
 from halluc.detectors.arithmetic import Equality, Expression, equalities, evaluate, literals, symbols
 from halluc.detectors.detector import Detector, Family, Need
 from halluc.detectors.statistics import FloatArray, Statistics
+from halluc.detectors.units import is_conversion, measured, mixes_units, names_a_part
 from halluc.errors import InvalidInput
 
 __all__ = [
@@ -200,19 +201,19 @@ def _is_compound(expression: Expression) -> bool:
 def _check(equality: Equality, text: str, known: dict[str, _Known], *, annotation: bool = False) -> EquationCheck | None:
     left, right = equality.left, equality.right
     written = text[equality.start : equality.end].strip()
-    if _mixes_units(left) or _mixes_units(right):
+    if mixes_units(left) or mixes_units(right):
         return None
     if symbols(left) or symbols(right):
         return _check_unknown(left, right, written, known)
-    if _names_a_part(left) or (_is_number(left) and not left.percent and all(n.percent for n in literals(right))):
+    if names_a_part(left) or (_is_number(left) and not left.percent and all(n.percent for n in literals(right))):
         return None
-    if _is_number(left) and (_is_number(right) or literals(left)[0].units) and _measured(left, right):
+    if _is_number(left) and (_is_number(right) or literals(left)[0].units) and measured(left, right):
         return None
     value = evaluate(left)
     if value is None or evaluate(right) is None:
         return None
     holds = _agree(left, right) or _runs_on(left, right, written) or _is_less(value, right, text[equality.end :])
-    if not holds and _is_conversion(left, right):
+    if not holds and is_conversion(left, right):
         return None
     return EquationCheck(written, holds, _decimal(value), annotation)
 
@@ -321,59 +322,6 @@ def _slack(expression: Expression, percent: bool) -> Any:
             moved = evaluate(expression, percent=percent, changed={place: unit})
             total += abs(moved - value) if moved is not None else 0
     return total
-
-
-# Factors between units of time, length, mass and money. A difference by one of them is a change of unit, not a slip.
-_FACTORS = frozenset({3, 4, 7, 12, 16, 24, 30, 36, 52, 60, 100, 365, 1000, 1440, 3600, 5280})
-
-
-def _is_conversion(left: Expression, right: Expression) -> bool:
-    units = [{unit for number in literals(side) for unit in number.units} for side in (left, right)]
-    if not units[1] or units[0] == units[1] or (units[1] == {"$"} and not units[0]):
-        return False
-    a, b = evaluate(left), evaluate(right)
-    return a != 0 and b != 0 and (abs(a / b) in _FACTORS or abs(b / a) in _FACTORS)
-
-
-def _mixes_units(expression: Expression) -> bool:
-    """Whether unlike units are added ("3 feet + 6 inches"), or a percentage to something else ("50 + 10%")."""
-    if expression.kind in ("+", "-"):
-        numbers = [part for part in _terms(expression) if part.kind == "number"]
-        measures = {frozenset(unit for unit in part.units if unit in _MEASURES) for part in numbers} - {frozenset()}
-        if len(measures) > 1 or len({part.percent for part in _terms(expression)}) > 1:
-            return True
-    return any(_mixes_units(part) for part in expression.parts)
-
-
-# Units of one kind that differ by a factor.
-_MEASURES = frozenset(
-    unit
-    for kind in (
-        "$ cent cents dollar dollars",
-        "second seconds minute minutes hour hours day days week weeks month months year years",
-        "inch inches foot feet yard yards mile miles meter meters cm centimeters km kilometers",
-        "gram grams kg kilograms ounce ounces pound pounds",
-        "cup cups pint pints quart quarts gallon gallons liter liters ml milliliters",
-    )
-    for unit in kind.split()
-)
-
-
-def _terms(expression: Expression) -> list[Expression]:
-    if expression.kind in ("+", "-"):
-        return [term for part in expression.parts for term in _terms(part)]
-    return [expression]
-
-
-def _names_a_part(expression: Expression) -> bool:
-    """Whether it is a fraction of something, as in "1/4 container = 60 / 4 = 15 pints"."""
-    if expression.kind != "/" or not all(part.kind == "number" for part in expression.parts):
-        return False
-    return bool(expression.parts[1].units) and not expression.parts[0].units
-
-
-def _measured(left: Expression, right: Expression) -> bool:
-    return any(number.units or number.percent for side in (left, right) for number in literals(side))
 
 
 def _is_number(expression: Expression) -> bool:
