@@ -195,9 +195,9 @@ def load_peer(verifier: Any, options: argparse.Namespace) -> Peer | None:
     embedder = load_embedder()
 
     def similarity(pairs: list[tuple[str, str]], batch_size: int) -> np.ndarray:
-        # A cross-encoder, which lm-polygraph asks, reads both texts of every pair.
+        # A cross-encoder, which lm-polygraph asks, reads both texts of every pair, and says nothing below 0.
         first, second = (embedder.encode(texts) for texts in zip(*pairs, strict=True))
-        return np.einsum("nd,nd->n", first, second)
+        return np.maximum(np.einsum("nd,nd->n", first, second), 0)
 
     def calculator(module: str, name: str, *arguments: Any, **named: Any) -> Any:
         made = getattr(importlib.import_module(f"{stat_calculators.__name__}.{module}"), name)(*arguments, **named)
