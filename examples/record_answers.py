@@ -1,7 +1,8 @@
-"""Write down what the default model answers to XQuAD questions from the example passages, how sure it is, and if it is right.
+"""Write down what the default model answers to XQuAD questions from the example passages, how sure and how right it is.
 
-`xquad/answers.jsonl` was made by this script, so that calibration can be looked at on hundreds of answers without the minutes
-that they take. Questions are drawn with seed 0; the first 100 of the draw, on which prompts were chosen, are left out.
+`xquad/answers.jsonl` was made by this script, so that calibration can be looked at on hundreds of answers without waiting
+the minutes that they take. Questions are drawn with seed 0; the first 100 of the draw, on which prompts were chosen, are
+left out.
 
     python examples/record_answers.py --questions questions.jsonl --out examples/xquad/answers.jsonl
 """
