@@ -166,8 +166,9 @@ def _choice(row: Mapping[str, Any], number: int) -> Offered:
     prefix, completions, right = row.get("prefix"), row.get("completions"), row.get("right")
     if not isinstance(prefix, str) or not prefix:
         raise InvalidInput(f"{where} has the prefix {prefix!r}; pass the text that the completions go on from")
-    texts = [text for text in completions if isinstance(text, str) and text] if isinstance(completions, Sequence) else []
-    if isinstance(completions, str) or len(texts) < 2 or len(texts) != len(completions):
+    listed = list(completions) if isinstance(completions, Sequence) and not isinstance(completions, str) else []
+    texts = [text for text in listed if isinstance(text, str) and text]
+    if len(texts) < 2 or len(texts) != len(listed):
         raise InvalidInput(f"{where} has the completions {completions!r}; pass a list of at least two texts")
     if isinstance(right, bool) or not isinstance(right, int) or not 0 <= right < len(texts):
         raise InvalidInput(f"{where} has right {right!r}; pass the index of the right completion, 0 to {len(texts) - 1}")

@@ -46,11 +46,10 @@ def render_evaluation(made: Comparison | FactualityEvaluation) -> str:
     sides = {"Before": made.before, "After": made.after} if isinstance(made, Comparison) else {made.model: made}
     figures = {"Outcomes of the questions": _outcomes(sides)}
     for name, own in sides.items():
-        known = [row for row in own.answered if row.confidence is not None]
+        known = [(row.confidence, row.outcome == "right") for row in own.answered if row.confidence is not None]
         if known:
-            figures[f"Reliability: {name}"] = reliability_diagram(
-                [row.confidence for row in known], [row.outcome == "right" for row in known], title=f"{name}: confidence"
-            )
+            confidence, correct = zip(*known, strict=True)
+            figures[f"Reliability: {name}"] = reliability_diagram(confidence, correct, title=f"{name}: confidence")
     return environment.get_template("evaluation.html.jinja").render(
         paired=paired,
         sides=sides,

@@ -49,7 +49,8 @@ class PairsConfig:
             trust the rows and the model.
         index: folder of a passage index to take evidence from; "cove" also answers its questions from it.
         kind: of the reward, a name of `training.reward_kinds.REWARD_KINDS`.
-        k, gap, longest_ratio, abstention, temperature, max_new_tokens, batch_size, seed: see `training.build_preference_pairs`.
+        k, gap, longest_ratio, abstention, temperature, max_new_tokens, batch_size, seed: see
+            `training.build_preference_pairs`.
         variant: of chain-of-verification, for "cove".
         principles: YAML file, for "constitution"; None takes those that come with the package.
     """

@@ -1,0 +1,92 @@
+import json
+from pathlib import Path
+
+import pytest
+from datasets import load_from_disk
+from typer.testing import CliRunner
+
+from halluc.errors import InvalidInput
+from training.cli import app
+from training.config import load_config
+from training.dpo_run import DPORun, run_dpo
+from training.pairs_command import PairsConfig, make_pairs
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "training" / "pairs.yaml"
+FACTS = "Penicillin was discovered by Alexander Fleming in London in 1928."
+ROWS = [
+    {"question": "Who discovered penicillin?", "right": "Alexander Fleming", "wrong": "Marie Curie", "context": FACTS},
+    {"question": "When was penicillin discovered?", "right": "In 1928.", "wrong": "In 1800.", "context": FACTS},
+]
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Settings for rows in a file: given(rows, k=2)."""
+
+    def settings(given_rows, /, **values):
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given_rows))
+        told = {"rows": str(tmp_path / "rows.jsonl"), "out": str(tmp_path / "pairs"), **values}
+        return [f"{key}={json.dumps(value)}" for key, value in told.items()]
+
+    return settings
+
+
+def command(settings, config=EXAMPLE):
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    return CliRunner().invoke(app, ["pairs", str(config), "--json", *arguments], catch_exceptions=False)
+
+
+def test_the_example_samples_pairs_that_dpo_trains_on(given, lm, configure, tmp_path):
+    settings = given([{"question": row["question"], "context": FACTS} for row in ROWS], k=4, max_new_tokens=16, gap=0.01)
+    facts = json.loads(command([*settings, "longest_ratio=9"]).stdout)
+    assert (facts["rows"], facts["method"], facts["model"], facts["k"]) == (2, "sampled", lm.name, 4)
+    pairs = load_from_disk(str(tmp_path / "pairs"))
+    assert facts["pairs"] == len(pairs) > 0
+    assert all(row["chosen_factuality"] > row["rejected_factuality"] for row in pairs)
+    trained = run_dpo(load_config(DPORun, configure("pairs", [], pairs=str(tmp_path / "pairs"), max_steps=1)))
+    assert (trained["pairs"], trained["steps"]) == (facts["pairs"], 1)
+
+
+def test_right_and_wrong_answers_are_scored_by_the_default_verifier(given, tmp_path):
+    facts = make_pairs(load_config(PairsConfig, None, given(ROWS, method="answers")))
+    assert (facts["pairs"], facts["rows_scored_otherwise"], facts["reward"]) == (2, 0, "factuality")
+    pairs = load_from_disk(str(tmp_path / "pairs"))
+    assert [row[0]["content"] for row in pairs["chosen"]] == ["Alexander Fleming", "In 1928."]
+    assert all(
+        0 <= low < high <= 1 for high, low in zip(pairs["chosen_factuality"], pairs["rejected_factuality"], strict=True)
+    )
+
+
+def test_without_a_verifier_answers_and_revisions_stand_on_their_word(given, tmp_path):
+    made = make_pairs(load_config(PairsConfig, None, given(ROWS, method="answers", verifier=None)))
+    assert made["reward"] == "1 for chosen, 0 for rejected"
+    settings = given(ROWS, method="constitution", verifier=None, max_new_tokens=16, longest_ratio=99.0)
+    made = make_pairs(load_config(PairsConfig, None, [*settings, f"out={tmp_path / 'revised'}"]))
+    pairs = load_from_disk(str(tmp_path / "revised"))
+    assert len(pairs) == made["pairs"] > 0
+    assert set(pairs["principle"]) <= {principle["name"] for principle in made["principles"]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        (ROWS, {}, "method is ''; choose from sampled, answers, cove, constitution"),
+        (ROWS, {"method": "sampled", "rows": ""}, "rows is not set"),
+        (ROWS, {"method": "sampled", "out": ""}, "out is not set"),
+        (ROWS, {"method": "sampled", "rows": "nowhere"}, "there is no nowhere"),
+        (ROWS, {"method": "sampled", "kind": "truth"}, "kind is 'truth'; choose from precision"),
+        (ROWS, {"method": "sampled", "verifier": None}, "verifier is null, but 'sampled' needs one"),
+        (ROWS, {"method": "cove", "k": 3}, "k does nothing where method is 'cove'"),
+        (ROWS, {"method": "sampled", "variant": "joint"}, "variant does nothing where method is 'sampled'"),
+        (ROWS, {"methd": "cove"}, "'methd' is not a setting of PairsConfig; did you mean 'method'"),
+        ([], {"method": "answers"}, "no rows|cannot be read"),
+        ([{"question": "Who?"}], {"method": "sampled"}, "has no column 'context' or 'answers'"),
+        ([{"question": " ", "context": "x"}], {"method": "sampled"}, "row 0 of .* has the prompt ' '"),
+        ([{"prompt": [{"role": "user", "content": "x"}], "context": "x"}], {"method": "cove"}, "row 0 .* is a conversation"),
+        ([ROWS[0], {"question": "When?", "context": "x"}], {"method": "answers"}, "row 1 of .* has no 'right'"),
+        ([ROWS[0], {**ROWS[0], "context": None}], {"method": "answers"}, "row 1 of .* has no 'context'"),
+    ],
+)
+def test_unusable_settings_and_rows_are_named(given, rows, settings, message):
+    with pytest.raises(InvalidInput, match=message):
+        make_pairs(load_config(PairsConfig, None, given(rows, **settings)))
