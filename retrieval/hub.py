@@ -24,14 +24,13 @@ def require_hub(name: str | Path) -> None:
         return
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import validate_repo_id
 
-    validate_repo_id(str(name))
+    url = hf_hub_url(str(name), "config.json")
     # sentence-transformers puts its organisation before names that have none.
     if any(Path(constants.HF_HUB_CACHE).glob(f"models--*{str(name).replace('/', '--')}/snapshots")):
         return
     try:
-        get_hf_file_metadata(hf_hub_url(str(name), "config.json"), timeout=_SECONDS)
+        get_hf_file_metadata(url, timeout=_SECONDS)
     except HfHubHTTPError:
         return
     # Of httpx or httpx2, by the version of huggingface_hub.
