@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from halluc.cli import ask, calibration, check, cove, detect, evaluate, index, models
+from halluc.cli import ask, calibration, check, cove, detect, evaluate, index, models, serve
 
 __all__ = ["app", "main"]
 
@@ -27,6 +27,7 @@ app.command("ask")(ask.ask)
 app.command("check")(check.check)
 app.command("cove")(cove.cove)
 app.command("detect")(detect.detect)
+app.command("serve")(serve.serve)
 app.add_typer(calibration.app, name="calibration")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(index.app, name="index")

@@ -1,0 +1,92 @@
+"""`halluc serve`: a model behind HTTP, with verdicts beside its answers."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from halluc.cli.output import Json, print_json, working
+
+__all__ = ["serve"]
+
+
+def serve(
+    index: Annotated[
+        Path | None,
+        typer.Option("--index", "-i", help="Index made by 'halluc index build'; without it the model answers alone."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
+    ] = "default",
+    verifier: Annotated[
+        str, typer.Option(help="What judges the claims: 'default', 'lm', a folder or a hub id; 'none' for no verdicts.")
+    ] = "default",
+    calibrator: Annotated[
+        Path | None, typer.Option(help="What halluc.calibrate saved for this model: calibrated confidence, and abstention.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")] = 3,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer from the index, in tokens.")] = 48,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; there is no log-in, so mind who can reach it.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")] = 8000,
+    max_body: Annotated[int, typer.Option(min=1, help="Longest request, in bytes.")] = 1_000_000,
+    most_waiting: Annotated[int, typer.Option(min=1, help="Requests that may wait; further ones get status 429.")] = 128,
+    json_: Json = False,
+) -> None:
+    """Serve a model, grounded in an index if there is one: POST /v1/chat/completions (OpenAI's protocol) and /check.
+
+    Interrupt it (Ctrl-C, SIGTERM) to finish the requests under way and stop.
+    """
+    from halluc.errors import InvalidInput
+
+    if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
+        raise InvalidInput(f"'halluc serve' needs {' and '.join(missing)}; install them with pip install 'halluc[serve]'")
+    if calibrator is not None and index is None:
+        raise InvalidInput("a calibrator is for answers from an index; pass --index too, or leave it out")
+    import uvicorn
+
+    from calibration import Calibrator
+    from halluc.grounding import GroundedModel
+    from halluc.models import load_model
+    from halluc.server import create_app
+    from halluc.verifiers import load_verifier
+    from retrieval import PassageIndex
+
+    listening = _listening(host, port)
+    passages = None if index is None else PassageIndex.open(index)
+    saved = None if calibrator is None else Calibrator.load(calibrator)
+    with working(f"loading {model}"):
+        lm = load_model(model)
+        judge = None if verifier == "none" else load_verifier(verifier, lm=lm if verifier == "lm" else None)
+    grounded = None
+    if passages is not None:
+        grounded = GroundedModel(lm, passages, verifier=judge, calibrator=saved, k=k, max_new_tokens=max_new_tokens)
+    app = create_app(lm, grounded=grounded, verifier=judge, max_body=max_body, most_waiting=most_waiting)
+    name, taken = listening.getsockname()[:2]
+    url = f"http://{f'[{name}]' if ':' in name else name}:{taken}/v1"
+    if json_ or not sys.stdout.isatty():
+        print_json({"url": url, "model": lm.name, "passages": None if passages is None else len(passages)})
+    else:
+        print(f"{lm.name} on {url}; Ctrl-C stops it")
+    sys.stdout.flush()
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket bound before the model is loaded, so that a port in use is known at once."""
+    from halluc.errors import InvalidInput
+
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except OSError as error:
+        raise InvalidInput(f"{host}:{port} cannot be listened on: {error.strerror or error}; pass another --port") from error
+    return made

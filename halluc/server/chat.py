@@ -1,0 +1,166 @@
+"""What a chat-completions request may say, and how answers look in its reply.
+
+Not here: routes (app.py) and the thread that answers (worker.py).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from halluc.answers import Answer
+from halluc.errors import InvalidInput
+from halluc.models.language_model import Generation
+
+__all__ = ["ChatRequest", "answer_fields", "answer_text", "chunk", "completion", "logprobs_of", "read_chat"]
+
+_MAX_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A chat-completions request. `max_tokens` is None where it was not said."""
+
+    messages: tuple[dict[str, str], ...]
+    max_tokens: int | None
+    temperature: float
+    top_p: float
+    n: int
+    seed: int
+    stop: tuple[str, ...]
+    stream: bool
+    logprobs: bool
+    top_logprobs: int
+
+    def question(self, longest: int) -> str:
+        """The question for a grounded model, which answers one, greedily, in up to `longest` tokens.
+
+        Raises:
+            InvalidInput: the request asks for what a grounded model does not do.
+        """
+        if len(self.messages) != 1 or self.messages[0]["role"] != "user":
+            raise InvalidInput("this server answers single questions from its index; send one message, with the role 'user'")
+        if self.temperature > 0 or self.n > 1 or self.stop:
+            raise InvalidInput(
+                "answers from the index are greedy; send temperature 0 and n 1, and no stop, or leave them out"
+            )
+        if self.max_tokens is not None and self.max_tokens < longest:
+            raise InvalidInput(f"max_tokens is {self.max_tokens}; answers from the index take up to {longest}")
+        return self.messages[0]["content"]
+
+    def options(self) -> dict[str, Any]:
+        """The options of `LanguageModel.generate`."""
+        return {
+            "n": self.n,
+            "max_new_tokens": self.max_tokens or _MAX_TOKENS,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "stop": self.stop,
+            "top_logprobs": self.top_logprobs,
+        }
+
+
+def read_chat(body: Mapping[str, Any]) -> ChatRequest:
+    """The request that a JSON object makes; temperature is 0 unless it says otherwise. Unknown fields are ignored.
+
+    Raises:
+        InvalidInput: a field has a value that cannot be used.
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidInput("messages is missing; send a list of {'role': ..., 'content': ...}")
+    for message in messages:
+        given = message if isinstance(message, dict) else {}
+        if given.get("role") not in ("system", "user", "assistant") or not isinstance(given.get("content"), str):
+            raise InvalidInput("a message needs a role (system, user or assistant) and a content that is text")
+        if given["role"] == "user" and not given["content"].strip():
+            raise InvalidInput("a user message is empty; ask something")
+    stop = body.get("stop") or []
+    stop = [stop] if isinstance(stop, str) else stop
+    if not isinstance(stop, list) or not all(isinstance(own, str) and own for own in stop):
+        raise InvalidInput(f"stop is {stop!r}; send a text or a list of texts")
+    told = "max_completion_tokens" if body.get("max_tokens") is None else "max_tokens"
+    max_tokens = None if body.get(told) is None else _integer(body, told, 0, least=1)
+    n, stream = _integer(body, "n", 1, least=1, most=16), body.get("stream") is True
+    if stream and n > 1:
+        raise InvalidInput(f"n is {n}; a stream gives one completion")
+    return ChatRequest(
+        messages=tuple({"role": message["role"], "content": message["content"]} for message in messages),
+        max_tokens=max_tokens,
+        temperature=_number(body, "temperature", 0.0, 2.0),
+        top_p=_number(body, "top_p", 1.0, 1.0),
+        n=n,
+        seed=_integer(body, "seed", 0, least=-(2**63), most=2**63 - 1),
+        stop=tuple(stop),
+        stream=stream,
+        logprobs=body.get("logprobs") is True,
+        top_logprobs=_integer(body, "top_logprobs", 0, least=0, most=20),
+    )
+
+
+def _integer(body: Mapping[str, Any], name: str, default: int, *, least: int, most: int | None = None) -> int:
+    value = default if body.get(name) is None else body[name]
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        raise InvalidInput(f"{name} is {value!r}; send a whole number from {least}" + (f" to {most}" if most else ""))
+    return value
+
+
+def _number(body: Mapping[str, Any], name: str, default: float, most: float) -> float:
+    value = default if body.get(name) is None else body[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= most:
+        raise InvalidInput(f"{name} is {value!r}; send a number from 0 to {most:g}")
+    return float(value)
+
+
+def answer_text(answer: Answer) -> str:
+    """What a chat shows: the answer, or why there is none."""
+    return f"No answer: {answer.reason}." if answer.abstained else answer.text
+
+
+def answer_fields(answer: Answer) -> dict[str, Any]:
+    """The field `halluc` of a reply."""
+    told = answer.to_dict()
+    return {name: told[name] for name in ("verdicts", "citations", "confidence", "abstained", "reason")}
+
+
+def logprobs_of(generation: Generation, lm: Any) -> dict[str, Any] | None:
+    """The protocol's log-probabilities, with token ids; None where the model does not show its tokens."""
+    tokenizer = getattr(lm, "tokenizer", None)
+    if tokenizer is None or not generation.token_ids:
+        return None
+    tops = generation.top_logprobs or ((),) * len(generation.token_ids)
+    return {
+        "content": [
+            {
+                "token": tokenizer.decode([token]),
+                "id": token,
+                "logprob": logprob,
+                "top_logprobs": [{"token": text, "logprob": value} for text, value in top],
+            }
+            for token, logprob, top in zip(generation.token_ids, generation.token_logprobs, tops, strict=True)
+        ]
+    }
+
+
+def completion(model: str, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """A reply that comes whole."""
+    numbered = [{"index": i, **choice} for i, choice in enumerate(choices)]
+    return {**_head(model, "chat.completion"), "choices": numbered, **more}
+
+
+def chunk(head: Mapping[str, Any] | None, model: str, delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
+    """A part of a stream; `head` is the part before it, whose id and time it shares."""
+    shared = _head(model, "chat.completion.chunk") if head is None else {k: head[k] for k in _HEAD}
+    return {**shared, "choices": [{"index": 0, "delta": dict(delta), "finish_reason": reason}]}
+
+
+_HEAD = ("id", "object", "created", "model")
+
+
+def _head(model: str, kind: str) -> dict[str, Any]:
+    return dict(zip(_HEAD, (f"chatcmpl-{uuid.uuid4().hex}", kind, int(time.time()), model), strict=True))
