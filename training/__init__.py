@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from training.preferences import build_preference_pairs, pairs_from_answers
     from training.reward_model import RewardModel
     from training.reward_trainer import FactualityRewardTrainer
+    from training.revision_pairs import pairs_from_constitution, pairs_from_verification
     from training.rewards import FactualityReward
 
 _MODULES = {
@@ -27,6 +28,8 @@ _MODULES = {
     "compare": "training.comparison",
     "evaluate_factuality": "training.evaluate",
     "pairs_from_answers": "training.preferences",
+    "pairs_from_constitution": "training.revision_pairs",
+    "pairs_from_verification": "training.revision_pairs",
 }
 
 __all__ = [
@@ -40,6 +43,8 @@ __all__ = [
     "compare",
     "evaluate_factuality",
     "pairs_from_answers",
+    "pairs_from_constitution",
+    "pairs_from_verification",
 ]
 
 
