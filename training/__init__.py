@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from training.dpo import FactualityDPOTrainer
     from training.evaluate import evaluate_factuality
     from training.preferences import build_preference_pairs, pairs_from_answers
+    from training.revision_pairs import pairs_from_constitution, pairs_from_verification
     from training.reward_model import RewardModel
     from training.reward_trainer import FactualityRewardTrainer
-    from training.revision_pairs import pairs_from_constitution, pairs_from_verification
     from training.rewards import FactualityReward
 
 _MODULES = {
