@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--part", choices=["speed", "proof"], default="speed")
     parser.add_argument("--rounds", type=int, default=20, help="DPO steps of each trainer; 0 leaves them out")
     parser.add_argument("--steps", type=int, default=8, help="GRPO steps; 0 leaves them out")
-    parser.add_argument("--seeds", type=int, default=3, help="of the proof")
-    parser.add_argument("--cities", type=int, default=200, help="cities that the proof trains on, of 437")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the proof")
+    parser.add_argument("--cities", type=int, default=170, help="cities that the proof trains on with a reward")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.part == "proof":

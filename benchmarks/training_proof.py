@@ -1,0 +1,146 @@
+"""Does training with a factuality reward make a model hallucinate less about entities it was never trained on?
+
+The closed set of facts is which country a city is in (examples/cities), in three parts. On the first, SmolLM2 is taught the
+form of a reply and nothing of when to use which: the answer, and for a quarter of the questions at random "I don't know.".
+On the second, whose answers it has not been told, it goes two ways from there:
+
+- DPO with the factuality margin, on pairs of its own samples (`build_preference_pairs` with an abstention);
+- GRPO with the ternary reward (1 right, 0 abstained, -1 wrong; arXiv 2509.25760).
+
+On the third all four models are asked the same questions, greedily. What the training cost is read off Wikipedia passages
+(perplexity) and off a task apart (which of four meanings a Spanish word has). Run by training.py.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+from figures import read_rows, show
+
+ABSTENTION = "I don't know."
+SYSTEM = "Answer with the country, or say: I don't know."
+CITIES = Path(__file__).parent.parent / "examples" / "cities" / "cities.jsonl"
+SHARE_ABSTAINING = 0.25
+FORM_CITIES = 100
+RUN = {
+    "bf16": True, "use_cpu": True, "report_to": "none", "save_strategy": "no", "logging_steps": 5,
+    "gradient_checkpointing": False, "resume": False,
+}  # fmt: skip
+SFT = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 2e-4}
+DPO = {
+    "num_train_epochs": 1, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "learning_rate": 2e-4,
+    "factuality_weight": 1.0, "beta": 0.5, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0],
+}  # fmt: skip
+GRPO = {
+    "max_steps": 24, "per_device_train_batch_size": 32, "num_generations": 8, "gradient_accumulation_steps": 1,
+    "max_completion_length": 8, "learning_rate": 2e-4, "kind": "ternary", "beta": 0.0,
+}  # fmt: skip
+
+
+def proof(data: Path, folder: Path, seeds: list[int], training_cities: int) -> None:
+    rows = city_questions()
+    form, rows = rows[:FORM_CITIES], rows[FORM_CITIES:]
+    rewarded, held_out = rows[:training_cities], rows[training_cities:]
+    rest = {"texts": read_rows(data / "xquad" / "passages.jsonl")[:10], "choices": spanish_words(data)[:80]}
+    found = {"base": [_evaluate("default", held_out, rest)]}
+    _show("base", 0, found["base"][0], held_out)
+    for seed in seeds:
+        for name, model in train(form, rewarded, folder / str(seed), seed).items():
+            found.setdefault(name, []).append(_evaluate(model, held_out, rest))
+            _show(name, seed, found[name][-1], held_out)
+    for name, own in found.items():
+        spread = {figure: _mean_and_spread([one[figure] for one in own]) for figure in own[0]}
+        show("proof", model=name, seeds=len(own), questions=len(held_out), **spread)
+
+
+def city_questions() -> list[dict]:
+    """Prompts with accepted answers."""
+    return [
+        {
+            "prompt": [
+                {"role": "system", "content": SYSTEM},
+                {"role": "user", "content": f"Which country is {row['city']} in?"},
+            ],
+            "answers": row["answers"],
+        }
+        for row in read_rows(CITIES)
+    ]
+
+
+def spanish_words(data: Path) -> list[dict]:
+    """What a Spanish word means, among the meanings of three others."""
+    true = [row["statement"] for row in read_rows(data / "true_false" / "sp_en_trans.jsonl") if int(row["label"])]
+    known = [statement.rsplit(" means ", 1) for statement in true]
+    drawn = random.Random(0)
+    rows = []
+    for prefix, meaning in known:
+        others = drawn.sample(sorted({other for _, other in known} - {meaning}), 3)
+        rows.append({"prefix": f"{prefix} means", "completions": [f" {text}" for text in [meaning, *others]], "right": 0})
+    return rows
+
+
+def train(form: list[dict], rewarded: list[dict], folder: Path, seed: int) -> dict[str, str]:
+    """The folders of the models after each stage."""
+    from halluc import load_model, load_verifier
+    from training import FactualityReward, build_preference_pairs
+    from training.dpo_run import DPORun, run_dpo
+    from training.grpo_run import GRPORun, run_grpo
+    from training.reward_kinds import ternary_truth
+    from training.sft_run import SFTRun, run_sft
+
+    def run(how, settings, name: str, options: dict, **inputs) -> str:
+        config = settings(output_dir=str(folder / name), seed=seed, **RUN, **options, **inputs)
+        with redirect_stdout(sys.stderr):
+            facts = how(config)
+        show("run", of=name, seed=seed, seconds=facts["seconds"], steps=facts["steps"])
+        gc.collect()
+        return facts["model"]
+
+    chance = random.Random(seed)
+    targets = [ABSTENTION if chance.random() < SHARE_ABSTAINING else row["answers"][0] for row in form]
+    examples = [
+        {"prompt": row["prompt"], "completion": [{"role": "assistant", "content": target}]}
+        for row, target in zip(form, targets, strict=True)
+    ]
+    sft = run(run_sft, SFTRun, "sft", SFT, examples=_write(folder / "examples.jsonl", examples))
+    pairs = build_preference_pairs(
+        load_model(sft, device="cpu"), [row["prompt"] for row in rewarded],
+        FactualityReward(load_verifier(), kind=ternary_truth), abstention=ABSTENTION,
+        columns={"answers": [row["answers"] for row in rewarded]}, max_new_tokens=8, batch_size=50, seed=seed,
+        out=folder / "pairs",
+    )  # fmt: skip
+    show("pairs", seed=seed, prompts=len(rewarded), pairs=len(pairs),
+         abstention_chosen=sum(pair["chosen"][0]["content"] == ABSTENTION for pair in pairs))  # fmt: skip
+    dpo = run(run_dpo, DPORun, "dpo", DPO, model=sft, pairs=str(folder / "pairs"))
+    prompts = _write(folder / "prompts.jsonl", rewarded)
+    grpo = run(run_grpo, GRPORun, "grpo", GRPO, model=sft, prompts=prompts)
+    return {"sft": sft, "dpo": dpo, "grpo": grpo}
+
+
+def _evaluate(model: str, held_out: list[dict], rest: dict[str, list[dict]]) -> dict[str, float]:
+    from halluc import load_model
+    from training import evaluate_factuality
+
+    evaluation = evaluate_factuality(load_model(model, device="cpu"), held_out, **rest, max_new_tokens=12)
+    return {name: float(value) for name, value in evaluation.metrics().items() if value is not None}
+
+
+def _show(model: str, seed: int, figures: dict[str, float], held_out: list[dict]) -> None:
+    show("proof of one seed", model=model, seed=seed, questions=len(held_out), **figures)
+
+
+def _mean_and_spread(values: list[float]) -> list[float]:
+    """Mean, and the standard deviation over seeds (0 for one)."""
+    return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0]
+
+
+def _write(path: Path, rows: list[dict]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
