@@ -5,7 +5,8 @@ fitted on: how many answers are right; ECE before and after every recalibrator w
 risk promised, risk found and coverage. Where right answers are rare no threshold may be promised, and the line says so.
 
 `correct` means that an accepted answer stands in the text as whole words. The threshold is also tried on many random splits
-("promise over splits"): a promise with probability 1 - delta may fail on one split.
+("promise over splits"): a promise with probability 1 - delta may fail on one split. First come the 579 answers that
+examples/xquad/answers.jsonl keeps, enough of them for a threshold to be found; --questions 0 asks nothing more.
 
     python benchmarks/calibration_answers.py --data FOLDER        # the folder that holds nq_open/ and xquad/
 """
@@ -54,6 +55,10 @@ def main() -> None:
     from retrieval import PassageIndex, load_documents, split_documents
 
     warnings.simplefilter("ignore", NoThresholdWarning)
+    for source, confidence, correct in _recorded():
+        _show_splits("xquad recorded", source, confidence, correct, 0.5, arguments.delta, arguments.splits)
+    if not arguments.questions:
+        return
     lm = load_model(arguments.model)
     _ask_once(lm)
     nq = [
@@ -77,7 +82,16 @@ def main() -> None:
                     model, rows, source=source, risk=risk, delta=arguments.delta, seed=arguments.seed, **options
                 )
                 _show_report(name, source, len(rows), made)
-                _show_splits(name, source, made, risk, arguments.delta, arguments.splits)
+                _show_splits(name, source, made.confidence, made.correct, risk, arguments.delta, arguments.splits)
+
+
+def _recorded():
+    """(source, confidence, correct) of the answers kept in examples/."""
+    import numpy as np
+
+    rows = _rows(Path(__file__).parent.parent / "examples" / "xquad" / "answers.jsonl")
+    for source in rows[0]["confidence"]:
+        yield source, np.array([row["confidence"][source] for row in rows]), np.array([row["correct"] for row in rows])
 
 
 def _ask_once(lm) -> None:
@@ -106,23 +120,23 @@ def _show_report(name, source, asked, made) -> None:
           answered=at.answered, wrong=at.wrong, risk=at.risk, held=at.held, reason=at.reason)  # fmt: skip
 
 
-def _show_splits(name, source, made, risk, delta, splits) -> None:
+def _show_splits(name, source, confidence, correct, risk, delta, splits) -> None:
     """How often the promise fails when the same answers are split anew: a risk above the one promised on the rows apart."""
     from calibration import Calibrator, split_rows
 
     broken, answered, promised = 0, 0.0, 0
     for seed in range(splits):
-        used, apart = split_rows(len(made.correct), (0.7, 0.3), seed=seed)
+        used, apart = split_rows(len(correct), (0.7, 0.3), seed=seed)
         # One recalibrator, so that a hundred splits do not cost a hundred choices.
         calibrator = Calibrator(risk, delta, recalibrator="platt", seed=seed)
-        calibrator.fit(made.confidence[used], made.correct[used])
-        given = calibrator.answer(made.confidence[apart])
+        calibrator.fit(confidence[used], correct[used])
+        given = calibrator.answer(confidence[apart])
         promised += calibrator.rule_.feasible
         answered += float(given.mean())
         # What is left of the rows is a sample too: its error rate is above the true risk half of the time where the risk
         # is used up, so a broken split is one whose rows speak against the promise at the level of 5 %.
-        broken += _speaks_against(int((given & ~made.correct[apart]).sum()), int(given.sum()), risk)
-    _show("promise over splits", set=name, source=source, splits=splits, risk_promised=risk, delta=delta,
+        broken += _speaks_against(int((given & ~correct[apart]).sum()), int(given.sum()), risk)
+    _show("promise over splits", set=name, source=source, n=len(correct), splits=splits, risk_promised=risk, delta=delta,
           threshold_found=promised / splits, coverage=answered / splits, broken=broken / splits)  # fmt: skip
 
 
