@@ -5,10 +5,8 @@ Not here: how it lies on disk (storage.py), which segments a write merges (mergi
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,19 +16,16 @@ from retrieval import storage
 from retrieval.embedders import Embedder, load_embedder
 from retrieval.errors import (
     DuplicateId,
-    EmptyCorpus,
-    IndexDamaged,
     IndexExists,
     IndexMismatch,
     IndexWriteFailed,
-    InvalidPassage,
     InvalidQuery,
     UnknownId,
 )
 from retrieval.merging import segments_to_merge
-from retrieval.passages import Hit, Passage
+from retrieval.passages import Hit, Passage, checked_passages
 from retrieval.segment import Filter, write_files
-from retrieval.snapshot import Found, Place, Snapshot
+from retrieval.snapshot import Found, Place, Snapshot, open_snapshot
 from retrieval.vectors import KINDS, Kind, checked_vectors, choose_kind
 
 if TYPE_CHECKING:
@@ -136,7 +131,7 @@ class PassageIndex:
         """
         folder = Path(path)
         model = load_embedder(embedder) if isinstance(embedder, str) else embedder
-        state = _open_state(folder, verify)
+        state = open_snapshot(folder, verify=verify)
         if model is not None:
             _check_embedder(folder, state.manifest, model)
         return cls(folder, state, model)
@@ -178,7 +173,7 @@ class PassageIndex:
     def refresh(self) -> None:
         """Move to the state that is on disk now."""
         if storage.read_manifest(self.path).generation != self._state.manifest.generation:
-            self._state = _open_state(self.path, verify=False)
+            self._state = open_snapshot(self.path, verify=False)
 
     def get(self, passage_id: str) -> Passage:
         """The passage of that id.
@@ -279,7 +274,7 @@ class PassageIndex:
             DuplicateId: an id is in the index, or twice among `passages`.
             IndexLocked, IndexWriteFailed: another process is writing, or the disk refused.
         """
-        passages = _checked(passages)
+        passages = checked_passages(passages)
         if vectors is not None:
             vectors = checked_vectors(vectors, len(passages), self._state.manifest.dimension)
         with storage.writing(self.path):
@@ -313,7 +308,7 @@ class PassageIndex:
         Raises:
             UnknownId: an id is not in the index; nothing is changed. Otherwise as `add`.
         """
-        passages = _checked(passages)
+        passages = checked_passages(passages)
         if vectors is not None:
             vectors = checked_vectors(vectors, len(passages), self._state.manifest.dimension)
         with storage.writing(self.path):
@@ -384,22 +379,6 @@ class PassageIndex:
         storage.sweep(self.path, manifest)
 
 
-def _open_state(folder: Path, verify: bool) -> Snapshot:
-    while True:
-        manifest = storage.read_manifest(folder)
-        try:
-            storage.verify_sizes(folder, manifest)
-            if verify:
-                storage.verify_contents(folder, manifest)
-            return Snapshot(folder, manifest)
-        except (IndexDamaged, FileNotFoundError) as error:
-            # A writer may have merged a segment away since the manifest was read; then there is a newer manifest.
-            if storage.read_manifest(folder).generation == manifest.generation:
-                if isinstance(error, IndexDamaged):
-                    raise
-                raise IndexDamaged(f"{error} is missing; restore it from a copy or build the index again") from error
-
-
 def _check_embedder(folder: Path, manifest: storage.Manifest, embedder: Embedder) -> None:
     if (embedder.dimension, embedder.fingerprint) != (manifest.dimension, manifest.fingerprint):
         same_name = " (the same name, but other weights)" if embedder.name == manifest.embedder else ""
@@ -407,26 +386,3 @@ def _check_embedder(folder: Path, manifest: storage.Manifest, embedder: Embedder
             f"{folder} was built with {manifest.embedder} ({manifest.dimension} dims), not {embedder.name} "
             f"({embedder.dimension} dims){same_name}; pass embedder=None to use the one it was built with, or build it again"
         )
-
-
-def _checked(passages: Sequence[Passage]) -> list[Passage]:
-    passages = list(passages)
-    if not passages:
-        raise EmptyCorpus("there are no passages; nothing to write")
-    for i, passage in enumerate(passages):
-        if not isinstance(passage, Passage):
-            raise InvalidPassage(f"passage {i} is a {type(passage).__name__}; pass Passage(id, text)")
-        if not passage.text.strip():
-            raise EmptyCorpus(f"passage {passage.id!r} has no text; leave it out")
-        try:
-            json.dumps(dict(passage.metadata))
-            "".join(filter(None, (passage.id, passage.text, passage.title, passage.source, passage.document_id))).encode()
-        except (TypeError, ValueError) as error:
-            raise InvalidPassage(
-                f"passage {passage.id!r} cannot be stored: {error}; ids, texts and titles must be valid Unicode strings, "
-                "metadata JSON values"
-            ) from error
-    twice = [passage_id for passage_id, times in Counter(passage.id for passage in passages).items() if times > 1]
-    if twice:
-        raise DuplicateId(f"{len(twice)} passage ids come twice in one call ({', '.join(map(repr, twice[:5]))})")
-    return passages

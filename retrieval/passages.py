@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Document", "Hit", "Passage"]
+from retrieval.errors import DuplicateId, EmptyCorpus, InvalidPassage
+
+__all__ = ["Document", "Hit", "Passage", "checked_passages"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,33 @@ class Hit:
             "rank": self.rank,
             "similarity": self.similarity,
         }
+
+
+def checked_passages(passages: Sequence[Passage]) -> list[Passage]:
+    """The passages as a list, if an index can store them.
+
+    Raises:
+        EmptyCorpus: there are none, or one has no text.
+        InvalidPassage: one is no `Passage`, or holds what JSON or UTF-8 cannot.
+        DuplicateId: an id comes twice.
+    """
+    passages = list(passages)
+    if not passages:
+        raise EmptyCorpus("there are no passages; nothing to write")
+    for i, passage in enumerate(passages):
+        if not isinstance(passage, Passage):
+            raise InvalidPassage(f"passage {i} is a {type(passage).__name__}; pass Passage(id, text)")
+        if not passage.text.strip():
+            raise EmptyCorpus(f"passage {passage.id!r} has no text; leave it out")
+        try:
+            json.dumps(dict(passage.metadata))
+            "".join(filter(None, (passage.id, passage.text, passage.title, passage.source, passage.document_id))).encode()
+        except (TypeError, ValueError) as error:
+            raise InvalidPassage(
+                f"passage {passage.id!r} cannot be stored: {error}; ids, texts and titles must be valid Unicode strings, "
+                "metadata JSON values"
+            ) from error
+    twice = [passage_id for passage_id, times in Counter(passage.id for passage in passages).items() if times > 1]
+    if twice:
+        raise DuplicateId(f"{len(twice)} passage ids come twice in one call ({', '.join(map(repr, twice[:5]))})")
+    return passages

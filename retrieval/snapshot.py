@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Found", "Place", "Snapshot"]
+__all__ = ["Found", "Place", "Snapshot", "open_snapshot"]
 
 # On XQuAD, hit@5 is the same to three digits for 50, 100 and 240 ranks of each search; 10 and 20 lose some.
 _FUSION_DEPTH = 50
@@ -171,3 +171,28 @@ class Snapshot:
         for row, number in zip(rows, numbers.tolist(), strict=True):
             local.setdefault(number, []).append(row - self._starts[number])
         return local
+
+
+def open_snapshot(folder: Path, *, verify: bool) -> Snapshot:
+    """The present state of the index in a folder.
+
+    Args:
+        folder: the index.
+        verify: compare every file with its checksum; sizes are always compared.
+
+    Raises:
+        IndexNotFound, IndexDamaged, IndexVersion: there is no index, or it cannot be used.
+    """
+    while True:
+        manifest = storage.read_manifest(folder)
+        try:
+            storage.verify_sizes(folder, manifest)
+            if verify:
+                storage.verify_contents(folder, manifest)
+            return Snapshot(folder, manifest)
+        except (IndexDamaged, FileNotFoundError) as error:
+            # A writer may have merged a segment away since the manifest was read; then there is a newer manifest.
+            if storage.read_manifest(folder).generation == manifest.generation:
+                if isinstance(error, IndexDamaged):
+                    raise
+                raise IndexDamaged(f"{error} is missing; restore it from a copy or build the index again") from error

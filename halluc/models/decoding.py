@@ -1,13 +1,14 @@
-"""Hooks into transformers' `generate`: log-probabilities of what was chosen, and stop strings."""
+"""Hooks into transformers' `generate`: log-probabilities of what was chosen, and stop strings, also in a stream."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from transformers import LogitsProcessor, StoppingCriteria
 
-__all__ = ["StopStrings", "TokenLogprobs"]
+__all__ = ["StopStrings", "TokenLogprobs", "until_stop"]
 
 
 class TokenLogprobs(LogitsProcessor):
@@ -66,3 +67,22 @@ class StopStrings(StoppingCriteria):
         texts = self._tokenizer.batch_decode(recent, skip_special_tokens=True)
         done = [any(s in text for s in self._stop) for text in texts]
         return torch.tensor(done, device=input_ids.device)
+
+
+def until_stop(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
+    """Hold back whatever may turn out to be the start of a stop string."""
+    text, given = "", 0
+    longest = max((len(s) for s in stop), default=1)
+    for piece in pieces:
+        text += piece
+        cut = min((at for s in stop if (at := text.find(s)) >= 0), default=-1)
+        safe = cut if cut >= 0 else len(text) - (longest - 1)
+        if safe > given:
+            yield text[given:safe]
+            given = safe
+        if cut >= 0:
+            for _ in pieces:
+                pass
+            return
+    if given < len(text):
+        yield text[given:]

@@ -2,7 +2,8 @@
 
 The `openai` client speaks HTTP, retries and backs off; this file makes servers that differ look alike (parameters they
 refuse, an `n` they ignore, log-probabilities in several forms) and turns every failure into one sentence. Not here: what
-they reply (endpoint_replies.py) and refuse (endpoint_refusals.py), models on this machine (transformers_model.py).
+they are asked (endpoint_requests.py), reply (endpoint_replies.py) and refuse (endpoint_refusals.py), models on this machine
+(transformers_model.py).
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ import json
 import logging
 import math
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelResponseError, ModelUnavailable
-from halluc.models.endpoint_refusals import OVERFLOW, refused_parameter, without
+from halluc.models.endpoint_refusals import OVERFLOW, context_overflow, explained, refused_parameter, without
 from halluc.models.endpoint_replies import (
     clip,
     error_words,
@@ -32,6 +31,8 @@ from halluc.models.endpoint_replies import (
     safe_length,
     told_window,
 )
+from halluc.models.endpoint_requests import as_messages, estimated_tokens, split_spec
+from halluc.models.generation_options import check_options
 from halluc.models.language_model import Generation, Prompt
 
 __all__ = ["EndpointModel"]
@@ -73,7 +74,7 @@ class EndpointModel:
         max_concurrency: int = 8,
         context_window: int | None = None,
     ) -> None:
-        self.base_url, self.model = _split_spec(spec)
+        self.base_url, self.model = split_spec(spec)
         self.name = f"{self.base_url}#{self.model}"
         if not 0 < timeout < math.inf:
             raise InvalidInput(f"timeout is {timeout}; pass a positive number of seconds")
@@ -128,7 +129,7 @@ class EndpointModel:
         SmolLM2 tokenizer that is 1.3 to 2.0 times the true count on English prose, sums and code and 1.0 to 2.5 times on
         other scripts; only random letters (60 of them in a row) took more tokens, twice as many, than it says.
         """
-        return 40 + sum(8 + _count(message["content"]) for message in _messages(prompt))
+        return estimated_tokens(prompt)
 
     def generate(
         self,
@@ -154,12 +155,12 @@ class EndpointModel:
             ContextOverflow: it says that a prompt and `max_new_tokens` do not fit.
             InvalidInput: an option or a prompt is unusable.
         """
-        _check_options(n, max_new_tokens, temperature, top_p, stop, top_logprobs)
+        check_options(n, max_new_tokens, temperature, top_p, stop, top_logprobs)
         if isinstance(prompts, str):
             raise InvalidInput("prompts is a string; pass a list of prompts")
         samples = n if temperature > 0 else 1
         body = self._body(max_new_tokens, temperature, top_p, stop, top_logprobs)
-        messages = [_messages(prompt) for prompt in prompts]
+        messages = [as_messages(prompt) for prompt in prompts]
 
         def complete(job: _Job) -> list[Generation]:
             own = {**body, "messages": messages[job.row], "seed": int(seed) + job.row * samples + job.first}
@@ -186,10 +187,10 @@ class EndpointModel:
 
         Streams do not count towards `max_concurrency`. A stream that breaks off is not tried again.
         """
-        _check_options(1, max_new_tokens, temperature, 1.0, stop, 0)
+        check_options(1, max_new_tokens, temperature, 1.0, stop, 0)
         body = {
             **self._body(max_new_tokens, temperature, 1.0, stop, 0),
-            "messages": _messages(prompt),
+            "messages": as_messages(prompt),
             "seed": int(seed),
             "stream": True,
         }
@@ -315,7 +316,8 @@ class EndpointModel:
                 "check that the URL is the API's (it usually ends in /v1) and not a web page's"
             ) from error
         if words := error_words(reply):
-            self._fail_overflow(words)
+            if OVERFLOW.search(words):
+                raise context_overflow(self.name, words)
             raise ModelResponseError(f"{self.name} answered with an error: {words}")
         choices = get(reply, "choices")
         if not isinstance(choices, list) or not choices:
@@ -355,48 +357,9 @@ class EndpointModel:
 
     def _fail(self, error: Exception) -> NoReturn:
         """Raise what an error of the client library means."""
-        from openai import APIConnectionError, APIStatusError, APITimeoutError
-
-        tries = f"after {self.max_retries + 1} tries" if self.max_retries else "at the only try"
-        # No connection within its own, shorter limit: the host does not exist rather than being slow.
-        unconnected = type(error.__cause__).__name__ == "ConnectTimeout"
-        if isinstance(error, APITimeoutError) and not unconnected:
-            raise ModelUnavailable(
-                f"{self.name} did not answer in {self.timeout:g} s {tries}; look whether the server is overloaded, raise "
-                "timeout, or lower max_concurrency or max_new_tokens"
-            ) from error
-        if isinstance(error, APIConnectionError):
-            raise ModelUnavailable(
-                f"{self.name} cannot be reached {tries}: {clip(str(error.__cause__ or error))}; start the server or "
-                "correct the URL"
-            ) from error
-        words = error_words(getattr(error, "body", None)) or "no reason given"
-        self._fail_overflow(words, error)
-        if not isinstance(error, APIStatusError):
-            raise ModelResponseError(f"{self.name} answered with an error: {words}") from error
-        status = error.status_code
-        if status in (401, 403):
-            raise ModelUnavailable(
-                f"{self.name} refused the API key ({status}: {words}); set OPENAI_API_KEY or pass api_key="
-            ) from error
-        if status == 404:
-            raise ModelUnavailable(f"{self.name} was not found (404: {words}); {self._what_is_served()}") from error
-        if status == 429:
-            raise ModelUnavailable(
-                f"{self.name} is still refusing requests as too many {tries} (429: {words}); wait, check the account's "
-                "quota, or lower max_concurrency"
-            ) from error
-        if status >= 500:
-            raise ModelUnavailable(f"{self.name} failed {tries} ({status}: {words}); look at the server's log") from error
-        raise ModelResponseError(f"{self.name} refused the request ({status}: {words})") from error
-
-    def _fail_overflow(self, words: str, error: Exception | None = None) -> None:
-        status = getattr(error, "status_code", 400)
-        if status in (400, 413, 422, 500) and OVERFLOW.search(f"{words} {getattr(error, 'code', '')}"):
-            raise ContextOverflow(
-                f"a prompt does not fit the context window of {self.name}: {words}; shorten the prompt or lower "
-                "max_new_tokens"
-            ) from error
+        raise explained(
+            error, name=self.name, timeout=self.timeout, tries=self.max_retries + 1, what_is_served=self._what_is_served
+        ) from error
 
     def _what_is_served(self) -> str:
         from openai import OpenAIError
@@ -422,64 +385,3 @@ class _Job:
     def singles(self, done: int) -> list[_Job]:
         """The samples after the first `done`, one by one."""
         return [_Job(self.row, self.first + j, 1) for j in range(done, self.count)]
-
-
-# -- arguments -----------------------------------------------------------------------------------------------------
-
-
-def _split_spec(spec: str) -> tuple[str, str]:
-    form = "pass http://host:port/v1#model-name"
-    url, _, model = spec.strip().partition("#")
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable or re.search(r"\s", url):
-        raise InvalidInput(f"{spec!r} is not the URL of an endpoint; {form}")
-    if parts.username is not None:
-        raise InvalidInput(f"the URL of {parts.hostname} carries a user name; pass the key as api_key=")
-    if parts.query:
-        raise InvalidInput(f"{spec!r} has a query (?{parts.query}) in its URL; {form}")
-    if not model.strip():
-        raise InvalidInput(f"{spec!r} names no model; {form}")
-    return url.rstrip("/").removesuffix("/chat/completions"), model.strip()
-
-
-def _messages(prompt: Prompt) -> list[dict[str, str]]:
-    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-    if not prompt:
-        raise InvalidInput("a prompt is empty; pass some text or at least one message")
-    for message in messages:
-        if not (isinstance(get(message, "role"), str) and isinstance(get(message, "content"), str)):
-            raise InvalidInput(f"{clip(repr(message))} is not a message; pass {{'role': ..., 'content': ...}} of strings")
-        try:
-            message["content"].encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInput(f"a prompt holds half a character, which UTF-8 cannot carry: {error}") from error
-    return [dict(message) for message in messages]
-
-
-def _check_options(
-    n: int, max_new_tokens: int, temperature: float, top_p: float, stop: Sequence[str], top_logprobs: int
-) -> None:
-    if n < 1:
-        raise InvalidInput(f"n is {n}; ask for at least 1 completion")
-    if max_new_tokens < 1:
-        raise InvalidInput(f"max_new_tokens is {max_new_tokens}; ask for at least 1")
-    if not 0 <= temperature < math.inf:
-        raise InvalidInput(f"temperature is {temperature}; pass 0 (greedy) or a positive number")
-    if not 0 < top_p <= 1:
-        raise InvalidInput(f"top_p is {top_p}; pass a number in (0, 1]")
-    if isinstance(stop, str) or not all(stop):
-        raise InvalidInput(f"stop is {stop!r}; pass a list of non-empty strings")
-    if top_logprobs < 0:
-        raise InvalidInput(f"top_logprobs is {top_logprobs}; pass 0 or more")
-
-
-# With the space before it, which tokenizers join to the word. A word next to digits is left to the count of bytes.
-_WORD = re.compile(r" ?(?<![0-9A-Za-z])([A-Za-z]+)(?![0-9A-Za-z])")
-
-
-def _count(text: str) -> int:
-    return sum(-(-len(word) // 3) for word in _WORD.findall(text)) + len(_WORD.sub("", text).encode())

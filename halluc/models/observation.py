@@ -112,9 +112,9 @@ def observe(
         ContextOverflow: a prompt and its completion do not fit the context window.
         InvalidInput: an option is out of range.
     """
-    from halluc.models.transformers_model import _check_options
+    from halluc.models.generation_options import check_options
 
-    _check_options(max(samples, 1), max_new_tokens, temperature, top_p, stop)
+    check_options(max(samples, 1), max_new_tokens, temperature, top_p, stop)
     if samples and temperature == 0:
         raise InvalidInput("samples at temperature 0 are all the greedy answer; pass a positive temperature")
     if answers is not None and len(answers) != len(prompts):

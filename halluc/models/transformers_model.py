@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import ContextOverflow, InvalidInput, ModelUnavailable
+from halluc.models.generation_options import check_options
 from halluc.models.language_model import Generation, Prompt
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class TransformersModel:
         """
         import torch
 
-        _check_options(n, max_new_tokens, temperature, top_p, stop)
+        check_options(n, max_new_tokens, temperature, top_p, stop)
         encoded = self._encode(prompts)
         self._check_window(encoded, [max_new_tokens] * len(encoded))
         samples = n if temperature > 0 else 1
@@ -137,6 +138,8 @@ class TransformersModel:
         """Yield pieces of text as they are generated, then the `Generation` (text without the stop string)."""
         from transformers import TextIteratorStreamer
 
+        from halluc.models.decoding import until_stop
+
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
         outcome: list[Generation | BaseException] = []
 
@@ -144,7 +147,7 @@ class TransformersModel:
             import torch
 
             try:
-                _check_options(1, max_new_tokens, temperature, 1.0, stop)
+                check_options(1, max_new_tokens, temperature, 1.0, stop)
                 encoded = self._encode([prompt])
                 self._check_window(encoded, [max_new_tokens])
                 with torch.inference_mode(), torch.random.fork_rng(devices=self._cuda_devices()):
@@ -158,7 +161,7 @@ class TransformersModel:
 
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
-        yield from _until_stop(streamer, stop)
+        yield from until_stop(streamer, stop)
         worker.join()
         if isinstance(outcome[0], BaseException):
             raise outcome[0]
@@ -383,35 +386,3 @@ def _load(path: str | Path, dtype: Any) -> tuple[Any, Any]:
     finally:
         if bars:
             logging.enable_progress_bar()
-
-
-def _check_options(n: int, max_new_tokens: int, temperature: float, top_p: float, stop: Sequence[str]) -> None:
-    if n < 1:
-        raise InvalidInput(f"n is {n}; ask for at least 1 completion")
-    if max_new_tokens < 1:
-        raise InvalidInput(f"max_new_tokens is {max_new_tokens}; ask for at least 1")
-    if not 0 <= temperature < float("inf"):
-        raise InvalidInput(f"temperature is {temperature}; pass 0 (greedy) or a positive number")
-    if not 0 < top_p <= 1:
-        raise InvalidInput(f"top_p is {top_p}; pass a number in (0, 1]")
-    if isinstance(stop, str) or not all(stop):
-        raise InvalidInput(f"stop is {stop!r}; pass a list of non-empty strings")
-
-
-def _until_stop(pieces: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
-    """Hold back whatever may turn out to be the start of a stop string."""
-    text, given = "", 0
-    longest = max((len(s) for s in stop), default=1)
-    for piece in pieces:
-        text += piece
-        cut = min((at for s in stop if (at := text.find(s)) >= 0), default=-1)
-        safe = cut if cut >= 0 else len(text) - (longest - 1)
-        if safe > given:
-            yield text[given:safe]
-            given = safe
-        if cut >= 0:
-            for _ in pieces:
-                pass
-            return
-    if given < len(text):
-        yield text[given:]
