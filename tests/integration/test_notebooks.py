@@ -21,7 +21,7 @@ def test_there_are_notebooks():
 
 
 def test_it_runs_from_top_to_bottom(notebook, lm, monkeypatch):
-    monkeypatch.setenv("HALLUC_NOTEBOOK_QUESTIONS", "8")
+    monkeypatch.setenv("HALLUC_NOTEBOOK_QUESTIONS", "4")
     read = nbformat.read(notebook, as_version=4)
     for cell in read.cells:
         cell.pop("outputs", None)
