@@ -20,14 +20,14 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
-def test_it_runs_from_top_to_bottom(notebook, lm, monkeypatch):
+def test_it_runs_from_top_to_bottom(notebook, monkeypatch):
     monkeypatch.setenv("HALLUC_NOTEBOOK_QUESTIONS", "4")
     read = nbformat.read(notebook, as_version=4)
     for cell in read.cells:
         cell.pop("outputs", None)
         if cell.cell_type == "code":
             cell.outputs = []
-    NotebookClient(read, timeout=300, kernel_name="python3", resources={"metadata": {"path": notebook.parent}}).execute()
+    NotebookClient(read, timeout=600, kernel_name="python3", resources={"metadata": {"path": notebook.parent}}).execute()
     shown = [output for cell in read.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output["text"] for output in shown if output.get("name") == "stderr"] == []
     assert any("image/png" in output.get("data", {}) for output in shown)
