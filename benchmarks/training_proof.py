@@ -34,7 +34,7 @@ RUN = {
 }  # fmt: skip
 SFT = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 2e-4}
 DPO = {
-    "num_train_epochs": 1, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "learning_rate": 2e-4,
+    "num_train_epochs": 2, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "learning_rate": 2e-4,
     "factuality_weight": 1.0, "beta": 0.5, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0],
 }  # fmt: skip
 GRPO = {
