@@ -11,7 +11,7 @@ from typing import Any
 from halluc.errors import InvalidInput
 from training.composite_reward import CompositeReward, length_reward
 from training.reward_hacking import stop_on_reward_hacking
-from training.reward_kinds import REWARD_KINDS
+from training.reward_kinds import reward_kind
 from training.rewards import FactualityReward
 from training.row_checks import checked_prompts, read_rows
 from training.runs import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
@@ -31,6 +31,7 @@ class OnlineSettings(RunSettings):
         held_out_verifier: measured only; None for none.
         largest_gap_growth: growth of the gap between the two at which the run stops as reward hacking; None never stops it.
         kind: "precision", "binary", "ternary", "brier" or "log" (training/reward_kinds.py).
+        kind_settings: its parameters by name, such as {wrong: -2}; None for its defaults.
         factuality_weight: weight of the factuality reward.
         preference: folder of a reward model (`halluc train reward`) whose score is added to the reward; None for none.
         words: the least and the most words of a completion that costs nothing; None for any length.
@@ -43,6 +44,7 @@ class OnlineSettings(RunSettings):
     held_out_verifier: str | None = None
     largest_gap_growth: float | None = None
     kind: str = "precision"
+    kind_settings: dict[str, float] | None = None
     factuality_weight: float = 1.0
     preference: str | None = None
     words: list[int] | None = None
@@ -52,12 +54,12 @@ class OnlineSettings(RunSettings):
         """Refuse settings that do not go together.
 
         Raises:
-            InvalidInput: prompts is not set, kind is unknown, words are not two, or a gap has no second verifier.
+            InvalidInput: prompts is not set, the kind or its settings are unknown, words are not two, or a gap has no second
+                verifier.
         """
         if not self.prompts:
             raise InvalidInput("prompts is not set; name a folder or file of prompts")
-        if self.kind not in REWARD_KINDS:
-            raise InvalidInput(f"kind is {self.kind!r}; choose from {', '.join(REWARD_KINDS)}")
+        reward_kind(self.kind, self.kind_settings)
         if self.words is not None and len(self.words) != 2:
             raise InvalidInput(f"words is {self.words}; pass two numbers, [least, most]")
         if self.largest_gap_growth is not None and self.held_out_verifier is None:
@@ -88,7 +90,7 @@ def run_online(kind: Any, config: Any) -> dict[str, Any]:
     factuality = FactualityReward(
         load_verifier(config.verifier),
         PassageIndex.open(config.index) if config.index else None,
-        kind=REWARD_KINDS[config.kind],
+        kind=reward_kind(config.kind, config.kind_settings),
         held_out_verifier=load_verifier(config.held_out_verifier) if config.held_out_verifier else None,
     )
     reward: Any = CompositeReward(

@@ -31,7 +31,7 @@ _TAKES: dict[str, tuple[str, ...]] = {
     "cove": (*_LM, "variant"),
     "constitution": (*_LM, "principles", "temperature", "seed"),
 }
-_ALL = ("method", "rows", "out", "verifier", "index", "kind")
+_ALL = ("method", "rows", "out", "verifier", "index", "kind", "kind_settings")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PairsConfig:
         verifier: scores them, as `halluc.load_verifier` names it; None for none, where "answers" and "constitution" then
             trust the rows and the model.
         index: folder of a passage index to take evidence from; "cove" also answers its questions from it.
-        kind: of the reward, a name of `training.reward_kinds.REWARD_KINDS`.
+        kind, kind_settings: of the reward, see `training.reward_kinds.reward_kind`.
         k, gap, longest_ratio, abstention, temperature, max_new_tokens, batch_size, seed: see
             `training.build_preference_pairs`.
         variant: of chain-of-verification, for "cove".
@@ -62,6 +62,7 @@ class PairsConfig:
     verifier: str | None = "default"
     index: str | None = None
     kind: str = "precision"
+    kind_settings: dict[str, float] | None = None
     k: int = 8
     gap: float = 0.1
     longest_ratio: float = 2.0
@@ -74,15 +75,14 @@ class PairsConfig:
     principles: str | None = None
 
     def __post_init__(self) -> None:
-        from training.reward_kinds import REWARD_KINDS
+        from training.reward_kinds import reward_kind
 
         if self.method not in _TAKES:
             raise InvalidInput(f"method is {self.method!r}; choose from {', '.join(_TAKES)}")
         for name in ("rows", "out"):
             if not getattr(self, name):
                 raise InvalidInput(f"{name} is not set; name {'a file of prompts' if name == 'rows' else 'a new folder'}")
-        if self.kind not in REWARD_KINDS:
-            raise InvalidInput(f"kind is {self.kind!r}; choose from {', '.join(REWARD_KINDS)}")
+        reward_kind(self.kind, self.kind_settings)
         if self.verifier is None and self.method in ("sampled", "cove"):
             raise InvalidInput(f"verifier is null, but {self.method!r} needs one to score by; name one")
         for own in fields(self):
@@ -162,13 +162,13 @@ def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]]
 def _reward(config: PairsConfig) -> RewardFunction | None:
     from halluc.verifiers import load_verifier
     from retrieval import PassageIndex
-    from training.reward_kinds import REWARD_KINDS
+    from training.reward_kinds import reward_kind
     from training.rewards import FactualityReward
 
     if config.verifier is None:
         return None
     index = PassageIndex.open(config.index) if config.index else None
-    return FactualityReward(load_verifier(config.verifier), index, kind=REWARD_KINDS[config.kind])
+    return FactualityReward(load_verifier(config.verifier), index, kind=reward_kind(config.kind, config.kind_settings))
 
 
 def _prompt(row: dict[str, Any], number: int, config: PairsConfig) -> Any:

@@ -8,13 +8,15 @@ Not here: how claims are judged (rewards.py), and penalties for gaming a reward 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from typing import Any
 
 from halluc.errors import InvalidInput
 
 __all__ = [
-    "REWARD_KINDS",
     "JudgedClaim",
     "JudgedCompletion",
     "RewardKind",
@@ -22,6 +24,7 @@ __all__ = [
     "brier_confidence",
     "claim_precision",
     "log_confidence",
+    "reward_kind",
     "ternary_truth",
 ]
 
@@ -157,11 +160,30 @@ def log_confidence(judged: JudgedCompletion, *, floor: float = 0.001) -> float:
     return float(correct) - math.log(max(probability, floor)) / math.log(floor)
 
 
-REWARD_KINDS: dict[str, RewardKind] = {
-    "precision": claim_precision,
-    "binary": binary_factuality,
-    "ternary": ternary_truth,
-    "brier": brier_confidence,
-    "log": log_confidence,
-}
-"""By the names that configurations use."""
+def reward_kind(name: str, settings: Mapping[str, Any] | None = None) -> RewardKind:
+    """The kind of a configuration: "precision", "binary", "ternary", "brier" or "log", with parameters of its function.
+
+    >>> reward_kind("ternary", {"wrong": -2.0})(JudgedCompletion("Paris", (JudgedClaim("Paris", 0.1),)))
+    -2.0
+
+    Raises:
+        InvalidInput: there is no such kind, or the kind does not take a parameter or its value.
+    """
+    kinds: dict[str, RewardKind] = {
+        "precision": claim_precision,
+        "binary": binary_factuality,
+        "ternary": ternary_truth,
+        "brier": brier_confidence,
+        "log": log_confidence,
+    }
+    if name not in kinds:
+        raise InvalidInput(f"kind is {name!r}; choose from {', '.join(kinds)}")
+    taken = list(signature(kinds[name]).parameters)[1:]
+    for key in settings or {}:
+        if key not in taken:
+            choice = f"choose from {', '.join(taken)}" if taken else "it takes none"
+            raise InvalidInput(f"{key!r} is not a parameter of the kind {name!r}; {choice}")
+    kind: RewardKind = partial(kinds[name], **(settings or {}))
+    # What the parameters refuse is refused before a run has begun.
+    kind(JudgedCompletion(""))
+    return kind

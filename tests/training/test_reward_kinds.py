@@ -12,6 +12,7 @@ from training.reward_kinds import (
     brier_confidence,
     claim_precision,
     log_confidence,
+    reward_kind,
     ternary_truth,
 )
 
@@ -72,3 +73,24 @@ def test_parameters_out_of_range_are_refused(wrong):
         log_confidence(judged((0.9,), confidence=0.8), **wrong)
     with pytest.raises(InvalidInput, match="expected_claims is 0"):
         claim_precision(judged(), expected_claims=0)
+
+
+def test_a_configuration_names_a_kind_and_its_parameters():
+    wrong, silent = judged((0.0,)), judged()
+    strict = reward_kind("ternary", {"wrong": -3.0, "abstain": -0.5})
+    assert (strict(wrong), strict(silent)) == (-3.0, -0.5)
+    assert reward_kind("precision")(judged((0.7,))) == 0.7
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "told"),
+    [
+        ("ternery", None, "kind is 'ternery'; choose from precision, binary, ternary"),
+        ("ternary", {"penalty": 2}, "'penalty' is not a parameter of the kind 'ternary'; choose from abstain, wrong"),
+        ("binary", {"wrong": 0}, "'wrong' is not a parameter of the kind 'binary'; it takes none"),
+        ("ternary", {"wrong": 0.5}, "the order must be 1 > abstain > wrong"),
+    ],
+)
+def test_kinds_and_parameters_that_are_not_there_are_refused(name, settings, told):
+    with pytest.raises(InvalidInput, match=told):
+        reward_kind(name, settings)
