@@ -257,7 +257,7 @@ def test_a_limit_draws_the_same_rows_with_the_same_seed(tmp_path):
         ({"question": " ", "answer": ["a"]}, "has the question ' '"),
         ({"statement": "x", "label": 2}, "has the label 2; write true or false"),
         ({"question": "x", "response": "y"}, "has the hallucinated None"),
-        (["x"], "is a list"),
+        (["x"], "is not an object but a list"),
     ],
 )
 def test_rows_that_cannot_be_used_are_named(tmp_path, row, message):
