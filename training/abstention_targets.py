@@ -14,6 +14,7 @@ import numpy as np
 from halluc.answer_matching import contains_answer
 from halluc.errors import InvalidInput
 from retrieval.progress import progress_bar
+from training.completions import as_messages
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -79,9 +80,8 @@ def abstention_targets(
             target = f"{own[0].rstrip('.')}. I am {'sure' if known else 'unsure'}."
         else:
             target = own[0] if known else abstention
-        prompt = [{"role": "user", "content": question}] if isinstance(question, str) else [dict(turn) for turn in question]
         completion = [{"role": "assistant", "content": target}]
-        rows.append({"prompt": prompt, "completion": completion, "share_right": float(share)})
+        rows.append({"prompt": as_messages(question), "completion": completion, "share_right": float(share)})
     return Dataset.from_list(rows)
 
 

@@ -1,4 +1,4 @@
-"""What TRL passes to a reward, read: the text of a completion, the question of a prompt, a stated confidence.
+"""Prompts and completions as TRL passes them, read: messages, text, the question of a prompt, a stated confidence.
 
 Not here: the rewards (rewards.py, composite_reward.py).
 """
@@ -6,11 +6,19 @@ Not here: the rewards (rewards.py, composite_reward.py).
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retrieval.sentences import sentence_spans
 
-__all__ = ["completion_text", "prompt_question", "split_confidence"]
+if TYPE_CHECKING:
+    from halluc.models.language_model import Prompt
+
+__all__ = ["as_messages", "completion_text", "prompt_question", "split_confidence"]
+
+
+def as_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """The prompt as a conversation."""
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(message) for message in prompt]
 
 
 def completion_text(completion: Any) -> str:

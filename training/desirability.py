@@ -5,11 +5,10 @@ Not here: how truth is scored (rewards.py), and whether such rows can be trained
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from training.row_checks import check_columns
+from training.row_checks import check_columns, check_score
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -57,8 +56,7 @@ def label_by_factuality(rows: Dataset, *, threshold: float | None = None, seed: 
 
 def _label(row: dict[str, Any], number: int, side: str, score: str, threshold: float | None) -> bool:
     if threshold is not None:
-        if row[score] is None or not math.isfinite(row[score]):
-            raise InvalidInput(f"{score} of row {number} is {row[score]}; score it again or drop the row")
+        check_score(number, score, row[score])
         return bool(row[score] >= threshold)
     label = row["label"] if side == "completion" else side == "chosen"
     if label not in (True, False):

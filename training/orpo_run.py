@@ -10,9 +10,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from training.pair_runs import PairSettings, read_pairs
+from training.pair_runs import PairSettings, run_on_pairs
 from training.run_evaluation import EvaluationSettings
-from training.runs import build_trainer, load_trainable, record, train_and_save
 
 with warnings.catch_warnings():
     # That the place in TRL may change; it is pinned below the next major version.
@@ -34,20 +33,7 @@ class ORPORun(EvaluationSettings, PairSettings, ORPOConfig):
 
 
 def run_orpo(config: ORPORun) -> dict[str, Any]:
-    """Check the pairs, train, and save the adapter (or the model) to `config.output_dir`.
-
-    Returns:
-        The number of pairs and the facts of `train_and_save`; kept as run.json beside the model.
-
-    Raises:
-        InvalidInput: the pairs cannot be trained on (the row is named), a setting cannot be used, or a loss is not finite.
-        ModelUnavailable: the model cannot be had.
-    """
-    tokenizer, model = load_trainable(config.model, out=config.output_dir)
-    pairs, eval_pairs = read_pairs(config, tokenizer, model, factuality=False)
+    """Check the pairs, train, and save the adapter (or the model); see `run_on_pairs` for the facts and errors."""
     # TRL turns this off with a warning, since its collator takes the columns itself.
     config.remove_unused_columns = False
-    trainer = build_trainer(
-        ORPOTrainer, config, model=model, train_dataset=pairs, eval_dataset=eval_pairs, processing_class=tokenizer
-    )
-    return record(trainer, {"pairs": len(pairs), **train_and_save(trainer, resume=config.resume)})
+    return run_on_pairs(ORPOTrainer, config)

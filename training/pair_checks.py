@@ -5,13 +5,12 @@ Not here: what holds for the rows of every data set (row_checks.py).
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from training.completions import completion_text
 from training.factuality_columns import COLUMNS
-from training.row_checks import check_chat_template, check_columns, check_fits
+from training.row_checks import check_chat_template, check_columns, check_fits, check_score
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -44,7 +43,6 @@ def check_pairs(pairs: Dataset, tokenizer: Any, *, max_length: int | None = None
         if chosen == rejected:
             raise InvalidInput(f"chosen and rejected of row {number} are equal, {chosen[:40]!r}; drop the row")
         for column in scores:
-            if row[column] is None or not math.isfinite(row[column]):
-                raise InvalidInput(f"{column} of row {number} is {row[column]}; score it again or drop the row")
+            check_score(number, column, row[column])
         both = {f"{side} completion": row[side] for side in ("chosen", "rejected")}
         check_fits(number, tokenizer, row["prompt"], both, max_length)

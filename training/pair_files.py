@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from calibration.persistence import write_aside
 from halluc.errors import InvalidInput
 from retrieval.progress import progress_bar
 
@@ -141,9 +142,7 @@ def checked_scores(
 
 
 def _write(path: Path, value: Any) -> None:
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    aside.replace(path)
+    write_aside(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
 def _save(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.abstention import abstains
 from halluc.answer_matching import normalise_answer
 from halluc.errors import InvalidInput
+from training.completions import as_messages
 from training.pair_files import PairFolder, checked_scores
 
 if TYPE_CHECKING:
@@ -259,8 +260,3 @@ def pair_row(prompt: Prompt, chosen: Scored, rejected: Scored) -> dict[str, Any]
         "chosen_factuality": chosen[1],
         "rejected_factuality": rejected[1],
     }
-
-
-def as_messages(prompt: Prompt) -> list[dict[str, str]]:
-    """The prompt as a conversation."""
-    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(message) for message in prompt]

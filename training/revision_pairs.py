@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.answer_matching import normalise_answer
 from halluc.errors import InvalidInput
+from training.completions import as_messages
 from training.constitution import Principle, load_principles
 from training.pair_files import PairFolder, checked_scores
-from training.preferences import as_messages, check_lengths, length_ratio, pair_row, reward_name
+from training.preferences import check_lengths, length_ratio, pair_row, reward_name
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -7,18 +7,27 @@ preference pairs (pair_checks.py).
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from training.completions import completion_text
+from training.completions import as_messages, completion_text
 from training.pair_files import without_bars
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["check_chat_template", "check_columns", "check_examples", "check_fits", "checked_prompts", "read_rows"]
+__all__ = [
+    "check_chat_template",
+    "check_columns",
+    "check_examples",
+    "check_fits",
+    "check_score",
+    "checked_prompts",
+    "read_rows",
+]
 
 
 def read_rows(path: str | Path) -> Dataset:
@@ -68,6 +77,16 @@ def check_chat_template(tokenizer: Any) -> None:
             f"the tokenizer of {tokenizer.name_or_path} has no chat template for prompts that are conversations; set "
             "tokenizer.chat_template, or give prompts and completions as plain text"
         )
+
+
+def check_score(number: int, column: str, score: Any) -> None:
+    """Refuse row `number` if its score in a column is missing or not finite.
+
+    Raises:
+        InvalidInput: see above.
+    """
+    if score is None or not math.isfinite(score):
+        raise InvalidInput(f"{column} of row {number} is {score}; score it again or drop the row")
 
 
 def check_fits(number: int, tokenizer: Any, prompt: Any, completions: Mapping[str, Any], max_length: int | None) -> None:
@@ -132,7 +151,7 @@ def checked_prompts(rows: Dataset, tokenizer: Any, *, window: int | None, room: 
     check_chat_template(tokenizer)
     prompts = []
     for number, prompt in enumerate(rows["prompt"]):
-        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        messages = as_messages(prompt or "")
         if not messages or not (messages[-1]["content"] or "").strip():
             raise InvalidInput(f"the prompt of row {number} is empty; drop the row")
         count = _tokens(tokenizer, messages)

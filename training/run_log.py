@@ -14,6 +14,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from calibration.persistence import write_aside
+
 __all__ = ["RunLog"]
 
 # What a line on the terminal tells of the up to forty values in a log; all of them are in the file.
@@ -53,9 +55,7 @@ class RunLog(TrainerCallback):
         folder = Path(args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "log.jsonl"
-        aside = folder / ".log.jsonl"
-        aside.write_text(_lines(state.log_history), encoding="utf-8")
-        aside.replace(self._path)
+        write_aside(self._path, _lines(state.log_history))
         if sys.stderr.isatty() and not args.disable_tqdm:
             from rich.console import Console
             from rich.progress import Progress

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from calibration.persistence import write_aside
 from halluc.errors import InvalidInput
 
 __all__ = ["RunSettings", "build_trainer", "load_trainable", "lora_config", "record", "token_limit", "train_and_save"]
@@ -217,7 +218,5 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
 def record(trainer: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of a run, which are kept as run.json beside its model."""
     if trainer.is_world_process_zero():
-        aside = Path(trainer.args.output_dir) / ".run.json"
-        aside.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        aside.replace(aside.with_name("run.json"))
+        write_aside(Path(trainer.args.output_dir) / "run.json", json.dumps(facts, indent=1) + "\n")
     return dict(facts)
