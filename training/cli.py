@@ -48,48 +48,26 @@ def verifier(
         console().print(f"{facts['training_pairs']} pairs, {facts['training_seconds']} s: {out}")
 
 
-@app.command("sft")
-def sft(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
-    """Fine-tune a model on answers, and on abstentions where it does not know (training.sft_run.SFTRun)."""
-    _run("sft", "SFTRun", config, set_, json_)
+# Each is training/NAME_run.py with a function run_NAME.
+_RUNS = (
+    ("sft", "SFTRun", "Fine-tune a model on answers, and on abstentions where it does not know"),
+    ("reward", "RewardRun", "Train a reward model on preference pairs, with a factuality head if asked"),
+    ("dpo", "DPORun", "Train a model by DPO with a factuality margin, on preference pairs"),
+    ("kto", "KTORun", "Train a model by KTO on completions that are factual or not"),
+    ("orpo", "ORPORun", "Train a model by ORPO on preference pairs, without a reference model"),
+    ("grpo", "GRPORun", "Train a model by GRPO with a factuality reward, on prompts"),
+    ("rloo", "RLOORun", "Train a model by RLOO with a factuality reward, on prompts"),
+)
 
 
-@app.command("reward")
-def reward(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
-    """Train a reward model on preference pairs, with a factuality head if asked (training.reward_run.RewardRun)."""
-    _run("reward", "RewardRun", config, set_, json_)
+def _add_run(name: str, settings: str, what: str) -> None:
+    @app.command(name, help=f"{what} (training.{name}_run.{settings}).")
+    def command(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
+        _run(name, settings, config, set_, json_)
 
 
-@app.command("dpo")
-def dpo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
-    """Train a model by DPO with a factuality margin, on preference pairs (training.dpo_run.DPORun)."""
-    _run("dpo", "DPORun", config, set_, json_)
-
-
-@app.command("kto")
-def kto(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
-    """Train a model by KTO on completions that are factual or not (training.kto_run.KTORun)."""
-    _run("kto", "KTORun", config, set_, json_)
-
-
-@app.command("orpo")
-def orpo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
-    """Train a model by ORPO on preference pairs, without a reference model (training.orpo_run.ORPORun)."""
-    _run("orpo", "ORPORun", config, set_, json_)
-
-
-@app.command("grpo")
-def grpo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
-    """Train a model by GRPO with a factuality reward, on prompts (training.grpo_run.GRPORun)."""
-    _run("grpo", "GRPORun", config, set_, json_)
-
-
-@app.command("rloo")
-def rloo(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
-    """Train a model by RLOO with a factuality reward, on prompts (training.rloo_run.RLOORun)."""
-    _run("rloo", "RLOORun", config, set_, json_)
-
-
+for _own in _RUNS:
+    _add_run(*_own)
 app.command("pairs")(pairs)
 app.command("evaluate")(evaluate)
 
