@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from halluc.cli.options import CalibratorFile, Judge, ModelName, Retrieved, load_judge
 from halluc.cli.output import Json, console, print_json, working
 
 if TYPE_CHECKING:
@@ -28,10 +29,8 @@ class Mode(StrEnum):
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     index: Annotated[Path, typer.Option("--index", "-i", help="Index made by 'halluc index build'.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
-    ] = "default",
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")] = 3,
+    model: ModelName = "default",
+    k: Retrieved = 3,
     mode: Annotated[Mode, typer.Option(help="How to search.")] = Mode.hybrid,
     passage_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens of passage text in the prompt; by default by the model's size.")
@@ -43,12 +42,8 @@ def ask(
     min_support: Annotated[
         float, typer.Option(min=0, max=1, help="Abstain if a claim of the answer has less support than this.")
     ] = 0.0,
-    verifier: Annotated[
-        str, typer.Option(help="What judges the claims: 'default', 'lm', a folder or a hub id; 'none' for no verdicts.")
-    ] = "default",
-    calibrator: Annotated[
-        Path | None, typer.Option(help="What halluc.calibrate saved for this model: calibrated confidence, and abstention.")
-    ] = None,
+    verifier: Judge = "default",
+    calibrator: CalibratorFile = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also print what the model says without passages.")] = False,
     json_: Json = False,
 ) -> None:
@@ -59,7 +54,6 @@ def ask(
         raise InvalidInput("the question is empty; ask something")
     from halluc.grounding import GroundedModel
     from halluc.models import load_model
-    from halluc.verifiers import load_verifier
     from retrieval import PassageIndex
 
     passages = PassageIndex.open(index)
@@ -73,7 +67,7 @@ def ask(
     grounded = GroundedModel(
         lm,
         passages,
-        verifier=None if verifier == "none" else load_verifier(verifier, lm=lm if verifier == "lm" else None),
+        verifier=load_judge(verifier, lm),
         calibrator=saved,
         k=k,
         mode=mode.value,

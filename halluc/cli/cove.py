@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halluc.cli.ask import print_answer
+from halluc.cli.options import ModelName
 from halluc.cli.output import Json, console, print_json, working
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ def cove(
     verify: Annotated[
         bool, typer.Option("--verify", help="Let the verifier judge the draft's claims against the index instead.")
     ] = False,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
-    ] = "default",
+    model: ModelName = "default",
     prompts: Annotated[Path | None, typer.Option(help="Folder with files that replace shipped prompts.")] = None,
     max_questions: Annotated[int, typer.Option(min=1, help="Most verification questions.")] = 5,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest draft and longest final answer, in tokens.")] = 128,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from halluc.cli.options import ModelName
 from halluc.cli.output import Json, console, print_json, working
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ def detect(
         typer.Argument(help="JSON lines with the field prompt (or question); answer and context are optional."),
     ] = None,
     detectors: Detectors = DEFAULT_DETECTORS,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
-    ] = "default",
+    model: ModelName = "default",
     verifier: Annotated[str, typer.Option(help="Measure of entailment: a name 'load_verifier' knows.")] = "default",
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="Index to hold the answers against (detector 'support').")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halluc.cli.detect import Detectors, Samples, chosen_detectors
+from halluc.cli.options import ModelName
 from halluc.cli.output import Json, console, print_json, working
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def detectors(
         ),
     ],
     detectors: Detectors = "all",
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
-    ] = "default",
+    model: ModelName = "default",
     verifier: Annotated[str, typer.Option(help="Measure of entailment: a name 'load_verifier' knows.")] = "default",
     limit: Annotated[int | None, typer.Option(min=20, help="Rows to use, drawn with the seed; by default all.")] = None,
     samples: Samples = 5,

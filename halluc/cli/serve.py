@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from halluc.cli.options import CalibratorFile, Judge, ModelName, Retrieved, load_judge
 from halluc.cli.output import Json, print_json, working
 
 __all__ = ["serve"]
@@ -20,16 +21,10 @@ def serve(
         Path | None,
         typer.Option("--index", "-i", help="Index made by 'halluc index build'; without it the model answers alone."),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
-    ] = "default",
-    verifier: Annotated[
-        str, typer.Option(help="What judges the claims: 'default', 'lm', a folder or a hub id; 'none' for no verdicts.")
-    ] = "default",
-    calibrator: Annotated[
-        Path | None, typer.Option(help="What halluc.calibrate saved for this model: calibrated confidence, and abstention.")
-    ] = None,
-    k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")] = 3,
+    model: ModelName = "default",
+    verifier: Judge = "default",
+    calibrator: CalibratorFile = None,
+    k: Retrieved = 3,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer from the index, in tokens.")] = 48,
     host: Annotated[
         str, typer.Option(help="Address to listen on; there is no log-in, so mind who can reach it.")
@@ -55,7 +50,6 @@ def serve(
     from halluc.grounding import GroundedModel
     from halluc.models import load_model
     from halluc.server import create_app
-    from halluc.verifiers import load_verifier
     from retrieval import PassageIndex
 
     listening = _listening(host, port)
@@ -63,7 +57,7 @@ def serve(
     saved = None if calibrator is None else Calibrator.load(calibrator)
     with working(f"loading {model}"):
         lm = load_model(model)
-        judge = None if verifier == "none" else load_verifier(verifier, lm=lm if verifier == "lm" else None)
+        judge = load_judge(verifier, lm)
     grounded = None
     if passages is not None:
         grounded = GroundedModel(lm, passages, verifier=judge, calibrator=saved, k=k, max_new_tokens=max_new_tokens)
