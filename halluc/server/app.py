@@ -220,7 +220,7 @@ class _Service:
                     yield _event({**chunk(head, self.lm.name, {}, reason), **({"halluc": told} if told else {})})
                     break
             except Exception as error:
-                yield _event(json.loads(bytes(_error_response(error).body)))
+                yield _event(_described(error)[1])
             yield "data: [DONE]\n\n"
 
         return StreamingResponse(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
@@ -241,12 +241,14 @@ def _guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
         except HTTPException:
             raise
         except Exception as error:
-            return _error_response(error)
+            status, body = _described(error)
+            return JSONResponse(body, status)
 
     return guarded
 
 
-def _error_response(error: Exception) -> JSONResponse:
+def _described(error: Exception) -> tuple[int, dict[str, Any]]:
+    """The status and the body that tell of an error."""
     if isinstance(error, ContextOverflow):
         return _error(400, str(error), "context_length_exceeded")
     if isinstance(error, TooManyWaiting):
@@ -263,9 +265,10 @@ def _error_response(error: Exception) -> JSONResponse:
 
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _error(error.status_code, error.detail)
+    status, body = _error(error.status_code, error.detail)
+    return JSONResponse(body, status)
 
 
-def _error(status: int, message: str, code: str | None = None) -> JSONResponse:
+def _error(status: int, message: str, code: str | None = None) -> tuple[int, dict[str, Any]]:
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return JSONResponse({"error": {"message": message, "type": kind, "code": code}}, status)
+    return status, {"error": {"message": message, "type": kind, "code": code}}
