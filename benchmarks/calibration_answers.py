@@ -21,23 +21,17 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from figures import read_rows
+
 # A script beside this one has the name of a package, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
-SOURCES = (
-    "length_normalised_likelihood",
-    "mean_token_probability",
-    "min_token_probability",
-    "sequence_likelihood",
-    "p_true",
-    "verbalised",
-    "self_consistency",
-    "verifier_support",
-)
 _SHORT = "Answer with a few words, no sentence: {}"
 
 
 def main() -> None:
+    from halluc.confidence import SOURCES
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with nq_open/rows.jsonl and xquad/")
     parser.add_argument("--model", default="default")
@@ -62,9 +56,10 @@ def main() -> None:
     lm = load_model(arguments.model)
     _ask_once(lm)
     nq = [
-        {"question": row["question"], "answers": row["answer"]} for row in _rows(arguments.data / "nq_open" / "rows.jsonl")
+        {"question": row["question"], "answers": row["answer"]}
+        for row in read_rows(arguments.data / "nq_open" / "rows.jsonl")
     ]
-    xquad = _rows(arguments.data / "xquad" / "questions.jsonl")
+    xquad = read_rows(arguments.data / "xquad" / "questions.jsonl")
     with tempfile.TemporaryDirectory() as folder:
         index = PassageIndex.create(Path(folder) / "xquad.index")
         index.add(split_documents(load_documents(arguments.data / "xquad" / "passages.jsonl")))
@@ -89,7 +84,7 @@ def _recorded():
     """(source, confidence, correct) of the answers kept in examples/."""
     import numpy as np
 
-    rows = _rows(Path(__file__).parent.parent / "examples" / "xquad" / "answers.jsonl")
+    rows = read_rows(Path(__file__).parent.parent / "examples" / "xquad" / "answers.jsonl")
     for source in rows[0]["confidence"]:
         yield source, np.array([row["confidence"][source] for row in rows]), np.array([row["correct"] for row in rows])
 
@@ -144,10 +139,6 @@ def _speaks_against(wrong: int, answered: int, risk: float) -> bool:
     from scipy.stats import binomtest
 
     return answered > 0 and binomtest(wrong, answered, risk, alternative="greater").pvalue < 0.05
-
-
-def _rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _show(figure: str, **values) -> None:

@@ -26,6 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from figures import read_rows
+
 # A script beside this one has the name of a package, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
@@ -188,7 +190,7 @@ def _difference(draft: list[tuple[int, ...]], final: list[tuple[int, ...]]) -> t
 
 def _lists(data: Path) -> list[dict[str, Any]]:
     rows = []
-    for row in _rows(data / "multispanqa" / "rows.jsonl"):
+    for row in read_rows(data / "multispanqa" / "rows.jsonl"):
         spans: list[list[str]] = []
         for word, label in zip(row["context"], row["label"], strict=True):
             if label == "B":
@@ -207,17 +209,13 @@ def _lists(data: Path) -> list[dict[str, Any]]:
 
 def _people(data: Path) -> list[dict[str, Any]]:
     facts: dict[str, list[str]] = {}
-    for row in _rows(data / "factscore" / "rows.jsonl"):
+    for row in read_rows(data / "factscore" / "rows.jsonl"):
         for sentence in row["annotations"] or []:
             own = [fact["text"] for fact in sentence.get("human-atomic-facts") or [] if fact["label"] == "S"]
             facts.setdefault(row["topic"], []).extend(own)
     rows = [{"topic": topic, "facts": list(dict.fromkeys(own))} for topic, own in sorted(facts.items()) if len(own) >= 10]
     random.Random(0).shuffle(rows)
     return rows
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import operator
 import random
 import re
@@ -28,6 +27,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from figures import read_rows, show, wilson
 
 # A script beside this one has the name of a package, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -43,15 +44,15 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print the flagged steps")
     arguments = parser.parse_args()
     first = 1 if arguments.half == "odd" else 0
-    rows = _rows(arguments.data / "gsm8k" / "model_solutions.jsonl")[first::2]
+    rows = read_rows(arguments.data / "gsm8k" / "model_solutions.jsonl")[first::2]
     _model_solutions(rows, arguments.show)
     _human_solutions(rows, arguments.show)
     _made_slips(rows)
     for task in TASKS:
-        _first_mistakes(task, _rows(arguments.data / "big_bench_mistake" / f"{task}.jsonl")[first::2])
+        _first_mistakes(task, read_rows(arguments.data / "big_bench_mistake" / f"{task}.jsonl")[first::2])
 
 
-def _model_solutions(rows: list[dict[str, Any]], show: bool) -> None:
+def _model_solutions(rows: list[dict[str, Any]], listed: bool) -> None:
     from halluc.detectors.reasoning import check_steps, split_steps
 
     steps = equations = agreeing = 0
@@ -69,7 +70,7 @@ def _model_solutions(rows: list[dict[str, Any]], show: bool) -> None:
             tally = solutions[bool(wrong)]
             tally[0] += not row[model]["is_correct"]
             tally[1] += 1
-    _show(
+    show(
         "gsm8k, model solutions",
         solutions=len(rows) * len(MODELS),
         steps=steps,
@@ -82,20 +83,20 @@ def _model_solutions(rows: list[dict[str, Any]], show: bool) -> None:
         wrong_among_others=solutions[False][0] / max(1, solutions[False][1]),
         seconds=time.perf_counter() - start,
     )
-    if show:
+    if listed:
         for check in flagged:
             told = [f"{e.text}  [comes to {e.value}]" for e in check.equations if not e.holds]
             print("   ", "x" if all(_second_reading(check.step)) else " ", check.step, "|", "; ".join(told))
 
 
-def _human_solutions(rows: list[dict[str, Any]], show: bool) -> None:
+def _human_solutions(rows: list[dict[str, Any]], listed: bool) -> None:
     from halluc.detectors.reasoning import check_steps, split_steps
 
     checks = [check for row in rows for check in check_steps(split_steps(row["ground_truth"]))]
     wrong = [check for check in checks if check.mistaken]
     checkable = sum(bool(check.equations) for check in checks)
-    _show("gsm8k, human solutions", steps=len(checks), checkable=checkable, flagged_steps=len(wrong))
-    if show:
+    show("gsm8k, human solutions", steps=len(checks), checkable=checkable, flagged_steps=len(wrong))
+    if listed:
         for check in wrong:
             print("   ", check.step)
 
@@ -121,7 +122,7 @@ def _made_slips(rows: list[dict[str, Any]]) -> None:
             counts[made, check_steps([step])[0].mistaken] += 1
     flagged = counts[True, True] + counts[False, True]
     made_count = counts[True, True] + counts[True, False]
-    _show(
+    show(
         "gsm8k, made slips",
         steps=sum(counts.values()),
         slips=made_count,
@@ -139,7 +140,7 @@ def _first_mistakes(task: str, rows: list[dict[str, Any]]) -> None:
     right = sum(gold == mine for gold, mine in found)
     mistaken = [(gold, mine) for gold, mine in found if gold is not None]
     named = sum(mine is not None for _, mine in found)
-    _show(
+    show(
         f"BIG-Bench-Mistake, {task}",
         n=len(found),
         accuracy=right / len(found),
@@ -189,21 +190,7 @@ def _compute(node: ast.AST) -> float:
 
 
 def _wilson(successes: int, n: int) -> list[float] | None:
-    from scipy.stats import binomtest
-
-    if not n:
-        return None
-    interval = binomtest(successes, n).proportion_ci(method="wilson")
-    return [round(interval.low, 3), round(interval.high, 3)]
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def _show(figure: str, **values: Any) -> None:
-    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in values.items()}
-    print(json.dumps({"figure": figure, **rounded}), flush=True)
+    return wilson(successes, n) if n else None
 
 
 if __name__ == "__main__":
