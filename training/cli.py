@@ -80,7 +80,10 @@ def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool) -
         # What TRL still calls by the older names of transformers is no business of the user's.
         warnings.simplefilter("ignore", FutureWarning)
         module = import_module(f"training.{name}_run")
-        facts = getattr(module, f"run_{name}")(load_config(getattr(module, settings), config, set_))
+        try:
+            facts = getattr(module, f"run_{name}")(load_config(getattr(module, settings), config, set_))
+        finally:
+            _leave_process_group()
     if int(os.environ.get("RANK", "0")):
         # Of the processes that `accelerate launch` starts, the first alone tells the result.
         return
@@ -89,3 +92,11 @@ def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool) -
     else:
         rows, count = next(iter(facts.items()))
         console().print(f"{count} {rows}, {facts['steps']} steps, {facts['seconds']} s: {facts['model']}")
+
+
+def _leave_process_group() -> None:
+    """End the threads that join the processes of `accelerate launch`: one still running at exit can abort its process."""
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
