@@ -26,7 +26,7 @@ class RunSettings:
     Attributes:
         model: "default", a folder or a hub id.
         lora_rank: rank of LoRA on all linear layers; 0 trains every weight.
-        resume: go on from the last checkpoint in `output_dir`, where there is one.
+        resume: go on from the last checkpoint in `output_dir`, where there is one; false refuses a folder that has one.
     """
 
     model: str = "default"
@@ -174,7 +174,7 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
 
     Raises:
         InvalidInput: a loss, gradient or reward could not be used; the message says where the last checkpoint is. Or there
-            are several processes that do not know of each other.
+            are several processes that do not know of each other, or checkpoints that are not to be gone on from.
     """
     from transformers import PrinterCallback, ProgressCallback
 
@@ -189,7 +189,10 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
         # Each would train by itself, and all would write to one folder.
         raise InvalidInput(f"{processes} processes were started and no GPU is there to join them; set use_cpu to true")
     folder = trainer.args.output_dir
-    last = last_checkpoint(folder) if resume else None
+    last = last_checkpoint(folder)
+    if last and not resume:
+        # The next run that resumes would take the one of more steps, whichever run it is of.
+        raise InvalidInput(f"{folder} has checkpoints of an earlier run; go on from {last.name}, or name another output_dir")
     log = RunLog()
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

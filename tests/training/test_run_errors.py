@@ -119,3 +119,10 @@ def test_settings_that_cannot_be_used_are_told(configure):
     )
     config = configure("examples", [PAIR], per_device_train_batch_size=1)
     refused(run_kto, KTORun, config, "KTOTrainer cannot use these settings: .*batch size must be > 1")
+
+
+def test_a_run_that_is_not_to_go_on_is_refused_where_an_earlier_one_left_checkpoints(configure, tmp_path):
+    kept = tmp_path / "out" / "checkpoint-7"
+    kept.mkdir(parents=True)
+    (kept / "trainer_state.json").write_text("{}")
+    refused(run_sft, SFTRun, configure("examples", [EXAMPLE], resume=False), "out has checkpoints .* go on from checkpoint-7")

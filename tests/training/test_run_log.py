@@ -54,14 +54,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_shows_a_line_for_each_log_and_a_file_shows_nothing(configure, monkeypatch, capsys):
+def test_a_terminal_shows_a_line_for_each_log_and_a_file_shows_nothing(configure, monkeypatch, capsys, tmp_path):
     path = configure("examples", ROWS)
     run_sft(load_config(SFTRun, path))
     out, err = capsys.readouterr()
     assert "loss" not in out + err
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    run_sft(load_config(SFTRun, path, ["resume=false"]))
+    run_sft(load_config(SFTRun, path, [f"output_dir={tmp_path / 'other'}"]))
     shown = [line for line in terminal.getvalue().splitlines() if "step " in line]
     assert "step 1/2  loss 10" in shown[0]
     assert sum("learning_rate" in line for line in shown) == 2
