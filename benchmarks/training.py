@@ -42,10 +42,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="GRPO steps; 0 leaves them out")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the proof")
     parser.add_argument("--cities", type=int, default=170, help="cities that the proof trains on with a reward")
+    parser.add_argument("--keep", type=Path, help="folder to keep the models and pairs of the proof in")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.part == "proof":
-            proof(arguments.data, Path(folder), arguments.seeds, arguments.cities)
+            proof(arguments.data, arguments.keep or Path(folder), arguments.seeds, arguments.cities)
             return
         if arguments.rounds:
             dpo_step_time(arguments.data, Path(folder), arguments.rounds)

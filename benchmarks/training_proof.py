@@ -5,7 +5,7 @@ form of a reply and nothing of when to use which: the answer, and for a quarter 
 On the second, whose answers it has not been told, it goes two ways from there:
 
 - DPO with the factuality margin, on pairs of its own samples (`build_preference_pairs` with an abstention);
-- GRPO with the ternary reward (1 right, 0 abstained, -1 wrong; arXiv 2509.25760).
+- GRPO with the ternary reward (1 right, 0 abstained, -1.5 wrong; arXiv 2509.25760).
 
 On the third all four models are asked the same questions, greedily. What the training cost is read off Wikipedia passages
 (perplexity) and off a task apart (which of four meanings a Spanish word has). Run by training.py.
@@ -38,8 +38,8 @@ DPO = {
     "factuality_weight": 1.0, "beta": 0.5, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0],
 }  # fmt: skip
 GRPO = {
-    "max_steps": 24, "per_device_train_batch_size": 32, "num_generations": 8, "gradient_accumulation_steps": 1,
-    "max_completion_length": 8, "learning_rate": 2e-4, "kind": "ternary", "beta": 0.0,
+    "max_steps": 60, "per_device_train_batch_size": 32, "num_generations": 8, "gradient_accumulation_steps": 1,
+    "max_completion_length": 8, "learning_rate": 2e-4, "kind": "ternary", "kind_settings": {"wrong": -1.5}, "beta": 0.0,
 }  # fmt: skip
 
 

@@ -125,4 +125,5 @@ def test_a_run_that_is_not_to_go_on_is_refused_where_an_earlier_one_left_checkpo
     kept = tmp_path / "out" / "checkpoint-7"
     kept.mkdir(parents=True)
     (kept / "trainer_state.json").write_text("{}")
-    refused(run_sft, SFTRun, configure("examples", [EXAMPLE], resume=False), "out has checkpoints .* go on from checkpoint-7")
+    config = configure("examples", [EXAMPLE], resume=False)
+    refused(run_sft, SFTRun, config, "out has checkpoints .* go on from checkpoint-7")
