@@ -177,7 +177,7 @@ def load_peer(verifier: Any, options: argparse.Namespace) -> Peer | None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from halluc.models.pull import pull
+    from halluc.models.default_model import pull
     from retrieval import load_embedder
 
     folder = pull("default")
@@ -295,8 +295,8 @@ def statistics_of(stats: dict[str, Any]) -> Any:
 
 def quality(lm: Any, verifier: Any, options: argparse.Namespace) -> None:
     import halluc
+    from halluc.detectors.benchmark_rows import read_labelled
     from halluc.detectors.evaluation import evaluate_detectors, plot_quality_against_cost
-    from halluc.detectors.labelled import read_labelled
 
     if options.data is None:
         raise SystemExit("--quality needs --data FOLDER with nq_open/rows.jsonl and true_false/*.jsonl")

@@ -41,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from halluc import GroundedModel, load_model, load_verifier
-    from halluc.answer_matching import contains_answer
+    from halluc.grading.matching import contains_answer
     from retrieval import PassageIndex, evaluate_retrieval, load_documents, split_documents
 
     questions = read_rows(arguments.questions)
@@ -86,8 +86,8 @@ def main() -> None:
 def _risk_coverage(answers, gold: list[list[str]]) -> None:
     """Share right among the answers given, when those with the least support (or confidence) are withheld."""
     from calibration import aurc, risk_coverage_curve
-    from halluc.answer_matching import contains_answer
     from halluc.confidence import verdict_support
+    from halluc.grading.matching import contains_answer
 
     given = [(a, own) for a, own in zip(answers, gold, strict=True) if not a.abstained]
     right = [contains_answer(answer.text, own) for answer, own in given]

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _model_solutions(rows: list[dict[str, Any]], listed: bool) -> None:
-    from halluc.detectors.reasoning import check_steps, split_steps
+    from halluc.reasoning.steps import check_steps, split_steps
 
     steps = equations = agreeing = 0
     flagged = []
@@ -90,7 +90,7 @@ def _model_solutions(rows: list[dict[str, Any]], listed: bool) -> None:
 
 
 def _human_solutions(rows: list[dict[str, Any]], listed: bool) -> None:
-    from halluc.detectors.reasoning import check_steps, split_steps
+    from halluc.reasoning.steps import check_steps, split_steps
 
     checks = [check for row in rows for check in check_steps(split_steps(row["ground_truth"]))]
     wrong = [check for check in checks if check.mistaken]
@@ -103,7 +103,7 @@ def _human_solutions(rows: list[dict[str, Any]], listed: bool) -> None:
 
 def _made_slips(rows: list[dict[str, Any]]) -> None:
     """One digit of the result changed in every other annotated step, wherever the result is written in that step."""
-    from halluc.detectors.reasoning import check_steps
+    from halluc.reasoning.steps import check_steps
 
     rng = random.Random(0)
     counts = {(made, flagged): 0 for made in (True, False) for flagged in (True, False)}
@@ -134,7 +134,7 @@ def _made_slips(rows: list[dict[str, Any]]) -> None:
 
 
 def _first_mistakes(task: str, rows: list[dict[str, Any]]) -> None:
-    from halluc.detectors.reasoning import first_mistake
+    from halluc.reasoning.steps import first_mistake
 
     found = [(row["mistake_index"], first_mistake(row["steps"])) for row in rows]
     right = sum(gold == mine for gold, mine in found)

@@ -61,7 +61,7 @@ def dpo_step_time(data: Path, folder: Path, rounds: int) -> None:
     from trl import DPOConfig, DPOTrainer
 
     from training import FactualityDPOTrainer, pairs_from_answers
-    from training.runs import load_trainable, lora_config
+    from training.runs.run import load_trainable, lora_config
 
     rows = read_rows(data / "halueval" / "qa_one_turn.jsonl")
     pairs = pairs_from_answers(
@@ -107,8 +107,8 @@ def dpo_step_time(data: Path, folder: Path, rounds: int) -> None:
 
 def grpo_scoring(data: Path, folder: Path, steps: int) -> None:
     from training import FactualityReward
-    from training.config import load_config
     from training.grpo_run import GRPORun, run_grpo
+    from training.runs.config import load_config
 
     passages = {row["id"]: row["text"] for row in read_rows(data / "xquad" / "passages.jsonl")}
     questions = read_rows(data / "xquad" / "questions.jsonl")

@@ -91,8 +91,8 @@ def train(form: list[dict], rewarded: list[dict], folder: Path, seed: int) -> di
     from training import FactualityReward, build_preference_pairs
     from training.dpo_run import DPORun, run_dpo
     from training.grpo_run import GRPORun, run_grpo
-    from training.reward_kinds import ternary_truth
-    from training.sft_run import SFTRun, run_sft
+    from training.rewards.kinds import ternary_truth
+    from training.runs.sft import SFTRun, run_sft
 
     def run(how, settings, name: str, options: dict, **inputs) -> str:
         config = settings(output_dir=str(folder / name), seed=seed, **RUN, **options, **inputs)

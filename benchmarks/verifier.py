@@ -41,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     import halluc
-    from training.verifier_data import SOURCES, read_pairs
+    from training.verifier.data import SOURCES, read_pairs
 
     sources = arguments.sources or list(SOURCES)
     pairs = read_pairs(arguments.data, sources, seed=0)
@@ -67,8 +67,8 @@ def _speed(verifier, pairs: Pairs, rounds: int) -> None:
 
     from sentence_transformers import CrossEncoder
 
-    from halluc.verifiers import _PACKAGED
-    from halluc.verifiers.weights import read_weights
+    from halluc.verification import _PACKAGED
+    from halluc.verification.weights import read_weights
 
     with tempfile.TemporaryDirectory() as folder:
         # The packaged verifier as a folder that sentence-transformers reads.
@@ -128,7 +128,7 @@ def _show_quality(name: str, rows, support: np.ndarray, sources: Sequence[str], 
 
 def _calibrated(score: Callable[[Pairs], np.ndarray], calibration, validation) -> np.ndarray:
     from calibration import PlattScaling
-    from training.verifier import even_weights
+    from training.verifier.train import even_weights
 
     fitted = PlattScaling().fit(
         score(_texts(calibration)), [row.label == "supported" for row in calibration], even_weights(calibration)

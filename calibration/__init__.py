@@ -38,11 +38,7 @@ if TYPE_CHECKING:
     from calibration.multiclass import multiclass_brier_score as multiclass_brier_score
     from calibration.multiclass import multiclass_negative_log_likelihood as multiclass_negative_log_likelihood
     from calibration.multiclass import top_label_calibration_error as top_label_calibration_error
-    from calibration.page import render_report as render_report
-    from calibration.page import write_report as write_report
     from calibration.persistence import load as load
-    from calibration.plots import reliability_diagram as reliability_diagram
-    from calibration.plots import risk_coverage_diagram as risk_coverage_diagram
     from calibration.recalibrators import BayesianBinning as BayesianBinning
     from calibration.recalibrators import BetaCalibration as BetaCalibration
     from calibration.recalibrators import DirichletCalibration as DirichletCalibration
@@ -60,12 +56,16 @@ if TYPE_CHECKING:
     from calibration.recalibrators import TemperatureScaling as TemperatureScaling
     from calibration.recalibrators import VectorScaling as VectorScaling
     from calibration.recalibrators import VennAbers as VennAbers
-    from calibration.report import CalibrationReport as CalibrationReport
-    from calibration.report import GroupMetrics as GroupMetrics
-    from calibration.report import Metrics as Metrics
-    from calibration.report import Operation as Operation
-    from calibration.report import calibration_report as calibration_report
-    from calibration.report import measure as measure
+    from calibration.report.page import render_report as render_report
+    from calibration.report.page import write_report as write_report
+    from calibration.report.plots import reliability_diagram as reliability_diagram
+    from calibration.report.plots import risk_coverage_diagram as risk_coverage_diagram
+    from calibration.report.report import CalibrationReport as CalibrationReport
+    from calibration.report.report import GroupMetrics as GroupMetrics
+    from calibration.report.report import Metrics as Metrics
+    from calibration.report.report import Operation as Operation
+    from calibration.report.report import calibration_report as calibration_report
+    from calibration.report.report import measure as measure
     from calibration.scores import BrierDecomposition as BrierDecomposition
     from calibration.scores import SpiegelhalterTest as SpiegelhalterTest
     from calibration.scores import auprc as auprc
@@ -119,9 +119,9 @@ _HOMES = {
         "multiclass_negative_log_likelihood",
         "top_label_calibration_error",
     ),
-    "page": ("render_report", "write_report"),
+    "report.page": ("render_report", "write_report"),
     "persistence": ("load",),
-    "plots": ("reliability_diagram", "risk_coverage_diagram"),
+    "report.plots": ("reliability_diagram", "risk_coverage_diagram"),
     "recalibrators": (
         "BayesianBinning",
         "BetaCalibration",
@@ -141,7 +141,7 @@ _HOMES = {
         "VectorScaling",
         "VennAbers",
     ),
-    "report": ("CalibrationReport", "GroupMetrics", "Metrics", "Operation", "calibration_report", "measure"),
+    "report.report": ("CalibrationReport", "GroupMetrics", "Metrics", "Operation", "calibration_report", "measure"),
     "scores": (
         "BrierDecomposition",
         "SpiegelhalterTest",

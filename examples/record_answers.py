@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 import halluc
-from halluc.answer_matching import contains_answer
 from halluc.confidence import estimate_confidence
+from halluc.grading.matching import contains_answer
 from retrieval import PassageIndex, load_documents, split_documents
 
 SOURCES = ("length_normalised_likelihood", "min_token_probability", "p_true", "verifier_support")

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import HallucError, ShadowedPackage
 
 if TYPE_CHECKING:
-    from halluc.answer_calibration import AnswerCalibration, calibrate
     from halluc.answers import Answer, Citation, Claim, Verdict
-    from halluc.checking import CheckReport, check, check_many
     from halluc.claims import ClaimExtractor, LMClaimExtractor, RuleClaimExtractor, extract_claims
-    from halluc.cove import ChainOfVerification
-    from halluc.cove_trace import VerifiedAnswer
-    from halluc.detectors.detection import Detection, detect
-    from halluc.grounding import GroundedModel
+    from halluc.confidence.calibrate import AnswerCalibration, calibrate
+    from halluc.cove.chain import ChainOfVerification
+    from halluc.cove.trace import VerifiedAnswer
+    from halluc.detectors.detect import Detection, detect
+    from halluc.grounding.grounded_model import GroundedModel
     from halluc.models import load_model
     from halluc.models.language_model import Generation, LanguageModel
     from halluc.revision import RevisedAnswer, revise
-    from halluc.verifiers import load_verifier
-    from halluc.verifiers.verifier import Verifier
+    from halluc.verification import load_verifier
+    from halluc.verification.check import CheckReport, check, check_many
+    from halluc.verification.verifier import Verifier
 
 __all__ = [
     "Answer",
@@ -60,29 +60,29 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "Answer": "halluc.answers",
-    "AnswerCalibration": "halluc.answer_calibration",
-    "ChainOfVerification": "halluc.cove",
-    "CheckReport": "halluc.checking",
+    "AnswerCalibration": "halluc.confidence.calibrate",
+    "ChainOfVerification": "halluc.cove.chain",
+    "CheckReport": "halluc.verification.check",
     "Citation": "halluc.answers",
     "Claim": "halluc.answers",
     "ClaimExtractor": "halluc.claims",
-    "Detection": "halluc.detectors.detection",
+    "Detection": "halluc.detectors.detect",
     "Generation": "halluc.models.language_model",
-    "GroundedModel": "halluc.grounding",
+    "GroundedModel": "halluc.grounding.grounded_model",
     "LMClaimExtractor": "halluc.claims",
     "LanguageModel": "halluc.models.language_model",
     "RevisedAnswer": "halluc.revision",
     "RuleClaimExtractor": "halluc.claims",
     "Verdict": "halluc.answers",
-    "VerifiedAnswer": "halluc.cove_trace",
-    "Verifier": "halluc.verifiers.verifier",
-    "calibrate": "halluc.answer_calibration",
-    "check": "halluc.checking",
-    "check_many": "halluc.checking",
-    "detect": "halluc.detectors.detection",
+    "VerifiedAnswer": "halluc.cove.trace",
+    "Verifier": "halluc.verification.verifier",
+    "calibrate": "halluc.confidence.calibrate",
+    "check": "halluc.verification.check",
+    "check_many": "halluc.verification.check",
+    "detect": "halluc.detectors.detect",
     "extract_claims": "halluc.claims",
     "load_model": "halluc.models",
-    "load_verifier": "halluc.verifiers",
+    "load_verifier": "halluc.verification",
     "revise": "halluc.revision",
 }
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from halluc.answers import Answer, Verdict
-from halluc.checking import check_many
 from halluc.errors import InvalidInput
 from halluc.prompts import escape, passage_block
+from halluc.verification.check import check_many
 
 if TYPE_CHECKING:
     from calibration.calibrator import Calibrator
     from halluc.models.language_model import LanguageModel
-    from halluc.verifiers.verifier import Verifier
+    from halluc.verification.verifier import Verifier
     from retrieval import Hit, PassageIndex
 
 __all__ = ["Edit", "RevisedAnswer", "revise"]
@@ -245,7 +245,7 @@ def _finished(
     """Judge the texts as they are now, and abstain where nothing is left or the calibrator says so."""
     import numpy as np
 
-    from halluc.answer_calibration import check_calibrator, with_calibrated_confidence
+    from halluc.confidence.calibrate import check_calibrator, with_calibrated_confidence
 
     written = [i for i, answer in enumerate(answers) if answer.text]
     verdicts = _judge([answers[i].text for i in written], [answers[i].question for i in written], index, verifier, k)

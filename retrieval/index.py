@@ -24,8 +24,8 @@ from retrieval.errors import (
 )
 from retrieval.merging import segments_to_merge
 from retrieval.passages import Hit, Passage, checked_passages
+from retrieval.search import Found, Place, Snapshot, open_snapshot
 from retrieval.segment import Filter, write_files
-from retrieval.snapshot import Found, Place, Snapshot, open_snapshot
 from retrieval.vectors import KINDS, Kind, checked_vectors, choose_kind
 
 if TYPE_CHECKING:

@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from training.abstention_targets import abstention_targets
-    from training.comparison import compare
-    from training.composite_reward import CompositeReward
-    from training.dpo import FactualityDPOTrainer
-    from training.evaluate import evaluate_factuality
-    from training.preferences import build_preference_pairs, pairs_from_answers
-    from training.revision_pairs import pairs_from_constitution, pairs_from_verification
-    from training.reward_model import RewardModel
-    from training.reward_trainer import FactualityRewardTrainer
-    from training.rewards import FactualityReward
+    from training.evaluation.compare import compare
+    from training.evaluation.evaluate import evaluate_factuality
+    from training.preferences.revised import pairs_from_constitution, pairs_from_verification
+    from training.preferences.sampled import build_preference_pairs, pairs_from_answers
+    from training.rewards.composite import CompositeReward
+    from training.rewards.factuality import FactualityReward
+    from training.rewards.model import RewardModel
+    from training.trainers.dpo import FactualityDPOTrainer
+    from training.trainers.reward import FactualityRewardTrainer
 
 _MODULES = {
-    "CompositeReward": "training.composite_reward",
-    "FactualityDPOTrainer": "training.dpo",
-    "FactualityReward": "training.rewards",
-    "FactualityRewardTrainer": "training.reward_trainer",
-    "RewardModel": "training.reward_model",
+    "CompositeReward": "training.rewards.composite",
+    "FactualityDPOTrainer": "training.trainers.dpo",
+    "FactualityReward": "training.rewards.factuality",
+    "FactualityRewardTrainer": "training.trainers.reward",
+    "RewardModel": "training.rewards.model",
     "abstention_targets": "training.abstention_targets",
-    "build_preference_pairs": "training.preferences",
-    "compare": "training.comparison",
-    "evaluate_factuality": "training.evaluate",
-    "pairs_from_answers": "training.preferences",
-    "pairs_from_constitution": "training.revision_pairs",
-    "pairs_from_verification": "training.revision_pairs",
+    "build_preference_pairs": "training.preferences.sampled",
+    "compare": "training.evaluation.compare",
+    "evaluate_factuality": "training.evaluation.evaluate",
+    "pairs_from_answers": "training.preferences.sampled",
+    "pairs_from_constitution": "training.preferences.revised",
+    "pairs_from_verification": "training.preferences.revised",
 }
 
 __all__ = [

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from halluc.answer_matching import contains_answer
 from halluc.errors import InvalidInput
+from halluc.grading.matching import contains_answer
 from retrieval.progress import progress_bar
-from training.completions import as_messages
+from training.rewards.completions import as_messages
 
 if TYPE_CHECKING:
     from datasets import Dataset

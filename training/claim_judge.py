@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from halluc.claim_verdicts import claim_pieces
+from halluc.verification.judge import claim_pieces
 
 if TYPE_CHECKING:
-    from halluc.verifiers.verifier import Verifier
+    from halluc.verification.verifier import Verifier
 
 __all__ = ["ClaimJudge", "ClaimVerdict", "make_room"]
 

@@ -38,8 +38,8 @@ def verifier(
     json_: Json = False,
 ) -> None:
     """Train, calibrate and save a verifier; use it with --verifier FOLDER or halluc.load_verifier(FOLDER)."""
-    from training.config import load_config
-    from training.verifier import VerifierConfig, train_verifier
+    from training.runs.config import load_config
+    from training.verifier.train import VerifierConfig, train_verifier
 
     facts = train_verifier(load_config(VerifierConfig, config, set_), data, out)
     if json_ or not sys.stdout.isatty():
@@ -74,12 +74,12 @@ app.command("evaluate")(evaluate)
 
 def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool) -> None:
     """The run of training/NAME_run.py; what TRL prints goes to standard error, standard output is the result alone."""
-    from training.config import load_config
+    from training.runs.config import load_config
 
     with redirect_stdout(sys.stderr), warnings.catch_warnings():
         # What TRL still calls by the older names of transformers is no business of the user's.
         warnings.simplefilter("ignore", FutureWarning)
-        module = import_module(f"training.{name}_run")
+        module = import_module(f"training.runs.{name}" if name in ("sft", "kto") else f"training.{name}_run")
         try:
             facts = getattr(module, f"run_{name}")(load_config(getattr(module, settings), config, set_))
         finally:

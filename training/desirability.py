@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from training.row_checks import check_columns, check_score
+from training.runs.row_checks import check_columns, check_score
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -11,9 +11,9 @@ from typing import Any
 
 from trl import DPOConfig  # type: ignore[attr-defined]
 
-from training.dpo import FactualityDPOTrainer
-from training.pair_runs import PairSettings, run_on_pairs
-from training.run_evaluation import EvaluationSettings
+from training.evaluation.of_a_run import EvaluationSettings
+from training.runs.preference import PairSettings, run_on_pairs
+from training.trainers.dpo import FactualityDPOTrainer
 
 __all__ = ["DPORun", "run_dpo"]
 

@@ -32,11 +32,11 @@ def evaluate(
     """How often a model is right, wrong and silent, how calibrated, and what else it knows; beside another with --before."""
     from halluc.errors import InvalidInput
     from halluc.models import load_model
-    from training.comparison import compare, comparison_table, evaluation_table
-    from training.evaluate import evaluate_factuality
-    from training.evaluation_page import write_evaluation_page
-    from training.evaluation_results import read_evaluation
-    from training.run_evaluation import evaluation_rows
+    from training.evaluation.compare import compare, comparison_table, evaluation_table
+    from training.evaluation.evaluate import evaluate_factuality
+    from training.evaluation.of_a_run import evaluation_rows
+    from training.evaluation.page import write_evaluation_page
+    from training.evaluation.results import read_evaluation
 
     if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
         raise InvalidInput(f"{html} cannot be written: it is a folder, or there is no folder {html.absolute().parent}")

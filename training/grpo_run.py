@@ -10,8 +10,8 @@ from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[attr-defined]
 
-from training.online_runs import OnlineSettings, run_online
-from training.run_evaluation import EvaluationSettings
+from training.evaluation.of_a_run import EvaluationSettings
+from training.runs.online import OnlineSettings, run_online
 
 __all__ = ["GRPORun", "run_grpo"]
 

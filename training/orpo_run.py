@@ -10,8 +10,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from training.pair_runs import PairSettings, run_on_pairs
-from training.run_evaluation import EvaluationSettings
+from training.evaluation.of_a_run import EvaluationSettings
+from training.runs.preference import PairSettings, run_on_pairs
 
 with warnings.catch_warnings():
     # That the place in TRL may change; it is pinned below the next major version.

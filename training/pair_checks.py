@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from training.completions import completion_text
-from training.factuality_columns import COLUMNS
-from training.row_checks import check_chat_template, check_columns, check_fits, check_score
+from training.rewards.completions import completion_text
+from training.runs.row_checks import check_chat_template, check_columns, check_fits, check_score
+from training.trainers.columns import COLUMNS
 
 if TYPE_CHECKING:
     from datasets import Dataset

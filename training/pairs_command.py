@@ -19,7 +19,7 @@ from halluc.errors import InvalidInput
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from training.composite_reward import RewardFunction
+    from training.rewards.composite import RewardFunction
 
 __all__ = ["PairsConfig", "make_pairs", "pairs"]
 
@@ -40,7 +40,7 @@ class PairsConfig:
 
     Attributes:
         method: "sampled" (`training.build_preference_pairs`), "answers" (`training.pairs_from_answers`), "cove" or
-            "constitution" (`training.revision_pairs`).
+            "constitution" (`training.preferences.revised`).
         rows: folder or JSON-lines file with `prompt` or `question`; with `right` and `wrong` for "answers"; and with
             `context` or `answers` as evidence, where a verifier scores and there is no index.
         out: new folder for the pairs; the same command goes on after a break.
@@ -48,7 +48,7 @@ class PairsConfig:
         verifier: scores them, as `halluc.load_verifier` names it; None for none, where "answers" and "constitution" then
             trust the rows and the model.
         index: folder of a passage index to take evidence from; "cove" also answers its questions from it.
-        kind, kind_settings: of the reward, see `training.reward_kinds.reward_kind`.
+        kind, kind_settings: of the reward, see `training.rewards.kinds.reward_kind`.
         k, gap, longest_ratio, abstention, temperature, max_new_tokens, batch_size, seed: see
             `training.build_preference_pairs`.
         variant: of chain-of-verification, for "cove".
@@ -75,7 +75,7 @@ class PairsConfig:
     principles: str | None = None
 
     def __post_init__(self) -> None:
-        from training.reward_kinds import reward_kind
+        from training.rewards.kinds import reward_kind
 
         if self.method not in _TAKES:
             raise InvalidInput(f"method is {self.method!r}; choose from {', '.join(_TAKES)}")
@@ -96,7 +96,7 @@ def pairs(
     json_: Json = False,
 ) -> None:
     """Make preference pairs: sampled and scored, from right and wrong answers, or of drafts verified or revised."""
-    from training.config import load_config
+    from training.runs.config import load_config
 
     settings = load_config(PairsConfig, config, set_)
     facts = make_pairs(settings)
@@ -116,7 +116,7 @@ def make_pairs(config: PairsConfig) -> dict[str, Any]:
         InvalidInput: the rows cannot be used (the row is named), or no pair came of them.
         ModelUnavailable: the model or the verifier cannot be had.
     """
-    from training.row_checks import read_rows
+    from training.runs.row_checks import read_rows
 
     rows = read_rows(config.rows).to_list()
     prompts = [_prompt(row, number, config) for number, row in enumerate(rows)]
@@ -133,8 +133,8 @@ def make_pairs(config: PairsConfig) -> dict[str, Any]:
 
 def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]], answers: list[list[Any]]) -> Dataset:
     from halluc.models import load_model
-    from training.preferences import build_preference_pairs, pairs_from_answers
-    from training.revision_pairs import pairs_from_constitution, pairs_from_verification
+    from training.preferences.revised import pairs_from_constitution, pairs_from_verification
+    from training.preferences.sampled import build_preference_pairs, pairs_from_answers
 
     with working("loading models"):
         # Without a verifier there is none, which PairsConfig allows where a method does without.
@@ -146,7 +146,7 @@ def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]]
         name: getattr(config, name) for name in _TAKES[config.method] if name not in ("model", "variant", "max_new_tokens")
     }
     if config.method == "cove":
-        from halluc.cove import ChainOfVerification
+        from halluc.cove.chain import ChainOfVerification
         from retrieval import PassageIndex
 
         index = PassageIndex.open(config.index) if config.index else None
@@ -160,10 +160,10 @@ def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]]
 
 
 def _reward(config: PairsConfig) -> RewardFunction | None:
-    from halluc.verifiers import load_verifier
+    from halluc.verification import load_verifier
     from retrieval import PassageIndex
-    from training.reward_kinds import reward_kind
-    from training.rewards import FactualityReward
+    from training.rewards.factuality import FactualityReward
+    from training.rewards.kinds import reward_kind
 
     if config.verifier is None:
         return None

@@ -11,9 +11,9 @@ from typing import Any
 
 from trl import RewardConfig  # type: ignore[attr-defined]
 
-from training.pair_runs import PairSettings, run_on_pairs
-from training.reward_model import load_scorer
-from training.reward_trainer import FactualityRewardTrainer
+from training.rewards.model import load_scorer
+from training.runs.preference import PairSettings, run_on_pairs
+from training.trainers.reward import FactualityRewardTrainer
 
 __all__ = ["RewardRun", "run_reward"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from trl import RLOOConfig, RLOOTrainer  # type: ignore[attr-defined]
 
-from training.online_runs import OnlineSettings, run_online
-from training.run_evaluation import EvaluationSettings
+from training.evaluation.of_a_run import EvaluationSettings
+from training.runs.online import OnlineSettings, run_online
 
 __all__ = ["RLOORun", "run_rloo"]
 

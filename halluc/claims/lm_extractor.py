@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from halluc.answers import Claim
-from halluc.claims.checkworthiness import is_check_worthy, states_nothing_alone
+from halluc.claims.check_worthiness import is_check_worthy, states_nothing_alone
 from halluc.claims.extractor import checked_texts
 from halluc.claims.parsing import Sentence, parsed_sentences
 from halluc.claims.rule_extractor import joined_to_question

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from halluc.answers import Claim
-from halluc.claims.checkworthiness import is_check_worthy, states_nothing_alone
+from halluc.claims.check_worthiness import is_check_worthy, states_nothing_alone
+from halluc.claims.coreference import resolve_pronouns
 from halluc.claims.extractor import checked_texts
 from halluc.claims.parsing import Sentence, parsed_sentences
-from halluc.claims.pronouns import resolve_pronouns
 from halluc.claims.splitting import split_sentence
 
 __all__ = ["RuleClaimExtractor", "joined_to_question"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from halluc.claims.clauses import Clause, Item, render
-from halluc.claims.lists import distribute
+from halluc.claims.coordination import distribute
 from halluc.claims.parsing import AUX, SUBJECTS, subject_of
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ def ask(
 
     if not question.strip():
         raise InvalidInput("the question is empty; ask something")
-    from halluc.grounding import GroundedModel
+    from halluc.grounding.grounded_model import GroundedModel
     from halluc.models import load_model
     from retrieval import PassageIndex
 

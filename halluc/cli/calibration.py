@@ -55,7 +55,7 @@ def report(
     json_: Json = False,
 ) -> None:
     """Measure calibration before and after every recalibrator, on rows that they were not fitted on."""
-    from calibration.report import N_STEPS, calibration_report
+    from calibration.report.report import N_STEPS, calibration_report
     from retrieval.progress import progress_bar
 
     rows = _read(results, ("confidence", "correct"))
@@ -72,7 +72,7 @@ def report(
             progress=advance,
         )
     if html is not None:
-        from calibration.page import write_report
+        from calibration.report.page import write_report
 
         _check_folder(html)
         with working("drawing"):
@@ -172,7 +172,7 @@ def apply(
 def _read(path: Path, needed: tuple[str, ...]) -> list[dict[str, Any]]:
     """The rows of a JSON-lines file; InvalidInput names the first line that cannot be used, and why."""
     from halluc.errors import InvalidInput
-    from halluc.json_lines import read_rows
+    from halluc.files import read_rows
 
     rows: list[dict[str, Any]] = []
     first = ""

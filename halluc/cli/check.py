@@ -12,8 +12,8 @@ import typer
 from halluc.cli.output import Json, console, print_json, working
 
 if TYPE_CHECKING:
-    from halluc.checking import CheckReport
-    from halluc.verifiers.verifier import Verifier
+    from halluc.verification.check import CheckReport
+    from halluc.verification.verifier import Verifier
     from retrieval import PassageIndex
 
 __all__ = ["check", "print_report"]
@@ -67,7 +67,7 @@ def check(
     source = _text(context, "context") if context is not None else None
     if html is not None and not html.absolute().parent.is_dir():
         raise InvalidInput(f"{html} cannot be written: there is no folder {html.absolute().parent}")
-    from halluc.verifiers import load_verifier
+    from halluc.verification import load_verifier
     from retrieval import PassageIndex
 
     passages = PassageIndex.open(index) if index is not None else None
@@ -76,13 +76,13 @@ def check(
     if batch is not None and out is not None:
         _check_batch(batch, out, judge, passages, k, html, fail_under, json_)
         return
-    from halluc.checking import check as check_answer
+    from halluc.verification.check import check as check_answer
 
     assert answer is not None
     with working("checking"):
         report = check_answer(answer, context=source, index=passages, verifier=judge, k=k, question=question)
     if html is not None:
-        from halluc.report_page import write_report_page
+        from halluc.verification.page import write_report_page
 
         write_report_page(html, [report])
     if json_ or not sys.stdout.isatty():
@@ -98,7 +98,7 @@ def print_report(report: CheckReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from halluc.checking import labelled_spans
+    from halluc.verification.check import labelled_spans
 
     out = console()
     text = Text(report.answer)
@@ -135,14 +135,14 @@ def _check_batch(
     fail_under: float | None,
     json_: bool,
 ) -> None:
-    from halluc.check_rows import check_rows, count_lines
+    from halluc.verification.check_file import check_rows, count_lines
     from retrieval.progress import progress_bar
 
     with progress_bar("checking", count_lines(batch)) as advance:
         done = check_rows(batch, out, verifier=verifier, index=index, k=k, advance=advance)
     scores, reports, titles = _read_results(out, html is not None)
     if html is not None:
-        from halluc.report_page import write_report_page
+        from halluc.verification.page import write_report_page
 
         write_report_page(html, reports, titles=titles)
     low = sum(_fails(score, fail_under) for score in scores)
@@ -165,7 +165,7 @@ def _read_results(out: Path, whole: bool) -> tuple[list[float | None], list[Chec
     """Scores of all results, of former runs too, in the order of the rows; reports and titles only if asked for."""
     import json
 
-    from halluc.checking import CheckReport
+    from halluc.verification.check import CheckReport
 
     scores: dict[int, float | None] = {}
     reports: dict[int, tuple[CheckReport, str]] = {}

@@ -14,7 +14,7 @@ from halluc.cli.options import ModelName
 from halluc.cli.output import Json, console, print_json, working
 
 if TYPE_CHECKING:
-    from halluc.cove_trace import VerifiedAnswer
+    from halluc.cove.trace import VerifiedAnswer
 
 __all__ = ["Variant", "cove"]
 
@@ -45,10 +45,10 @@ def cove(
     json_: Json = False,
 ) -> None:
     """Answer a question by chain-of-verification: draft, check questions, revision."""
-    from halluc.cove import ChainOfVerification
+    from halluc.cove.chain import ChainOfVerification
     from halluc.errors import InvalidInput
     from halluc.models import load_model
-    from halluc.verifiers import load_verifier
+    from halluc.verification import load_verifier
     from retrieval import PassageIndex
 
     if not question.strip():

@@ -12,7 +12,7 @@ from halluc.cli.options import ModelName
 from halluc.cli.output import Json, console, print_json, working
 
 if TYPE_CHECKING:
-    from halluc.detectors.detection import Detection
+    from halluc.detectors.detect import Detection
     from halluc.models.language_model import Prompt
 
 __all__ = ["DEFAULT_DETECTORS", "Detectors", "Samples", "detect"]
@@ -58,11 +58,11 @@ def detect(
     if prompts is None:
         raise InvalidInput("no file of prompts is given; write 'halluc detect PROMPTS.jsonl', or --list for the detectors")
     asked, answers, contexts = _read(prompts)
-    from halluc.detectors.detection import detect as run
+    from halluc.detectors.detect import detect as run
     from halluc.detectors.ensemble import Ensemble
     from halluc.detectors.table import DETECTORS
     from halluc.models import load_model
-    from halluc.verifiers import load_verifier
+    from halluc.verification import load_verifier
 
     chosen: list[Any] = [*chosen_detectors(detectors)]
     if ensemble is not None:
@@ -105,7 +105,7 @@ def chosen_detectors(names: str) -> list[str]:
     Raises:
         InvalidInput: there is no detector of a name.
     """
-    from halluc.detectors.detection import detectors_named
+    from halluc.detectors.detect import detectors_named
 
     wanted = None if names.strip() == "all" else [name.strip() for name in names.split(",") if name.strip()]
     return [detector.name for detector in detectors_named(wanted)]
@@ -113,7 +113,7 @@ def chosen_detectors(names: str) -> list[str]:
 
 def _read(path: Path) -> tuple[list[Prompt], list[str] | None, list[str] | None]:
     from halluc.errors import InvalidInput
-    from halluc.json_lines import read_rows, text_of
+    from halluc.files import read_rows, text_of
 
     rows = read_rows(path)
     if not rows:

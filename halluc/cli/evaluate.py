@@ -53,14 +53,14 @@ def detectors(
 
     One half of the rows fits calibration and ensemble; the figures are of the other half.
     """
-    from halluc.detectors.detection import detect
+    from halluc.detectors.benchmark_rows import read_labelled
+    from halluc.detectors.detect import detect
     from halluc.detectors.evaluation import evaluate_detectors, plot_quality_against_cost
-    from halluc.detectors.labelled import read_labelled
 
     names = chosen_detectors(detectors)
     rows = read_labelled(data, limit=limit, seed=seed)
     from halluc.models import load_model
-    from halluc.verifiers import load_verifier
+    from halluc.verification import load_verifier
 
     with working(f"loading {model}"):
         lm = load_model(model)

@@ -116,7 +116,7 @@ def evaluate(
 ) -> None:
     """Measure how often the passage that answers a question is among the first hits."""
     from halluc.errors import InvalidInput
-    from halluc.json_lines import read_rows, text_of
+    from halluc.files import read_rows, text_of
     from retrieval import PassageIndex, evaluate_retrieval
 
     rows = read_rows(questions)

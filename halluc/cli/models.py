@@ -17,7 +17,7 @@ app = typer.Typer(help="List and fetch language models that need no model hub.",
 @app.command("list")
 def list_models(json_: Json = False) -> None:
     """List the packaged models and where they are."""
-    from halluc.models.pull import PACKAGED_MODELS, models_directory, pulled_path
+    from halluc.models.default_model import PACKAGED_MODELS, models_directory, pulled_path
 
     rows = [
         {**model.to_dict(), "name": name, "model": model.name, "path": str(pulled_path(name) or "") or None}
@@ -42,7 +42,7 @@ def pull_model(
 ) -> None:
     """Fetch a packaged model and convert it for use; does nothing if it is there already."""
     from halluc.errors import InvalidInput
-    from halluc.models.pull import PACKAGED_MODELS, pull
+    from halluc.models.default_model import PACKAGED_MODELS, pull
 
     if name not in PACKAGED_MODELS:
         raise InvalidInput(

@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
-    from halluc.verifiers.verifier import Verifier
+    from halluc.verification.verifier import Verifier
 
 __all__ = ["CalibratorFile", "Judge", "ModelName", "Retrieved", "load_judge"]
 
@@ -34,6 +34,6 @@ Retrieved = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to re
 
 def load_judge(name: str, lm: LanguageModel) -> Verifier | None:
     """The verifier that a `Judge` names; "lm" asks `lm`, "none" is None."""
-    from halluc.verifiers import load_verifier
+    from halluc.verification import load_verifier
 
     return None if name == "none" else load_verifier(name, lm=lm if name == "lm" else None)

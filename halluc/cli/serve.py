@@ -47,7 +47,7 @@ def serve(
     import uvicorn
 
     from calibration import Calibrator
-    from halluc.grounding import GroundedModel
+    from halluc.grounding.grounded_model import GroundedModel
     from halluc.models import load_model
     from halluc.server import create_app
     from retrieval import PassageIndex

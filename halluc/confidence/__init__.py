@@ -12,11 +12,11 @@ from halluc.confidence.likelihood import (
     min_token_probability,
     sequence_likelihood,
 )
-from halluc.confidence.p_true import p_true
+from halluc.confidence.self_evaluation import p_true
 from halluc.confidence.sources import SOURCES, Source, estimate_confidence
-from halluc.confidence.stated import parse_confidence
 from halluc.confidence.support import verdict_support, verifier_support
 from halluc.confidence.verbalised import confidence_replies, verbalised_confidence
+from halluc.confidence.verbalized_parsing import parse_confidence
 
 __all__ = [
     "SOURCES",

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halluc.answer_matching import contains_answer, normalise_answer
 from halluc.confidence.checks import check_same_length
 from halluc.errors import InvalidInput
+from halluc.grading.matching import contains_answer, normalise_answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from halluc.verifiers.verifier import Verifier
+    from halluc.verification.verifier import Verifier
 
 __all__ = ["self_consistency"]
 

@@ -14,7 +14,7 @@ from halluc.confidence.likelihood import (
     min_token_probability,
     sequence_likelihood,
 )
-from halluc.confidence.p_true import p_true
+from halluc.confidence.self_evaluation import p_true
 from halluc.confidence.support import verdict_support
 from halluc.confidence.verbalised import verbalised_confidence
 from halluc.errors import InvalidInput

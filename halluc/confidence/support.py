@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from halluc.answers import Answer
-    from halluc.verifiers.verifier import Verifier
+    from halluc.verification.verifier import Verifier
 
 __all__ = ["verdict_support", "verifier_support"]
 

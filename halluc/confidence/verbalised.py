@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from halluc.confidence.checks import check_same_length
-from halluc.confidence.stated import parse_confidence
+from halluc.confidence.verbalized_parsing import parse_confidence
 from halluc.errors import InvalidInput, ModelResponseError
 from halluc.prompts import escape
 

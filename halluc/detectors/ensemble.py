@@ -14,9 +14,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from halluc.detectors.calibrated import checked_labels
 from halluc.detectors.detector import Detector, Family
 from halluc.detectors.files import read_json, write_json
+from halluc.detectors.score_calibration import checked_labels
 from halluc.detectors.statistics import FloatArray, Statistics
 from halluc.errors import InvalidInput
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from halluc.detectors.calibrated import ScoreCalibration, checked_labels
-from halluc.detectors.detection import Detection
+from halluc.detectors.detect import Detection
 from halluc.detectors.ensemble import Ensemble
 from halluc.detectors.internal_state import Probe, semantic_entropy_threshold
+from halluc.detectors.score_calibration import ScoreCalibration, checked_labels
 from halluc.detectors.statistics import FloatArray
 from halluc.errors import InvalidInput
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from halluc.detectors.sampling import sentences_of
 from halluc.detectors.statistics import FloatArray, Statistics
-from halluc.models.choice import choice_log_odds
+from halluc.models.forced_choice import choice_log_odds
 from halluc.prompts import escape
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ def p_true(lm: LanguageModel, statistics: Statistics) -> tuple[FloatArray, int]:
     Raises:
         ModelResponseError: the model reports no log-probabilities.
     """
-    from halluc.confidence.p_true import p_true as ask
+    from halluc.confidence.self_evaluation import p_true as ask
 
     return ask(lm, statistics.questions, statistics.answers), _tokens(lm, statistics)
 
 
 def verbalised(lm: LanguageModel, statistics: Statistics) -> tuple[FloatArray, int]:
     """(N,) confidence the model states in words; NaN where it states none."""
-    from halluc.confidence.stated import parse_confidence
     from halluc.confidence.verbalised import confidence_replies
+    from halluc.confidence.verbalized_parsing import parse_confidence
 
     replies = confidence_replies(lm, statistics.questions, statistics.answers)
     stated = [parse_confidence(reply) for reply in replies]

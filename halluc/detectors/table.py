@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from halluc.detectors import grounded, internal_state, reasoning, reflexive, sample_graph, sampling, token_probability
+from halluc.detectors import grounded, internal_state, reflexive, sample_graph, sampling, token_probability
 from halluc.detectors.detector import Detector
+from halluc.reasoning import steps as reasoning
 
 __all__ = ["DETECTORS"]
 

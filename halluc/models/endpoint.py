@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelResponseError, ModelUnavailable
-from halluc.models.endpoint_refusals import OVERFLOW, context_overflow, explained, refused_parameter, without
-from halluc.models.endpoint_replies import (
+from halluc.models.endpoint_protocol import (
     clip,
     error_words,
     first_of,
@@ -31,6 +30,7 @@ from halluc.models.endpoint_replies import (
     safe_length,
     told_window,
 )
+from halluc.models.endpoint_refusals import OVERFLOW, context_overflow, explained, refused_parameter, without
 from halluc.models.endpoint_requests import as_messages, estimated_tokens, split_spec
 from halluc.models.generation_options import check_options
 from halluc.models.language_model import Generation, Prompt

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from halluc.errors import ContextOverflow, HallucError, ModelResponseError, ModelUnavailable
-from halluc.models.endpoint_replies import clip, error_words
+from halluc.models.endpoint_protocol import clip, error_words
 
 __all__ = ["OVERFLOW", "context_overflow", "explained", "refused_parameter", "without"]
 

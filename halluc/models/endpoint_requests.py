@@ -9,7 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 from halluc.errors import InvalidInput
-from halluc.models.endpoint_replies import clip, get
+from halluc.models.endpoint_protocol import clip, get
 from halluc.models.language_model import Prompt
 
 __all__ = ["as_messages", "estimated_tokens", "split_spec"]

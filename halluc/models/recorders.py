@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor
 
-from halluc.models.decoding import TokenLogprobs
+from halluc.models.hooks import TokenLogprobs
 
 __all__ = ["AnswerRecorder", "GreedyRows", "MiddleLayer", "distribution_shape"]
 

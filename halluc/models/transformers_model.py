@@ -138,7 +138,7 @@ class TransformersModel:
         """Yield pieces of text as they are generated, then the `Generation` (text without the stop string)."""
         from transformers import TextIteratorStreamer
 
-        from halluc.models.decoding import until_stop
+        from halluc.models.hooks import until_stop
 
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
         outcome: list[Generation | BaseException] = []
@@ -280,7 +280,7 @@ class TransformersModel:
     ) -> list[Generation]:
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
-        from halluc.models.decoding import StopStrings, TokenLogprobs
+        from halluc.models.hooks import StopStrings, TokenLogprobs
 
         ids, mask = self._pad(encoded, left=True)
         extra: dict[str, Any] = {}

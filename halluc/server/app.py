@@ -26,9 +26,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from halluc.answers import Answer
-from halluc.checking import CheckReport, check_many
 from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelResponseError, ModelUnavailable
-from halluc.json_lines import json_object
+from halluc.files import json_object
 from halluc.models.language_model import Generation, Prompt
 from halluc.server.chat import (
     ChatRequest,
@@ -40,12 +39,13 @@ from halluc.server.chat import (
     read_chat,
 )
 from halluc.server.worker import TooManyWaiting, Worker
+from halluc.verification.check import CheckReport, check_many
 from retrieval.errors import RetrievalError
 
 if TYPE_CHECKING:
-    from halluc.grounding import GroundedModel
+    from halluc.grounding.grounded_model import GroundedModel
     from halluc.models.language_model import LanguageModel
-    from halluc.verifiers.verifier import Verifier
+    from halluc.verification.verifier import Verifier
 
 __all__ = ["create_app"]
 

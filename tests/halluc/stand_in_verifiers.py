@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from halluc.verifiers.verifier import checked_pairs, labels_of
+from halluc.verification.verifier import checked_pairs, labels_of
 
 
 class SharedWords:

@@ -1,6 +1,6 @@
 import pytest
 
-from halluc.abstention import abstains
+from halluc.grading.refusal import abstains
 
 ABSTENTIONS = [
     "",

@@ -10,7 +10,7 @@ import pytest
 import calibration
 from calibration import Calibrator, NoThresholdWarning
 from halluc import Answer, Generation, GroundedModel, calibrate
-from halluc.answer_calibration import with_calibrated_confidence
+from halluc.confidence.calibrate import with_calibrated_confidence
 from halluc.errors import InvalidInput
 from retrieval import Passage, PassageIndex
 

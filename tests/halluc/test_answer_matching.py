@@ -2,8 +2,8 @@ import doctest
 
 import pytest
 
-from halluc import answer_matching
-from halluc.answer_matching import contains_answer, normalise_answer
+from halluc.grading import matching as answer_matching
+from halluc.grading.matching import contains_answer, normalise_answer
 
 
 def test_examples_in_docstrings_run():

@@ -12,10 +12,12 @@ from halluc.cli.main import main
 @pytest.fixture
 def halluc(monkeypatch, capsys):
     """Runs the command in this process with a verifier that follows from the words; gives code, output and errors."""
-    import halluc.verifiers
+    import halluc.verification
 
-    load = halluc.verifiers.load_verifier
-    monkeypatch.setattr(halluc.verifiers, "load_verifier", lambda name: SharedWords() if name == "default" else load(name))
+    load = halluc.verification.load_verifier
+    monkeypatch.setattr(
+        halluc.verification, "load_verifier", lambda name: SharedWords() if name == "default" else load(name)
+    )
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["halluc", *map(str, arguments)])

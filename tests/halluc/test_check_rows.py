@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from stand_in_verifiers import SharedWords
 
-from halluc.check_rows import check_rows
 from halluc.errors import InvalidInput
+from halluc.verification.check_file import check_rows
 
 
 def write(path, rows):
@@ -100,7 +100,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from stand_in_verifiers import SharedWords
-from halluc.check_rows import check_rows
+from halluc.verification.check_file import check_rows
 
 class Slow(SharedWords):
     def probabilities(self, pairs):

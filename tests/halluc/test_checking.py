@@ -5,9 +5,9 @@ from stand_in_verifiers import SharedWords
 
 import halluc
 from halluc.answers import Claim, Verdict
-from halluc.checking import CheckReport, Span, labelled_spans
 from halluc.errors import InvalidInput
-from halluc.report_page import report_page, write_report_page
+from halluc.verification.check import CheckReport, Span, labelled_spans
+from halluc.verification.page import report_page, write_report_page
 from retrieval import Passage, PassageIndex
 
 CONTEXT = "The defense gave up 308 points. It led in interceptions. Kawann Short led the team in sacks."

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from halluc import ChainOfVerification
 from halluc.answers import Answer
-from halluc.cove import Variant
-from halluc.cove_prompts import PLACES, load_prompts
+from halluc.cove.chain import Variant
+from halluc.cove.prompts import PLACES, load_prompts
 from halluc.errors import InvalidInput
-from halluc.verifiers.verifier import labels_of
+from halluc.verification.verifier import labels_of
 
 QUESTION = "Name some politicians who were born in New York City."
 DRAFT = "Theodore Roosevelt, Hillary Clinton and Donald Trump were born in New York City."

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc.cove_parsing import parse_answers, parse_consistency, parse_question_answers, parse_questions
+from halluc.cove.parsing import parse_answers, parse_consistency, parse_question_answers, parse_questions
 
 TWO = ["Where was Ada born?", "When did she die?"]
 

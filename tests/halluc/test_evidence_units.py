@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from halluc.verifiers.evidence import evidence_units, nearest_sentences
+from halluc.verification.evidence import evidence_units, nearest_sentences
 
 
 def words(texts):

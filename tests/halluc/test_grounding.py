@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from halluc import Answer, GroundedModel
-from halluc.claim_verdicts import claim_pieces
 from halluc.errors import ContextOverflow, InvalidInput
 from halluc.models.language_model import Generation
-from halluc.verifiers import load_verifier
-from halluc.verifiers.lm_verifier import LMVerifier
+from halluc.verification import load_verifier
+from halluc.verification.judge import claim_pieces
+from halluc.verification.lm_verifier import LMVerifier
 from retrieval import Passage, PassageIndex
 
 PASSAGES = [

@@ -1,7 +1,7 @@
 import pytest
 
 from halluc.errors import InvalidInput
-from halluc.json_lines import read_rows
+from halluc.files import read_rows
 
 
 def test_rows_come_with_their_place_and_blank_lines_are_passed_over(tmp_path):

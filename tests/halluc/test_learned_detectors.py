@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from calibration import auroc, expected_calibration_error
-from halluc.detectors.calibrated import ScoreCalibration
-from halluc.detectors.detection import Detection
+from halluc.detectors.benchmark_rows import read_labelled
+from halluc.detectors.collect import Cost
+from halluc.detectors.detect import Detection
 from halluc.detectors.ensemble import Ensemble
 from halluc.detectors.evaluation import evaluate_detectors, plot_quality_against_cost
-from halluc.detectors.gathering import Cost
 from halluc.detectors.internal_state import Probe, semantic_entropy_threshold
-from halluc.detectors.labelled import read_labelled
+from halluc.detectors.score_calibration import ScoreCalibration
 from halluc.detectors.statistics import Statistics
 from halluc.detectors.table import DETECTORS
 from halluc.errors import InvalidInput

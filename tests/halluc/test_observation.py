@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from halluc.errors import ContextOverflow, InvalidInput
-from halluc.models.observation import observe
+from halluc.models.internals import observe
 
 PROMPTS = ["What is the capital of France?", "Name a colour."]
 

@@ -1,4 +1,4 @@
-from halluc.packing import pack_passages
+from halluc.grounding.context import pack_passages
 from retrieval import Hit, Passage
 
 TEXTS = [

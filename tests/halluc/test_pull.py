@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from halluc.errors import ModelUnavailable
-from halluc.models import pull as pulling
+from halluc.models import default_model as pulling
 
 
 @pytest.fixture

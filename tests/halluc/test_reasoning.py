@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc.detectors.arithmetic import equalities, evaluate
-from halluc.detectors.reasoning import (
+from halluc.detectors.statistics import Statistics
+from halluc.errors import InvalidInput
+from halluc.reasoning.arithmetic import equalities, evaluate
+from halluc.reasoning.steps import (
     ARITHMETIC_MISTAKES,
     STEP_INCONSISTENCY,
     check_steps,
@@ -14,8 +16,6 @@ from halluc.detectors.reasoning import (
     split_steps,
     step_consistency,
 )
-from halluc.detectors.statistics import Statistics
-from halluc.errors import InvalidInput
 
 
 def holds(step):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from halluc.detectors.collect import Sources
 from halluc.detectors.detector import Need
-from halluc.detectors.gathering import Sources
-from halluc.detectors.relations import Relations
 from halluc.detectors.statistics import Statistics
+from halluc.detectors.text_relations import Relations
 
 
 class Recorded:

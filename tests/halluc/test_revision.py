@@ -14,7 +14,7 @@ from calibration import Calibrator
 from halluc import Answer, revise
 from halluc.errors import InvalidInput
 from halluc.revision import _edit_distance
-from halluc.verifiers.verifier import labels_of
+from halluc.verification.verifier import labels_of
 
 BORN = {"Roosevelt": "New York", "Clinton": "Chicago", "Trump": "Queens"}
 DRAFT = "Roosevelt was born in New York. Clinton was born in Boston. Trump was born in Queens."

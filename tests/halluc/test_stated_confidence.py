@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halluc.confidence import parse_confidence, stated
+from halluc.confidence import parse_confidence
+from halluc.confidence import verbalized_parsing as stated
 
 
 def test_examples_in_the_docstring_run():

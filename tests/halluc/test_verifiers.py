@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from halluc.errors import InvalidInput, ModelUnavailable, VerifierMismatch
-from halluc.verifiers import _PACKAGED, load_verifier
-from halluc.verifiers.cross_encoder import load_cross_encoder
-from halluc.verifiers.verifier import Verifier, labels_of
-from halluc.verifiers.weights import new_cross_encoder, read_weights, save_weights
+from halluc.verification import _PACKAGED, load_verifier
+from halluc.verification.cross_encoder import load_cross_encoder
+from halluc.verification.verifier import Verifier, labels_of
+from halluc.verification.weights import new_cross_encoder, read_weights, save_weights
 
 EVIDENCE = "Marie Curie was born in Warsaw in 1867. She won the Nobel Prize in Physics in 1903 with her husband Pierre."
 SUPPORTED = [
@@ -139,7 +139,7 @@ def test_any_nli_cross_encoder_is_a_verifier(verifier, as_hub_model):
 def test_labels_of_other_models_are_understood(labels, columns):
     from types import SimpleNamespace
 
-    from halluc.verifiers.cross_encoder import _columns
+    from halluc.verification.cross_encoder import _columns
 
     assert _columns("m", SimpleNamespace(id2label=dict(enumerate(labels)))) == columns
 

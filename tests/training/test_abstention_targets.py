@@ -4,7 +4,7 @@ from transformers import AutoTokenizer
 from halluc.errors import InvalidInput
 from halluc.models.language_model import Generation
 from training.abstention_targets import abstention_targets, share_right
-from training.row_checks import check_examples
+from training.runs.row_checks import check_examples
 
 QUESTIONS = ["What is the capital of France?", "Who was the 11th mayor of Weissenborn-Lüderode?", "What is 2 + 2?"]
 ANSWERS = ["Paris", ["Horst Krause", "H. Krause"], ["4", "four"]]

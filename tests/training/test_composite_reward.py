@@ -3,7 +3,7 @@ from scripted import Scripted
 
 from halluc.errors import InvalidInput
 from training import FactualityReward
-from training.composite_reward import CompositeReward, format_reward, length_reward
+from training.rewards.composite import CompositeReward, format_reward, length_reward
 
 
 def preference(*, completions, **_):

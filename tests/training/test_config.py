@@ -1,8 +1,8 @@
 import pytest
 
 from halluc.errors import InvalidInput
-from training.config import load_config
-from training.verifier import VerifierConfig
+from training.runs.config import load_config
+from training.verifier.train import VerifierConfig
 
 
 def test_a_file_and_settings_on_top_make_a_configuration(tmp_path):

@@ -13,9 +13,9 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCa
 from trl import DPOConfig, DPOTrainer
 
 from halluc.errors import InvalidInput
-from halluc.models.pull import pull
-from training.dpo import FactualityDPOTrainer
-from training.runs import train_and_save
+from halluc.models.default_model import pull
+from training.runs.run import train_and_save
+from training.trainers.dpo import FactualityDPOTrainer
 
 BETA = 0.5
 ROWS = {

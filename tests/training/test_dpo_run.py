@@ -7,14 +7,14 @@ from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
-from halluc.models.pull import pull
+from halluc.models.default_model import pull
 from training.cli import app
-from training.config import load_config
 from training.dpo_run import DPORun, run_dpo
 from training.pair_checks import check_pairs
-from training.preferences import pairs_from_answers
-from training.row_checks import read_rows
-from training.runs import lora_config
+from training.preferences.sampled import pairs_from_answers
+from training.runs.config import load_config
+from training.runs.row_checks import read_rows
+from training.runs.run import lora_config
 
 QUESTIONS = ["Who discovered penicillin?", "When was it?"]
 SETTINGS = {

@@ -7,9 +7,9 @@ from scipy.stats import binomtest
 
 from halluc.errors import ContextOverflow, InvalidInput
 from halluc.models.language_model import Generation
-from training.comparison import compare, comparison_table
-from training.evaluate import evaluate_factuality
-from training.evaluation_results import ChoiceResult, FactualityEvaluation, read_evaluation
+from training.evaluation.compare import compare, comparison_table
+from training.evaluation.evaluate import evaluate_factuality
+from training.evaluation.results import ChoiceResult, FactualityEvaluation, read_evaluation
 
 HALF = math.log(0.5)
 

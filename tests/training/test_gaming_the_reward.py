@@ -6,7 +6,7 @@ import pytest
 
 import halluc
 from training import FactualityReward
-from training.reward_kinds import (
+from training.rewards.kinds import (
     binary_factuality,
     brier_confidence,
     claim_precision,

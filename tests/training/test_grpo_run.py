@@ -5,8 +5,8 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.config import load_config
 from training.grpo_run import GRPORun, run_grpo
+from training.runs.config import load_config
 
 
 def write(tmp_path, rows, **settings):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.hard_negatives import corrupt, names, simplify
+from training.verifier.corruption import corrupt, names, simplify
 
 
 def test_names_are_capitalised_words_that_do_not_only_begin_a_sentence():

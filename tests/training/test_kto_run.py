@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.config import load_config
 from training.desirability import label_by_factuality
-from training.kto_run import KTORun, run_kto
+from training.runs.config import load_config
+from training.runs.kto import KTORun, run_kto
 
 PAIRS = {
     "prompt": ["a?", "b?"],

@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.config import load_config
 from training.dpo_run import DPORun, run_dpo
 from training.pairs_command import PairsConfig, make_pairs
+from training.runs.config import load_config
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "training" / "pairs.yaml"
 FACTS = "Penicillin was discovered by Alexander Fleming in London in 1928."

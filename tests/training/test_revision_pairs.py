@@ -3,12 +3,12 @@ import json
 import pytest
 from datasets import load_from_disk
 
-from halluc.cove import ChainOfVerification
+from halluc.cove.chain import ChainOfVerification
 from halluc.errors import InvalidInput
 from halluc.models.language_model import Generation
-from training.constitution import Principle, load_principles
-from training.dpo import FactualityDPOTrainer
-from training.revision_pairs import pairs_from_constitution, pairs_from_verification
+from training.preferences.constitution import Principle, load_principles
+from training.preferences.revised import pairs_from_constitution, pairs_from_verification
+from training.trainers.dpo import FactualityDPOTrainer
 
 PRINCIPLES = [Principle("doubt", "What may be false?", "Mend it.")]
 

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from halluc.errors import InvalidInput
-from training.reward_guards import copied_share, is_hedged, repeated_share
-from training.reward_hacking import gap_report, stop_on_reward_hacking
+from training.rewards.guards import copied_share, is_hedged, repeated_share
+from training.rewards.hacking import gap_report, stop_on_reward_hacking
 
 
 @pytest.mark.parametrize(

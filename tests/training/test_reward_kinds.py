@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halluc.errors import InvalidInput
-from training.reward_kinds import (
+from training.rewards.kinds import (
     JudgedClaim,
     JudgedCompletion,
     binary_factuality,

@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput, ModelUnavailable
 from training.cli import app
-from training.composite_reward import CompositeReward
-from training.config import load_config
-from training.reward_model import RewardModel, load_scorer
 from training.reward_run import RewardRun, run_reward
-from training.reward_trainer import FactualityRewardTrainer
+from training.rewards.composite import CompositeReward
+from training.rewards.model import RewardModel, load_scorer
+from training.runs.config import load_config
+from training.trainers.reward import FactualityRewardTrainer
 
 
 def row(question, chosen, rejected, up, down):

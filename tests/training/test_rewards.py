@@ -9,8 +9,8 @@ from scripted import Scripted
 from halluc.errors import InvalidInput
 from retrieval import Passage, PassageIndex
 from training import FactualityReward
-from training.completions import prompt_question
-from training.reward_kinds import brier_confidence, claim_precision, ternary_truth
+from training.rewards.completions import prompt_question
+from training.rewards.kinds import brier_confidence, claim_precision, ternary_truth
 
 FACTS = {"Paris": (0.9, 0.0), "Rome": (0.6, 0.1), "Oslo": (0.1, 0.8), "Bern": (0.2, 0.1)}
 

@@ -8,11 +8,11 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCa
 from trl import GRPOConfig, GRPOTrainer
 
 from halluc.errors import InvalidInput
-from halluc.models.pull import pull
+from halluc.models.default_model import pull
 from training import CompositeReward, FactualityReward
-from training.composite_reward import length_reward
-from training.reward_hacking import stop_on_reward_hacking
-from training.runs import train_and_save
+from training.rewards.composite import length_reward
+from training.rewards.hacking import stop_on_reward_hacking
+from training.runs.run import train_and_save
 
 
 @pytest.fixture

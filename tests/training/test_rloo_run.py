@@ -4,9 +4,9 @@ import pytest
 from typer.testing import CliRunner
 
 from training.cli import app
-from training.config import load_config
 from training.grpo_run import GRPORun, run_grpo
 from training.reward_run import RewardRun, run_reward
+from training.runs.config import load_config
 
 PROMPTS = [{"prompt": f"Who discovered penicillin in {year}?", "context": "Fleming discovered it."} for year in (1927, 1928)]
 PAIRS = [{"prompt": "Who?", "chosen": " Fleming", "rejected": " Curie"}]

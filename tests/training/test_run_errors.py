@@ -7,14 +7,14 @@ import pytest
 from transformers import AutoTokenizer
 
 from halluc.errors import InvalidInput
-from training.config import load_config
 from training.dpo_run import DPORun, run_dpo
 from training.grpo_run import GRPORun, run_grpo
-from training.kto_run import KTORun, run_kto
 from training.orpo_run import ORPORun, run_orpo
 from training.reward_run import RewardRun, run_reward
 from training.rloo_run import RLOORun, run_rloo
-from training.sft_run import SFTRun, run_sft
+from training.runs.config import load_config
+from training.runs.kto import KTORun, run_kto
+from training.runs.sft import SFTRun, run_sft
 
 
 def user(text):

@@ -7,10 +7,10 @@ from typer.testing import CliRunner
 from halluc import load_model
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.config import load_config
-from training.evaluation_page import render_evaluation
-from training.evaluation_results import read_evaluation
-from training.sft_run import SFTRun, run_sft
+from training.evaluation.page import render_evaluation
+from training.evaluation.results import read_evaluation
+from training.runs.config import load_config
+from training.runs.sft import SFTRun, run_sft
 
 EXAMPLES = [{"prompt": f"What is {i} plus {i}?", "completion": "I don't know."} for i in range(4)]
 QUESTIONS = [{"question": f"What is {i} <b>plus</b> 1?", "answers": [str(i + 1)] if i else []} for i in range(3)]
@@ -62,7 +62,7 @@ def test_an_adapter_changes_what_the_loaded_model_says_as_merging_it_does(tiny, 
     import torch
     from peft import get_peft_model
 
-    from training.runs import lora_config
+    from training.runs.run import lora_config
 
     lm = load_model(tiny)
     before = lm.score(["Who?"], ["Nobody at all"])[0].token_logprobs

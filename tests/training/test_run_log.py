@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from halluc.errors import InvalidInput
-from training.config import load_config
-from training.runs import train_and_save
-from training.sft_run import SFTRun, run_sft
+from training.runs.config import load_config
+from training.runs.run import train_and_save
+from training.runs.sft import SFTRun, run_sft
 
 ROWS = [{"prompt": "Who?", "completion": " Fleming"}, {"prompt": "When?", "completion": " In 1928"}]
 

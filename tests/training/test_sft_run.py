@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.config import load_config
 from training.dpo_run import DPORun, run_dpo
-from training.row_checks import check_examples, read_rows
-from training.sft_run import SFTRun, run_sft
+from training.runs.config import load_config
+from training.runs.row_checks import check_examples, read_rows
+from training.runs.sft import SFTRun, run_sft
 
 PROMPT = [{"role": "user", "content": "Who discovered penicillin?"}]
 COMPLETION = [{"role": "assistant", "content": "I don't know."}]

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.config import load_config
 from training.dpo_run import DPORun, run_dpo
 from training.grpo_run import GRPORun, run_grpo
+from training.runs.config import load_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "training"
 SCRIPTS = Path(sys.executable).parent

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from halluc.errors import InvalidInput
-from training.verifier import even_weights
-from training.verifier_data import Pair, part_of, read_pairs
+from training.verifier.data import Pair, part_of, read_pairs
+from training.verifier.train import even_weights
 
 
 def write(folder, name, rows):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from halluc import load_verifier
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.verifier import VerifierConfig, train_verifier
+from training.verifier.train import VerifierConfig, train_verifier
 
 COLOURS = ["red", "blue", "green", "white", "black", "yellow"]
 

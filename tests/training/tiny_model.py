@@ -3,7 +3,7 @@
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from halluc.models.pull import pull
+from halluc.models.default_model import pull
 
 SHAPE = {"num_hidden_layers": 2, "hidden_size": 48, "intermediate_size": 96, "num_attention_heads": 3, "head_dim": 16}
 

@@ -1,0 +1,1 @@
+"""Reports on calibration: the figures, their plots, and one HTML page."""

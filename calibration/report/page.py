@@ -1,0 +1,82 @@
+"""A calibration report as one self-contained HTML page: figures are inside it, and it loads nothing."""
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calibration.estimate import Estimate
+from calibration.persistence import write_aside
+from calibration.report.plots import reliability_diagram, risk_coverage_diagram
+from calibration.report.report import CalibrationReport
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["data_address", "render_report", "write_report"]
+
+
+def write_report(report: CalibrationReport, path: str | Path, *, title: str = "Calibration report") -> None:
+    """Write the page to `path`; a page that was there stays whole until the new one is."""
+    write_aside(path, render_report(report, title=title))
+
+
+def render_report(report: CalibrationReport, *, title: str = "Calibration report") -> str:
+    """The page as HTML. Titles and group names are escaped: they may come from anywhere."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("calibration.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["estimate"] = _estimate
+    environment.filters["percent"] = _percent
+    operation = report.operation
+    recalibrated = next((row for row in report.after if row.name == report.chosen), report.before)
+    figures = {
+        "before": reliability_diagram(report.confidence, report.correct, title="Before: raw confidence"),
+        "after": reliability_diagram(report.recalibrated, report.correct, title=f"After: {report.chosen}"),
+        "risk": risk_coverage_diagram(
+            report.recalibrated, report.correct, threshold=operation.threshold, risk=operation.promised_risk,
+            title=f"Risk and coverage after {report.chosen}",
+        ),
+        "raw_risk": risk_coverage_diagram(report.confidence, report.correct, title="Risk and coverage of raw confidence"),
+    }  # fmt: skip
+    return environment.get_template("report.html.jinja").render(
+        title=title,
+        report=report,
+        operation=operation,
+        chosen=recalibrated,
+        best_ece=min(row.ece for row in (report.before, *report.after)),
+        figures={name: data_address(figure) for name, figure in figures.items()},
+    )
+
+
+def data_address(figure: "Figure") -> str:
+    """The figure as an address that an <img> of a self-contained page can hold."""
+    # SVG as an image of its own: identifiers of several figures would clash inside one page.
+    from matplotlib import rc_context
+
+    page = io.BytesIO()
+    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "halluc"}):
+        figure.savefig(page, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(page.getvalue()).decode("ascii")
+
+
+def _estimate(value: Estimate | None) -> str:
+    if value is None:
+        return "–"
+    if value.low is None or value.high is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def _percent(value: Estimate | None) -> str:
+    if value is None:
+        return "–"
+    if value.low is None or value.high is None:
+        return f"{value:.1%}"
+    return f"{value:.1%} [{value.low:.1%}, {value.high:.1%}]"

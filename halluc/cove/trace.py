@@ -1,0 +1,140 @@
+"""What a chain of verification returns: `VerifiedAnswer`, an `Answer` with its draft, its checks and every step taken."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from halluc.answers import Answer
+
+if TYPE_CHECKING:
+    from halluc.answers import Label
+    from halluc.cove.parsing import Consistency
+    from halluc.models.language_model import Prompt
+    from retrieval import Hit
+
+__all__ = ["Call", "Check", "Source", "Step", "VerifiedAnswer"]
+
+Source: TypeAlias = Literal["model", "retrieval", "verifier"]
+"""What answers the verification questions."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One prompt and what the model wrote.
+
+    `prompt_tokens` and `new_tokens` are exact where the model has its tokenizer here and upper estimates elsewhere
+    (`LanguageModel.count_tokens`); `exact` says which.
+    """
+
+    prompt: Prompt
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    exact: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        prompt = self.prompt if isinstance(self.prompt, str) else [dict(message) for message in self.prompt]
+        return {**asdict(self), "prompt": prompt}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the chain.
+
+    Attributes:
+        name: "baseline", "plan", "execute", "plan and execute" (the joint variant), "cross-check" or "revise".
+        source: what did it.
+        calls: the model calls, in their order; none where the verifier did it.
+        read: what was read from them: the questions, the answers, the judgements, or the text.
+    """
+
+    name: str
+    source: Source
+    calls: tuple[Call, ...]
+    read: tuple[str, ...]
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of all its prompts."""
+        return sum(call.prompt_tokens for call in self.calls)
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens generated in all its calls."""
+        return sum(call.new_tokens for call in self.calls)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "prompt_tokens": self.prompt_tokens,
+            "new_tokens": self.new_tokens,
+            "read": list(self.read),
+            "calls": [call.to_dict() for call in self.calls],
+        }
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verification question, or one claim where the verifier judges.
+
+    Attributes:
+        question: what was asked.
+        answer: what the source said; empty where it said nothing.
+        consistency: how the answer agrees with the draft; None where this was not asked, or not to be read.
+        label, support: the verifier's verdict on the claim, None for other sources.
+        hits: the passages it was answered from.
+    """
+
+    question: str
+    answer: str
+    consistency: Consistency | None = None
+    label: Label | None = None
+    support: float | None = None
+    hits: tuple[Hit, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "question": self.question,
+            "answer": self.answer,
+            "consistency": self.consistency,
+            "label": self.label,
+            "support": self.support,
+            "hits": [hit.to_dict() for hit in self.hits],
+        }
+
+
+@dataclass(frozen=True)
+class VerifiedAnswer(Answer):
+    """The final answer of a chain of verification.
+
+    Attributes:
+        draft: the baseline answer.
+        checks: the verification questions with their answers.
+        trace: every step taken, in order.
+        variant: the variant of the chain.
+        stopped: why the chain ended before its revision; empty where it did not.
+    """
+
+    draft: str = ""
+    checks: tuple[Check, ...] = ()
+    trace: tuple[Step, ...] = ()
+    variant: str = ""
+    stopped: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            **super().to_dict(),
+            "draft": self.draft,
+            "checks": [check.to_dict() for check in self.checks],
+            "trace": [step.to_dict() for step in self.trace],
+            "variant": self.variant,
+            "stopped": self.stopped,
+            "prompt_tokens": sum(step.prompt_tokens for step in self.trace),
+            "new_tokens": sum(step.new_tokens for step in self.trace),
+        }

@@ -1,0 +1,1 @@
+"""Grading of model answers against reference answers: matching, and recognizing refusals."""

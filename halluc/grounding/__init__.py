@@ -1,0 +1,1 @@
+"""Retrieval-augmented answering: a language model that answers from the passages of an index."""

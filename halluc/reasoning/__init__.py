@@ -1,0 +1,1 @@
+"""Checks of worked solutions: the steps, their arithmetic and their units."""

@@ -1,0 +1,1 @@
+"""Evaluation of a trained model: correct, incorrect and abstained answers on held-out questions."""

@@ -1,0 +1,1 @@
+"""Preference pairs: sampled, revised, or chosen by a constitution."""

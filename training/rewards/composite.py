@@ -1,0 +1,119 @@
+"""The sum that RLHF maximises: preference, factuality, format and length, each logged by itself.
+
+All terms are callables with TRL's reward-function signature. The KL to the reference policy is no term: TRL's trainers have
+it (`beta`). Not here: the factuality term (rewards.py).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from halluc.errors import InvalidInput
+from training.rewards.completions import completion_text
+
+__all__ = ["CompositeReward", "RewardFunction", "format_reward", "length_reward"]
+
+RewardFunction = Callable[..., list[float] | list[float | None]]
+
+
+class CompositeReward:
+    """r_pref + λ·r_fact + w_format·r_format + w_length·r_length (a weighted sum of rewards as in arXiv 2310.03708).
+
+    Args:
+        preference: r_pref, e.g. the score of a reward model; None to do without.
+        factuality: r_fact, e.g. `FactualityReward`.
+        factuality_weight: λ.
+        format: e.g. `format_reward(...)`.
+        format_weight: its weight.
+        length: e.g. `length_reward(...)`.
+        length_weight: its weight.
+
+    Raises:
+        InvalidInput: there is no term, or a weight is not finite; on a call: a term gives too few or too many rewards, or
+            one that is not finite (the row is named).
+    """
+
+    __name__ = "composite"
+
+    def __init__(
+        self,
+        preference: RewardFunction | None = None,
+        factuality: RewardFunction | None = None,
+        *,
+        factuality_weight: float = 1.0,
+        format: RewardFunction | None = None,
+        format_weight: float = 1.0,
+        length: RewardFunction | None = None,
+        length_weight: float = 1.0,
+    ) -> None:
+        named = {
+            "preference": (preference, 1.0),
+            "factuality": (factuality, factuality_weight),
+            "format": (format, format_weight),
+            "length": (length, length_weight),
+        }
+        self.terms = {name: (term, weight) for name, (term, weight) in named.items() if term is not None}
+        if not self.terms:
+            raise InvalidInput(f"a CompositeReward needs a term; pass one of {', '.join(named)}")
+        for name, (_, weight) in self.terms.items():
+            if not math.isfinite(weight):
+                raise InvalidInput(f"{name}_weight is {weight}; pass a finite number")
+
+    def __call__(
+        self,
+        *,
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        log_metric: Callable[[str, float], None] | None = None,
+        **columns: Any,
+    ) -> list[float]:
+        """(N,) sums; the mean of each term, before its weight, goes to TRL's `log_metric` as "composite/<term>".
+
+        A term that gives None for a row, TRL's sign that it does not apply there, adds 0.
+        """
+        totals = [0.0] * len(completions)
+        for name, (term, weight) in self.terms.items():
+            values = list(term(prompts=prompts, completions=completions, log_metric=log_metric, **columns))
+            if len(values) != len(completions):
+                raise InvalidInput(f"the {name} reward gave {len(values)} values for {len(completions)} completions")
+            for row, value in enumerate(values):
+                if value is not None and not math.isfinite(value):
+                    raise InvalidInput(f"the {name} reward of row {row} is {value}; mend or drop that row")
+                totals[row] += weight * (value or 0.0)
+            applied = [value for value in values if value is not None]
+            if log_metric is not None:
+                log_metric(f"{self.__name__}/{name}", sum(applied) / len(applied) if applied else 0.0)
+        return totals
+
+
+def format_reward(pattern: str) -> RewardFunction:
+    r"""1 for a completion that the regular expression matches whole, line breaks included in ".", else 0.
+
+    >>> format_reward(r".+\nConfidence: [01]\.\d+")(prompts=["?"], completions=["Paris.\nConfidence: 0.9"])
+    [1.0]
+    """
+    compiled = re.compile(pattern, re.DOTALL)
+
+    def format_(*, completions: Sequence[Any], **_: Any) -> list[float]:
+        return [float(compiled.fullmatch(completion_text(completion).strip()) is not None) for completion in completions]
+
+    return format_
+
+
+def length_reward(shortest: int, longest: int) -> RewardFunction:
+    """0 for a completion of `shortest` to `longest` words; outside, minus the share by which it misses, at least −1.
+
+    >>> length_reward(2, 4)(prompts=["?"] * 3, completions=["one", "one two three", "one two three four five"])
+    [-0.5, 0.0, -0.25]
+    """
+    if not 0 < shortest <= longest:
+        raise InvalidInput(f"the length goes from {shortest} to {longest} words; pass 0 < shortest <= longest")
+
+    def length(*, completions: Sequence[Any], **_: Any) -> list[float]:
+        counts = [len(completion_text(completion).split()) for completion in completions]
+        return [0.0 - max((shortest - count) / shortest, min(1.0, (count - longest) / longest), 0.0) for count in counts]
+
+    return length

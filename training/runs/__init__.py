@@ -1,0 +1,1 @@
+"""Training runs from a configuration file, one per objective, on TRL's trainers."""

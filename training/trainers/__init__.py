@@ -1,0 +1,1 @@
+"""TRL trainers extended by a factuality term."""

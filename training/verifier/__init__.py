@@ -1,0 +1,1 @@
+"""Training of the verifier: its data, made corruptions, and the training itself."""

@@ -1,0 +1,319 @@
+"""Pairs to train and measure a verifier on: public data sets of evidence and claims, and claims made from grounded text.
+
+Each reader takes the data folder and yields `Pair`s of one data set. Rows are parted by document, so that a text that was
+trained on is never met again in validation, whichever data set it comes from. Not here: how claims are corrupted
+(hard_negatives.py) and the training (verifier.py).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from halluc.errors import InvalidInput
+from retrieval.sentences import sentence_spans
+from training.verifier.corruption import corrupt, names, simplify
+
+__all__ = ["SOURCES", "Pair", "PairLabel", "Part", "part_of", "read_pairs"]
+
+PairLabel = Literal["supported", "refuted", "not_enough_info", "not_supported"]
+"""A `Label`, or "not_supported" where the data set does not tell refuted from not enough information."""
+
+Part = Literal["train", "calibration", "validation"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A claim, the evidence to judge it against, what the data set says, and the part that its document is in."""
+
+    evidence: str
+    claim: str
+    label: PairLabel
+    source: str
+    part: Part
+
+
+def part_of(document: str) -> Part:
+    """80 % of documents are for training, 8 % for calibration, 12 % for validation, told by a hash of their first words.
+
+    The first words alone count, lower-cased: the same passage stands in several data sets, tokenised and cut differently.
+    """
+    import xxhash
+
+    words = re.findall(r"\w+", document.lower())[:12]
+    bucket = xxhash.xxh3_64_intdigest(" ".join(words).encode()) % 100
+    return "train" if bucket < 80 else "calibration" if bucket < 88 else "validation"
+
+
+def read_pairs(folder: Path, sources: Sequence[str], *, seed: int) -> list[Pair]:
+    """The pairs of the named sources, each once, in the order of the files.
+
+    Raises:
+        InvalidInput: a source has no reader, or its files are not in `folder`.
+    """
+    unknown = [source for source in sources if source not in SOURCES]
+    if unknown:
+        raise InvalidInput(f"there is no data set {unknown[0]!r}; choose from {', '.join(SOURCES)}")
+    pairs: dict[tuple[str, str], Pair] = {}
+    for source in sources:
+        try:
+            for row in SOURCES[source](folder, random.Random(f"{seed}:{source}")):
+                evidence, claim = " ".join(row.evidence.split()), " ".join(row.claim.split())
+                if evidence and claim:
+                    part = part_of(row.document or evidence)
+                    pairs.setdefault((evidence, claim), Pair(evidence, claim, row.label, source, part))
+        except OSError as error:
+            raise InvalidInput(f"the data set {source!r} cannot be read: {error}; see the data folder's README") from error
+    return list(pairs.values())
+
+
+# -- data sets -----------------------------------------------------------------------------------------------------------
+
+
+class _Row(NamedTuple):
+    evidence: str
+    claim: str
+    label: PairLabel
+    document: str | None = None  # what the row is about, where that is not its evidence
+
+
+_NLI: dict[str, PairLabel] = {
+    "entailment": "supported",
+    "contradiction": "refuted",
+    "neutral": "not_enough_info",
+    "not_entailment": "not_supported",
+}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _nli(name: str) -> Callable[[Path, random.Random], Iterator[_Row]]:
+    def read(folder: Path, _generator: random.Random) -> Iterator[_Row]:
+        for row in _rows(folder / "nli" / f"{name}.jsonl"):
+            yield _Row(row["premise"], row["hypothesis"], _NLI[row["label"]])
+
+    return read
+
+
+def _covidfact(folder: Path, _generator: random.Random) -> Iterator[_Row]:
+    for row in _rows(folder / "covidfact" / "train.jsonl"):
+        yield _Row(row["sentence1"].replace(" > ", " "), row["Sentence2"], _NLI[row["label"]])
+
+
+def _healthver(folder: Path, _generator: random.Random) -> Iterator[_Row]:
+    labels: dict[str, PairLabel] = {"Supports": "supported", "Refutes": "refuted", "Neutral": "not_enough_info"}
+    for row in _rows(folder / "healthver" / "dev.jsonl"):
+        yield _Row(row["evidence"], row["claim"], labels[row["label"]])
+
+
+def _climate_fever(folder: Path, _generator: random.Random) -> Iterator[_Row]:
+    labels: dict[str, PairLabel] = {
+        "SUPPORTS": "supported",
+        "REFUTES": "refuted",
+        "NOT_ENOUGH_INFO": "not_enough_info",
+    }
+    for row in _rows(folder / "climate_fever" / "rows.jsonl"):
+        for evidence in row["evidences"]:
+            # The article's title says what the sentence's pronouns stand for.
+            text = f"{evidence['article']}: {evidence['evidence']}"
+            yield _Row(text, row["claim"], labels[evidence["evidence_label"]], document=row["claim"])
+
+
+def _factcheck_gpt(folder: Path, _generator: random.Random) -> Iterator[_Row]:
+    labels: dict[str, PairLabel] = {
+        "completely-support": "supported",
+        "partially-support": "not_supported",
+        "refute": "refuted",
+        "irrelevant": "not_enough_info",
+    }
+    for row in _rows(folder / "factcheck_gpt" / "claim_evidence_stance.jsonl"):
+        yield _Row(row["evidence"], row["claim"], labels[row["stance"]], document=row["claim"])
+
+
+def _begin(folder: Path, _generator: random.Random) -> Iterator[_Row]:
+    for name in ("wow_dev", "cmu_dev"):
+        for row in _rows(folder / "begin" / f"{name}.jsonl"):
+            attributable = row["begin_label"] == "Fully attributable"
+            yield _Row(row["knowledge"], row["response"], "supported" if attributable else "not_supported")
+
+
+def _q2(folder: Path, _generator: random.Random) -> Iterator[_Row]:
+    for row in _rows(folder / "q2" / "rows.jsonl"):
+        for system in ("dodeca", "memnet"):
+            # 1 marks a response that is inconsistent with the knowledge.
+            label: PairLabel = "not_supported" if row[f"{system}_label"] == "1" else "supported"
+            yield _Row(row["knowledge"], row[f"{system}_response"], label)
+
+
+def _qags(folder: Path, _generator: random.Random) -> Iterator[_Row]:
+    for name in ("cnndm", "xsum"):
+        for row in _rows(folder / "qags" / f"{name}.jsonl"):
+            for sentence in row["summary_sentences"]:
+                votes = [response["response"] == "yes" for response in sentence["responses"]]
+                yield _Row(
+                    row["article"], sentence["sentence"], "supported" if sum(votes) * 2 > len(votes) else "not_supported"
+                )
+
+
+def _halueval(folder: Path, generator: random.Random) -> Iterator[_Row]:
+    for name in ("qa_one_turn", "qa_multi_turn"):
+        rows = _rows(folder / "halueval" / f"{name}.jsonl")
+        for i, row in enumerate(rows):
+            question, knowledge = row["question"], row["knowledge"]
+            yield _Row(knowledge, f"{question} {row['right_answer']}", "supported")
+            yield _Row(knowledge, f"{question} {row['hallucinated_answer']}", "not_supported")
+            if len(row["hallucinated_answer"].split()) > 4 and generator.random() < 0.5:
+                yield _Row(knowledge, row["hallucinated_answer"], "not_supported")
+            # Right answers are short and hallucinated ones long: without short wrong answers, length would tell them apart.
+            yield from _wrong_answers(question, [row["right_answer"]], knowledge, rows[i - 1]["right_answer"], generator)
+
+
+def _multispanqa(folder: Path, generator: random.Random) -> Iterator[_Row]:
+    previous = "the president"
+    for row in _rows(folder / "multispanqa" / "rows.jsonl"):
+        question, context = " ".join(row["question"]) + "?", _detokenise(row["context"])
+        spans = _spans(row["context"], row["label"])
+        if not spans:
+            continue
+        answers = spans if generator.random() < 0.5 else [generator.choice(spans)]
+        yield _Row(context, f"{question} {', '.join(answers)}", "supported")
+        yield from _wrong_answers(question, spans, context, previous, generator)
+        previous = spans[0]
+
+
+def _bbq(folder: Path, generator: random.Random) -> Iterator[_Row]:
+    """Questions whose answer the context gives (disambiguated) or withholds (ambiguous)."""
+    for path in sorted((folder / "bbq").glob("*.jsonl")):
+        for row in generator.sample(_rows(path), 300):
+            answer = generator.choice([i for i in range(3) if row["answer_info"][f"ans{i}"][1] != "unknown"])
+            told = row["context_condition"] == "disambig"
+            label: PairLabel = "not_enough_info" if not told else "supported" if answer == row["label"] else "refuted"
+            claim = f"{row['question']} {row[f'ans{answer}']}"
+            yield _Row(row["context"], claim, label, f"{row['category']} {row['question_index']}")
+
+
+def _factor(folder: Path, generator: random.Random) -> Iterator[_Row]:
+    for name in ("expert_factor", "news_factor"):
+        for row in _rows(folder / "factor" / f"{name}.jsonl"):
+            prefix = row["full_prefix"]
+            before = [prefix[start:end] for start, end in sentence_spans(prefix)[-2:]]
+            evidence = " ".join([*before, row["completion"]]) if generator.random() < 0.7 else row["completion"]
+            yield _Row(evidence, simplify(row["completion"], generator), "supported", prefix)
+            for i in range(3):
+                yield _Row(evidence, row[f"contradiction_{i}"], "not_supported", prefix)
+
+
+def _factscore(folder: Path, generator: random.Random) -> Iterator[_Row]:
+    """Atomic facts that annotators drew from a biography, against that biography (not against the truth)."""
+    rows = [row for row in _rows(folder / "factscore" / "rows.jsonl") if row["annotations"]]
+    for i, row in enumerate(rows):
+        sentences = [a["text"].strip() for a in row["annotations"]]
+        own = names(" ".join(sentences))
+        strangers = names(rows[i - 1]["output"])
+        for number, annotation in enumerate(row["annotations"]):
+            facts = [fact["text"].strip() for fact in annotation.get("human-atomic-facts") or []]
+            # The sentence in view, and the first one for what its pronouns stand for.
+            first = max(0, number - generator.randint(0, 3))
+            around = [sentences[0]] * (first > 0) + sentences[first : number + generator.randint(1, 3)]
+            without = [s for j, s in enumerate(sentences) if j != number]
+            for fact in facts:
+                if generator.random() < 0.6:
+                    yield _Row(" ".join(around), fact, "supported", row["topic"])
+                if generator.random() < 0.5 and (
+                    changed := corrupt(fact, own if generator.random() < 0.5 else strangers, generator)
+                ):
+                    yield _Row(" ".join(around), changed[0], changed[1] or "not_supported", row["topic"])
+                if generator.random() < 0.2 and without:
+                    yield _Row(" ".join(without), fact, "not_enough_info", row["topic"])
+            if len(facts) > 1 and generator.random() < 0.5:
+                one, two = generator.sample(facts, 2)
+                two = two[:1].lower() + two[1:] if two.startswith(("He ", "She ", "His ", "Her ", "The ", "It ")) else two
+                both = f"{one.rstrip('.')} and {two}"
+                yield _Row(" ".join(around), both, "supported", row["topic"])
+
+
+def _passages(folder: Path, generator: random.Random) -> Iterator[_Row]:
+    """Sentences of passages of other data sets: as they stand, simplified, corrupted, or looked for where they are not."""
+    texts = [row["knowledge"] for row in _rows(folder / "halueval" / "qa_one_turn.jsonl")]
+    texts += [row["knowledge"] for row in _rows(folder / "begin" / "cmu_dev.jsonl")]
+    texts += [row["article"] for name in ("cnndm", "xsum") for row in _rows(folder / "qags" / f"{name}.jsonl")]
+    texts += [_detokenise(row["context"]) for row in _rows(folder / "multispanqa" / "rows.jsonl")]
+    texts += [row["evidence"] for row in _rows(folder / "healthver" / "dev.jsonl")]
+    texts = list(dict.fromkeys(" ".join(text.split()) for text in texts))
+    for i, text in enumerate(texts):
+        sentences = [text[start:end] for start, end in sentence_spans(text)]
+        chosen = [s for s in sentences if 5 <= len(s.split()) <= 45]
+        generator.shuffle(chosen)
+        others = names(text) if generator.random() < 0.6 else names(texts[i - 1])
+        for sentence in chosen[:2]:
+            claim = simplify(sentence, generator) if generator.random() < 0.7 else sentence
+            if generator.random() < 0.5:
+                yield _Row(text, claim, "supported", text)
+            if changed := corrupt(claim, others, generator):
+                yield _Row(text, changed[0], changed[1] or "not_supported", text)
+            if len(sentences) > 2 and generator.random() < 0.35:
+                yield _Row(text.replace(sentence, " "), claim, "not_enough_info", text)
+
+
+SOURCES: dict[str, Callable[[Path, random.Random], Iterator[_Row]]] = {
+    "mnli": _nli("mnli"),
+    "snli": _nli("snli"),
+    "rte": _nli("rte"),
+    "cb": _nli("cb"),
+    "conjnli": _nli("conjnli"),
+    "covidfact": _covidfact,
+    "healthver": _healthver,
+    "climate_fever": _climate_fever,
+    "factcheck_gpt": _factcheck_gpt,
+    "begin": _begin,
+    "q2": _q2,
+    "qags": _qags,
+    "halueval_qa": _halueval,
+    "multispanqa": _multispanqa,
+    "bbq": _bbq,
+    "factor": _factor,
+    "factscore": _factscore,
+    "passages": _passages,
+}
+
+
+# -- private -------------------------------------------------------------------------------------------------------------
+
+
+def _wrong_answers(
+    question: str, right: Sequence[str], context: str, other: str, generator: random.Random
+) -> Iterator[_Row]:
+    """A name of the passage that is not the answer, a changed number, or the answer to another question."""
+    found = [
+        name for name in names(context) if not any(name.lower() in r.lower() or r.lower() in name.lower() for r in right)
+    ]
+    asked = [name for name in found if name.lower() not in question.lower()]
+    if asked and generator.random() < 0.5:
+        yield _Row(context, f"{question} {generator.choice(asked)}", "not_supported")
+    if any(c.isdigit() for c in right[0]) and (changed := corrupt(right[0], [], generator)):
+        yield _Row(context, f"{question} {changed[0]}", "not_supported")
+    if other.lower() not in " ".join(right).lower() and generator.random() < 0.2:
+        yield _Row(context, f"{question} {other}", "not_supported")
+
+
+def _detokenise(words: Sequence[str]) -> str:
+    text = " ".join(words)
+    text = re.sub(r" ([.,;:!?%)\]]|'s\b|n't\b)", r"\1", text)
+    return re.sub(r"([(\[$#]) ", r"\1", text)
+
+
+def _spans(words: Sequence[str], tags: Sequence[str]) -> list[str]:
+    spans: list[list[str]] = []
+    for word, tag in zip(words, tags, strict=True):
+        if tag == "B":
+            spans.append([word])
+        elif tag == "I" and spans:
+            spans[-1].append(word)
+    return [_detokenise(span) for span in spans]
