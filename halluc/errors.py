@@ -1,15 +1,23 @@
-"""Every error halluc raises on purpose.
+"""Every error halluc raises on purpose, and the checks of arguments that many functions share.
 
     HallucError
-    ├── ModelUnavailable     a model cannot be had: what was tried, and what to do
+    ├── ModelUnavailable     a model cannot be loaded: what was tried, and what to do
     ├── ModelResponseError   an endpoint was reached but its reply cannot be used
-    ├── ContextOverflow      a prompt does not fit the model's context window
-    ├── VerifierMismatch     weights of a verifier do not belong to the base they are loaded on
+    ├── ContextOverflow      prompt plus max_new_tokens exceed the context window
+    ├── VerifierMismatch     the weights of a verifier do not belong to the base they are loaded on
     ├── InvalidInput         an argument or an input row cannot be used
-    └── ShadowedPackage      another package stands in the place of retrieval, calibration or training
+    ├── RetrievalFailed      an error of `retrieval`, raised by a call of halluc
+    └── ShadowedPackage      another package was imported in place of retrieval, calibration or training
 
-The leaf packages have trees of their own: `retrieval.errors`, `calibration.errors`.
+The leaf packages have trees of their own, `retrieval.errors` and `calibration.errors`. What they raise inside a call of
+halluc is raised as a HallucError (`leaf_errors_as_ours`), so that `except halluc.HallucError` catches it.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import contextmanager
+from typing import Any
 
 __all__ = [
     "ContextOverflow",
@@ -17,13 +25,17 @@ __all__ = [
     "InvalidInput",
     "ModelResponseError",
     "ModelUnavailable",
+    "RetrievalFailed",
     "ShadowedPackage",
     "VerifierMismatch",
+    "check_same_length",
+    "check_texts",
+    "leaf_errors_as_ours",
 ]
 
 
 class HallucError(Exception):
-    """Root of halluc's errors; its message is one sentence fit to be shown to a user."""
+    """Root of halluc's errors; its message is one sentence to show to a user."""
 
 
 class ModelUnavailable(HallucError):
@@ -31,20 +43,85 @@ class ModelUnavailable(HallucError):
 
 
 class ModelResponseError(HallucError):
-    """An endpoint answered with something that is not a usable completion."""
+    """An endpoint's reply is not a usable completion."""
 
 
 class ContextOverflow(HallucError, ValueError):
-    """A prompt, with the room asked for its completion, is longer than the model's context window."""
+    """Prompt plus max_new_tokens exceed the context window."""
 
 
 class VerifierMismatch(HallucError):
-    """A trained verifier is loaded on another base than it was trained on, or has a newer format."""
+    """A trained verifier is loaded on a base other than the one it was trained on, or has a newer format."""
 
 
 class InvalidInput(HallucError, ValueError):
     """An argument or an input row is unusable."""
 
 
+class RetrievalFailed(HallucError):
+    """An index or an embedder failed inside a call of halluc; `__cause__` is the error of `retrieval`."""
+
+
 class ShadowedPackage(HallucError, ImportError):
     """A package of the same name was imported in place of one of halluc's siblings."""
+
+
+@contextmanager
+def leaf_errors_as_ours() -> Iterator[None]:
+    """Raise errors of `retrieval` and `calibration` as errors of halluc, with the same message and the original as cause.
+
+    Raises:
+        InvalidInput: the leaf refused an argument.
+        RetrievalFailed: an index or an embedder failed.
+        HallucError: calibration failed for another reason.
+    """
+    from calibration.errors import CalibrationFailure
+    from retrieval.errors import RetrievalError
+
+    try:
+        yield
+    except (RetrievalError, CalibrationFailure) as error:
+        if isinstance(error, ValueError):
+            raise InvalidInput(str(error)) from error
+        if isinstance(error, RetrievalError):
+            raise RetrievalFailed(str(error)) from error
+        raise HallucError(str(error)) from error
+
+
+def check_texts(name: str, texts: Sequence[Any], *, allow_blank: bool = False) -> None:
+    """Check that an argument is a list of texts, and not one text, whose characters would be taken for texts.
+
+    Args:
+        name: the argument, in the plural ("answers").
+        texts: what was passed.
+        allow_blank: accept texts without any letter.
+
+    Raises:
+        InvalidInput: it is one string, holds something that is not a string, a blank text, or a lone surrogate.
+    """
+    from retrieval.files import lone_surrogate
+
+    if isinstance(texts, (str, bytes)):
+        raise InvalidInput(f"{name} is one text, {texts[:40]!r}; pass a list of texts")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidInput(f"{name}[{i}] is {text!r}, not a text; pass a list of texts")
+        if not allow_blank and not text.strip():
+            raise InvalidInput(f"{name}[{i}] is empty; leave it out or write a text")
+        if (position := lone_surrogate(text)) is not None:
+            raise InvalidInput(
+                f"{name}[{i}] has a lone surrogate, {text[position]!r}, at character {position + 1}; "
+                "replace it with a whole character"
+            )
+
+
+def check_same_length(**arguments: Sized | None) -> None:
+    """Check that all arguments that are not None have the same length.
+
+    Raises:
+        InvalidInput: they do not.
+    """
+    lengths = {name: len(value) for name, value in arguments.items() if value is not None}
+    if len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise InvalidInput(f"there are {counts}; pass one of each for every question")

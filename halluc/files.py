@@ -1,21 +1,23 @@
-"""Rows of a JSON-lines file: an object a line, and errors that name the line.
+"""Files of halluc and training: JSON-lines rows in, JSON files in and out.
 
-Not here: what the fields of a row must be, which each reader says; documents (retrieval) and training data (training).
+Not covered: which fields a row must have (each reader says so) and documents (`retrieval.load_documents`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from halluc.errors import InvalidInput
+from retrieval.files import parse_json_object, write_atomically
 
-__all__ = ["json_object", "read_rows", "text_of"]
+__all__ = ["check_output_path", "read_json", "read_rows", "text_of", "write_json", "write_text"]
 
 
 def read_rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Each object of a file, and where it stands ("line 3 of rows.jsonl") for messages; blank lines are passed over.
+    """Read each object of a JSON-lines file, with its place ("line 3 of rows.jsonl") for messages. Blank lines are skipped.
 
     Raises:
         InvalidInput: the file cannot be read, or a line is not a JSON object.
@@ -26,40 +28,77 @@ def read_rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     where = f"line {number} of {path}"
-                    rows.append((where, json_object(line)))
+                    rows.append((where, parse_json_object(line)))
     except ValueError as error:
-        raise InvalidInput(f"{where} {error}; write one object a line") from error
+        raise InvalidInput(f"{where} {error}; write one object per line") from error
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from error
     return rows
 
 
-def json_object(line: bytes) -> dict[str, Any]:
-    """The object on a line.
-
-    Raises:
-        ValueError: there is none; the message goes on from the name of the line ("is not JSON: ...").
-    """
-    try:
-        value = json.loads(line)
-    except UnicodeDecodeError as error:
-        raise ValueError("is not UTF-8 text") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from error
-    except RecursionError as error:
-        raise ValueError("is nested too deeply") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"is not an object but a {type(value).__name__}")
-    return value
-
-
 def text_of(row: dict[str, Any], name: str, where: str) -> str:
-    """A field of a row that must be text with something in it.
+    """Get a field of a row that must be text that is not blank.
 
     Raises:
-        InvalidInput: it is missing, not text, or blank.
+        InvalidInput: the field is missing, not text, or blank.
     """
     value = row.get(name)
     if not isinstance(value, str) or not value.strip():
         raise InvalidInput(f"{where} has the {name} {value!r}; write a text")
     return value
+
+
+def read_json(path: str | Path, kind: str, version: int) -> dict[str, Any]:
+    """Read a JSON object that names its kind and format.
+
+    Raises:
+        InvalidInput: the file cannot be read, or is not of this kind and format.
+    """
+    try:
+        data = parse_json_object(Path(path).read_bytes())
+    except ValueError as error:
+        raise InvalidInput(f"{path} {error}; pass a file that was saved as {kind!r}") from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from error
+    if data.get("kind") != kind:
+        raise InvalidInput(f"{path} holds {data.get('kind')!r}, not {kind!r}; pass a file that was saved as that")
+    if data.get("format") != version:
+        raise InvalidInput(f"{path} has format {data.get('format')!r}; this version reads format {version}")
+    return data
+
+
+def write_json(path: str | Path, data: dict[str, Any]) -> None:
+    """Write an object as a JSON file, atomically.
+
+    Raises:
+        InvalidInput: the path cannot be written.
+        ValueError: a number is not finite.
+    """
+    write_text(path, json.dumps(data, allow_nan=False) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, atomically.
+
+    Raises:
+        InvalidInput: the path cannot be written.
+    """
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def check_output_path(path: str | Path) -> None:
+    """Check before the work, not after it, that a file can be written.
+
+    Raises:
+        InvalidInput: the path is a folder, or its folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder; name a file to write")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}; create it or name another file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InvalidInput(f"{path} cannot be written: permission denied; name another file")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halluc.confidence.checks import check_same_length
-from halluc.errors import InvalidInput
+from halluc.errors import InvalidInput, check_same_length
 from halluc.grading.matching import contains_answer, normalise_answer
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halluc.confidence.checks import check_same_length
+from halluc.errors import check_same_length
 from halluc.models.forced_choice import choice_log_odds
 from halluc.prompts import escape
 

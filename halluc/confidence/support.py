@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from halluc.claims import extract_claims
-from halluc.confidence.checks import check_same_length
+from halluc.errors import check_same_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

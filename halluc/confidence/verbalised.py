@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halluc.confidence.checks import check_same_length
 from halluc.confidence.verbalized_parsing import parse_confidence
-from halluc.errors import InvalidInput, ModelResponseError
+from halluc.errors import InvalidInput, ModelResponseError, check_same_length
 from halluc.prompts import escape
 
 if TYPE_CHECKING:

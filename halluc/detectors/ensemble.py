@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from halluc.detectors.detector import Detector, Family
-from halluc.detectors.files import read_json, write_json
 from halluc.detectors.score_calibration import checked_labels
 from halluc.detectors.statistics import FloatArray, Statistics
 from halluc.errors import InvalidInput
+from halluc.files import read_json, write_json
 
 __all__ = ["Ensemble"]
 

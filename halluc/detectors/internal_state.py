@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halluc.detectors.detector import Detector, Family, Need
-from halluc.detectors.files import read_json, write_json
 from halluc.detectors.statistics import FloatArray, Statistics
 from halluc.errors import InvalidInput
+from halluc.files import read_json, write_json
 
 __all__ = ["LOOKBACK_RATIO", "Feature", "Probe", "semantic_entropy_threshold"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from halluc.detectors.files import read_json, write_json
 from halluc.detectors.statistics import FloatArray
 from halluc.errors import InvalidInput
+from halluc.files import read_json, write_json
 
 if TYPE_CHECKING:
     from calibration import Recalibrator

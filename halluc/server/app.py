@@ -27,7 +27,6 @@ from starlette.routing import Route
 
 from halluc.answers import Answer
 from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelResponseError, ModelUnavailable
-from halluc.files import json_object
 from halluc.models.language_model import Generation, Prompt
 from halluc.server.chat import (
     ChatRequest,
@@ -41,6 +40,7 @@ from halluc.server.chat import (
 from halluc.server.worker import TooManyWaiting, Worker
 from halluc.verification.check import CheckReport, check_many
 from retrieval.errors import RetrievalError
+from retrieval.files import parse_json_object
 
 if TYPE_CHECKING:
     from halluc.grounding.grounded_model import GroundedModel
@@ -180,7 +180,7 @@ class _Service:
             if len(content) > self.max_body:
                 raise HTTPException(413, f"the request is longer than {self.max_body} bytes; send less")
         try:
-            return json_object(bytes(content))
+            return parse_json_object(bytes(content))
         except ValueError as error:
             raise InvalidInput(f"the request {error}") from error
 

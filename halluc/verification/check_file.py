@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from halluc.files import json_object
 from halluc.verification.check import CheckReport, check_many
+from retrieval.files import parse_json_object
 
 if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
@@ -175,7 +175,7 @@ def _rows(
 
 def _values(line: bytes, needs_context: bool) -> dict[str, Any]:
     """The object on a line; ValueError says what is wrong with it."""
-    values = json_object(line)
+    values = parse_json_object(line)
     for name in ("answer", *(("context",) if needs_context else ())):
         if not isinstance(values.get(name), str) or not values[name].strip():
             raise ValueError(f"has no text as its '{name}'")

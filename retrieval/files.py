@@ -1,0 +1,117 @@
+"""Files: JSON objects on lines in, whole files out.
+
+`parse_json_object` is the one parser of a line of JSON; `write_atomically` is the one writer of whole files. Not covered:
+the files of an index (storage.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+__all__ = ["lone_surrogate", "parse_json_object", "write_atomically"]
+
+
+def parse_json_object(line: bytes | str) -> dict[str, Any]:
+    """Parse one line that holds a JSON object.
+
+    Args:
+        line: the text, or its UTF-8 bytes.
+
+    Returns:
+        The object. Its strings can be encoded as UTF-8 and its numbers are finite.
+
+    Raises:
+        ValueError: the line holds no such object; the message continues a sentence that names the line ("is not JSON: ...").
+    """
+    try:
+        value = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
+        # An escape such as \\ud83d passes the parser, but nothing that holds it can be written as UTF-8.
+        _check_encodable(value)
+    except UnicodeDecodeError as error:
+        raise ValueError("is not UTF-8 text") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from error
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    except ValueError as error:
+        if "integer string conversion" in str(error):
+            raise ValueError("has an integer with too many digits") from error
+        raise
+    if not isinstance(value, dict):
+        raise ValueError(f"is not an object but a {type(value).__name__}")
+    return value
+
+
+def lone_surrogate(text: str) -> int | None:
+    """Find the first half of a surrogate pair, which UTF-8 cannot encode; its position, or None if there is none."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def write_atomically(path: str | Path, data: str | bytes) -> None:
+    """Write a whole file so that readers, and a crash, leave either the old file or the new one.
+
+    The data go to a temporary file in the same folder, are flushed to the disk, and the file is renamed to `path`; then the
+    folder is flushed, so that the new name survives a power loss. Text is written as UTF-8.
+
+    Raises:
+        OSError: the folder is missing or cannot be written, or the disk is full; `path` is as it was.
+    """
+    path = Path(path)
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary:
+        try:
+            temporary.write(content)
+            temporary.flush()
+            os.fsync(temporary.fileno())
+            # Temporary files are private to their owner; the file asked for gets the permissions of any new file.
+            Path(temporary.name).chmod(0o666 & ~_umask())
+            Path(temporary.name).replace(path)
+        except BaseException:
+            Path(temporary.name).unlink(missing_ok=True)
+            raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"holds {name}, which is not JSON; write a number or null")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"holds the number {digits[:20]}, which is too large")
+    return number
+
+
+def _check_encodable(value: Any) -> None:
+    if isinstance(value, str):
+        if (position := lone_surrogate(value)) is not None:
+            raise ValueError(
+                f"has a lone surrogate, {value[position]!r}, at character {position + 1} of a string; "
+                "write the whole character"
+            )
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_encodable(key)
+            _check_encodable(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_encodable(item)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

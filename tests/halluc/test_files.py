@@ -1,0 +1,65 @@
+import pytest
+
+from halluc.errors import InvalidInput
+from halluc.files import check_output_path, read_rows, write_text
+
+
+def test_rows_come_with_their_place_and_blank_lines_are_passed_over(tmp_path):
+    path = tmp_path / "r.jsonl"
+    # A line separator within a text is no end of a line of the file.
+    path.write_bytes('\ufeff{"a": "x\u2028y"}\r\n\n  \n{"a": 2}'.encode())
+    assert read_rows(path) == [(f"line 1 of {path}", {"a": "x\u2028y"}), (f"line 4 of {path}", {"a": 2})]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"a": 1', "line 2 of .* is not JSON: .* at character 8; write one object per line"),
+        (b"[1]", "line 2 of .* is not an object but a list"),
+        (b'{"a": "\xff"}', "line 2 of .* is not UTF-8 text"),
+        (b"[" * 100_000, "line 2 of .* is nested too deeply"),
+        (b'{"score": NaN}', "line 2 of .* holds NaN, which is not JSON; write a number or null"),  # S8
+        (b'{"score": 1e999}', "line 2 of .* holds the number 1e999, which is too large"),
+        (b'{"n": ' + b"9" * 5000 + b"}", "line 2 of .* has an integer with too many digits"),  # S14
+        (rb'{"a": ["bad \ud83d half."]}', "line 2 of .* has a lone surrogate, .* at character 5 of a string"),  # D3
+        (b'{"bad \xed\xa0\xbd": 1}', "line 2 of .* has a lone surrogate"),
+    ],
+)
+def test_a_line_that_is_no_object_is_named(tmp_path, line, message):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"{}\n" + line)
+    with pytest.raises(InvalidInput, match=message):
+        read_rows(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InvalidInput, match=r"nowhere\.jsonl cannot be read: No such file"):
+        read_rows(tmp_path / "nowhere.jsonl")
+
+
+def test_a_whole_emoji_written_as_two_escapes_is_read(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(rb'{"a": "\ud83d\ude00"}')
+    assert read_rows(path)[0][1] == {"a": "\U0001f600"}
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    write_text(path, "old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("retrieval.files.os.fsync", full)
+    with pytest.raises(InvalidInput, match=r"result\.json cannot be written: No space left on device"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    with pytest.raises(InvalidInput, match="is a folder; name a file"):
+        check_output_path(tmp_path)
+    with pytest.raises(InvalidInput, match=r"there is no folder .*nope; create it"):
+        check_output_path(tmp_path / "nope" / "x.html")
+    check_output_path(tmp_path / "x.html")
