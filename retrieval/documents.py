@@ -18,10 +18,10 @@ from retrieval.passages import Document
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["SkippedFiles", "load_documents"]
+__all__ = ["SkippedFilesWarning", "load_documents"]
 
 
-class SkippedFiles(UserWarning):
+class SkippedFilesWarning(UserWarning):
     """Files of unknown type were left out."""
 
 
@@ -32,7 +32,7 @@ def load_documents(source: str | Path | Sequence[str | Path] | datasets.Dataset,
         source: a file, a folder (read recursively, in sorted order; hidden files are passed over), a list of these, or a
             `datasets.Dataset`. Types by extension: txt, md, html/htm, pdf, csv, jsonl. A row of a csv, jsonl or data set
             is a document: `text` is required, `id` and `title` are used if present, the rest is metadata.
-        strict: refuse a file of unknown type found in a folder, instead of leaving it out with a `SkippedFiles` warning
+        strict: refuse a file of unknown type found in a folder, instead of leaving it out with a `SkippedFilesWarning`
             that names it. A file of unknown type that is named itself is always refused.
 
     Raises:
@@ -65,7 +65,7 @@ def _from_path(path: Path, strict: bool) -> Iterator[Document]:
         message = f"{len(unknown)} of {len(files)} files in {path} have a type that cannot be read ({named})"
         if strict:
             raise UnknownFileType(f"{message}; remove them or do without strict")
-        warnings.warn(SkippedFiles(f"{message} and are left out"), stacklevel=4)
+        warnings.warn(SkippedFilesWarning(f"{message} and are left out"), stacklevel=4)
     for file in files:
         if file.suffix.lower() in _READERS:
             yield from _from_file(file)

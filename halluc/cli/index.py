@@ -141,13 +141,13 @@ def _passages(
     documents: list[Path], embedder: Embedder, max_tokens: int | None, overlap: int, strict: bool
 ) -> tuple[list[Passage], list[str]]:
     """The passages of the documents, and a sentence for each folder in which files were left out."""
-    from retrieval import SkippedFiles, load_documents, split_documents
+    from retrieval import SkippedFilesWarning, load_documents, split_documents
 
     with warnings.catch_warnings(record=True) as caught, working("reading documents"):
-        warnings.simplefilter("always", SkippedFiles)
+        warnings.simplefilter("always", SkippedFilesWarning)
         loaded = load_documents(documents, strict=strict)
         passages = split_documents(loaded, max_tokens=max_tokens, overlap=overlap, embedder=embedder)
-    skipped = [str(w.message) for w in caught if issubclass(w.category, SkippedFiles)]
+    skipped = [str(w.message) for w in caught if issubclass(w.category, SkippedFilesWarning)]
     return passages, skipped
 
 

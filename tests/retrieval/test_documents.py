@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from retrieval import SkippedFiles, load_documents
+from retrieval import SkippedFilesWarning, load_documents
 from retrieval.errors import DocumentError, EmptyCorpus, UnknownFileType, UnreadableDocument
 
 
@@ -72,7 +72,7 @@ def test_a_folder_is_read_in_order_and_unknown_types_are_named_and_counted(tmp_p
     write(tmp_path, "deep/a.txt", "a")
     write(tmp_path, "photo.jpeg", b"\xff\xd8")
     write(tmp_path, ".hidden.txt", "no")
-    with pytest.warns(SkippedFiles, match=r"1 of 3 files in .* \(photo.jpeg\) and are left out"):
+    with pytest.warns(SkippedFilesWarning, match=r"1 of 3 files in .* \(photo.jpeg\) and are left out"):
         documents = load_documents(tmp_path)
     assert [d.text for d in documents] == ["b", "a"]
     with pytest.raises(UnknownFileType, match=r"photo\.jpeg.*without strict"):
