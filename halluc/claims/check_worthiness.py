@@ -1,8 +1,8 @@
-"""Which sentences state something that evidence can confirm or deny.
+"""Decide which sentences state something that evidence can confirm or deny.
 
-Not check-worthy are questions, greetings, talk about the conversation or the speaker, refusals, advice, judgements of taste
-and sentences without content (headings, "Yes." to nobody). The rules name what they leave out; what they do not know counts
-as check-worthy, since an unchecked falsehood costs more than a check too many.
+Not check-worthy are questions, greetings, talk about the conversation or the speaker, refusals, advice, judgments of taste
+and sentences without content (headings, "Yes." without a question). The rules list what is not check-worthy; everything
+else is, since an unchecked falsehood costs more than an unnecessary check.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_bare_reply", "is_check_worthy", "states_nothing_alone"]
 
-# "I" as a subject: not the numeral of "World War I" or "Elizabeth I", nor in a quotation.
+# "I" or "we" as a subject: not the numeral of "World War I" or "Elizabeth I", and not inside a quotation.
 _I = r"(?:^\W*|[,;–—]\s*|\b(?:but|and|so|that|if|because|sorry|unfortunately|however|while|afraid)\s+)(?:I|[Ww]e)\b"
 _TALK = re.compile(
     r"""^\W*(?:
@@ -64,28 +64,34 @@ _OPINION = re.compile(
 _REPLY = re.compile(r"^\W*(?:yes|no|yeah|yep|nope|true|false|correct|incorrect|of course(?: not)?|never|always)\W*$", re.I)
 
 
-def is_check_worthy(sentence: str, parse: Doc | None, *, asked: bool) -> bool:
-    """Whether the sentence states a fact; with `asked`, it answers a question and so may be a fragment."""
+def is_check_worthy(sentence: str, parse: Doc | None, *, answers_question: bool) -> bool:
+    """Whether a sentence states a fact.
+
+    Args:
+        sentence: the sentence.
+        parse: its parse, or None where there is none; rules that read the grammar are then skipped.
+        answers_question: whether it answers a question, and so may be a fragment ("308.").
+    """
     if not any(character.isalnum() for character in sentence) or sentence.rstrip("\"'”’)*_ ").endswith("?"):
         return False
     if _TALK.search(sentence) or _SPEAKER.search(sentence) or _ASSISTANT.search(sentence):
         return False
     if is_bare_reply(sentence):
-        return asked
+        return answers_question
     if sentence.rstrip("* _").endswith(":") and (parse is None or not _has_subject(parse)):
         return False
-    if _OPINION.search(sentence) or _says_what_should_be(parse):
+    if _OPINION.search(sentence) or _is_recommendation(parse):
         return False
-    return asked or not _is_advice(parse)
+    return answers_question or not _is_imperative(parse)
 
 
 def is_bare_reply(sentence: str) -> bool:
-    """ "Yes.", "No!", "Of course not": an answer that says nothing without its question."""
+    """Whether a sentence is a reply that says nothing without its question: "Yes.", "No!", "Of course not"."""
     return _REPLY.match(sentence) is not None
 
 
 def states_nothing_alone(sentence: str, parse: Doc | None) -> bool:
-    """Whether a sentence lacks a subject of its own, so that only its question tells what it is about ("308.")."""
+    """Whether a sentence has no subject of its own, so that only its question shows what it is about ("308.")."""
     return is_bare_reply(sentence) or (parse is not None and not _has_subject(parse))
 
 
@@ -93,13 +99,13 @@ def _has_subject(parse: Doc) -> bool:
     return any(token.dep_ in ("nsubj", "nsubjpass", "csubj", "csubjpass", "expl") for token in parse)
 
 
-def _says_what_should_be(parse: Doc | None) -> bool:
-    """ "You should ...", not "She argued that taxes should fall"."""
+def _is_recommendation(parse: Doc | None) -> bool:
+    """Whether a sentence says what should be: "You should ...", not "She argued that taxes should fall"."""
     return parse is not None and any(t.lower_ in ("should", "ought") and t.head.dep_ == "ROOT" for t in parse)
 
 
-def _is_advice(parse: Doc | None) -> bool:
-    """An imperative: a bare verb that opens the sentence and has no subject."""
+def _is_imperative(parse: Doc | None) -> bool:
+    """Whether the root is a bare verb without a subject."""
     if parse is None:
         return False
     root = next((token for token in parse if token.dep_ == "ROOT"), None)

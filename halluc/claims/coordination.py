@@ -1,44 +1,72 @@
-"""Lists in a statement handed out one by one: "is an actor, director and producer" makes three statements.
+"""Distribute lists over their statement: "is an actor, director and producer" makes three statements.
 
-Also the two places where one noun phrase says two things: "an American actor" (a nationality), "born on ... in ..." (a date
-and a place). Not here: clauses (splitting.py).
+Also covered are the two cases where one phrase says two things: "an American actor" (a nationality), "born on ... in ..."
+(a date and a place), and `Clause`, which becomes a sentence with `render`. Not covered: splitting a sentence into clauses
+(clause_splitting.py).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-from halluc.claims.clauses import Clause, Item
 from halluc.claims.parsing import is_person_noun, subject_of
 
 if TYPE_CHECKING:
     from spacy.tokens import Token
 
-__all__ = ["distribute"]
+__all__ = ["Clause", "Item", "distribute", "render"]
 
-# A list after these is one thing: "between A and B", "a mixture of A and B", "combined A and B".
+Item: TypeAlias = "Token | str"
+"""A token of the sentence, or a word that is not in it."""
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A statement before it is rendered as a sentence.
+
+    Attributes:
+        items: its words, in order.
+        verb: its verb.
+        first, last: the first and last token of the sentence that only this statement covers.
+    """
+
+    items: tuple[Item, ...]
+    verb: Token
+    first: int
+    last: int
+
+    @property
+    def indices(self) -> list[int]:
+        """Indices in the sentence of the items that come from it."""
+        return [item.i for item in self.items if not isinstance(item, str)]
+
+
+# A list after these is one unit: "between A and B", "a mixture of A and B", "combined A and B".
 _JOINING_PREPOSITIONS = {"between", "among", "amongst", "of", "versus", "per", "than"}
 _JOINING_VERBS = ("alternat", "blend", "combin", "compar", "compos", "compris", "connect", "consist", "constitut",
                   "distinguish", "divid", "divorc", "form", "join", "link", "marr", "meet", "merg", "met", "mix", "separat",
                   "total", "unit")  # fmt: skip
-# Words that bind a list together or turn its meaning around.
+# Words that bind a list together or reverse its meaning.
 _COLLECTIVE = {"all", "both", "but", "combined", "each", "either", "instead", "jointly", "n't", "neither", "never", "no",
                "nor", "not", "only", "or", "rather", "respectively", "together", "unlike"}  # fmt: skip
 _QUANTIFIERS = {"numerous", "many", "several", "various", "multiple", "some", "other", "few"}
 _TIMES = {"throughout", "during", "since", "until", "after", "before"}
 _EVENTS = {"born", "died"}
 _PATH = {"dobj", "attr", "pobj", "prep", "acomp", "agent", "oprd"}
-_MOST = 12
+_MAX_MEMBERS = 12
 
 
 def distribute(clause: Clause) -> list[Clause]:
-    """The clause once for each member of its longest list; the clause itself where it has none that is safe to share out."""
-    pieces = _one_by_one(clause)
+    """Return the clause once for each member of its longest list; the clause itself where no list is safe to distribute."""
+    pieces = _per_member(clause)
     pieces = [part for piece in pieces for part in _nationality(piece)]
     return [part for piece in pieces for part in _events(piece)]
 
 
-def _one_by_one(clause: Clause) -> list[Clause]:
+def _per_member(clause: Clause) -> list[Clause]:
     doc = clause.verb.doc
     inside = set(clause.indices)
     if any(doc[i].lower_ in _COLLECTIVE for i in inside) or clause.verb.lower_.startswith(_JOINING_VERBS):
@@ -52,27 +80,27 @@ def _one_by_one(clause: Clause) -> list[Clause]:
     low, high = region[0], region[-1]
     pieces = []
     for number, member in enumerate(members):
-        own = _own(member, inside)
+        own_tokens = _own_tokens(member, inside)
         items: list[Item] = []
         placed = False
         for item in clause.items:
             if isinstance(item, str) or not low <= item.i <= high:
                 items.append(item)
             elif not placed:
-                items += [*_shared(head, member), *(doc[i] for i in own)]
+                items += [*_shared(head, member), *(doc[i] for i in own_tokens)]
                 placed = True
-        first = clause.first if number == 0 else own[0]
-        last = own[-1] if number < len(members) - 1 else max(clause.last, own[-1])
-        pieces.append(Clause(tuple(items), clause.verb, min(first, own[0]), last))
+        first = clause.first if number == 0 else own_tokens[0]
+        last = own_tokens[-1] if number < len(members) - 1 else max(clause.last, own_tokens[-1])
+        pieces.append(Clause(tuple(items), clause.verb, min(first, own_tokens[0]), last))
     return pieces
 
 
 def _members(head: Token, clause: Clause, inside: set[int]) -> list[Token]:
-    """The members of the list that `head` opens, or none if it opens no list or one that must stay together."""
+    """List the members of the list that `head` opens; empty if it opens none, or one that must stay together."""
     if head.dep_ not in ("dobj", "attr", "pobj", "acomp", "oprd") or not any(c.dep_ == "conj" for c in head.children):
         return []
     members = [head, *head.conjuncts]
-    if not 2 <= len(members) <= _MOST or any(m.i not in inside for m in members):
+    if not 2 <= len(members) <= _MAX_MEMBERS or any(m.i not in inside for m in members):
         return []
     if any(m.pos_ not in (("ADJ", "VERB") if head.dep_ == "acomp" else ("NOUN", "PROPN", "NUM")) for m in members):
         return []
@@ -95,9 +123,9 @@ def _members(head: Token, clause: Clause, inside: set[int]) -> list[Token]:
             return []
     # "the kings and queens of France": whose queens? "two sons and daughters": how many of each?
     after = [[c for c in m.children if c.i > m.i] for m in members]
-    if any(c.dep_ in ("relcl", "acl", "advcl", "appos") for own in after for c in own):
+    if any(c.dep_ in ("relcl", "acl", "advcl", "appos") for following in after for c in following):
         return []
-    after = [[c for c in own if c.dep_ == "prep" and c.lower_ not in _TIMES] for own in after]
+    after = [[c for c in following if c.dep_ == "prep" and c.lower_ not in _TIMES] for following in after]
     if after[-1] and not after[0]:
         return []
     # The parser may have missed the beginning of the list: '"A," "B," and "C"'.
@@ -105,7 +133,7 @@ def _members(head: Token, clause: Clause, inside: set[int]) -> list[Token]:
     start -= start > 0 and head.doc[start].text in ('"', "“")
     if start > 0 and head.doc[start].is_punct and head.doc[start].text != ":":
         return []
-    # "a reggae and dancehall artist" is one thing, "an actor and film producer" two.
+    # "a reggae and dancehall artist" is one person, "an actor and film producer" has two occupations.
     if (len(members) == 2 and head.tag_ == "NN" and head.nbor().dep_ == "cc" and not is_person_noun(head)
             and any(c.dep_ == "compound" for c in members[1].children)
             and not any(c.dep_ in ("det", "poss") for c in members[1].children)):  # fmt: skip
@@ -121,21 +149,21 @@ def _members(head: Token, clause: Clause, inside: set[int]) -> list[Token]:
     return members
 
 
-def _own(member: Token, inside: set[int]) -> list[int]:
-    """The member itself, without the members that hang on it."""
+def _own_tokens(member: Token, inside: set[int]) -> list[int]:
+    """List the tokens of the member itself, without the members that depend on it."""
     doc = member.doc
     joined = {t.i for child in member.children if child.dep_ in ("conj", "cc", "preconj") for t in child.subtree}
-    own = [t.i for t in member.subtree if t.i in inside and t.i not in joined]
-    # Keep the run around the member: a comma or a quotation mark that belongs to another member may be left over.
-    while own and own[-1] != member.i and doc[own[-1]].is_punct:
-        own.pop()
-    while own and own[0] != member.i and doc[own[0]].is_punct:
-        own.pop(0)
-    return own
+    tokens = [t.i for t in member.subtree if t.i in inside and t.i not in joined]
+    # A comma or a quotation mark at either end may belong to another member.
+    while tokens and tokens[-1] != member.i and doc[tokens[-1]].is_punct:
+        tokens.pop()
+    while tokens and tokens[0] != member.i and doc[tokens[0]].is_punct:
+        tokens.pop(0)
+    return tokens
 
 
 def _shared(head: Token, member: Token) -> list[Item]:
-    """The article, possessive or quantifier of the first member that the others leave out."""
+    """Get the article, possessive or quantifier of the first member that this member leaves out."""
     if member == head:
         return []
     if any(c.dep_ in ("det", "poss", "nummod") or c.lower_ in _QUANTIFIERS for c in member.children):
@@ -156,7 +184,7 @@ def _shared(head: Token, member: Token) -> list[Item]:
 
 
 def _nationality(clause: Clause) -> list[Clause]:
-    """ "is an American actor" as "is American" and "is an actor"."""
+    """Split "is an American actor" into "is American" and "is an actor"."""
     doc = clause.verb.doc
     inside = set(clause.indices)
     noun = next((c for c in clause.verb.children if c.dep_ == "attr" and c.i in inside), None)
@@ -184,13 +212,13 @@ def _nationality(clause: Clause) -> list[Clause]:
 
 
 def _events(clause: Clause) -> list[Clause]:
-    """ "born on a day in a place" as two statements."""
+    """Split "born on a day in a place" into two statements."""
     verb = clause.verb
     inside = set(clause.indices)
     right = [c for c in verb.children if c.i > verb.i and c.i in inside and not c.is_punct]
     if verb.lower_ not in _EVENTS or not right or any(c.dep_ != "prep" or c.lower_ not in ("on", "in", "at") for c in right):
         return [clause]
-    # "on May 3, 1946, in Lockhart": the place may hang on the date.
+    # "on May 3, 1946, in Lockhart": the parse may attach the place to the date.
     nested = [c for place in right for day in place.children if day.ent_type_ == "DATE" for c in day.children]
     right += [c for c in nested if c.dep_ == "prep" and c.lower_ in ("in", "at") and c.i in inside]
     if len(right) < 2:
@@ -214,3 +242,40 @@ def _stripped(region: list[int], verb: Token) -> list[int]:
     while len(region) > 1 and verb.doc[region[-1]].is_punct:
         region = region[:-1]
     return region
+
+
+def render(items: Iterable[Item], replaced: Mapping[int, str]) -> str:
+    """Write the items as one sentence, with an initial capital and a full stop.
+
+    Args:
+        items: the words.
+        replaced: per index of a token, the text that replaces it.
+    """
+    text = ""
+    for item in items:
+        if isinstance(item, str):
+            text += item + " "
+        else:
+            text += replaced.get(item.i, item.text) + item.whitespace_
+            # The word ended its line, or preceded a comma that was removed.
+            text += "" if item.whitespace_ or _joins(item) else " "
+    text = re.sub(r"\s+", " ", text)
+    text = re.sub(r"\s+([,.;:!?%)\]])", r"\1", text)
+    text = re.sub(r"[,;:]+(?=\s*[,;:.])", "", text)
+    text = re.sub(r"([(\[])\s+", r"\1", text)
+    text = text.strip(" ,;:-–—").rstrip(".!? ,;:")
+    text = re.sub(r'[.,](["”])$', r"\1", text)
+    if text.count('"') % 2 or text.count("“") != text.count("”"):
+        text = re.sub('["“”]', "", text).strip()
+    if text.count("(") != text.count(")"):
+        text = re.sub("[()]", "", text).strip()
+    # An abbreviation at the end keeps a single full stop.
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _joins(token: Token) -> bool:
+    """Whether the next token is written directly after this one and belongs to it ("Obama" + "'s")."""
+    if token.i + 1 >= len(token.doc):
+        return True
+    following = token.nbor()
+    return not (following.is_punct and following.text in (",", ".", ";", ":", "!", "?"))

@@ -1,4 +1,4 @@
-"""A language model asked for the independent facts in each sentence."""
+"""Extract claims with a language model, which lists the independent facts in each sentence."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["LMClaimExtractor", "parse_claims"]
 
 _SYSTEM = (
-    "You break a sentence into independent facts. Write one fact a line, each line starting with '- '. Each fact is a full "
-    "sentence that can be understood alone: name people and things instead of using pronouns. Add nothing that the sentence "
-    "does not say."
+    "You break a sentence into independent facts. Write one fact per line, each line starting with '- '. Each fact is a "
+    "full sentence that can be understood alone: name people and things instead of using pronouns. Add nothing that the "
+    "sentence does not say."
 )
 _EXAMPLES = (
     (
@@ -43,14 +43,14 @@ _TALK = re.compile(
 class LMClaimExtractor:
     """`ClaimExtractor` that prompts a language model (FActScore's decomposition, arXiv 2305.14251, section 3.1).
 
-    Each check-worthy sentence is one prompt, with the sentences before it to resolve pronouns by; all of all texts are one
-    call of `generate`. Each claim has the span of its sentence. Where the model's output holds no claim, the sentence
-    itself is the claim: no sentence goes unchecked. Models of a few hundred million parameters invent facts here; use one
-    of several billion, or `RuleClaimExtractor`.
+    Each check-worthy sentence is one prompt, with the preceding sentences as context for its pronouns; the prompts of all
+    texts are one call of `generate`. Each claim has the span of its sentence. Where the model's output holds no claim, the
+    sentence itself is the claim: no sentence goes unchecked. Models of a few hundred million parameters invent facts here;
+    use one of several billion, or `RuleClaimExtractor`.
 
     Args:
-        lm: the model to ask.
-        max_new_tokens: longest list of facts a sentence, in tokens; a line cut off there is left out.
+        lm: the model to prompt.
+        max_new_tokens: longest list of facts per sentence, in tokens; a line cut off there is left out.
     """
 
     def __init__(self, lm: LanguageModel, *, max_new_tokens: int = 256) -> None:
@@ -59,27 +59,31 @@ class LMClaimExtractor:
         self.name = f"lm:{lm.name}"
 
     def extract(self, texts: Sequence[str], *, questions: Sequence[str | None] | None = None) -> list[list[Claim]]:
-        """See `ClaimExtractor.extract`; raises ContextOverflow where a sentence does not fit the model's window."""
-        texts, asked = checked_texts(texts, questions)
+        """See `ClaimExtractor.extract`.
+
+        Raises:
+            ContextOverflow: a sentence does not fit the model's context window.
+        """
+        texts, questions = checked_texts(texts, questions)
         sentences = parsed_sentences(texts)
-        claims: list[list[list[Claim]]] = [[[] for _ in own] for own in sentences]
+        claims: list[list[list[Claim]]] = [[[] for _ in of_text] for of_text in sentences]
         prompts: list[Prompt] = []
         places: list[tuple[int, int]] = []
-        for t, (own, question) in enumerate(zip(sentences, asked, strict=True)):
-            for s, sentence in enumerate(own):
-                if not is_check_worthy(sentence.text, sentence.parse, asked=question is not None):
+        for t, (of_text, question) in enumerate(zip(sentences, questions, strict=True)):
+            for s, sentence in enumerate(of_text):
+                if not is_check_worthy(sentence.text, sentence.parse, answers_question=question is not None):
                     claims[t][s] = [Claim(sentence.text, sentence.start, sentence.end, check_worthy=False)]
                 elif question is not None and states_nothing_alone(sentence.text, sentence.parse):
                     claims[t][s] = [Claim(joined_to_question(question, sentence.text), sentence.start, sentence.end)]
                 else:
-                    prompts.append(self._prompt(own, s, question))
+                    prompts.append(self._prompt(of_text, s, question))
                     places.append((t, s))
         replies = self.lm.generate(prompts, max_new_tokens=self.max_new_tokens) if prompts else []
         for (t, s), reply in zip(places, replies, strict=True):
             sentence = sentences[t][s]
-            found = parse_claims(reply[0].text, complete=reply[0].finish_reason != "length") or [sentence.text]
-            claims[t][s] = [Claim(text, sentence.start, sentence.end) for text in found]
-        return [[claim for sentence in own for claim in sentence] for own in claims]
+            facts = parse_claims(reply[0].text, complete=reply[0].finish_reason != "length") or [sentence.text]
+            claims[t][s] = [Claim(fact, sentence.start, sentence.end) for fact in facts]
+        return [[claim for of_sentence in of_text for claim in of_sentence] for of_text in claims]
 
     def _prompt(self, sentences: Sequence[Sentence], s: int, question: str | None) -> Prompt:
         special = getattr(self.lm, "special_tokens", ())
@@ -98,10 +102,14 @@ def _request(sentence: str, context: str) -> str:
 
 
 def parse_claims(output: str, *, complete: bool = True) -> list[str]:
-    """The claims in a model's output: its bulleted or numbered lines, or, where it has none, its plain lines.
+    """Parse the claims in a model's output: its bulleted or numbered lines or, where it has none, its plain lines.
 
     Left out are repeated lines, headings, talk ("Here are the facts:"), questions, lines without a letter, and the last
-    line of an output that is not `complete`.
+    line of an output that was cut off.
+
+    Args:
+        output: what the model wrote.
+        complete: whether the output ended by itself.
     """
     lines = [line for line in output.splitlines() if line.strip()]
     if not complete:

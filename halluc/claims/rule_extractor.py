@@ -1,4 +1,4 @@
-"""The default extractor: sentences, parsed, cut where that is safe, with pronouns resolved where that is safe."""
+"""The default claim extractor: parsed sentences, split and with pronouns resolved where that is safe."""
 
 from __future__ import annotations
 
@@ -6,54 +6,76 @@ from collections.abc import Mapping, Sequence
 
 from halluc.answers import Claim
 from halluc.claims.check_worthiness import is_check_worthy, states_nothing_alone
+from halluc.claims.clause_splitting import split_sentence
 from halluc.claims.coreference import resolve_pronouns
 from halluc.claims.extractor import checked_texts
-from halluc.claims.parsing import Sentence, parsed_sentences
-from halluc.claims.splitting import split_sentence
+from halluc.claims.parsing import SUBJECTS, Sentence, parsed_sentences
 
-__all__ = ["RuleClaimExtractor", "joined_to_question"]
+__all__ = ["RuleClaimExtractor", "extract_claims", "joined_to_question"]
 
 _UNRESOLVED = ("it", "he", "she", "they", "this", "that", "these", "those")
+
+
+def extract_claims(text: str, *, question: str | None = None) -> list[Claim]:
+    """Extract the check-worthy claims of one text with the default extractor, `RuleClaimExtractor`.
+
+    Args:
+        text: the answer.
+        question: what the text answers; see `ClaimExtractor.extract`.
+
+    Returns:
+        The check-worthy claims, in the order of the text.
+
+    Raises:
+        InvalidInput: the text or the question is not a string that UTF-8 can encode.
+    """
+    return [claim for claim in RuleClaimExtractor().extract([text], questions=[question])[0] if claim.check_worthy]
 
 
 class RuleClaimExtractor:
     """`ClaimExtractor` by rules over a dependency parse (atomic facts as in FActScore, arXiv 2305.14251, section 3.1).
 
-    A sentence is one claim unless its grammar shows several; a wrong cut is worse than none, so that doubtful sentences stay
-    whole (splitting.py says which). Made for English; text in other languages comes out as its sentences.
+    A sentence is one claim unless its grammar shows several. A wrong split is worse than none, so doubtful sentences stay
+    whole (`clause_splitting` lists the cases). The rules are for English; text in other languages yields its sentences.
+
+    Time and memory grow linearly with the text; a sentence that repeats is parsed once.
     """
 
     name = "rules"
 
     def extract(self, texts: Sequence[str], *, questions: Sequence[str | None] | None = None) -> list[list[Claim]]:
         """See `ClaimExtractor.extract`."""
-        texts, asked = checked_texts(texts, questions)
+        texts, questions = checked_texts(texts, questions)
         return [
-            [
-                claim
-                for sentence, replaced in zip(own, resolved, strict=True)
-                for claim in _claims(sentence, replaced, question)
-            ]
-            for own, question in zip(parsed_sentences(texts), asked, strict=True)
-            for resolved in [resolve_pronouns([sentence.parse for sentence in own])]
+            _claims_of_text(sentences, question)
+            for sentences, question in zip(parsed_sentences(texts), questions, strict=True)
         ]
 
 
-def _claims(sentence: Sentence, replaced: Mapping[int, str], question: str | None) -> list[Claim]:
-    if not is_check_worthy(sentence.text, sentence.parse, asked=question is not None):
+def _claims_of_text(sentences: Sequence[Sentence], question: str | None) -> list[Claim]:
+    replacements = resolve_pronouns([sentence.parse for sentence in sentences])
+    return [
+        claim
+        for sentence, replaced in zip(sentences, replacements, strict=True)
+        for claim in _claims_of_sentence(sentence, replaced, question)
+    ]
+
+
+def _claims_of_sentence(sentence: Sentence, replaced: Mapping[int, str], question: str | None) -> list[Claim]:
+    if not is_check_worthy(sentence.text, sentence.parse, answers_question=question is not None):
         return [Claim(sentence.text, sentence.start, sentence.end, check_worthy=False)]
     if question is not None and _needs_question(sentence, replaced):
         return [Claim(joined_to_question(question, sentence.text), sentence.start, sentence.end)]
     if sentence.parse is None:
         return [Claim(sentence.text, sentence.start, sentence.end)]
     return [
-        Claim(part.text, sentence.start + part.start, sentence.start + part.end)
-        for part in split_sentence(sentence.parse, replaced)
+        Claim(statement.text, sentence.start + statement.start, sentence.start + statement.end)
+        for statement in split_sentence(sentence.parse, replaced)
     ]
 
 
 def joined_to_question(question: str, answer: str) -> str:
-    """A fragment with the question it answers, the form in which verifiers are trained on short answers."""
+    """Join a fragment to the question it answers: the form in which verifiers are trained on short answers."""
     return f"{question} {answer}"
 
 
@@ -62,5 +84,5 @@ def _needs_question(sentence: Sentence, replaced: Mapping[int, str]) -> bool:
         return True
     if sentence.parse is None:
         return False
-    subject = next((t for t in sentence.parse if t.dep_ in ("nsubj", "nsubjpass")), None)
+    subject = next((token for token in sentence.parse if token.dep_ in SUBJECTS), None)
     return subject is not None and subject.lower_ in _UNRESOLVED and subject.i not in replaced

@@ -15,7 +15,7 @@ import numpy as np
 from halluc.answers import Answer
 from halluc.confidence import SOURCES, Source, estimate_confidence
 from halluc.errors import InvalidInput
-from halluc.grading.matching import contains_answer, normalise_answer
+from halluc.grading.matching import contains_answer, normalize_answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,7 +190,7 @@ def _read(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]
         if not isinstance(question, str) or not question.strip():
             raise InvalidInput(f"question row {number} has the question {question!r}; pass a text")
         texts = not isinstance(answers, str) and isinstance(answers, Sequence) and all(isinstance(a, str) for a in answers)
-        if not texts or not any(normalise_answer(answer) for answer in answers):
+        if not texts or not any(normalize_answer(answer) for answer in answers):
             raise InvalidInput(f"question row {number} has the answers {answers!r}; pass a list of accepted answers")
         asked.append(question)
         accepted.append(list(answers))

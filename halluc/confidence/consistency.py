@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from halluc.errors import InvalidInput, check_same_length
-from halluc.grading.matching import contains_answer, normalise_answer
+from halluc.grading.matching import contains_answer, normalize_answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,5 +60,5 @@ def self_consistency(
 
 
 def _same(answer: str, sample: str) -> bool:
-    one, other = normalise_answer(answer), normalise_answer(sample)
+    one, other = normalize_answer(answer), normalize_answer(sample)
     return one == other or contains_answer(answer, [sample]) or contains_answer(sample, [answer])

@@ -1,4 +1,4 @@
-"""Is an answer right? The rule of open-domain question answering, against a list of accepted answers."""
+"""Match an answer against reference answers, by the rule of open-domain question answering."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ import re
 import string
 from collections.abc import Iterable
 
-__all__ = ["contains_answer", "normalise_answer"]
+__all__ = ["contains_answer", "normalize_answer"]
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-# A space rather than nothing, which is what SQuAD's script puts: "12-7" must not contain "127".
+# A space rather than the empty string of SQuAD's script: "12-7" must not contain "127".
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
 
 
-def normalise_answer(text: str) -> str:
-    """Lower case without punctuation, articles and extra space, as in SQuAD (arXiv 1606.05250, section 6.1).
+def normalize_answer(text: str) -> str:
+    """Normalize an answer: lower case, without punctuation, articles and extra space (SQuAD, arXiv 1606.05250, section 6.1).
 
-    >>> normalise_answer("The Denver Broncos!")
+    >>> normalize_answer("The Denver Broncos!")
     'denver broncos'
     """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def contains_answer(text: str, accepted: Iterable[str]) -> bool:
-    """Whether one of the accepted answers stands in the text as whole words, both normalised.
+def contains_answer(answer: str, references: Iterable[str]) -> bool:
+    """Whether an answer contains one of the references as whole words, after both are normalized.
 
-    An accepted answer of which nothing is left ("?") is never found.
+    A reference that normalizes to nothing ("?") is never contained.
+
+    Args:
+        answer: what the model wrote.
+        references: accepted answers.
 
     >>> contains_answer("They gave up 308 points.", ["308"]), contains_answer("They gave up 3081 points.", ["308"])
     (True, False)
     """
-    padded = f" {normalise_answer(text)} "
-    return any(f" {wanted} " in padded for wanted in map(normalise_answer, accepted) if wanted)
+    padded = f" {normalize_answer(answer)} "
+    return any(f" {reference} " in padded for reference in map(normalize_answer, references) if reference)

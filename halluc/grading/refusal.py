@@ -1,8 +1,8 @@
-"""Does a reply answer at all? Refusals and "I don't know" told from answers, by rules for English.
+"""Recognize refusals and "I don't know", by rules for English.
 
-A hedged guess ("I'm not sure, but I think it was Paris") answers, and so does whatever the rules do not know: to take an
-answer for an abstention would hide a hallucination. Not here: whether an answer is right (answer_matching.py), and models
-that are made to abstain (grounding.py, calibration.abstention).
+A hedged guess ("I'm not sure, but I think it was Paris") is an answer, and so is everything the rules do not recognize:
+taking an answer for an abstention would hide a hallucination. Not covered: whether an answer is correct (matching.py), and
+making models abstain (`halluc.grounding`, `calibration.ConformalAbstention`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from retrieval.sentences import sentence_spans
 __all__ = ["abstains"]
 
 _NOT = r"(?:\ not|n['’]?t)"
-_TOLD = (
+_REPLYING = (
     r"(?:answer|provide|help|say|tell|confirm|determine|verify|find|assist|give|predict|identify|recall|locate|comment"
     r"|be\ sure|be\ certain|offer|share|access|know)"
 )
@@ -30,7 +30,7 @@ _ABSTAINING = re.compile(
     | \bi\ (?:have\ no|lack)\ (?:\w+\ ){{0,2}}(?:information|idea|way|answer|knowledge|data|access|clue)\b
     | ^\W*(?:there\ is\ )?no\ (?:idea|clue|answer)\W*$
     | \bi\ (?:can(?:not|['’]?t)|could{_NOT}|am{_NOT}?\ able\ to|(?:\ ?am|['’]m)\ unable\ to|will{_NOT}|won['’]t)
-          \ (?:\w+ly\ |be\ able\ to\ )?{_TOLD}\b
+          \ (?:\w+ly\ |be\ able\ to\ )?{_REPLYING}\b
     | \b(?:i['’]?m|i\ am|we['’]?re|we\ are)\ (?:\w+\ )?
           (?:unable\ to|not\ (?:\w+\ )?(?:able\ to|sure|certain|aware|familiar)|unsure|unaware|uncertain|unfamiliar)\b
     | ^\W*(?:not\ (?:\w+\ )?(?:sure|certain|known|specified|stated|mentioned|given|provided|available|enough\ information)
@@ -38,7 +38,7 @@ _ABSTAINING = re.compile(
     | ^\W*not\ (?:mentioned|stated|specified|given|provided)\ in\b
     | \b(?:is|are|was|were|remains?)\ (?:\w+ly\ |still\ )?
           (?:unknown|unclear|uncertain|unanswerable|unspecified|undetermined|not\ (?:\w+\ )?(?:known|clear|specified
-          |mentioned|stated|given|provided|available|in\ the\ {_SUBJECT}|possible\ to\ {_TOLD}))\b
+          |mentioned|stated|given|provided|available|in\ the\ {_SUBJECT}|possible\ to\ {_REPLYING}))\b
     | \b(?:can(?:not|['’]?t)|could{_NOT})\ (?:\w+\ )?be\ (?:\w+\ )?(?:answered|determined|known|verified|found|confirmed)\b
     | \b(?:hard|impossible|difficult)\ to\ (?:say|tell|know|determine|answer)\b
     | \b(?:no\ one|nobody)\ (?:really\ |actually\ )?knows\b
@@ -57,7 +57,7 @@ _GUESS = re.compile(
     r"|i['’]d (?:say|guess)|my (?:best )?guess|perhaps|maybe|probably|possibly|presumably)\b(?: (?:is|that|would be))*",
     re.IGNORECASE,
 )
-# What stands beside an abstention and says nothing itself: apologies, what the speaker is, where to look instead.
+# Accompanies an abstention without answering: apologies, what the speaker is, where to look instead.
 _COURTESY = re.compile(
     r"""^\W*(?:
       (?:i['’]?m\ |i\ am\ )?(?:so\ |very\ |truly\ )?(?:sorry|afraid) | my\ apologies | i\ apologi[sz]e | unfortunately
@@ -68,8 +68,8 @@ _COURTESY = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
-# Where a sentence may turn from abstaining to answering or back.
-_TURN = re.compile(
+# Where a sentence may switch between abstaining and answering.
+_SWITCH = re.compile(
     r"\s*(?:[,;:–—]\s*)?\b(?:but|however|although|though)\b,?\s*|[;–—]\s*|(?<=sorry),\s*"
     r"|,\s+(?=(?:it|he|she|they|there|i) (?:is|was|are|were|can|think|believe)\b)",
     re.IGNORECASE,
@@ -78,7 +78,7 @@ _CONCESSION = re.compile(r"^(\W*(?:even though|although|though|while)\b[^,]*),\s
 
 
 def abstains(reply: str) -> bool:
-    """Whether a reply to a question gives no answer: it is empty, or says that it cannot or will not answer and no more.
+    """Whether a reply gives no answer: it is empty, or says only that it cannot or will not answer.
 
     >>> abstains("I'm sorry, but I don't have that information."), abstains("I'm not sure, but I think it was Paris.")
     (True, False)
@@ -87,27 +87,27 @@ def abstains(reply: str) -> bool:
     parts = [
         part
         for sentence in sentences
-        for part in _TURN.split(_CONCESSION.sub(r"\1; ", sentence))
+        for part in _SWITCH.split(_CONCESSION.sub(r"\1; ", sentence))
         if any(map(str.isalnum, part))
     ]
     if not parts:
         return True
-    held_back = False
+    abstained = False
     for part in parts:
-        if (found := _ABSTAINING.search(part)) is not None:
-            held_back = True
-            if _answers(_after_guess(part[found.end() :])):
+        if (match := _ABSTAINING.search(part)) is not None:
+            abstained = True
+            if _answers(_after_guess(part[match.end() :])):
                 return False
         elif _answers(_GUESS.sub("", part)):
             return False
-    return held_back
+    return abstained
 
 
 def _answers(part: str) -> bool:
-    return bool(part) and _COURTESY.match(part) is None and is_check_worthy(part, None, asked=True)
+    return bool(part) and _COURTESY.match(part) is None and is_check_worthy(part, None, answers_question=True)
 
 
-def _after_guess(rest: str) -> str:
-    """What is guessed after an abstention ("I don't know, maybe Paris"); nothing without a guess."""
-    guess = _GUESS.search(rest)
-    return rest[guess.end() :].strip() if guess else ""
+def _after_guess(text: str) -> str:
+    """Get the guess that follows an abstention ("I don't know, maybe Paris"); empty where there is none."""
+    guess = _GUESS.search(text)
+    return text[guess.end() :].strip() if guess else ""

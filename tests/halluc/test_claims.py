@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,13 +155,21 @@ def test_spans_lie_in_the_text_and_no_two_claims_start_at_one_place(pieces, join
     assert not answer.strip() or claims
 
 
-def test_input_that_is_no_list_of_texts_is_named():
-    with pytest.raises(InvalidInput, match="texts is a string"):
-        RuleClaimExtractor().extract("text")
-    with pytest.raises(InvalidInput, match="text 1 is of type int"):
-        RuleClaimExtractor().extract(["a", 3])
-    with pytest.raises(InvalidInput, match="1 questions for 2 texts"):
-        RuleClaimExtractor().extract(["a", "b"], questions=["q"])
+@pytest.mark.parametrize(
+    ("texts", "questions", "message"),
+    [
+        ("text", None, "texts is one text, 'text'; pass a list"),
+        (["a", 3], None, r"texts\[1\] is 3, not a text"),
+        (["a", "b"], ["q"], "1 questions for 2 texts"),
+        (["a"], "q", "questions is one text, 'q'; pass a list"),
+        (["a"], [3], r"questions\[0\] is 3, not a text"),
+        (["a", "half \ud83d."], None, r"texts\[1\] has a lone surrogate, '\\ud83d', at character 6"),
+    ],
+)
+def test_texts_and_questions_that_cannot_be_used_are_named(texts, questions, message):
+    """D3 and D4."""
+    with pytest.raises(InvalidInput, match=message):
+        RuleClaimExtractor().extract(texts, questions=questions)
 
 
 class Scripted:
@@ -199,3 +209,20 @@ def test_the_default_model_yields_a_claim_a_sentence_at_least(lm):
     claims = LMClaimExtractor(lm, max_new_tokens=24).extract(["Rome is the capital of Italy. Is it?"])[0]
     assert [claim.check_worthy for claim in claims][-1] is False
     assert any(claim.check_worthy and claim.start == 0 for claim in claims)
+
+
+def test_many_list_items_are_extracted_in_linear_time():
+    """S14: a megabyte took more than a minute; now a sentence that repeats is parsed once."""
+
+    def seconds(size):
+        text = "- The bridge is long.\n" * (size // 22)
+        begin = time.perf_counter()
+        claims = RuleClaimExtractor().extract([text])[0]
+        assert len(claims) == size // 22
+        assert text[claims[-1].start : claims[-1].end] == "The bridge is long."
+        return time.perf_counter() - begin
+
+    seconds(1000)
+    quarter, whole = seconds(75_000), seconds(300_000)
+    assert whole < 20
+    assert whole < 10 * quarter

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from halluc.errors import ContextOverflow, InvalidInput
-from halluc.grading.matching import contains_answer, normalise_answer
+from halluc.grading.matching import contains_answer, normalize_answer
 from halluc.grading.refusal import abstains
 from halluc.prompts import grounded_prompt
 from retrieval.progress import progress_bar
@@ -97,7 +97,7 @@ def _question(row: Mapping[str, Any], number: int, lm: LanguageModel) -> Asked:
     answers = row.get("answers")
     if isinstance(answers, str) or not isinstance(answers, Sequence) or not all(isinstance(a, str) for a in answers):
         raise InvalidInput(f"{where} has the answers {answers!r}; pass a list of accepted answers, empty if there is none")
-    if answers and not any(normalise_answer(answer) for answer in answers):
+    if answers and not any(normalize_answer(answer) for answer in answers):
         raise InvalidInput(f"{where} has the answers {answers!r}, of which no letter or digit can be found in a reply")
     prompt = row.get("prompt")
     if prompt is not None:

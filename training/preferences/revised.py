@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from halluc.grading.matching import normalise_answer
+from halluc.grading.matching import normalize_answer
 from training.preferences.constitution import Principle, load_principles
 from training.preferences.dataset import PairFolder, checked_scores
 from training.preferences.sampled import check_lengths, length_ratio, pair_row, reward_name
@@ -238,4 +238,4 @@ class _Pairing:
 
 
 def _same(one: str, other: str) -> bool:
-    return normalise_answer(one) == normalise_answer(other)
+    return normalize_answer(one) == normalize_answer(other)

@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from halluc.grading.matching import normalise_answer
+from halluc.grading.matching import normalize_answer
 from halluc.grading.refusal import abstains
 from training.preferences.dataset import PairFolder, checked_scores
 from training.rewards.completions import as_messages
@@ -225,12 +225,12 @@ def _pairs_with_abstention(
 
 def _ranked(scored: Sequence[Scored]) -> list[Scored]:
     """Distinct texts, the best score first and the more frequent first among equals; empty ones dropped."""
-    counts = Counter(normalise_answer(text) for text, _ in scored if text)
+    counts = Counter(normalize_answer(text) for text, _ in scored if text)
     distinct: dict[str, Scored] = {}
     for text, score in scored:
         if text:
-            distinct.setdefault(normalise_answer(text), (text, score))
-    return sorted(distinct.values(), key=lambda one: (-one[1], -counts[normalise_answer(one[0])]))
+            distinct.setdefault(normalize_answer(text), (text, score))
+    return sorted(distinct.values(), key=lambda one: (-one[1], -counts[normalize_answer(one[0])]))
 
 
 def reward_name(reward: RewardFunction | None) -> str:

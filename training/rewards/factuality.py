@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.claims import RuleClaimExtractor
 from halluc.errors import InvalidInput
-from halluc.grading.matching import contains_answer, normalise_answer
+from halluc.grading.matching import contains_answer, normalize_answer
 from training.claim_judge import ClaimJudge, ClaimVerdict, make_room
 from training.rewards.completions import completion_text, prompt_question, split_confidence
 from training.rewards.guards import copied_share, is_hedged, repeated_share
@@ -190,7 +190,7 @@ class FactualityReward:
         """Check-worthy claims of each text; those that say the same but for case and punctuation once."""
         found = self.extractor.extract(texts, questions=questions)
         return [
-            list({normalise_answer(claim.text): claim.text for claim in own if claim.check_worthy}.values()) for own in found
+            list({normalize_answer(claim.text): claim.text for claim in own if claim.check_worthy}.values()) for own in found
         ]
 
     def _evidence(

@@ -1,9 +1,9 @@
-"""One parsed sentence cut into the statements it makes, where its grammar leaves no doubt.
+"""Split a parsed sentence into the statements it makes, where its grammar leaves no doubt.
 
-Cut are coordinated clauses and verb phrases ("was born in Rome and moved to Paris"), relative clauses and appositions set
+Split are coordinated clauses and verb phrases ("was born in Rome and moved to Paris"), relative clauses and appositions set
 off by commas ("Obama, who served two terms, ..."), participles and relative clauses of an "is a ..." ("is an actor born in
-1949"), lists of objects ("starred in A, B and C": lists.py). Left whole is what a cut could falsify: conditions,
-alternatives, reported speech, restrictive clauses, negated pairs, collective readings ("between A and B").
+1949"), and lists of objects ("starred in A, B and C", in coordination.py). Kept whole is what a split could falsify:
+conditions, alternatives, reported speech, restrictive clauses, negated pairs, collective readings ("between A and B").
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from halluc.claims.clauses import Clause, Item, render
-from halluc.claims.coordination import distribute
+from halluc.claims.coordination import Clause, Item, distribute, render
 from halluc.claims.parsing import AUX, SUBJECTS, subject_of
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
-__all__ = ["Part", "split_sentence"]
+__all__ = ["Statement", "split_sentence"]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One statement: `text` is self-contained, [start, end) are the characters of the sentence that make it.
+class Statement:
+    """One statement of a sentence.
 
-    The span of a statement that another one interrupts ("Milan, a city in the north, is rich") holds the span of that one.
+    The span of a statement that another one interrupts ("Milan, a city in the north, is rich") contains the span of the
+    other.
+
+    Attributes:
+        text: the statement as a self-contained sentence.
+        start, end: the characters [start, end) of the sentence that make it.
     """
 
     text: str
@@ -35,7 +39,7 @@ class Part:
     end: int
 
 
-# Words that make a whole of parts; a sentence with one of them keeps its pairs together.
+# Words that bind a pair together; a clause with one of them is not split.
 _COLLECTIVE = {
     "or",
     "nor",
@@ -55,14 +59,17 @@ _CONDITIONS = {"if", "unless", "until", "when", "whenever", "whether", "once", "
 _NOUN_PATH = {*SUBJECTS, "dobj", "pobj", "prep", "attr", "appos", "agent", "conj", "oprd"}
 
 
-def split_sentence(parse: Doc, replaced: Mapping[int, str]) -> list[Part]:
-    """The statements of a sentence in its order; a single one, the sentence as it stands, where nothing can be cut.
+def split_sentence(parse: Doc, replaced: Mapping[int, str]) -> list[Statement]:
+    """Split a sentence into its statements.
 
     Args:
         parse: the sentence.
-        replaced: what stands in for the token at an index (`resolve_pronouns`).
+        replaced: per index of a token, the text that replaces it (`resolve_pronouns`).
+
+    Returns:
+        The statements in the order of the sentence; the sentence itself where nothing can be split.
     """
-    whole = [Part(_whole(parse, replaced), 0, len(parse.text))]
+    whole = [Statement(_whole(parse, replaced), 0, len(parse.text))]
     sentences = list(parse.sents)
     if any(subject_of(span.root) is None or not _is_finite(span.root) for span in sentences):
         return whole
@@ -72,16 +79,16 @@ def split_sentence(parse: Doc, replaced: Mapping[int, str]) -> list[Part]:
     clauses = [piece for clause in clauses for piece in distribute(clause)]
     if len(clauses) < 2:
         return whole
-    parts = []
+    statements = []
     for clause in sorted(clauses, key=lambda c: c.first):
         text = render(clause.items, replaced)
         if len(re.findall(r"\w+", text)) < 3:
             return whole
         start, end = _trimmed(parse, clause.first, clause.last)
-        parts.append(Part(text, start, end))
-    if len({part.start for part in parts}) < len(parts):
+        statements.append(Statement(text, start, end))
+    if len({statement.start for statement in statements}) < len(statements):
         return whole
-    return parts
+    return statements
 
 
 def _is_finite(verb: Token) -> bool:
@@ -96,7 +103,7 @@ def _whole(parse: Doc, replaced: Mapping[int, str]) -> str:
 
 
 def _trimmed(parse: Doc, first: int, last: int) -> tuple[int, int]:
-    """Characters of tokens [first, last], without conjunctions and commas in front or punctuation behind."""
+    """Get the characters of tokens [first, last], without leading conjunctions and commas or trailing punctuation."""
     while first < last and (parse[first].is_punct or parse[first].dep_ == "cc") and parse[first].text not in "\"“'(":
         first += 1
     while last > first and parse[last].is_punct and parse[last].text not in "\"”')":
@@ -105,13 +112,13 @@ def _trimmed(parse: Doc, first: int, last: int) -> tuple[int, int]:
 
 
 def _expand(verb: Token, indices: set[int], lead: tuple[Item, ...], out: list[Clause]) -> None:
-    """Add the clause of `verb` to `out`, and those that can be cut from it.
+    """Append the clause of `verb` to `out`, and those that can be split from it.
 
     Args:
         verb: head of the clause.
-        indices: the tokens of the clause, all that hangs on it included.
-        lead: subject borrowed from elsewhere; empty where the clause has its own.
-        out: where clauses go.
+        indices: the tokens of the clause, with everything that depends on them.
+        lead: subject borrowed from another clause; empty where the clause has its own.
+        out: the list that clauses are appended to.
     """
     doc = verb.doc
     cut: list[tuple[Token, set[int], tuple[Item, ...] | None]] = []
@@ -143,7 +150,7 @@ def _expand(verb: Token, indices: set[int], lead: tuple[Item, ...], out: list[Cl
             borrowed = () if subject_of(head) is not None else (*own_subject, *_borrowed_auxiliaries(verb, head))
             shared = _shared_object(verb, head, remaining)
             if shared:
-                # "wrote and directed the film": the object stands after the second verb only.
+                # "wrote and directed the film": the object follows the second verb only.
                 place = out.index(main)
                 items = tuple(item for item in items if isinstance(item, str) or not item.is_punct or item.i < verb.i)
                 main = Clause((*items, *(doc[i] for i in shared)), verb, first, min(last, verb.i))
@@ -159,7 +166,7 @@ def _expand(verb: Token, indices: set[int], lead: tuple[Item, ...], out: list[Cl
 
 
 def _ends_cleanly(verb: Token, last: int) -> bool:
-    """Whether after this token come punctuation, a conjunction or the clause's verb; if not, the parse is wrong."""
+    """Whether this token is followed by punctuation, a conjunction or the clause's verb; otherwise the parse is wrong."""
     if last + 1 >= len(verb.doc):
         return True
     following = verb.doc[last + 1]
@@ -168,14 +175,14 @@ def _ends_cleanly(verb: Token, last: int) -> bool:
 
 
 def _coordinated(verb: Token, indices: set[int]) -> list[Token]:
-    """Verbs joined to this one by "and" or "but" that can be told apart from it."""
+    """List the verbs joined to this one by "and" or "but" that can be split from it."""
     joined = [c for c in verb.children if c.dep_ == "conj" and c.i in indices and c.pos_ in ("VERB", "AUX")]
     if not joined:
         return []
     words = {token.lower_ for token in verb.doc if token.dep_ in ("cc", "preconj", "neg", "advmod") and token.head == verb}
     if words & _COLLECTIVE:
         return []
-    found = []
+    separable = []
     for follower in joined:
         auxiliaries = [child for child in follower.children if child.dep_ in AUX]
         if follower.i == verb.i + 2 and not auxiliaries and not _shared_object(verb, follower, indices):
@@ -183,11 +190,11 @@ def _coordinated(verb: Token, indices: set[int]) -> list[Token]:
         if follower.i > 0 and verb.doc[follower.i - 1].text == "-":
             continue
         finite = follower.tag_ in _FINITE if not auxiliaries else auxiliaries[0].tag_ in (*_FINITE, "MD")
-        # Without a finite form of its own it must be of the first one's; the tagger takes some past forms for participles.
+        # A verb that is not finite must have the form of the first; the tagger takes some past forms for participles.
         alike = not auxiliaries and (follower.tag_ == verb.tag_ or (follower.tag_ == "VBN" and verb.tag_ == "VBD"))
         if finite or (alike and subject_of(follower) is None):
-            found.append(follower)
-    return found
+            separable.append(follower)
+    return separable
 
 
 def _is_conditional(verb: Token) -> bool:
@@ -196,17 +203,17 @@ def _is_conditional(verb: Token) -> bool:
 
 
 def _borrowed_auxiliaries(verb: Token, follower: Token) -> tuple[Item, ...]:
-    """ "has won gold and lost silver": what "lost" needs of "has"."""
+    """Get the auxiliaries that the second verb shares with the first: "has" for "lost" in "has won gold and lost silver"."""
     if any(child.dep_ in AUX for child in follower.children) or follower.tag_ in ("VBZ", "VBP", "VBD"):
         return ()
-    own = tuple(c for c in verb.children if c.dep_ in AUX and c.i < verb.i)
+    auxiliaries = tuple(c for c in verb.children if c.dep_ in AUX and c.i < verb.i)
     # The tagger takes "was born and won" for a second participle; a passive has no object.
-    passive = any(c.dep_ == "auxpass" for c in own)
-    return () if passive and any(c.dep_ == "dobj" for c in follower.children) else own
+    passive = any(c.dep_ == "auxpass" for c in auxiliaries)
+    return () if passive and any(c.dep_ == "dobj" for c in follower.children) else auxiliaries
 
 
 def _shared_object(verb: Token, follower: Token, indices: set[int]) -> list[int]:
-    """Tokens of the object that two neighbouring verbs share, where it stands after the second alone."""
+    """List the tokens of the object that two adjacent verbs share, where it follows the second only."""
     if follower.i != verb.i + 2 or verb.nbor().dep_ != "cc":
         return []
     objects = [child for child in follower.children if child.dep_ == "dobj"]
@@ -214,16 +221,16 @@ def _shared_object(verb: Token, follower: Token, indices: set[int]) -> list[int]
 
 
 def _modifiers(verb: Token, indices: set[int]) -> list[tuple[Token, Token]]:
-    """(modifier, noun) pairs that can be cut from the clause of `verb`, in the order of the sentence."""
-    found = []
+    """List (modifier, noun) pairs that can be split from the clause of `verb`, in the order of the sentence."""
+    pairs = []
     for i in sorted(indices):
         token = verb.doc[i]
         if token.dep_ not in ("relcl", "appos", "acl"):
             continue
         noun = token.head
         if noun.i in indices and _reaches(noun, verb, indices):
-            found.append((token, noun))
-    return found
+            pairs.append((token, noun))
+    return pairs
 
 
 def _reaches(noun: Token, verb: Token, indices: set[int]) -> bool:
@@ -238,7 +245,7 @@ def _reaches(noun: Token, verb: Token, indices: set[int]) -> bool:
 def _modified(
     verb: Token, noun: Token, modifier: Token, region: set[int], remaining: set[int], lead: tuple[Item, ...]
 ) -> tuple[Item, ...] | None:
-    """What the modifier says something of, as the start of a statement; None where it must stay."""
+    """Get the subject of the statement that a modifier makes; None where the modifier must stay in its clause."""
     doc = verb.doc
     start = min(region)
     set_off = start > 0 and doc[start - 1].text in (",", "(", "–", "—")
@@ -252,9 +259,9 @@ def _modified(
     if modifier.dep_ == "acl":
         if modifier.tag_ != "VBN" or not (classified or (set_off and noun.tag_ == "NNP")):
             return None
-        own = subject if classified else _noun_items(noun, start, remaining)
+        described = subject if classified else _noun_items(noun, start, remaining)
         past = modifier.lower_ in ("born", "founded", "established", "created", "formed", "released", "published", "built")
-        return (*own, "was" if past else copula) if own else None
+        return (*described, "was" if past else copula) if described else None
     if modifier.dep_ == "appos":
         if not set_off or modifier.pos_ != "NOUN" or _article(modifier) is None or noun.tag_ not in ("NNP", "NNPS"):
             return None
@@ -271,7 +278,7 @@ def _modified(
     plural = noun.tag_ in ("NNS", "NNPS")
     verbs = [modifier, *(c for c in modifier.children if c.dep_ in AUX)]
     agrees = not any(t.lower_ in (("is", "was", "has") if plural else ("are", "were", "have")) for t in verbs)
-    # "moved to Paris by train, which pleased him": "which" may mean all that was said.
+    # "moved to Paris by train, which pleased him": "which" may refer to the whole clause.
     adjacent = noun.i == start - 2 and (noun.tag_ in ("NNP", "NNPS") or modifier.text in ("is", "was", "are", "were"))
     if pronoun.lower_ == "which" and not adjacent:
         return None
@@ -285,7 +292,7 @@ def _article(noun: Token) -> str | None:
 
 
 def _noun_items(noun: Token, before: int, remaining: set[int]) -> tuple[Item, ...]:
-    """The noun phrase up to the token `before`, without what is joined to it."""
+    """Get the noun phrase up to the token `before`, without coordinated nouns."""
     joined = {i for child in noun.children if child.dep_ in ("conj", "cc", "preconj") for i in _subtree(child)}
     indices = sorted(i for i in _subtree(noun) & remaining if i < before and i not in joined)
     while indices and noun.doc[indices[-1]].is_punct and noun.doc[indices[-1]].text not in "\"”')":
@@ -305,7 +312,7 @@ def _relative_pronoun(verb: Token) -> set[int]:
 
 
 def _joint(doc: Doc, start: int, remaining: set[int]) -> set[int]:
-    """The conjunction and comma in front of a coordinated clause."""
+    """Get the conjunction and comma in front of a coordinated clause."""
     joint = set()
     while start - 1 in remaining and (doc[start - 1].dep_ == "cc" or doc[start - 1].text in (",", ";")):
         start -= 1
@@ -314,14 +321,14 @@ def _joint(doc: Doc, start: int, remaining: set[int]) -> set[int]:
 
 
 def _commas(doc: Doc, noun: Token, region: set[int], remaining: set[int]) -> set[int]:
-    """The punctuation that sets the region off; a comma between list members stays."""
+    """Get the punctuation that sets a region off; a comma between list members stays."""
     before, after = min(region) - 1, max(region) + 1
-    gone = {i for i in (before,) if i in remaining and doc[i].text in (",", "(", "–", "—")}
-    if after in remaining and doc[after].text in (",", ")", "–", "—") and gone:
+    removed = {i for i in (before,) if i in remaining and doc[i].text in (",", "(", "–", "—")}
+    if after in remaining and doc[after].text in (",", ")", "–", "—") and removed:
         listed = any(c.dep_ == "conj" for c in noun.children) and after + 1 < len(doc) and doc[after + 1].dep_ != "cc"
         if not listed or doc[after].text == ")":
-            gone.add(after)
-    return gone
+            removed.add(after)
+    return removed
 
 
 def _subtree(token: Token) -> set[int]:

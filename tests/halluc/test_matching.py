@@ -2,12 +2,12 @@ import doctest
 
 import pytest
 
-from halluc.grading import matching as answer_matching
-from halluc.grading.matching import contains_answer, normalise_answer
+from halluc.grading import matching as matching
+from halluc.grading.matching import contains_answer, normalize_answer
 
 
 def test_examples_in_docstrings_run():
-    assert doctest.testmod(answer_matching) == (0, 2)
+    assert doctest.testmod(matching) == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,6 @@ def test_an_accepted_answer_counts_as_whole_words_of_the_normalised_text(text, a
 
 
 def test_normalising_twice_changes_nothing_more():
-    once = normalise_answer("  The U.S.  of\nA! ")
+    once = normalize_answer("  The U.S.  of\nA! ")
     assert once == "u s of"
-    assert normalise_answer(once) == once
+    assert normalize_answer(once) == once
