@@ -9,9 +9,16 @@ if TYPE_CHECKING:
     from halluc.models.language_model import Generation
     from retrieval import Hit
 
-__all__ = ["Answer", "Citation", "Claim", "Label", "Verdict"]
+__all__ = ["LABEL_NAMES", "Answer", "Citation", "Claim", "Label", "Verdict"]
 
 Label = Literal["supported", "refuted", "not_enough_info"]
+
+LABEL_NAMES: dict[Label, str] = {
+    "supported": "supported",
+    "refuted": "contradicted",
+    "not_enough_info": "not supported by the evidence",
+}
+"""What people are shown for each label: on the terminal, in pages, and in the server's text."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ __all__ = [
     "ShadowedPackage",
     "VerifierMismatch",
     "check_same_length",
+    "check_text",
     "check_texts",
     "leaf_errors_as_ours",
 ]
@@ -99,20 +100,36 @@ def check_texts(name: str, texts: Sequence[Any], *, allow_blank: bool = False) -
     Raises:
         InvalidInput: it is one string, holds something that is not a string, a blank text, or a lone surrogate.
     """
-    from retrieval.files import lone_surrogate
-
     if isinstance(texts, (str, bytes)):
         raise InvalidInput(f"{name} is one text, {texts[:40]!r}; pass a list of texts")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidInput(f"{name}[{i}] is {text!r}, not a text; pass a list of texts")
-        if not allow_blank and not text.strip():
-            raise InvalidInput(f"{name}[{i}] is empty; leave it out or write a text")
-        if (position := lone_surrogate(text)) is not None:
-            raise InvalidInput(
-                f"{name}[{i}] has a lone surrogate, {text[position]!r}, at character {position + 1}; "
-                "replace it with a whole character"
-            )
+        check_text(f"{name}[{i}]", text, allow_blank=allow_blank)
+
+
+def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:
+    """Check that an argument is a text that can be encoded as UTF-8.
+
+    Args:
+        name: the argument as a message names it ("the question").
+        text: what was passed.
+        allow_blank: accept a text without any letter.
+
+    Raises:
+        InvalidInput: it is not a string, it is blank, or it has a lone surrogate.
+    """
+    from retrieval.files import lone_surrogate
+
+    if not isinstance(text, str):
+        raise InvalidInput(f"{name} is {text!r}, not a text; pass a string")
+    if not allow_blank and not text.strip():
+        raise InvalidInput(f"{name} is empty; leave it out or write a text")
+    if (position := lone_surrogate(text)) is not None:
+        raise InvalidInput(
+            f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; "
+            "replace it with a whole character"
+        )
 
 
 def check_same_length(**arguments: Sized | None) -> None:

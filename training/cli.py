@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from halluc.cli.output import Json, console, print_json
+from halluc.cli.output import Json, console, print_json, wants_json
 from training.evaluate_command import evaluate
 from training.pairs_command import pairs
 
@@ -35,14 +35,14 @@ def verifier(
     data: Annotated[Path, typer.Option("--data", help="Folder with the data sets.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write the verifier to; new or empty.")],
     set_: Set = [],  # noqa: B006
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Train, calibrate and save a verifier; use it with --verifier FOLDER or halluc.load_verifier(FOLDER)."""
     from training.runs.config import load_config
     from training.verifier.train import VerifierConfig, train_verifier
 
     facts = train_verifier(load_config(VerifierConfig, config, set_), data, out)
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json({"verifier": str(out), **facts})
     else:
         console().print(f"{facts['training_pairs']} pairs, {facts['training_seconds']} s: {out}")
@@ -62,7 +62,7 @@ _RUNS = (
 
 def _add_run(name: str, settings: str, what: str) -> None:
     @app.command(name, help=f"{what} (training.{name}_run.{settings}).")
-    def command(config: Config, set_: Set = [], json_: Json = False) -> None:  # noqa: B006
+    def command(config: Config, set_: Set = [], json_: Json = None) -> None:  # noqa: B006
         _run(name, settings, config, set_, json_)
 
 
@@ -72,7 +72,7 @@ app.command("pairs")(pairs)
 app.command("evaluate")(evaluate)
 
 
-def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool) -> None:
+def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool | None) -> None:
     """The run of training/NAME_run.py; what TRL prints goes to standard error, standard output is the result alone."""
     from training.runs.config import load_config
 
@@ -87,7 +87,7 @@ def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool) -
     if int(os.environ.get("RANK", "0")):
         # Of the processes that `accelerate launch` starts, the first alone tells the result.
         return
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json(facts)
     else:
         rows, count = next(iter(facts.items()))

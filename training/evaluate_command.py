@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from halluc.cli.output import Json, console, print_json, working
+from halluc.cli.output import Json, console, print_json, wants_json, working
 
 __all__ = ["evaluate"]
 
@@ -27,7 +26,7 @@ def evaluate(
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Also write a page with figures, all in one file.")] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 48,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """How often a model is right, wrong and silent, how calibrated, and what else it knows; beside another with --before."""
     from halluc.errors import InvalidInput
@@ -48,7 +47,7 @@ def evaluate(
     compared = compare(earlier, made) if earlier is not None else None
     if html is not None:
         write_evaluation_page(compared or made, html)
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json((compared or made).to_dict())
         return
     console().print(comparison_table(compared) if compared is not None else evaluation_table(made))

@@ -6,14 +6,13 @@ Not here: how the pairs are made (preferences.py, revision_pairs.py).
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halluc.cli.output import Json, console, print_json, working
+from halluc.cli.output import Json, console, print_json, wants_json, working
 from halluc.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -93,17 +92,17 @@ class PairsConfig:
 def pairs(
     config: Annotated[Path, typer.Argument(help="YAML file with the settings of training.pairs_command.PairsConfig.")],
     set_: Annotated[list[str], typer.Option("--set", help="key=value that replaces a setting of the file.")] = [],  # noqa: B006
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Make preference pairs: sampled and scored, from right and wrong answers, or of drafts verified or revised."""
     from training.runs.config import load_config
 
     settings = load_config(PairsConfig, config, set_)
     facts = make_pairs(settings)
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json(facts)
     else:
-        console().print(f"{facts['pairs']} pairs of {facts['rows']} rows: {settings.out}", markup=False)
+        console().print(f"{facts['pairs']} pairs of {facts['rows']} rows: {settings.out}")
 
 
 def make_pairs(config: PairsConfig) -> dict[str, Any]:

@@ -1,37 +1,29 @@
-"""`halluc ask`: one question, answered from an index, with where the answer comes from."""
+"""`halluc ask`: answer one question from an index, with the sources of the answer."""
 
 from __future__ import annotations
 
-import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from halluc.cli.options import CalibratorFile, Judge, ModelName, Retrieved, load_judge
-from halluc.cli.output import Json, console, print_json, working
+from halluc.answers import LABEL_NAMES
+from halluc.cli.options import CalibratorFile, ModelName, OptionalVerifierName, Retrieved, load_named_verifier
+from halluc.cli.output import LABEL_STYLES, Json, console, print_json, wants_json, working
+from retrieval.index import Mode
 
 if TYPE_CHECKING:
     from halluc.answers import Answer
 
-__all__ = ["Mode", "ask", "print_answer"]
-
-
-class Mode(StrEnum):
-    """Search modes of `PassageIndex.search`."""
-
-    dense = "dense"
-    sparse = "sparse"
-    hybrid = "hybrid"
+__all__ = ["ask", "print_answer"]
 
 
 def ask(
-    question: Annotated[str, typer.Argument(help="What to ask.")],
+    question: Annotated[str, typer.Argument(help="The question.")],
     index: Annotated[Path, typer.Option("--index", "-i", help="Index made by 'halluc index build'.")],
     model: ModelName = "default",
     k: Retrieved = 3,
-    mode: Annotated[Mode, typer.Option(help="How to search.")] = Mode.hybrid,
+    mode: Annotated[Mode, typer.Option(help="How to search.")] = "hybrid",
     passage_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens of passage text in the prompt; by default by the model's size.")
     ] = None,
@@ -42,16 +34,15 @@ def ask(
     min_support: Annotated[
         float, typer.Option(min=0, max=1, help="Abstain if a claim of the answer has less support than this.")
     ] = 0.0,
-    verifier: Judge = "default",
+    verifier: OptionalVerifierName = "default",
     calibrator: CalibratorFile = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Also print what the model says without passages.")] = False,
-    json_: Json = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Also print the model's answer without passages.")] = False,
+    json_: Json = None,
 ) -> None:
     """Answer a question from an index, with sources, confidence and verdicts."""
-    from halluc.errors import InvalidInput
+    from halluc.errors import check_text
 
-    if not question.strip():
-        raise InvalidInput("the question is empty; ask something")
+    check_text("the question", question)
     from halluc.grounding.grounded_model import GroundedModel
     from halluc.models import load_model
     from retrieval import PassageIndex
@@ -67,43 +58,43 @@ def ask(
     grounded = GroundedModel(
         lm,
         passages,
-        verifier=load_judge(verifier, lm),
+        verifier=load_named_verifier(verifier, lm),
         calibrator=saved,
         k=k,
-        mode=mode.value,
+        mode=mode,
         passage_tokens=passage_tokens,
         max_new_tokens=max_new_tokens,
         min_similarity=min_similarity,
         min_support=min_support,
     )
     with working("answering"):
-        alone = lm.generate([question], max_new_tokens=max_new_tokens)[0][0].text.strip() if compare else None
+        ungrounded = lm.generate([question], max_new_tokens=max_new_tokens)[0][0].text.strip() if compare else None
         answer = grounded.ask(question)
-    if json_ or not sys.stdout.isatty():
-        print_json({**answer.to_dict(), **({"ungrounded": alone} if compare else {})})
+    if wants_json(json_):
+        print_json({**answer.to_dict(), **({"ungrounded": ungrounded} if compare else {})})
         return
-    if alone is not None:
-        console().print("[bold]without passages[/bold]")
-        console().print(alone, style="dim", markup=False)
-        console().print("\n[bold]with passages[/bold]")
+    if ungrounded is not None:
+        out = console()
+        out.print("without passages", style="bold")
+        out.print(ungrounded, style="dim")
+        out.print("\nwith passages", style="bold")
     print_answer(answer, calibrated=saved is not None)
 
 
 def print_answer(answer: Answer, *, calibrated: bool = False) -> None:
-    """Show an answer to a person: text, verdicts, confidence (and whether it is calibrated) and sources."""
+    """Print an answer for a person: its text, verdicts, confidence (and whether that is calibrated), and sources."""
     out = console()
     if answer.abstained:
-        out.print(f"[yellow]no answer:[/yellow] {answer.reason}")
+        out.print("no answer: ", style="yellow", end="")
+        out.print(answer.reason)
     else:
-        out.print(answer.text, style="bold", markup=False)
-    colours = {"supported": "green", "refuted": "red", "not_enough_info": "yellow"}
+        out.print(answer.text, style="bold")
     for verdict in answer.verdicts:
-        label = verdict.label.replace("_", " ")
-        out.print(f"[{colours[verdict.label]}]{label}[/] (support {verdict.support:.2f}) ", end="")
-        out.print(verdict.claim.text, style="dim", markup=False)
+        out.print(LABEL_NAMES[verdict.label], style=LABEL_STYLES[verdict.label], end="")
+        out.print(f" (support {verdict.support:.2f}) {verdict.claim.text}", style="dim")
     if answer.confidence is not None and not answer.abstained:
         kind = "calibrated" if calibrated else "geometric mean of the token probabilities"
         out.print(f"confidence {answer.confidence:.2f} ({kind})", style="dim")
     for citation in answer.citations:
-        out.print(f"[{citation.number}] {citation.title or citation.passage_id}: ", style="cyan", markup=False, end="")
-        out.print(citation.quote, markup=False)
+        out.print(f"[{citation.number}] {citation.title or citation.passage_id}: ", style="cyan", end="")
+        out.print(citation.quote)

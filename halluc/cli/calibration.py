@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from halluc.cli.output import Json, console, print_json, working
+from halluc.cli.output import Json, console, print_json, print_notice, to_json, wants_json, working
 
 if TYPE_CHECKING:
     from calibration import CalibrationReport
@@ -26,22 +24,11 @@ Results = Annotated[Path, typer.Argument(help="JSON lines with confidence (0 to 
 Risk = Annotated[float, typer.Option(help="Error rate among answers that the threshold promises, above 0 and below 1.")]
 Delta = Annotated[float, typer.Option(help="Chance that the promise may fail, above 0 and below 1.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the split of rows and of the folds.")]
-
-
-class Kind(StrEnum):
-    """Recalibrators by their short names; auto chooses by cross-validation."""
-
-    auto = "auto"
-    identity = "identity"
-    temperature = "temperature"
-    platt = "platt"
-    beta = "beta"
-    spline = "spline"
-    scaling_binning = "scaling-binning"
-    histogram = "histogram"
-    bayesian_binning = "bayesian-binning"
-    venn_abers = "venn-abers"
-    isotonic = "isotonic"
+# "auto" and the keys of `calibration.RECALIBRATORS`, written out because importing that table takes a second.
+RecalibratorName = Literal[
+    "auto", "identity", "temperature", "platt", "beta", "spline",
+    "scaling-binning", "histogram", "bayesian-binning", "venn-abers", "isotonic",
+]  # fmt: skip
 
 
 @app.command("report")
@@ -52,7 +39,7 @@ def report(
     delta: Delta = 0.05,
     bins: Annotated[int, typer.Option(min=1, help="Equal-width bins of the calibration error.")] = 15,
     seed: Seed = 0,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Measure calibration before and after every recalibrator, on rows that they were not fitted on."""
     from calibration.report.report import N_STEPS, calibration_report
@@ -77,7 +64,7 @@ def report(
         _check_folder(html)
         with working("drawing"):
             write_report(made, html, title=f"Calibration of {results.name}")
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json({**made.to_dict(), **({"html": str(html)} if html is not None else {})})
         return
     _show(made, html)
@@ -88,8 +75,8 @@ def fit(
     results: Results,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the calibrator, as JSON.")],
     recalibrator: Annotated[
-        Kind, typer.Option(help="Which one to fit; auto chooses by nested cross-validation.")
-    ] = Kind.auto,
+        RecalibratorName, typer.Option(help="Which one to fit; auto chooses by nested cross-validation.")
+    ] = "auto",
     risk: Risk = 0.1,
     delta: Delta = 0.05,
     source: Annotated[
@@ -99,14 +86,14 @@ def fit(
         ),
     ] = "",
     seed: Seed = 0,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Fit a recalibrator on half of the rows and an abstention threshold on the other half, and save both."""
     from calibration import Calibrator
 
     rows = _read(results, ("confidence", "correct"))
     _check_folder(out)
-    calibrator = Calibrator(risk, delta, recalibrator=recalibrator.value, source=source, seed=seed)
+    calibrator = Calibrator(risk, delta, recalibrator=recalibrator, source=source, seed=seed)
     with _notes(), working("fitting"):
         calibrator.fit([row["confidence"] for row in rows], [bool(row["correct"]) for row in rows])
     calibrator.save(out)
@@ -122,11 +109,11 @@ def fit(
         "coverage": rule.coverage,
         "reason": rule.reason_,
     }
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json(facts)
         return
     out_console = console()
-    out_console.print(f"{calibrator.chosen_} fitted on {calibrator.fit_count_} rows, saved in {out}", markup=False)
+    out_console.print(f"{calibrator.chosen_} fitted on {calibrator.fit_count_} rows, saved in {out}")
     if calibrator.held_out_:
         before, after = calibrator.held_out_["ece_before"], calibrator.held_out_["ece_after"]
         out_console.print(f"ECE in nested cross-validation {before:.3f} before, {after:.3f} after")
@@ -161,7 +148,7 @@ def apply(
         row["calibrated_confidence"] = value
         if isinstance(saved, calibration.Calibrator):
             row["answer"] = value >= saved.threshold
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    text = "".join(to_json(row) + "\n" for row in rows)
     if out is None:
         sys.stdout.write(text)
         return
@@ -220,11 +207,10 @@ def _notes() -> Iterator[None]:
         warnings.simplefilter("always", NoThresholdWarning)
         yield
     for warning in caught:
-        print("halluc:", warning.message, file=sys.stderr)
+        print_notice(warning.message)
 
 
 def _show(made: CalibrationReport, html: Path | None) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     out = console()
@@ -233,7 +219,7 @@ def _show(made: CalibrationReport, html: Path | None) -> None:
     for row in (made.before, *made.after):
         name = "none (raw)" if row is made.before else row.name
         chosen = row.name == made.chosen or (row is made.before and made.chosen == "identity")
-        ece = f"{row.ece:.3f} [{row.ece.low:.3f}, {row.ece.high:.3f}]".replace("[", r"\[")
+        ece = f"{row.ece:.3f} [{row.ece.low:.3f}, {row.ece.high:.3f}]"
         ranked = "–" if row.auroc is None else f"{row.auroc:.3f}"
         numbers = (f"{row.smooth_ece:.3f}", f"{row.brier:.3f}", f"{row.nll:.3f}", ranked)
         table.add_row(f"{name} *" if chosen else name, ece, *numbers, style="bold" if chosen else None)
@@ -243,13 +229,13 @@ def _show(made: CalibrationReport, html: Path | None) -> None:
         by_group = Table("group", "n", "accuracy", "confidence", "ECE before", "ECE after")
         for own in made.groups:
             values = (own.before.accuracy, own.before.mean_confidence, own.before.ece, own.after.ece)
-            by_group.add_row(escape(own.group), str(own.before.count), *(f"{value:.3f}" for value in values))
+            by_group.add_row(own.group, str(own.before.count), *(f"{value:.3f}" for value in values))
         out.print(by_group)
     at = made.operation
-    out.print(at.reason, markup=False)
+    out.print(at.reason)
     if at.risk is not None:
         held = "held" if at.held else "did not hold"
         rest = f"{at.wrong} wrong ({at.risk:.1%}): the promise {held}"
         out.print(f"here {at.answered} of {made.report_count} are answered and {rest}")
     if html is not None:
-        out.print(f"page in {html}", markup=False)
+        out.print(f"page in {html}")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from halluc.cli.output import Json, console, print_json, working
+from halluc.answers import LABEL_NAMES
+from halluc.cli.options import VerifierName
+from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_notice, wants_json, working
 
 if TYPE_CHECKING:
     from halluc.verification.check import CheckReport
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "print_report"]
 
-_STYLES = {"supported": "green", "refuted": "red", "not_enough_info": "yellow"}
-_NAMES = {"supported": "supported", "refuted": "refuted", "not_enough_info": "unverified"}
 _FILE_NAME = re.compile(r"\S+\.(?:txt|md|html?|pdf|csv|jsonl?|text)")
 
 
@@ -41,14 +41,14 @@ def check(
     out: Annotated[
         Path | None, typer.Option(help="Where results of --batch are appended; run again to go on after a stop.")
     ] = None,
-    verifier: Annotated[str, typer.Option(help="Name of the verifier that judges.")] = "default",
+    verifier: VerifierName = "default",
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to look up per claim.")] = 3,
     html: Annotated[Path | None, typer.Option(help="Also write a page that shows the answer with its evidence.")] = None,
     fail_under: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Exit with code 1 if a score is lower; an answer without claims has no score."),
     ] = None,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Check which claims of an answer its evidence supports."""
     from halluc.errors import InvalidInput
@@ -85,7 +85,7 @@ def check(
         from halluc.verification.page import write_report_page
 
         write_report_page(html, [report])
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json(report.to_dict())
     else:
         print_report(report)
@@ -104,7 +104,7 @@ def print_report(report: CheckReport) -> None:
     text = Text(report.answer)
     for span in labelled_spans(report.verdicts):
         text.stylize(
-            f"{_STYLES[span.label]} {'underline' if span.label != 'supported' else ''}".strip(), span.start, span.end
+            f"{LABEL_STYLES[span.label]} {'underline' if span.label != 'supported' else ''}".strip(), span.start, span.end
         )
     out.print(text)
     if report.verdicts:
@@ -115,14 +115,14 @@ def print_report(report: CheckReport) -> None:
                 for hit in verdict.evidence
             )
             table.add_row(
-                Text(_NAMES[verdict.label], _STYLES[verdict.label]),
+                Text(LABEL_NAMES[verdict.label], LABEL_STYLES[verdict.label]),
                 f"{verdict.support:.2f}",
                 Text(verdict.claim.text),
                 Text(evidence or "none found", "" if evidence else "dim"),
             )
         out.print(table)
     score = "no claim to check" if report.score is None else f"score {report.score:.2f} (mean support)"
-    out.print(f"{score}; {report.mode}, judged by {report.verifier}", style="dim", markup=False)
+    out.print(f"{score}; {report.mode}, judged by {report.verifier}", style="dim")
 
 
 def _check_batch(
@@ -133,7 +133,7 @@ def _check_batch(
     k: int,
     html: Path | None,
     fail_under: float | None,
-    json_: bool,
+    json_: bool | None,
 ) -> None:
     from halluc.verification.check_file import check_rows, count_lines
     from retrieval.progress import progress_bar
@@ -149,12 +149,12 @@ def _check_batch(
     known = [score for score in scores if score is not None]
     mean = sum(known) / len(known) if known else None
     for sentence in done.broken:
-        print("halluc:", sentence, file=sys.stderr)
-    if json_ or not sys.stdout.isatty():
+        print_notice(sentence)
+    if wants_json(json_):
         print_json({"out": str(out), **done.to_dict(), "mean_score": mean, "below": low if fail_under is not None else None})
     else:
         average = "" if mean is None else f"; mean score {mean:.2f}"
-        console().print(f"{done.checked} rows checked, {done.resumed} done before, results in {out}{average}", markup=False)
+        console().print(f"{done.checked} rows checked, {done.resumed} done before, results in {out}{average}")
     if done.broken:
         raise typer.Exit(2)
     if low:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,26 +9,18 @@ import typer
 
 from halluc.cli.ask import print_answer
 from halluc.cli.options import ModelName
-from halluc.cli.output import Json, console, print_json, working
+from halluc.cli.output import Json, console, print_json, wants_json, working
+from halluc.cove.chain import Variant
 
 if TYPE_CHECKING:
     from halluc.cove.trace import VerifiedAnswer
 
-__all__ = ["Variant", "cove"]
-
-
-class Variant(StrEnum):
-    """Variants of `ChainOfVerification`."""
-
-    joint = "joint"
-    two_step = "two-step"
-    factored = "factored"
-    factor_revise = "factor+revise"
+__all__ = ["cove"]
 
 
 def cove(
     question: Annotated[str, typer.Argument(help="What to ask.")],
-    variant: Annotated[Variant, typer.Option(help="How the verification questions are answered.")] = Variant.factored,
+    variant: Annotated[Variant, typer.Option(help="How the verification questions are answered.")] = "factored",
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="Answer the verification questions from this index.")
     ] = None,
@@ -42,17 +32,16 @@ def cove(
     max_questions: Annotated[int, typer.Option(min=1, help="Most verification questions.")] = 5,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest draft and longest final answer, in tokens.")] = 128,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve per question or claim.")] = 3,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Answer a question by chain-of-verification: draft, check questions, revision."""
     from halluc.cove.chain import ChainOfVerification
-    from halluc.errors import InvalidInput
+    from halluc.errors import InvalidInput, check_text
     from halluc.models import load_model
     from halluc.verification import load_verifier
     from retrieval import PassageIndex
 
-    if not question.strip():
-        raise InvalidInput("the question is empty; ask something")
+    check_text("the question", question)
     if verify and index is None:
         raise InvalidInput("--verify judges against an index; pass --index as well")
     passages = PassageIndex.open(index) if index is not None else None
@@ -60,7 +49,7 @@ def cove(
         lm = load_model(model)
         chain = ChainOfVerification(
             lm,
-            variant.value,
+            variant,
             verifier=load_verifier() if verify else None,
             index=passages,
             prompts=prompts,
@@ -69,7 +58,7 @@ def cove(
             k=k,
         )
     answer = chain.ask(question)
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json(answer.to_dict())
         return
     _print_trace(answer)
@@ -79,15 +68,16 @@ def cove(
 def _print_trace(answer: VerifiedAnswer) -> None:
     out = console()
     for step in answer.trace:
-        out.print(f"[bold]{step.name}[/bold] [dim]by the {step.source}", end="")
-        out.print(f", {step.prompt_tokens} + {step.new_tokens} tokens" if step.calls else "", style="dim")
+        out.print(step.name, style="bold", end="")
+        cost = f", {step.prompt_tokens} + {step.new_tokens} tokens" if step.calls else ""
+        out.print(f" by the {step.source}{cost}", style="dim")
         if step.name == "execute":
             for check in answer.checks:
-                out.print(f"  {check.question}", style="cyan", markup=False)
-                out.print(f"    {check.answer or '(no answer)'}", markup=False)
+                out.print(f"  {check.question}", style="cyan")
+                out.print(f"    {check.answer or '(no answer)'}")
         elif step.name != "revise":
             for line in step.read:
-                out.print(f"  {line}", markup=False)
+                out.print(f"  {line}")
     if answer.stopped:
-        out.print(f"ended early: {answer.stopped}", style="yellow", markup=False)
-    out.print("[bold]final answer[/bold]")
+        out.print(f"ended early: {answer.stopped}", style="yellow")
+    out.print("final answer", style="bold")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halluc.cli.options import ModelName
-from halluc.cli.output import Json, console, print_json, working
+from halluc.cli.options import ModelName, VerifierName
+from halluc.cli.output import Json, console, print_json, wants_json, working
 
 if TYPE_CHECKING:
     from halluc.detectors.detect import Detection
@@ -31,7 +30,7 @@ def detect(
     ] = None,
     detectors: Detectors = DEFAULT_DETECTORS,
     model: ModelName = "default",
-    verifier: Annotated[str, typer.Option(help="Measure of entailment: a name 'load_verifier' knows.")] = "default",
+    verifier: VerifierName = "default",
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="Index to hold the answers against (detector 'support').")
     ] = None,
@@ -44,7 +43,7 @@ def detect(
     seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
     claims: Annotated[bool, typer.Option("--claims", help="Also score each claim of the answers.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the detectors and what they need, and exit.")] = False,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Score answers by uncertainty: higher = more likely hallucinated.
 
@@ -89,7 +88,7 @@ def detect(
         temperature=temperature,
         seed=seed,
     )
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         report = found.to_dict()
         if claims:
             for row, own in zip(report["rows"], found.claims(), strict=True):
@@ -135,10 +134,10 @@ def _read(path: Path) -> tuple[list[Prompt], list[str] | None, list[str] | None]
     return prompts, columns["answer"], columns["context"]
 
 
-def _list_detectors(json_: bool) -> None:
+def _list_detectors(json_: bool | None) -> None:
     from halluc.detectors.table import DETECTORS
 
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json(
             [
                 {"name": d.name, "family": d.family.value, "needs": sorted(d.needs), "what": d.summary}
@@ -161,15 +160,15 @@ def _print(found: Detection, with_claims: bool) -> None:
     out = console()
     claims = found.claims() if with_claims else []
     for i, (question, answer) in enumerate(zip(found.statistics.questions, found.statistics.answers, strict=True)):
-        out.print(question, style="bold", markup=False)
-        out.print(answer.strip(), markup=False)
+        out.print(question, style="bold")
+        out.print(answer.strip())
         table = Table(show_header=False, box=None)
         for name, values in found.items():
             table.add_row(name, f"{values[i]:.3f}")
         out.print(table)
         for claim in claims[i] if with_claims else []:
-            out.print(claim.claim.text, style="dim", markup=False)
+            out.print(claim.claim.text, style="dim")
             out.print("  " + ", ".join(f"{name} {value:.3f}" for name, value in claim.scores.items()), style="dim")
     for name, reason in found.skipped.items():
-        out.print(f"{name} left out: {reason}", style="yellow", markup=False)
+        out.print(f"{name} left out: {reason}", style="yellow")
     out.print(f"{found.total.seconds:.1f} s, {found.total.tokens} tokens", style="dim")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halluc.cli.detect import Detectors, Samples, chosen_detectors
-from halluc.cli.options import ModelName
-from halluc.cli.output import Json, console, print_json, working
+from halluc.cli.options import ModelName, VerifierName
+from halluc.cli.output import Json, console, print_json, wants_json, working
 
 if TYPE_CHECKING:
     from halluc.detectors.evaluation import DetectorEvaluation
@@ -37,7 +36,7 @@ def detectors(
     ],
     detectors: Detectors = "all",
     model: ModelName = "default",
-    verifier: Annotated[str, typer.Option(help="Measure of entailment: a name 'load_verifier' knows.")] = "default",
+    verifier: VerifierName = "default",
     limit: Annotated[int | None, typer.Option(min=20, help="Rows to use, drawn with the seed; by default all.")] = None,
     samples: Samples = 5,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 24,
@@ -47,7 +46,7 @@ def detectors(
         Path | None, typer.Option(help="Write a scatter plot of quality against cost (.png, .svg, .pdf).")
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Write the fitted ensemble, for 'halluc detect --ensemble'.")] = None,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """AUROC, AUPRC, PRR, calibrated ECE and cost of detectors, and of an ensemble of them.
 
@@ -85,7 +84,7 @@ def detectors(
     if save is not None:
         table.ensemble.save(save)
     report: dict[str, Any] = {"model": lm.name, "data": [str(path) for path in data], **table.to_dict()}
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json(report)
     else:
         _print(table)
@@ -115,4 +114,4 @@ def _print(table: DetectorEvaluation) -> None:
         )
     out.print(shown)
     for name, reason in table.skipped.items():
-        out.print(f"{name} left out: {reason}", style="yellow", markup=False)
+        out.print(f"{name} left out: {reason}", style="yellow")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halluc.cli.ask import Mode
-from halluc.cli.output import Json, console, print_json, working
+from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
+from retrieval.index import Mode
 
 if TYPE_CHECKING:
     from retrieval import AddReport, Embedder, Passage, PassageIndex
@@ -36,7 +35,7 @@ def build(
     max_tokens: MaxTokens = None,
     overlap: Overlap = 1,
     strict: Strict = False,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Make an index from documents."""
     from retrieval import PassageIndex, load_embedder
@@ -55,7 +54,7 @@ def add(
     max_tokens: MaxTokens = None,
     overlap: Overlap = 1,
     strict: Strict = False,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Add documents to an index; durable when the command returns."""
     from retrieval import PassageIndex
@@ -70,26 +69,26 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     index: IndexPath,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits to show.")] = 5,
-    mode: Annotated[Mode, typer.Option(help="How to search.")] = Mode.hybrid,
-    json_: Json = False,
+    mode: Annotated[Mode, typer.Option(help="How to search.")] = "hybrid",
+    json_: Json = None,
 ) -> None:
     """Show the passages nearest to a query."""
     from retrieval import PassageIndex
 
     with PassageIndex.open(index) as opened, working("searching"):
-        hits = opened.search(query, k=k, mode=mode.value)
-    if json_ or not sys.stdout.isatty():
+        hits = opened.search(query, k=k, mode=mode)
+    if wants_json(json_):
         print_json([hit.to_dict() for hit in hits])
         return
     for hit in hits:
         similarity = "" if hit.similarity is None else f"  similarity {hit.similarity:.2f}"
         out = console()
-        out.print(f"{hit.rank}. {hit.passage.title or hit.passage.id}{similarity}", style="cyan", markup=False)
-        out.print(hit.passage.text, markup=False)
+        out.print(f"{hit.rank}. {hit.passage.title or hit.passage.id}{similarity}", style="cyan")
+        out.print(hit.passage.text)
 
 
 @app.command("info")
-def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_: Json = False) -> None:
+def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_: Json = None) -> None:
     """Describe an index: passages, embedder, kind, size."""
     from dataclasses import asdict
 
@@ -97,7 +96,7 @@ def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_
 
     with PassageIndex.open(index) as opened:
         facts: dict[str, Any] = asdict(opened.info())
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json(facts)
         return
     from rich.table import Table
@@ -112,7 +111,7 @@ def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_
 def evaluate(
     questions: Annotated[Path, typer.Argument(help="JSON lines with the fields question and passage_id.")],
     index: IndexPath,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Measure how often the passage that answers a question is among the first hits."""
     from halluc.errors import InvalidInput
@@ -126,7 +125,7 @@ def evaluate(
         raise InvalidInput(f"{questions} holds no questions")
     with PassageIndex.open(index) as opened, working("searching"):
         scores = evaluate_retrieval(opened, asked, gold)
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json([score.to_dict() for score in scores])
         return
     from rich.table import Table
@@ -151,10 +150,10 @@ def _passages(
     return passages, skipped
 
 
-def _report(path: Path, index: PassageIndex, added: AddReport, skipped: list[str], json_: bool) -> None:
+def _report(path: Path, index: PassageIndex, added: AddReport, skipped: list[str], json_: bool | None) -> None:
     for sentence in skipped:
-        print("halluc:", sentence, file=sys.stderr)
-    if json_ or not sys.stdout.isatty():
+        print_notice(sentence)
+    if wants_json(json_):
         print_json({"index": str(path), "passages": len(index), **added.to_dict(), "skipped": skipped})
         return
     out = console()

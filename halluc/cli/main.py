@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from halluc.cli import ask, calibration, check, cove, detect, evaluate, index, models, serve
+from halluc.cli.output import print_notice
 
 __all__ = ["app", "main"]
 
@@ -77,5 +78,5 @@ def main() -> None:
 
 
 def _fail(error: object, code: int) -> None:
-    print("halluc:", " ".join(str(error).split()), file=sys.stderr)
+    print_notice(error)
     sys.exit(code)

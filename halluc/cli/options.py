@@ -1,6 +1,6 @@
-"""Options that several commands have, and what their values name.
+"""Options that several commands share, and the objects that their values name.
 
-Not here: options of one command, which stand in its signature, and --json (output.py).
+Not covered: options of a single command, which are in its signature, and --json (output.py).
 """
 
 from __future__ import annotations
@@ -14,26 +14,33 @@ if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
 
-__all__ = ["CalibratorFile", "Judge", "ModelName", "Retrieved", "load_judge"]
+__all__ = ["CalibratorFile", "ModelName", "OptionalVerifierName", "Retrieved", "VerifierName", "load_named_verifier"]
 
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
 ]
-Judge = Annotated[
+VerifierName = Annotated[
+    str, typer.Option("--verifier", help="Verifier of claims: 'default', 'lm' (a language model), a folder or a hub id.")
+]
+OptionalVerifierName = Annotated[
     str,
     typer.Option(
-        "--verifier", help="What judges the claims: 'default', 'lm', a folder or a hub id; 'none' for no verdicts."
+        "--verifier",
+        help="Verifier of claims: 'default', 'lm' (the model itself), a folder or a hub id; 'none' for no verdicts.",
     ),
 ]
 CalibratorFile = Annotated[
     Path | None,
-    typer.Option("--calibrator", help="What halluc.calibrate saved for this model: calibrated confidence, and abstention."),
+    typer.Option(
+        "--calibrator",
+        help="File that halluc.calibrate saved for this model: calibrates the confidence and abstains below its threshold.",
+    ),
 ]
 Retrieved = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")]
 
 
-def load_judge(name: str, lm: LanguageModel) -> Verifier | None:
-    """The verifier that a `Judge` names; "lm" asks `lm`, "none" is None."""
+def load_named_verifier(name: str, lm: LanguageModel) -> Verifier | None:
+    """Load the verifier that an `OptionalVerifierName` names: "lm" asks `lm`, and "none" is None."""
     from halluc.verification import load_verifier
 
     return None if name == "none" else load_verifier(name, lm=lm if name == "lm" else None)

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from halluc.cli.options import CalibratorFile, Judge, ModelName, Retrieved, load_judge
-from halluc.cli.output import Json, print_json, working
+from halluc.cli.options import CalibratorFile, ModelName, OptionalVerifierName, Retrieved, load_named_verifier
+from halluc.cli.output import Json, console, print_json, wants_json, working
 
 __all__ = ["serve"]
 
@@ -22,7 +22,7 @@ def serve(
         typer.Option("--index", "-i", help="Index made by 'halluc index build'; without it the model answers alone."),
     ] = None,
     model: ModelName = "default",
-    verifier: Judge = "default",
+    verifier: OptionalVerifierName = "default",
     calibrator: CalibratorFile = None,
     k: Retrieved = 3,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer from the index, in tokens.")] = 48,
@@ -32,7 +32,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")] = 8000,
     max_body: Annotated[int, typer.Option(min=1, help="Longest request, in bytes.")] = 1_000_000,
     most_waiting: Annotated[int, typer.Option(min=1, help="Requests that may wait; further ones get status 429.")] = 128,
-    json_: Json = False,
+    json_: Json = None,
 ) -> None:
     """Serve a model, grounded in an index if there is one: POST /v1/chat/completions (OpenAI's protocol) and /check.
 
@@ -57,17 +57,17 @@ def serve(
     saved = None if calibrator is None else Calibrator.load(calibrator)
     with working(f"loading {model}"):
         lm = load_model(model)
-        judge = load_judge(verifier, lm)
+        judge = load_named_verifier(verifier, lm)
     grounded = None
     if passages is not None:
         grounded = GroundedModel(lm, passages, verifier=judge, calibrator=saved, k=k, max_new_tokens=max_new_tokens)
     app = create_app(lm, grounded=grounded, verifier=judge, max_body=max_body, most_waiting=most_waiting)
     name, taken = listening.getsockname()[:2]
     url = f"http://{f'[{name}]' if ':' in name else name}:{taken}/v1"
-    if json_ or not sys.stdout.isatty():
+    if wants_json(json_):
         print_json({"url": url, "model": lm.name, "passages": None if passages is None else len(passages)})
     else:
-        print(f"{lm.name} on {url}; Ctrl-C stops it")
+        console().print(f"{lm.name} on {url}; Ctrl-C stops it")
     sys.stdout.flush()
     uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)).run(sockets=[listening])
 

@@ -103,7 +103,7 @@ def test_a_threshold_that_cannot_be_promised_is_one_line_of_warning(halluc, tmp_
         ("[1, 2]", "line 1 of {} is not an object but a list"),
         ('{"score": 0.5}', "has no confidence and no correct, only score"),
         ('{"confidence": 0.5}', "has no correct, only confidence"),
-        ('{"confidence": NaN, "correct": true}', "has the confidence nan; pass a number from 0 to 1"),
+        ('{"confidence": NaN, "correct": true}', "holds NaN, which is not JSON"),
         ('{"confidence": 1.5, "correct": true}', "has the confidence 1.5"),
         ('{"confidence": "0.5", "correct": true}', "has the confidence '0.5'"),
         ('{"confidence": true, "correct": true}', "has the confidence True"),

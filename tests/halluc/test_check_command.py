@@ -123,5 +123,5 @@ def test_a_person_sees_the_answer_and_each_claim_with_its_evidence(capsys):
     shown = capsys.readouterr().out
     assert shown.startswith("Town [1] is old. Town 2 is old.\n")
     assert "supported" in shown
-    assert "refuted" in shown
+    assert "contradicted" in shown
     assert "score 0.50" in shown

@@ -145,7 +145,7 @@ def comparison_table(made: Comparison) -> Table:
         cells = [shown(row.name, value) for value in (row.before, row.after)]
         change = shown(row.name, row.difference, signed=True)
         p = "" if row.p_value is None else f"{row.p_value:.2g}"
-        table.add_row(row.name.replace("_", " "), *(cell.replace("[", r"\[") for cell in (*cells, change)), p,
+        table.add_row(row.name.replace("_", " "), *cells, change, p,
                       style=styles[row.improved])  # fmt: skip
     return table
 
@@ -157,7 +157,7 @@ def evaluation_table(made: FactualityEvaluation) -> Table:
     table = Table("", made.model)
     for name, value in made.metrics().items():
         if value is not None:
-            table.add_row(name.replace("_", " "), shown(name, value).replace("[", r"\["))
+            table.add_row(name.replace("_", " "), shown(name, value))
     return table
 
 

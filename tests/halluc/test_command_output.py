@@ -1,0 +1,122 @@
+"""What all commands print with: nothing that a terminal would obey, and JSON that is always valid."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+
+import halluc.cli.calibration
+from halluc.answers import LABEL_NAMES, Answer, Citation, Claim, Label, Verdict
+from halluc.cli.ask import print_answer
+from halluc.cli.main import main
+from halluc.cli.output import console, print_json, print_notice, visible, working
+
+# S12: what retitles a terminal, writes to its clipboard, clears its screen; one control character of Latin-1, and DEL.
+ESCAPES = "\x1b]0;title\x07 \x1b]52;c;ZXZpbA==\x07 \x1b[2J \x9b2J \x7f"
+
+
+def unsafe(text):
+    return sorted({character for character in text if visible(character) != character})
+
+
+def test_every_control_character_is_shown_and_every_other_character_is_kept():
+    for code in range(0x110000):
+        character = chr(code)
+        controls = code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000
+        assert (visible(character) == character) == (not controls or character in "\t\n"), hex(code)
+    assert visible("a\x1b[2J\x07b") == "a␛[2J␇b"
+
+
+def test_escapes_in_text_and_tables_do_not_reach_the_terminal(capsys):
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(ESCAPES)
+    table.add_row(Text(ESCAPES))
+    out = console()
+    out.print(ESCAPES, style="bold")
+    out.print(table)
+    with working(ESCAPES):
+        pass
+    print_notice(ESCAPES)
+    print_json({ESCAPES: ESCAPES})
+    printed = capsys.readouterr()
+    assert unsafe(printed.out + printed.err) == []
+    assert "␛]52;c;ZXZpbA==" in printed.out
+
+
+def test_text_is_never_read_as_markup_or_emoji(capsys):
+    out = console()
+    out.print("[bold]x[/bold] :smile: [/y]")
+    assert capsys.readouterr().out == "[bold]x[/bold] :smile: [/y]\n"
+
+
+def test_an_answer_with_escapes_in_every_part_prints_none_of_them(capsys):
+    verdict = Verdict(Claim(ESCAPES, 0, 1), "supported", 1.0)
+    citation = Citation(1, ESCAPES, ESCAPES, ESCAPES, ESCAPES)
+    print_answer(Answer(ESCAPES, ESCAPES, (verdict,), 0.5, citations=(citation,)))
+    print_answer(Answer(ESCAPES, "", abstained=True, reason=ESCAPES))
+    assert unsafe(capsys.readouterr().out) == []
+
+
+def test_json_is_valid_whatever_it_holds(capsys):
+    # S8: NaN is not JSON. D3: half a surrogate pair cannot be encoded as UTF-8.
+    print_json({"numbers": [float("nan"), float("inf"), (1.5,)], "text": "bad \ud83d half\x9b"})
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert json.loads(printed, parse_constant=pytest.fail) == {
+        "numbers": [None, None, [1.5]],
+        "text": "bad \ud83d half\x9b",
+    }
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["halluc", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return stopped.value.code or 0
+
+
+def test_an_error_that_names_a_file_with_escapes_shows_them(monkeypatch, capsys, tmp_path):
+    assert run(monkeypatch, "index", "info", tmp_path / ESCAPES) == 2
+    printed = capsys.readouterr().err
+    assert unsafe(printed) == []
+    assert "␛]0;title␇" in printed
+
+
+def test_piped_output_can_be_text_and_output_on_a_terminal_can_be_json(monkeypatch, capsys):
+    # U3
+    assert run(monkeypatch, "detect", "--list") == 0
+    assert json.loads(capsys.readouterr().out)
+    assert run(monkeypatch, "detect", "--list", "--no-json") == 0
+    assert "what it is" in capsys.readouterr().out
+    assert on_a_terminal("detect", "--list").startswith(("┏", "┌"))
+    assert on_a_terminal("detect", "--list", "--json").startswith("[")
+
+
+def on_a_terminal(*arguments):
+    """The first characters that the command prints if standard output is a terminal."""
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-c", "from halluc.cli.main import main; main()", *arguments]
+    with subprocess.Popen(command, stdout=follower) as process:
+        os.close(follower)
+        first = os.read(leader, 1024).decode(errors="ignore").strip()
+        process.kill()
+    os.close(leader)
+    return first
+
+
+def test_every_label_has_one_name_for_people():
+    # U3
+    assert set(LABEL_NAMES) == set(get_args(Label))
+    assert list(LABEL_NAMES.values()) == ["supported", "contradicted", "not supported by the evidence"]
+
+
+def test_the_command_line_knows_every_recalibrator():
+    from calibration import RECALIBRATORS
+
+    assert get_args(halluc.cli.calibration.RecalibratorName) == ("auto", *RECALIBRATORS)
