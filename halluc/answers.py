@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from halluc.models.language_model import Generation
-    from retrieval import Hit
+    from retrieval import Hit, Passage
 
-__all__ = ["LABEL_NAMES", "Answer", "Citation", "Claim", "Label", "Verdict"]
+__all__ = ["LABEL_NAMES", "Answer", "Citation", "Claim", "Evidence", "Label", "Verdict"]
 
 Label = Literal["supported", "refuted", "not_enough_info"]
 
-LABEL_NAMES: dict[Label, str] = {
+LABEL_NAMES: Mapping[Label, str] = {
     "supported": "supported",
     "refuted": "contradicted",
     "not_enough_info": "not supported by the evidence",
 }
-"""What people are shown for each label: on the terminal, in pages, and in the server's text."""
+"""The labels in the words shown to people."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,61 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """The part of a passage that decides a verdict.
+
+    Attributes:
+        passage: the passage that was read. Read back from JSON, its text is only `text`.
+        start, end: the characters [start, end) of the passage's text that decide.
+        probability: in [0, 1], of the verdict's label given these characters alone; for "not_enough_info", of the two other
+            labels together.
+        text: those characters.
+    """
+
+    passage: Passage
+    start: int
+    end: int
+    probability: float
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        """Fill in `text`."""
+        if not self.text:
+            object.__setattr__(self, "text", self.passage.text[self.start : self.end])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; of the passage's text, only the part that decides."""
+        return {
+            "passage": {**self.passage.to_dict(), "text": self.text},
+            "start": self.start,
+            "end": self.end,
+            "probability": self.probability,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evidence:
+        """Rebuild the evidence that `to_dict` described."""
+        from retrieval import Passage
+
+        passage = Passage(**values["passage"])
+        return cls(passage, values["start"], values["end"], values["probability"], passage.text)
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What the evidence says of a claim; `support` is the probability in [0, 1] that the evidence supports it."""
+    """What the evidence says about a claim (see `halluc.verification.judge` for the rule).
+
+    Attributes:
+        claim: what was judged.
+        label: "supported", "refuted" or "not_enough_info".
+        support: probability in [0, 1] that the evidence supports the claim.
+        evidence: what decides; empty if there was nothing to read.
+    """
 
     claim: Claim
     label: Label
     support: float
-    evidence: tuple[Hit, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -56,8 +105,14 @@ class Verdict:
             "claim": self.claim.to_dict(),
             "label": self.label,
             "support": self.support,
-            "evidence": [hit.to_dict() for hit in self.evidence],
+            "evidence": [evidence.to_dict() for evidence in self.evidence],
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
+        """Rebuild the verdict that `to_dict` described."""
+        evidence = tuple(Evidence.from_dict(item) for item in values["evidence"])
+        return cls(Claim(**values["claim"]), values["label"], values["support"], evidence)
 
 
 @dataclass(frozen=True)

@@ -89,25 +89,6 @@ def leaf_errors_as_ours() -> Iterator[None]:
         raise HallucError(str(error)) from error
 
 
-def check_texts(name: str, texts: Sequence[Any], *, allow_blank: bool = False) -> None:
-    """Check that an argument is a list of texts, and not one text, whose characters would be taken for texts.
-
-    Args:
-        name: the argument, in the plural ("answers").
-        texts: what was passed.
-        allow_blank: accept texts without any letter.
-
-    Raises:
-        InvalidInput: it is one string, holds something that is not a string, a blank text, or a lone surrogate.
-    """
-    if isinstance(texts, (str, bytes)):
-        raise InvalidInput(f"{name} is one text, {texts[:40]!r}; pass a list of texts")
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidInput(f"{name}[{i}] is {text!r}, not a text; pass a list of texts")
-        check_text(f"{name}[{i}]", text, allow_blank=allow_blank)
-
-
 def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:
     """Check that an argument is a text that can be encoded as UTF-8.
 
@@ -130,6 +111,23 @@ def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:
             f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; "
             "replace it with a whole character"
         )
+
+
+def check_texts(name: str, texts: Sequence[Any], *, allow_blank: bool = False) -> None:
+    """Check that an argument is a list of texts, and not one string, whose characters would be taken for texts.
+
+    Args:
+        name: the argument, in the plural ("answers").
+        texts: what was passed.
+        allow_blank: accept texts of white space alone, or empty ones.
+
+    Raises:
+        InvalidInput: it is one string, or one of its texts is refused by `check_text`.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise InvalidInput(f"{name} is one string, {texts[:40]!r}; pass a list of strings")
+    for i, text in enumerate(texts):
+        check_text(f"{name}[{i}]", text, allow_blank=allow_blank)
 
 
 def check_same_length(**arguments: Sized | None) -> None:

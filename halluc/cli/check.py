@@ -98,11 +98,11 @@ def print_report(report: CheckReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from halluc.verification.check import labelled_spans
+    from halluc.verification.check import labeled_spans
 
     out = console()
     text = Text(report.answer)
-    for span in labelled_spans(report.verdicts):
+    for span in labeled_spans(report.verdicts):
         text.stylize(
             f"{LABEL_STYLES[span.label]} {'underline' if span.label != 'supported' else ''}".strip(), span.start, span.end
         )
@@ -110,15 +110,15 @@ def print_report(report: CheckReport) -> None:
     if report.verdicts:
         table = Table("verdict", "support", "claim", "evidence", show_lines=True)
         for verdict in report.verdicts:
-            evidence = "\n".join(
-                f"{hit.passage.title}: {hit.passage.text}" if hit.passage.title else hit.passage.text
-                for hit in verdict.evidence
+            quotes = "\n".join(
+                f"{evidence.passage.title}: {evidence.text}" if evidence.passage.title else evidence.text
+                for evidence in verdict.evidence
             )
             table.add_row(
                 Text(LABEL_NAMES[verdict.label], LABEL_STYLES[verdict.label]),
                 f"{verdict.support:.2f}",
                 Text(verdict.claim.text),
-                Text(evidence or "none found", "" if evidence else "dim"),
+                Text(quotes or "none found", "" if quotes else "dim"),
             )
         out.print(table)
     score = "no claim to check" if report.score is None else f"score {report.score:.2f} (mean support)"

@@ -14,9 +14,9 @@ from halluc.confidence.likelihood import (
 )
 from halluc.confidence.self_evaluation import p_true
 from halluc.confidence.sources import SOURCES, Source, estimate_confidence
-from halluc.confidence.support import verdict_support, verifier_support
 from halluc.confidence.verbalised import confidence_replies, verbalised_confidence
 from halluc.confidence.verbalized_parsing import parse_confidence
+from halluc.verification.judge import verdict_support, verifier_support
 
 __all__ = [
     "SOURCES",

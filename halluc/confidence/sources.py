@@ -15,9 +15,9 @@ from halluc.confidence.likelihood import (
     sequence_likelihood,
 )
 from halluc.confidence.self_evaluation import p_true
-from halluc.confidence.support import verdict_support
 from halluc.confidence.verbalised import verbalised_confidence
 from halluc.errors import InvalidInput
+from halluc.verification.judge import verdict_support
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

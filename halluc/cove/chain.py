@@ -423,7 +423,7 @@ _LABEL = re.compile(r"^\s*(?:corrected|final|revised)\s+answer\s*:\s*", re.I)
 
 
 def _judged(verdict: Verdict) -> Check:
-    quote = verdict.evidence[0].passage.text if verdict.evidence else ""
+    quote = verdict.evidence[0].text if verdict.evidence else ""
     said = {"supported": "Yes: ", "refuted": "No: ", "not_enough_info": ""}[verdict.label]
     answer = f"{said}{quote}" if said else "No passage says so."
     agreements: dict[Label, Consistency | None] = {"supported": "consistent", "refuted": "inconsistent"}
@@ -433,7 +433,7 @@ def _judged(verdict: Verdict) -> Check:
         agreements.get(verdict.label),
         verdict.label,
         verdict.support,
-        verdict.evidence,
+        evidence=verdict.evidence,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from halluc.answers import Answer
 
 if TYPE_CHECKING:
-    from halluc.answers import Label
+    from halluc.answers import Evidence, Label
     from halluc.cove.parsing import Consistency
     from halluc.models.language_model import Prompt
     from retrieval import Hit
@@ -86,7 +86,8 @@ class Check:
         answer: what the source said; empty where it said nothing.
         consistency: how the answer agrees with the draft; None where this was not asked, or not to be read.
         label, support: the verifier's verdict on the claim, None for other sources.
-        hits: the passages it was answered from.
+        hits: the passages it was answered from, where an index answers.
+        evidence: what decides the verifier's verdict.
     """
 
     question: str
@@ -95,6 +96,7 @@ class Check:
     label: Label | None = None
     support: float | None = None
     hits: tuple[Hit, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -105,6 +107,7 @@ class Check:
             "label": self.label,
             "support": self.support,
             "hits": [hit.to_dict() for hit in self.hits],
+            "evidence": [evidence.to_dict() for evidence in self.evidence],
         }
 
 

@@ -1,23 +1,24 @@
-"""Which sentences of the retrieved passages a model gets to read.
+"""The choice of sentences of the retrieved passages that go into a prompt.
 
-A prompt holds whole sentences, best first, up to a token budget. A budget that takes in every passage gives the passages
-whole; a small one leaves the sentences that share the most telling words with the question. Small models need the small
-one: SmolLM2-135M answers more questions from the best sentence than from the passage around it (benchmarks/grounding.py).
+A prompt holds whole sentences, best first, up to a token budget. A budget large enough for every passage keeps the passages
+whole; a small one keeps the sentences that share the rarest words with the question. Small models need a small budget:
+SmolLM2-135M answers more questions from the best sentence than from the passage around it (benchmarks/grounding.py).
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from halluc.verification.evidence import terms
+
 if TYPE_CHECKING:
     from retrieval import Hit
 
-__all__ = ["PackedPassage", "pack_passages", "terms"]
+__all__ = ["PackedPassage", "pack_passages"]
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,18 @@ def pack_passages(
 ) -> list[PackedPassage]:
     """Choose sentences of `hits` and regroup them by passage.
 
-    A sentence's score is the share of the question's words it contains, stop words left out, weighted by their rarity among
-    the candidate sentences, plus a small preference for better hits.
+    A sentence's score is the share of the question's words that it contains, without stop words and weighted by their rarity
+    among the candidate sentences, minus a small penalty for the rank of its hit.
 
     Args:
-        question: what is asked.
+        question: the question.
         hits: retrieved passages, best first.
-        budget: tokens to spend; the best sentence is taken even if it alone costs more.
-        room: tokens that may never be exceeded, None for no such limit; a longer sentence is passed over, not cut.
-        count_tokens: tokens a sentence takes in the prompt.
+        budget: tokens to use; the best sentence is kept even if it alone costs more.
+        room: tokens that are never exceeded, None for no such limit; a longer sentence is skipped, not cut.
+        count_tokens: tokens that a sentence takes in the prompt.
 
     Returns:
-        One `PackedPassage` per hit that has a sentence chosen, the one with the best sentence first.
+        One `PackedPassage` per hit with a chosen sentence, the one with the best sentence first.
     """
     from retrieval.sentences import sentence_spans
 
@@ -66,14 +67,9 @@ def pack_passages(
         spent += cost
     packed = []
     for h in dict.fromkeys(candidates[i][0] for i in chosen):
-        own = sorted(i for i in chosen if candidates[i][0] == h)
-        packed.append(PackedPassage(hits[h], " ".join(texts[i] for i in own)))
+        sentences = sorted(i for i in chosen if candidates[i][0] == h)
+        packed.append(PackedPassage(hits[h], " ".join(texts[i] for i in sentences)))
     return packed
-
-
-def terms(text: str) -> set[str]:
-    """Lower-cased words cut to five letters, a stemming that costs nothing ("discovered" meets "discovery")."""
-    return {word[:5] for word in re.findall(r"\w+", text.lower())}
 
 
 # A rank is worth this much of the score in [0, 1].
@@ -83,9 +79,9 @@ _RANK_PENALTY = 0.1
 def _relevance(question: str, texts: Sequence[str]) -> list[float]:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    asked = terms(" ".join(word for word in question.lower().split() if word.strip(".,?!") not in ENGLISH_STOP_WORDS))
-    words = [terms(text) for text in texts]
-    frequency = Counter(word for own in words for word in own)
-    weight = {word: math.log(1 + len(texts) / (0.5 + frequency[word])) for word in asked}
+    query = terms(" ".join(word for word in question.lower().split() if word.strip(".,?!") not in ENGLISH_STOP_WORDS))
+    terms_of = [terms(text) for text in texts]
+    frequency = Counter(term for text_terms in terms_of for term in text_terms)
+    weight = {term: math.log(1 + len(texts) / (0.5 + frequency[term])) for term in query}
     total = sum(weight.values()) or 1.0
-    return [sum(weight[word] for word in asked & own) / total for own in words]
+    return [sum(weight[term] for term in query & text_terms) / total for text_terms in terms_of]

@@ -1,8 +1,8 @@
 """Wrap a language model with retrieval at inference: `GroundedModel`.
 
-retrieve -> pack sentences -> prompt -> generate -> cite -> verify -> calibrate, each step over the whole batch. Not here:
-the search itself (retrieval), what goes into the prompt (packing.py, prompts.py), how support is measured (verifiers/), how
-a calibrator is made (answer_calibration.py).
+retrieve -> pack sentences -> prompt -> generate -> cite -> judge -> calibrate, each step over the whole batch. Not covered:
+the search itself (retrieval), the choice of text for the prompt (context.py, halluc.prompts), the judging of claims
+(halluc.verification), and making a calibrator (halluc.confidence).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from halluc.answers import Answer, Citation, Claim, Verdict
+from halluc.answers import Answer, Citation, Verdict
 from halluc.claims import RuleClaimExtractor
-from halluc.errors import ContextOverflow, InvalidInput
-from halluc.grounding.context import PackedPassage, pack_passages, terms
+from halluc.errors import ContextOverflow, InvalidInput, check_texts, leaf_errors_as_ours
+from halluc.grounding.context import PackedPassage, pack_passages
 from halluc.models.language_model import Generation, Prompt
 from halluc.prompts import escape, grounded_prompt
-from halluc.verification.judge import judge_in_pieces
-from halluc.verification.verifier import labels_of
+from halluc.verification.evidence import terms
+from halluc.verification.judge import Judge, answer_support
 
 if TYPE_CHECKING:
     from calibration import Calibrator
@@ -30,34 +30,34 @@ if TYPE_CHECKING:
 
 __all__ = ["GroundedModel"]
 
-# Measured on 100 XQuAD development questions with SmolLM2-135M: from the best sentence it answers 51 % right, from the best
-# two 43 %, from the whole best passage 37 %, from three passages 20 %. Larger models read longer contexts well, and for them
-# recall counts more than focus.
+# Measured on 100 XQuAD development questions with SmolLM2-135M: it answers 51 % correctly from the best sentence, 43 % from
+# the best two, 37 % from the whole best passage and 20 % from three passages. Larger models read longer contexts well, and
+# for them recall counts more than focus.
 _SMALL_MODEL_PARAMETERS = 1_000_000_000
 _SMALL_MODEL_TOKENS = 16
 _LARGE_MODEL_TOKENS = 2048
 
 
 class GroundedModel:
-    """A language model that answers from an index of passages, says where from, and abstains when it finds nothing.
+    """A language model that answers from an index of passages, cites them, and abstains when it finds nothing.
 
     Args:
         lm: the model to wrap.
-        index: where to look.
-        verifier: judges each sentence of an answer against the passages read; None leaves `Answer.verdicts` empty.
-        calibrator: what `halluc.calibrate` made for this model: `Answer.confidence` becomes calibrated, and an answer below
-            its threshold becomes an abstention that says why.
+        index: where passages are retrieved.
+        verifier: judges each claim of an answer against the passages read; None leaves `Answer.verdicts` empty.
+        calibrator: made by `halluc.calibrate` for this model. `Answer.confidence` is then calibrated, and an answer below
+            the threshold becomes an abstention with its reason.
         k: passages retrieved per question.
         mode: "dense", "sparse" or "hybrid" (see `PassageIndex.search`).
-        passage_tokens: tokens of passage text in a prompt, in whole sentences; by default 16 (the best
-            sentence) for a model known to have
-            under a billion parameters and 2048 for others, and never more than the window holds.
+        passage_tokens: tokens of passage text in a prompt, in whole sentences. The default is 16 (the best sentence) for a
+            model known to have under a billion parameters and 2048 for others, limited by the model's window.
         max_new_tokens: longest answer.
         min_similarity: abstain if no passage has a cosine similarity of at least this to the question, in [-1, 1].
-        min_support: abstain if the least supported claim of the answer has less support than this, in [0, 1].
+        min_support: abstain if the least supported claim of the answer has less support than this, in [0, 1], or if it is
+            above 0 and nothing in the answer could be checked.
 
     Raises:
-        InvalidInput: an option is out of range, or the calibrator's confidence cannot be had from this model.
+        InvalidInput: an option is out of range, or this model cannot produce the calibrator's confidence source.
     """
 
     def __init__(
@@ -105,29 +105,41 @@ class GroundedModel:
         return self.batch([question])[0]
 
     def batch(self, questions: Sequence[str]) -> list[Answer]:
-        """Answer questions greedily, retrieval, generation and verification each in one call for all of them.
+        """Answer questions greedily, with one call each of retrieval, generation and verification for all of them.
+
+        Args:
+            questions: (N,) questions.
+
+        Returns:
+            (N,) answers.
 
         Raises:
-            InvalidInput: a question is empty.
+            InvalidInput: questions is a string in place of a list, or a question is empty or cannot be encoded.
             ContextOverflow: a question leaves no room for a passage in the model's window.
+            RetrievalFailed: the index cannot be searched.
         """
-        return self._calibrated(*self.uncalibrated(questions))
+        return self._calibrate(*self.uncalibrated(questions))
 
     def uncalibrated(self, questions: Sequence[str]) -> tuple[list[Answer], list[Prompt | None]]:
-        """The answers before the calibrator is applied, and what the model was asked for each; see `batch`."""
+        """Answer questions without applying the calibrator; see `batch`.
+
+        Returns:
+            (N,) answers and (N,) prompts, None where the model was not asked.
+        """
         answers, packed = self._retrieve(questions)
         prompts = [self.prompt(q, p) if p else None for q, p in zip(questions, packed, strict=True)]
-        asked = [prompt for prompt in prompts if prompt is not None]
-        generations = iter(self.lm.generate(asked, max_new_tokens=self.max_new_tokens) if asked else [])
+        to_generate = [prompt for prompt in prompts if prompt is not None]
+        generations = iter(self.lm.generate(to_generate, max_new_tokens=self.max_new_tokens) if to_generate else [])
         for i, prompt in enumerate(prompts):
             if prompt is not None:
-                answers[i] = _answered(answers[i], next(generations)[0], packed[i])
-        return self._verified(answers, packed), prompts
+                answers[i] = _with_generation(answers[i], next(generations)[0], packed[i])
+        return self._verify(answers, packed), prompts
 
     def stream(self, question: str) -> Iterator[str | Answer]:
         """Yield the answer's text in pieces as it is generated, then the whole `Answer`.
 
-        A calibrator decides when the text is out: it is the `Answer` that says whether to believe it.
+        Verdicts, `min_support` and the calibrator are applied to the finished text: only the final `Answer` says whether it
+        stands or the model abstains.
         """
         answers, packed = self._retrieve([question])
         prompt = self.prompt(question, packed[0]) if packed[0] else None
@@ -136,25 +148,24 @@ class GroundedModel:
                 if isinstance(piece, str):
                     yield piece
                 else:
-                    answers[0] = _answered(answers[0], piece, packed[0])
-        yield self._calibrated(self._verified(answers, packed), [prompt])[0]
+                    answers[0] = _with_generation(answers[0], piece, packed[0])
+        yield self._calibrate(self._verify(answers, packed), [prompt])[0]
 
     def prompt(self, question: str, packed: Sequence[PackedPassage]) -> Prompt:
-        """The conversation the model sees for this question and these packed passages."""
+        """Build the conversation that the model sees for this question and these packed passages."""
         return grounded_prompt(question, [p.text for p in packed], self._special)
 
     def _retrieve(self, questions: Sequence[str]) -> tuple[list[Answer], list[list[PackedPassage]]]:
-        """Per question an answer with its hits, abstained where they are too far, and the passages to read."""
-        for i, question in enumerate(questions):
-            if not isinstance(question, str) or not question.strip():
-                raise InvalidInput(f"question {i} is empty; ask something")
+        """For each question an answer with its hits, abstained if they are too far, and the passages to read."""
+        check_texts("questions", questions)
         if not questions:
             return [], []
         rooms = [self._room(question) for question in questions]
         answers: list[Answer] = []
         packed: list[list[PackedPassage]] = []
-        found = self.index.search(list(questions), k=self.k, mode=self.mode)
-        for question, hits, room in zip(questions, found, rooms, strict=True):
+        with leaf_errors_as_ours():
+            results = self.index.search(list(questions), k=self.k, mode=self.mode)
+        for question, hits, room in zip(questions, results, rooms, strict=True):
             answer = Answer(question, "", hits=tuple(hits))
             near = _near(hits, self.min_similarity)
             if near:
@@ -176,15 +187,15 @@ class GroundedModel:
         return answers, packed
 
     def _room(self, question: str) -> int | None:
-        """Tokens left for passages in the model's window; None where the model does not tell its window."""
+        """Tokens left for passages in the model's window; None if its window is not known."""
         window = self.lm.context_window
         if window is None:
             return None
-        bare = self.lm.count_tokens(self.prompt(question, []))
-        room = window - bare - self.max_new_tokens - _MARKUP_TOKENS * self.k
+        question_tokens = self.lm.count_tokens(self.prompt(question, []))
+        room = window - question_tokens - self.max_new_tokens - _MARKUP_TOKENS * self.k
         if room < 1:
             raise ContextOverflow(
-                f"the question takes {bare} tokens with its prompt, which leaves no room for passages in the "
+                f"the question takes {question_tokens} tokens with its prompt, which leaves no room for passages in the "
                 f"{window} tokens of {self.lm.name}; shorten the question"
             )
         return room
@@ -192,62 +203,58 @@ class GroundedModel:
     def _count(self, text: str) -> int:
         return self.lm.count_tokens(escape(text, self._special) or " ") - self._template_tokens
 
-    def _verified(self, answers: list[Answer], packed: Sequence[Sequence[PackedPassage]]) -> list[Answer]:
-        """Fill in the verdicts: a claim is judged by the passage read that supports it most."""
+    def _verify(self, answers: list[Answer], packed: Sequence[Sequence[PackedPassage]]) -> list[Answer]:
+        """Judge the claims of each answer against the passages read, and abstain below `min_support`."""
         if self.verifier is None:
             return answers
         given = [i for i, answer in enumerate(answers) if not answer.abstained]
         claims = RuleClaimExtractor().extract(
             [answers[i].text for i in given], questions=[answers[i].question for i in given]
         )
-        worthy = [(i, claim) for i, own in zip(given, claims, strict=True) for claim in own if claim.check_worthy]
-        judged = judge_in_pieces(
-            [claim for _, claim in worthy],
-            lambda pieces: self._judged([(piece, packed[worthy[n][0]]) for n, piece in pieces]),
-        )
+        worthy = [
+            (i, claim)
+            for i, claims_of_answer in zip(given, claims, strict=True)
+            for claim in claims_of_answer
+            if claim.check_worthy
+        ]
+        passages = [[replace(p.hit.passage, text=p.text) for p in passages_read] for passages_read in packed]
+        judged = Judge(self.verifier).verdicts([claim for _, claim in worthy], [passages[i] for i, _ in worthy])
         verdicts: dict[int, list[Verdict]] = {i: [] for i in given}
         for (i, _), verdict in zip(worthy, judged, strict=True):
             verdicts[i].append(verdict)
-        return [self._held_to_support(answer, tuple(verdicts.get(i, ()))) for i, answer in enumerate(answers)]
+        for i in given:
+            answers[i] = self._require_support(replace(answers[i], verdicts=tuple(verdicts[i])))
+        return answers
 
-    def _judged(self, claims: Sequence[tuple[Claim, Sequence[PackedPassage]]]) -> list[Verdict]:
-        """Per claim the verdict of the passage read, of one or more, that supports it most."""
-        rows = [(n, passage) for n, (_, passages) in enumerate(claims) for passage in passages]
-        if self.verifier is None or not rows:
-            return []
-        table = self.verifier.probabilities([(passage.text, claims[n][0].text) for n, passage in rows])
-        best: dict[int, Verdict] = {}
-        for (n, passage), label, support in zip(rows, labels_of(table), table[:, 0].tolist(), strict=True):
-            if n not in best or support > best[n].support:
-                best[n] = Verdict(claims[n][0], label, support, (passage.hit,))
-        return [best[n] for n in range(len(claims))]
-
-    def _held_to_support(self, answer: Answer, verdicts: tuple[Verdict, ...]) -> Answer:
-        """The answer with its verdicts, or an abstention that shows them if the least supported claim has too little."""
-        answer = replace(answer, verdicts=verdicts)
-        support = min((verdict.support for verdict in verdicts), default=1.0)
+    def _require_support(self, answer: Answer) -> Answer:
+        """The answer, or an abstention with its verdicts if its support is below `min_support`."""
+        support = answer_support(answer.verdicts)
         if support >= self.min_support:
             return answer
-        reason = f"the least supported claim has support {support:.2f}, below {self.min_support:.2f}"
+        reason = (
+            f"the least supported claim has support {support:.2f}, below {self.min_support:.2f}"
+            if answer.verdicts
+            else f"nothing in the answer could be checked, and a support of {self.min_support:.2f} is required"
+        )
         return replace(answer, text="", citations=(), abstained=True, reason=reason, confidence=0.0)
 
-    def _calibrated(self, answers: list[Answer], prompts: Sequence[Prompt | None]) -> list[Answer]:
-        """Recalibrate the confidence of the answers given, and withhold those below the calibrator's threshold."""
+    def _calibrate(self, answers: list[Answer], prompts: Sequence[Prompt | None]) -> list[Answer]:
+        """Recalibrate the confidence of the answers, and abstain below the calibrator's threshold."""
         if self.calibrator is None:
             return answers
         from halluc.confidence import estimate_confidence
         from halluc.confidence.calibrate import with_calibrated_confidence
 
-        asked = [(i, prompt) for i, prompt in enumerate(prompts) if prompt is not None and not answers[i].abstained]
-        given = [answers[i] for i, _ in asked]
+        given = [(i, prompt) for i, prompt in enumerate(prompts) if prompt is not None and not answers[i].abstained]
         raw = estimate_confidence(
             self.calibrator.source,
-            given,
+            [answers[i] for i, _ in given],
             lm=self.lm,
-            prompts=[prompt for _, prompt in asked],
+            prompts=[prompt for _, prompt in given],
             max_new_tokens=self.max_new_tokens,
         )
-        for (i, _), answer in zip(asked, with_calibrated_confidence(given, self.calibrator, raw), strict=True):
+        calibrated = with_calibrated_confidence([answers[i] for i, _ in given], self.calibrator, raw)
+        for (i, _), answer in zip(given, calibrated, strict=True):
             answers[i] = answer
         return answers
 
@@ -263,11 +270,11 @@ def _default_passage_tokens(lm: LanguageModel) -> int:
 
 
 def _near(hits: Sequence[Hit], threshold: float) -> list[Hit]:
-    """All hits if any is near enough: a hybrid search may rank a far one first for the words it shares."""
+    """All hits if any is near enough, else none: a hybrid search may rank a distant one first for the words it shares."""
     return list(hits) if any(h.similarity is None or h.similarity >= threshold for h in hits) else []
 
 
-def _answered(answer: Answer, generation: Generation, packed: Sequence[PackedPassage]) -> Answer:
+def _with_generation(answer: Answer, generation: Generation, packed: Sequence[PackedPassage]) -> Answer:
     text = generation.text.strip()
     if not text:
         return replace(
@@ -280,15 +287,15 @@ def _answered(answer: Answer, generation: Generation, packed: Sequence[PackedPas
 
 
 def _cite(question: str, text: str, packed: Sequence[PackedPassage]) -> tuple[Citation, ...]:
-    """The passages the answer names by [number]; without such a mark, those that share words the question lacks.
+    """The passages that the answer cites as [number]; if it cites none, those that share words with it.
 
-    A small model seldom cites by itself. Words of the question say nothing about where an answer came from.
+    A small model seldom cites by itself. Words of the question do not count: they do not show where an answer came from.
     """
     marked = {int(number) for number in re.findall(r"\[(\d{1,3})\]", text)}
     used = [number for number in range(1, len(packed) + 1) if number in marked]
     if not used:
-        own = {term for term in terms(text) - terms(question) if len(term) > 3 or term.isdigit()}
-        used = [number for number, passage in enumerate(packed, 1) if own & terms(passage.text)]
+        answer_terms = {term for term in terms(text) - terms(question) if len(term) > 3 or term.isdigit()}
+        used = [number for number, passage in enumerate(packed, 1) if answer_terms & terms(passage.text)]
     cited = [(number, packed[number - 1]) for number in used]
     return tuple(
         Citation(number, p.hit.passage.id, p.hit.passage.title, p.hit.passage.source, p.text) for number, p in cited

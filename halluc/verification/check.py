@@ -1,8 +1,8 @@
 """Check an answer: which of its claims does the evidence support?
 
-claims (claims/) -> evidence, a given context or passages of an index -> verifier (verifiers/) -> a verdict a claim, with
-the sentence that decides it, the places of the answer that are not supported, and a score. Not here: how support is
-measured, and the page that shows reports (report_page.py).
+claims (halluc.claims) -> passages, of a context or an index -> one verdict per claim (judge.py), with the sentence that
+decides it, the spans of the answer that are not supported, and a score. Not covered: batches from files (check_file.py) and
+the page that shows reports (page.py).
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from halluc.answers import Claim, Label, Verdict
-from halluc.errors import InvalidInput
-from halluc.verification.judge import judge_claims
+from halluc.errors import InvalidInput, check_same_length, check_text, check_texts, leaf_errors_as_ours
+from halluc.verification.judge import Judge
 
 if TYPE_CHECKING:
     from halluc.claims import ClaimExtractor
     from halluc.verification.verifier import Verifier
     from retrieval import Hit, Passage, PassageIndex
 
-__all__ = ["CheckReport", "Span", "check", "check_many", "labelled_spans"]
+__all__ = ["CheckReport", "Span", "check", "check_many", "labeled_spans"]
 
 _WORST: tuple[Label, ...] = ("refuted", "not_enough_info", "supported")
 
 
 @dataclass(frozen=True)
 class Span:
-    """Characters [start, end) of an answer with one label; `verdicts` are the indices of the verdicts that give it."""
+    """Characters [start, end) of an answer with one label; `verdicts` are the indices of the verdicts that give it that
+    label."""
 
     start: int
     end: int
@@ -42,19 +43,18 @@ class Span:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What the evidence says of an answer.
+    """What the evidence says about an answer.
 
     Attributes:
-        answer, question: what was checked, and what it answers, if that was given.
+        answer, question: what was checked, and the question it answers, if there is one.
         mode: "faithfulness" to a given context, or "factual support" by the passages of an index.
         verifier: the name of the verifier that judged.
         score: mean support of the check-worthy claims, in [0, 1] (FActScore, arXiv 2305.14251, eq. 1, with probabilities);
             None where there are none: an answer that states nothing is neither faithful nor unfaithful.
-        verdicts: one per check-worthy claim. Its evidence is the sentence that speaks most for the label, as a `Hit` whose
-            passage has `start` and `end` in the context or in the passage `document_id`; its score is the
-            probability in [0, 1] of the label given that sentence alone (for "not_enough_info": of any other label).
+        verdicts: one per check-worthy claim. Its evidence is the sentence that speaks most for the label; a context is the
+            passage "context".
         unchecked: the claims that are not check-worthy.
-        unsupported: where the answer is refuted or unverified, in its order, without overlaps.
+        unsupported: the spans that are refuted or without enough information, in order, without overlaps.
     """
 
     answer: str
@@ -81,19 +81,13 @@ class CheckReport:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CheckReport:
-        """The report that `to_dict` gave these values for; other keys are left aside."""
-        from retrieval import Hit, Passage
-
-        def verdict(own: Mapping[str, Any]) -> Verdict:
-            hits = tuple(Hit(**{**hit, "passage": Passage(**hit["passage"])}) for hit in own["evidence"])
-            return Verdict(Claim(**own["claim"]), own["label"], own["support"], hits)
-
+        """Rebuild the report that `to_dict` described; other keys are ignored."""
         return cls(
             answer=values["answer"],
             mode=values["mode"],
             verifier=values["verifier"],
             score=values["score"],
-            verdicts=tuple(verdict(own) for own in values["verdicts"]),
+            verdicts=tuple(Verdict.from_dict(verdict) for verdict in values["verdicts"]),
             unchecked=tuple(Claim(**claim) for claim in values["unchecked"]),
             unsupported=tuple(Span(**{**span, "verdicts": tuple(span["verdicts"])}) for span in values["unsupported"]),
             question=values["question"],
@@ -113,17 +107,25 @@ def check(
     """Check one answer; see `check_many`.
 
     Args:
-        answer: what to check.
+        answer: the text to check.
         context: the text that the answer should be faithful to, of any length.
-        index: where passages are looked up for each claim. Give either this or `context`.
-        verifier: judges; `load_verifier("default")` if None.
+        index: where passages are looked up for each claim. Pass either this or `context`.
+        verifier: computes the probabilities; `load_verifier("default")` if None.
         extractor: finds the claims; `RuleClaimExtractor` if None.
         k: passages looked up per claim.
-        question: what the answer answers; a fragment ("308.") is judged as question and answer together.
+        question: the question that is answered; a fragment ("308.") is judged as question and answer together.
+
+    Returns:
+        The report.
 
     Raises:
-        InvalidInput: answer or context is empty or not a string; both or neither of context and index; k below 1.
+        InvalidInput: answer or context is empty, not a string, or has a lone surrogate; both or neither of context and
+            index; k below 1.
+        RetrievalFailed: the index cannot be searched.
     """
+    check_text("answer", answer)
+    if context is not None:
+        check_text("context", context)
     contexts = None if context is None else [context]
     return check_many(
         [answer], contexts=contexts, index=index, verifier=verifier, extractor=extractor, k=k, questions=[question]
@@ -140,20 +142,22 @@ def check_many(
     k: int = 3,
     questions: Sequence[str | None] | None = None,
 ) -> list[CheckReport]:
-    """Check answers, all their claims in one call of the verifier.
+    """Check answers, the claims of all of them together, in two calls of the verifier.
 
-    A claim is supported if the context, or the best of its passages, supports it with a probability of at least 0.5; else
-    it is refuted or unverified, by what the passage that speaks most against it makes likelier. A claim
-    of more than some 75 tokens is judged in pieces, and the worst counts.
+    The rule that gives the verdicts is that of `halluc.verification.judge`.
 
     Args:
-        answers: (N,) what to check.
+        answers: (N,) the texts to check.
         contexts: (N,) a context for each answer, or None with an index.
         index, verifier, extractor, k: see `check`.
         questions: (N,) a question or None for each answer.
 
+    Returns:
+        (N,) reports.
+
     Raises:
-        InvalidInput: as `check`, and where there is not one context for each answer.
+        InvalidInput: as `check`, and if there is not one context and one question for each answer.
+        RetrievalFailed: the index cannot be searched.
     """
     from halluc.claims import RuleClaimExtractor
     from halluc.verification import load_verifier
@@ -161,19 +165,19 @@ def check_many(
     if k < 1:
         raise InvalidInput(f"k is {k}; look up at least 1 passage per claim")
     if (contexts is None) == (index is None):
-        given = "both a context and an index" if index is not None else "neither a context nor an index"
-        raise InvalidInput(f"there is {given}; pass one of them")
-    _require_texts("answer", answers)
+        sources = "both a context and an index" if index is not None else "neither a context nor an index"
+        raise InvalidInput(f"there is {sources}; pass one of them")
+    check_texts("answers", answers)
     if contexts is not None:
-        _require_texts("context", contexts)
-        if len(contexts) != len(answers):
-            raise InvalidInput(f"there are {len(contexts)} contexts for {len(answers)} answers; pass one for each")
+        check_texts("contexts", contexts)
+    check_same_length(answers=answers, contexts=contexts, questions=questions)
     claims = (extractor or RuleClaimExtractor()).extract(answers, questions=questions)
     verifier = verifier or load_verifier()
-    worthy = [(row, claim) for row, own in enumerate(claims) for claim in own if claim.check_worthy]
-    evidence = _evidence(worthy, contexts, index, k)
+    worthy = [(row, claim) for row, claims_of_row in enumerate(claims) for claim in claims_of_row if claim.check_worthy]
+    passages = _passages(worthy, contexts, index, k)
     verdicts: list[list[Verdict]] = [[] for _ in answers]
-    for (row, _), verdict in zip(worthy, judge_claims([c for _, c in worthy], evidence, verifier), strict=True):
+    judged = Judge(verifier).verdicts([claim for _, claim in worthy], passages, quote=True)
+    for (row, _), verdict in zip(worthy, judged, strict=True):
         verdicts[row].append(verdict)
     mode: Literal["faithfulness", "factual support"] = "faithfulness" if index is None else "factual support"
     return [
@@ -181,21 +185,21 @@ def check_many(
             answer=answer,
             mode=mode,
             verifier=verifier.name,
-            score=sum(v.support for v in own) / len(own) if own else None,
-            verdicts=tuple(own),
+            score=sum(v.support for v in verdicts_of_row) / len(verdicts_of_row) if verdicts_of_row else None,
+            verdicts=tuple(verdicts_of_row),
             unchecked=tuple(claim for claim in claims[row] if not claim.check_worthy),
-            unsupported=_unsupported(answer, own),
+            unsupported=_unsupported(answer, verdicts_of_row),
             question=questions[row] if questions else None,
         )
-        for row, (answer, own) in enumerate(zip(answers, verdicts, strict=True))
+        for row, (answer, verdicts_of_row) in enumerate(zip(answers, verdicts, strict=True))
     ]
 
 
-def labelled_spans(verdicts: Sequence[Verdict]) -> list[Span]:
-    """The parts of an answer that claims stand in, in order and without overlaps.
+def labeled_spans(verdicts: Sequence[Verdict]) -> list[Span]:
+    """Cut an answer into spans of one label each, in order and without overlaps; text outside any claim is left out.
 
-    Where one claim's span lies within another's ("Milan, *a city in the north*, is rich"), the inner one counts; of claims
-    with the same span the worst label does.
+    Where the span of one claim lies within that of another ("Milan, *a city in the north*, is rich"), the inner one counts;
+    of claims with the same span, the worst label counts.
     """
     edges = sorted({edge for verdict in verdicts for edge in (verdict.claim.start, verdict.claim.end)})
     spans: list[Span] = []
@@ -215,7 +219,7 @@ def labelled_spans(verdicts: Sequence[Verdict]) -> list[Span]:
 
 def _unsupported(answer: str, verdicts: Sequence[Verdict]) -> tuple[Span, ...]:
     merged: list[Span] = []
-    for span in labelled_spans(verdicts):
+    for span in labeled_spans(verdicts):
         if span.label == "supported":
             continue
         last = merged[-1] if merged else None
@@ -226,27 +230,17 @@ def _unsupported(answer: str, verdicts: Sequence[Verdict]) -> tuple[Span, ...]:
     return tuple(merged)
 
 
-def _require_texts(name: str, texts: Sequence[str]) -> None:
-    if isinstance(texts, str):
-        raise InvalidInput(f"{name}s is a string; pass a list of strings")
-    for i, text in enumerate(texts):
-        which = f"the {name}" if len(texts) == 1 else f"{name} {i}"
-        if not isinstance(text, str):
-            raise InvalidInput(f"{which} is of type {type(text).__name__}; pass a string")
-        if not text.strip():
-            raise InvalidInput(f"{which} is empty; there is nothing to check{'' if name == 'answer' else ' against'}")
-
-
-def _evidence(
+def _passages(
     worthy: Sequence[tuple[int, Claim]], contexts: Sequence[str] | None, index: PassageIndex | None, k: int
 ) -> list[list[Passage]]:
-    """Per claim the passages to read: its context as one passage, or what the index finds."""
+    """The passages of each claim: its context as one passage, or what the index finds."""
     from retrieval import Passage
 
     if contexts is not None:
-        whole = [Passage("context", context) for context in contexts]
-        return [[whole[row]] for row, _ in worthy]
+        context_passages = [Passage("context", context) for context in contexts]
+        return [[context_passages[row]] for row, _ in worthy]
     if index is None or not worthy:
         return []
-    found: list[list[Hit]] = index.search([claim.text for _, claim in worthy], k=k)
-    return [[hit.passage for hit in hits] for hits in found]
+    with leaf_errors_as_ours():
+        results: list[list[Hit]] = index.search([claim.text for _, claim in worthy], k=k)
+    return [[hit.passage for hit in hits] for hits in results]

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput, ModelUnavailable
 from halluc.verification.evidence import TOKENS_PER_CHARACTER, evidence_units, nearest_sentences
-from halluc.verification.verifier import checked_pairs, labels_of
+from halluc.verification.verifier import checked_pairs
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from calibration.recalibrators import Recalibrator
-    from halluc.answers import Label
 
 __all__ = ["CrossEncoderVerifier", "load_cross_encoder"]
 
@@ -182,10 +181,6 @@ class CrossEncoderVerifier:
         """(N,) probabilities in [0, 1] that the evidence supports the claim; see `probabilities`."""
         support: NDArray[np.float64] = self.probabilities(pairs)[:, 0]
         return support
-
-    def classify(self, pairs: Sequence[tuple[str, str]]) -> list[Label]:
-        """(N,) labels; see `Verifier.classify`."""
-        return labels_of(self.probabilities(pairs))
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """(N, 3) probabilities of `LABELS`; equal pairs are computed once.

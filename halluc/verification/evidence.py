@@ -5,12 +5,12 @@ A verifier reads each unit and the best one counts (SummaC, arXiv 2111.09525, se
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
-from halluc.grounding.context import terms
 from retrieval.sentences import sentence_spans
 
-__all__ = ["TOKENS_PER_CHARACTER", "evidence_units", "nearest_sentences"]
+__all__ = ["TOKENS_PER_CHARACTER", "evidence_units", "nearest_sentences", "terms"]
 
 # At most: tokenizers take a Hangul syllable apart into up to three letters.
 TOKENS_PER_CHARACTER = 3
@@ -61,6 +61,11 @@ def nearest_sentences(evidence: str, claim: str, count: int) -> list[str]:
     sentences = [evidence[start:end].strip() for start, end in _partition(evidence)]
     shared = {sentence: len(wanted & terms(sentence)) for sentence in sentences if sentence}
     return sorted(shared, key=lambda sentence: -shared[sentence])[:count]
+
+
+def terms(text: str) -> set[str]:
+    """Lower-cased words cut to five letters, a cheap form of stemming ("discovered" matches "discovery")."""
+    return {word[:5] for word in re.findall(r"\w+", text.lower())}
 
 
 def _partition(text: str) -> list[tuple[int, int]]:

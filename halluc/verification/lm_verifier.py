@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from halluc.models.forced_choice import choice_log_odds
 from halluc.prompts import escape, passage_block
-from halluc.verification.verifier import checked_pairs, labels_of
+from halluc.verification.verifier import checked_pairs
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from halluc.answers import Label
     from halluc.models.language_model import LanguageModel
 
 __all__ = ["LMVerifier"]
@@ -59,10 +58,6 @@ class LMVerifier:
 
         support = self.support(pairs)
         return np.stack([support, np.zeros_like(support), 1 - support], axis=1)
-
-    def classify(self, pairs: Sequence[tuple[str, str]]) -> list[Label]:
-        """(N,) labels, "supported" or "not_enough_info"; see `Verifier.classify`."""
-        return labels_of(self.probabilities(pairs))
 
     def _log_odds(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         special = getattr(self.lm, "special_tokens", ())

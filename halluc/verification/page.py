@@ -13,7 +13,7 @@ from pathlib import Path
 
 from halluc.answers import Verdict
 from halluc.errors import InvalidInput
-from halluc.verification.check import CheckReport, labelled_spans
+from halluc.verification.check import CheckReport, labeled_spans
 
 __all__ = ["report_page", "write_report_page"]
 
@@ -80,7 +80,7 @@ def _section(number: int, title: str, report: CheckReport) -> str:
 
 def _marked(number: int, report: CheckReport) -> Iterator[str]:
     position = 0
-    for span in labelled_spans(report.verdicts):
+    for span in labeled_spans(report.verdicts):
         # Where a claim is interrupted by another, the comma between them belongs to neither.
         piece = report.answer[span.start : span.end]
         start = span.start + len(piece) - len(piece.lstrip(" ,;"))
@@ -101,10 +101,10 @@ def _marked(number: int, report: CheckReport) -> Iterator[str]:
 def _entry(verdict: Verdict) -> str:
     label = f'<span class="label is-{verdict.label}">{_SIGNS[verdict.label]} {_NAMES[verdict.label]}</span>'
     quotes = "".join(
-        f'<blockquote class="evidence">{escape(hit.passage.text)}'
-        + (f' <cite class="quiet">{escape(hit.passage.title)}</cite>' if hit.passage.title else "")
+        f'<blockquote class="evidence">{escape(evidence.text)}'
+        + (f' <cite class="quiet">{escape(evidence.passage.title)}</cite>' if evidence.passage.title else "")
         + "</blockquote>"
-        for hit in verdict.evidence
+        for evidence in verdict.evidence
     )
     none = "" if quotes else '<p class="evidence quiet">No evidence was found.</p>'
     return (

@@ -1,7 +1,7 @@
 """What every verifier offers: does this evidence support this claim?
 
-`Verifier` is the protocol; `checked_pairs` and `labels_of` are the rules all implementations share. Not here: the
-implementations (cross_encoder.py, lm_verifier.py) and how a name becomes one (__init__.py).
+`Verifier` is the protocol; `checked_pairs` is the check of input that all implementations share. Not covered: the
+implementations (cross_encoder.py, lm_verifier.py), loading one by name (__init__.py), and labels (judge.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LABELS", "Verifier", "checked_pairs", "labels_of"]
+__all__ = ["LABELS", "Verifier", "checked_pairs"]
 
 LABELS: tuple[Label, ...] = get_args(Label)
 """The labels in the order of the columns of `Verifier.probabilities`."""
@@ -37,9 +37,6 @@ class Verifier(Protocol):
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """(N, 3) probabilities of `LABELS`; each row sums to 1, and the first column is `support`."""
 
-    def classify(self, pairs: Sequence[tuple[str, str]]) -> list[Label]:
-        """(N,) labels: "supported" where support is at least 0.5, else the likelier of the other two."""
-
 
 def checked_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """The pairs as a list; InvalidInput names the first that is not two strings with something in them."""
@@ -53,8 +50,3 @@ def checked_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
             raise InvalidInput(f"the {'claim' if evidence.strip() else 'evidence'} of pair {i} is empty; leave the pair out")
         checked.append((evidence, claim))
     return checked
-
-
-def labels_of(probabilities: NDArray[np.float64]) -> list[Label]:
-    """Rows of (N, 3) probabilities as labels, by the rule of `Verifier.classify`."""
-    return [LABELS[0] if row[0] >= 0.5 else LABELS[1] if row[1] > row[2] else LABELS[2] for row in probabilities]

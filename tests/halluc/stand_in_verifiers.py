@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from halluc.verification.verifier import checked_pairs, labels_of
+from halluc.verification.verifier import checked_pairs
 
 
 class SharedWords:
@@ -21,9 +21,6 @@ class SharedWords:
 
     def support(self, pairs):
         return self.probabilities(pairs)[:, 0]
-
-    def classify(self, pairs):
-        return labels_of(self.probabilities(pairs))
 
 
 def _row(evidence, claim):

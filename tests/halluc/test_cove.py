@@ -19,7 +19,6 @@ from halluc.answers import Answer
 from halluc.cove.chain import Variant
 from halluc.cove.prompts import PLACES, load_prompts
 from halluc.errors import InvalidInput
-from halluc.verification.verifier import labels_of
 
 QUESTION = "Name some politicians who were born in New York City."
 DRAFT = "Theodore Roosevelt, Hillary Clinton and Donald Trump were born in New York City."
@@ -202,9 +201,6 @@ class NamesVerifier:
 
     def support(self, pairs: Any) -> Any:
         return self.probabilities(pairs)[:, 0]
-
-    def classify(self, pairs: Any) -> Any:
-        return labels_of(self.probabilities(pairs))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from stand_in_verifiers import SharedWords
 
+import halluc
 from halluc import Answer, GroundedModel
 from halluc.errors import ContextOverflow, InvalidInput
 from halluc.models.language_model import Generation
@@ -80,6 +82,55 @@ def test_verdicts_name_the_best_evidence_of_each_sentence(lm, index):
         assert verdict.evidence[0].passage.id == "fleming"
 
 
+def test_the_least_supported_claim_must_reach_min_support(lm, index, monkeypatch):
+    text = "Alexander Fleming discovered penicillin in 1928. Fleming liked cats a lot."
+    monkeypatch.setattr(lm, "generate", lambda prompts, **_: [[Generation(text)] for _ in prompts])
+
+    def ask(min_support):
+        return GroundedModel(lm, index, verifier=WordOverlap(), min_support=min_support).ask("Who discovered penicillin?")
+
+    # "Alexander Fleming discovered penicillin in 1928." is the sentence read; of the other claim's words it has "Fleming".
+    assert [round(verdict.support, 2) for verdict in ask(0.0).verdicts] == [1.0, 0.2]
+    assert ask(0.2).text == text
+    refused = ask(0.5)
+    assert (refused.abstained, refused.text, refused.confidence, refused.citations) == (True, "", 0.0, ())
+    assert refused.reason == "the least supported claim has support 0.20, below 0.50"
+    assert len(refused.verdicts) == 2
+
+
+def test_min_support_holds_back_an_answer_of_which_nothing_was_checked(lm, index, monkeypatch):  # D6
+    monkeypatch.setattr(lm, "generate", lambda prompts, **_: [[Generation("What do you think?")] for _ in prompts])
+    question = "Who discovered penicillin?"
+    refused = GroundedModel(lm, index, verifier=WordOverlap(), min_support=0.99).ask(question)
+    assert refused.abstained
+    assert refused.reason == "nothing in the answer could be checked, and a support of 0.99 is required"
+    assert not GroundedModel(lm, index, verifier=WordOverlap()).ask(question).abstained
+
+
+def test_the_same_answer_passages_and_verifier_give_the_same_verdict_as_check(lm, tmp_path, monkeypatch):  # D5
+    index = PassageIndex.create(tmp_path / "x")
+    index.add([Passage("a", "The bridge is 300 metres long."), Passage("b", "The long bridge is very old.")])
+    text = "The bridge is 412 metres long."
+    monkeypatch.setattr(lm, "generate", lambda prompts, **_: [[Generation(text)] for _ in prompts])
+    model = GroundedModel(lm, index, verifier=SharedWords(), passage_tokens=500, min_similarity=-1)
+    (grounded,) = model.ask("How long is the bridge?").verdicts
+    (checked,) = halluc.check(text, index=index, verifier=SharedWords(), question="How long is the bridge?").verdicts
+    assert (grounded.label, grounded.support) == (checked.label, checked.support) == ("refuted", 0.0)
+    assert grounded.evidence[0].passage.id == checked.evidence[0].passage.id == "a"
+
+
+def test_one_question_in_place_of_a_list_is_refused(lm, index):  # D4
+    with pytest.raises(InvalidInput, match="questions is one string, 'Hi\\?'; pass a list"):
+        GroundedModel(lm, index).batch("Hi?")
+
+
+def test_an_index_that_fails_is_a_halluc_error(lm, tmp_path):
+    index = PassageIndex.create(tmp_path / "x")
+    index.add(PASSAGES)
+    with pytest.raises(halluc.HallucError, match="mode"):
+        GroundedModel(lm, index, mode="fuzzy").ask("Who discovered penicillin?")
+
+
 def test_a_fragment_that_answers_a_long_question_is_judged_in_pieces(lm, index, monkeypatch):
     monkeypatch.setattr(lm, "generate", lambda prompts, **_: [[Generation("Alexander Fleming.")] for _ in prompts])
     question = (
@@ -113,7 +164,7 @@ def test_a_question_longer_than_the_window_is_refused(lm, index):
 
 @pytest.mark.parametrize("question", ["", " \n"])
 def test_an_empty_question_is_refused(lm, index, question):
-    with pytest.raises(InvalidInput, match="question 0 is empty"):
+    with pytest.raises(InvalidInput, match=r"questions\[0\] is empty"):
         GroundedModel(lm, index).ask(question)
 
 

@@ -13,8 +13,6 @@ from test_endpoint import Server, completion
 from calibration import Calibrator
 from halluc import Answer, revise
 from halluc.errors import InvalidInput
-from halluc.revision import _edit_distance
-from halluc.verification.verifier import labels_of
 
 BORN = {"Roosevelt": "New York", "Clinton": "Chicago", "Trump": "Queens"}
 DRAFT = "Roosevelt was born in New York. Clinton was born in Boston. Trump was born in Queens."
@@ -38,9 +36,6 @@ class PlacesVerifier:
 
     def support(self, pairs: Any) -> Any:
         return self.probabilities(pairs)[:, 0]
-
-    def classify(self, pairs: Any) -> Any:
-        return labels_of(self.probabilities(pairs))
 
 
 @pytest.fixture
@@ -102,14 +97,14 @@ def test_a_revision_that_is_no_better_is_not_taken(server: Server, index: Any, r
     kept = revised(server, index)
     assert kept.text == DRAFT
     assert reason in kept.edits[0].reason
-    removed = revised(server, index, otherwise="remove")
+    removed = revised(server, index, on_failure="remove")
     assert removed.text == "Roosevelt was born in New York. Trump was born in Queens."
     assert removed.edits[0].outcome == "removed"
 
 
 def test_where_nothing_is_left_the_answer_is_an_abstention(server: Server, index: Any) -> None:
     server.behaviour = lambda body: (200, completion(""))
-    answer = revised(server, index, "Clinton was born in Boston.", otherwise="remove")
+    answer = revised(server, index, "Clinton was born in Boston.", on_failure="remove")
     assert answer.abstained
     assert answer.text == ""
     assert answer.draft == "Clinton was born in Boston."
@@ -136,18 +131,13 @@ def test_abstentions_and_empty_answers_pass_through(server: Server, index: Any) 
 
 
 def test_unusable_options_are_named(server: Server, index: Any) -> None:
-    with pytest.raises(InvalidInput, match="otherwise is 'drop'"):
-        revised(server, index, otherwise="drop")
+    with pytest.raises(InvalidInput, match="on_failure is 'drop'"):
+        revised(server, index, on_failure="drop")
     with pytest.raises(InvalidInput, match="source is 'p_true'"):
         revised(server, index, calibrator=Calibrator(source="p_true"))
 
 
-@pytest.mark.parametrize(("a", "b", "distance"), [("", "", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)])
-def test_edit_distance_by_hand(a: str, b: str, distance: int) -> None:
-    assert _edit_distance(a, b) == _edit_distance(b, a) == distance
-
-
 def test_a_small_model_revises_or_leaves_the_answer(lm: Any, index: Any) -> None:
     (answer,) = revise([Answer("", DRAFT)], lm, index, verifier=PlacesVerifier(), max_new_tokens=16)
-    assert answer.text in (DRAFT, answer.text.replace("Boston", "Chicago"))
+    assert answer.text in (DRAFT, DRAFT.replace("Boston", "Chicago"))
     assert len(answer.edits) == 1

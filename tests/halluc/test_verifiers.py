@@ -9,7 +9,7 @@ import pytest
 from halluc.errors import InvalidInput, ModelUnavailable, VerifierMismatch
 from halluc.verification import _PACKAGED, load_verifier
 from halluc.verification.cross_encoder import load_cross_encoder
-from halluc.verification.verifier import Verifier, labels_of
+from halluc.verification.verifier import Verifier
 from halluc.verification.weights import new_cross_encoder, read_weights, save_weights
 
 EVIDENCE = "Marie Curie was born in Warsaw in 1867. She won the Nobel Prize in Physics in 1903 with her husband Pierre."
@@ -61,14 +61,7 @@ def test_probabilities_are_rows_of_three_that_agree_with_support_and_labels(veri
     assert table.sum(1) == pytest.approx(np.ones(6))
     assert ((table >= 0) & (table <= 1)).all()
     assert table[:, 0].tolist() == verifier.support(pairs).tolist()
-    assert verifier.classify(pairs) == labels_of(table)
-    assert verifier.classify([]) == []
     assert verifier.support([]).shape == (0,)
-
-
-def test_labels_follow_the_rule():
-    table = np.array([[0.5, 0.5, 0.0], [0.4, 0.35, 0.25], [0.4, 0.2, 0.4]])
-    assert labels_of(table) == ["supported", "refuted", "not_enough_info"]
 
 
 def test_a_pair_is_judged_alike_alone_in_a_batch_and_repeated(verifier):
