@@ -29,7 +29,8 @@ _WORST: tuple[Label, ...] = ("refuted", "not_enough_info", "supported")
 @dataclass(frozen=True)
 class Span:
     """Characters [start, end) of an answer with one label; `verdicts` are the indices of the verdicts that give it that
-    label."""
+    label.
+    """
 
     start: int
     end: int
