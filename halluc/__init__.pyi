@@ -1,0 +1,30 @@
+from .answers import Answer as Answer
+from .answers import Citation as Citation
+from .answers import Claim as Claim
+from .answers import Evidence as Evidence
+from .answers import Verdict as Verdict
+from .claims import ClaimExtractor as ClaimExtractor
+from .claims import LMClaimExtractor as LMClaimExtractor
+from .claims import RuleClaimExtractor as RuleClaimExtractor
+from .claims import extract_claims as extract_claims
+from .confidence.calibrate import AnswerCalibration as AnswerCalibration
+from .confidence.calibrate import calibrate as calibrate
+from .cove.chain import ChainOfVerification as ChainOfVerification
+from .cove.trace import VerifiedAnswer as VerifiedAnswer
+from .detectors.detect import Detection as Detection
+from .detectors.detect import detect as detect
+from .errors import HallucError as HallucError
+from .grounding.grounded_model import GroundedModel as GroundedModel
+from .models import load_model as load_model
+from .models.language_model import Generation as Generation
+from .models.language_model import LanguageModel as LanguageModel
+from .revision import RevisedAnswer as RevisedAnswer
+from .revision import revise as revise
+from .verification import load_verifier as load_verifier
+from .verification.check import CheckReport as CheckReport
+from .verification.check import check as check
+from .verification.check import check_many as check_many
+from .verification.judge import Judge as Judge
+from .verification.verifier import Verifier as Verifier
+
+__version__: str
