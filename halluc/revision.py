@@ -117,29 +117,12 @@ def revise(
         ContextOverflow: a sentence and its evidence do not fit the model's window.
         RetrievalFailed: the index cannot be searched.
     """
-    if on_failure not in ("keep", "remove"):
-        raise InvalidInput(f"on_failure is {on_failure!r}; pass 'keep' or 'remove'")
-    if isinstance(answers, (str, Answer)):
-        raise InvalidInput("answers is one answer; pass a list of Answer")
-    for i, answer in enumerate(answers):
-        check_text(f"the text of answers[{i}]", answer.text, allow_blank=True)
-    if calibrator is not None and calibrator.source != "verifier_support":
-        raise InvalidInput(
-            f"the calibrator's source is {calibrator.source!r}; revised answers have the confidence 'verifier_support', so "
-            "pass one made with that source"
-        )
-    if calibrator is not None:
-        from halluc.confidence.calibrate import check_calibrator
-
-        check_calibrator(calibrator, verifier)
+    _check_arguments(answers, verifier, on_failure, calibrator)
     revisable = [i for i, answer in enumerate(answers) if answer.text.strip() and not answer.abstained]
     drafts = [answers[i] for i in revisable]
     verdicts = _judge([answer.text for answer in drafts], [answer.question for answer in drafts], index, verifier, k)
     faults = [fault for n, answer in enumerate(drafts) for fault in _faults(n, answer.text, verdicts[n])]
-    special = getattr(lm, "special_tokens", ())
-    prompts = [_prompt(fault, special) for fault in faults]
-    completions = lm.generate(prompts, max_new_tokens=max_new_tokens) if prompts else []
-    proposals = [_first_sentence(samples[0].text) for samples in completions]
+    proposals = _propose(faults, lm, max_new_tokens)
     written = [i for i, proposal in enumerate(proposals) if proposal]
     questions = [drafts[faults[i].draft].question for i in written]
     judged = _judge([proposals[i] for i in written], questions, index, verifier, k)
@@ -168,6 +151,24 @@ class _Fault:
     evidence: tuple[Evidence, ...]
 
 
+def _check_arguments(answers: Sequence[Answer], verifier: Verifier, on_failure: str, calibrator: Calibrator | None) -> None:
+    if on_failure not in ("keep", "remove"):
+        raise InvalidInput(f"on_failure is {on_failure!r}; pass 'keep' or 'remove'")
+    if isinstance(answers, (str, Answer)):
+        raise InvalidInput("answers is one answer; pass a list of Answer")
+    for i, answer in enumerate(answers):
+        check_text(f"the text of answers[{i}]", answer.text, allow_blank=True)
+    if calibrator is not None and calibrator.source != "verifier_support":
+        raise InvalidInput(
+            f"the calibrator's source is {calibrator.source!r}; revised answers have the confidence 'verifier_support', so "
+            "pass one made with that source"
+        )
+    if calibrator is not None:
+        from halluc.confidence.calibrate import check_calibrator
+
+        check_calibrator(calibrator, verifier)
+
+
 def _judge(
     texts: Sequence[str], questions: Sequence[str], index: PassageIndex, verifier: Verifier, k: int
 ) -> list[tuple[Verdict, ...]]:
@@ -190,6 +191,15 @@ def _faults(draft: int, text: str, verdicts: Sequence[Verdict]) -> list[_Fault]:
             support = answer_support(in_sentence)
             faults.append(_Fault(draft, start, end, text[start:end], support, tuple(evidence.values())))
     return faults
+
+
+def _propose(faults: Sequence[_Fault], lm: LanguageModel, max_new_tokens: int) -> list[str]:
+    """The sentence that the model writes in place of each fault; "" where it writes nothing."""
+    if not faults:
+        return []
+    special = getattr(lm, "special_tokens", ())
+    completions = lm.generate([_prompt(fault, special) for fault in faults], max_new_tokens=max_new_tokens)
+    return [_first_sentence(samples[0].text) for samples in completions]
 
 
 def _prompt(fault: _Fault, special: Sequence[str]) -> str:

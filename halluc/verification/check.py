@@ -163,15 +163,7 @@ def check_many(
     from halluc.claims import RuleClaimExtractor
     from halluc.verification import load_verifier
 
-    if k < 1:
-        raise InvalidInput(f"k is {k}; look up at least 1 passage per claim")
-    if (contexts is None) == (index is None):
-        sources = "both a context and an index" if index is not None else "neither a context nor an index"
-        raise InvalidInput(f"there is {sources}; pass one of them")
-    check_texts("answers", answers)
-    if contexts is not None:
-        check_texts("contexts", contexts)
-    check_same_length(answers=answers, contexts=contexts, questions=questions)
+    _check_arguments(answers, contexts, index, k, questions)
     claims = (extractor or RuleClaimExtractor()).extract(answers, questions=questions)
     verifier = verifier or load_verifier()
     worthy = [(row, claim) for row, claims_of_row in enumerate(claims) for claim in claims_of_row if claim.check_worthy]
@@ -186,13 +178,13 @@ def check_many(
             answer=answer,
             mode=mode,
             verifier=verifier.name,
-            score=sum(v.support for v in verdicts_of_row) / len(verdicts_of_row) if verdicts_of_row else None,
-            verdicts=tuple(verdicts_of_row),
+            score=_score(verdicts[row]),
+            verdicts=tuple(verdicts[row]),
             unchecked=tuple(claim for claim in claims[row] if not claim.check_worthy),
-            unsupported=_unsupported(answer, verdicts_of_row),
+            unsupported=_unsupported(answer, verdicts[row]),
             question=questions[row] if questions else None,
         )
-        for row, (answer, verdicts_of_row) in enumerate(zip(answers, verdicts, strict=True))
+        for row, answer in enumerate(answers)
     ]
 
 
@@ -216,6 +208,28 @@ def labeled_spans(verdicts: Sequence[Verdict]) -> list[Span]:
         else:
             spans.append(Span(start, end, label, inner))
     return spans
+
+
+def _check_arguments(
+    answers: Sequence[str],
+    contexts: Sequence[str] | None,
+    index: PassageIndex | None,
+    k: int,
+    questions: Sequence[str | None] | None,
+) -> None:
+    if k < 1:
+        raise InvalidInput(f"k is {k}; look up at least 1 passage per claim")
+    if (contexts is None) == (index is None):
+        sources = "both a context and an index" if index is not None else "neither a context nor an index"
+        raise InvalidInput(f"there is {sources}; pass one of them")
+    check_texts("answers", answers)
+    if contexts is not None:
+        check_texts("contexts", contexts)
+    check_same_length(answers=answers, contexts=contexts, questions=questions)
+
+
+def _score(verdicts: Sequence[Verdict]) -> float | None:
+    return sum(verdict.support for verdict in verdicts) / len(verdicts) if verdicts else None
 
 
 def _unsupported(answer: str, verdicts: Sequence[Verdict]) -> tuple[Span, ...]:
