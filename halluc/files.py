@@ -89,16 +89,29 @@ def write_text(path: str | Path, text: str) -> None:
         raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def check_output_path(path: str | Path) -> None:
+def check_output_path(path: str | Path, *, replaces: str | None = None) -> None:
     """Check before the work, not after it, that a file can be written.
 
+    Args:
+        path: the file.
+        replaces: text near the beginning of every file that may be replaced: a command that writes whole files replaces what
+            it wrote before, and nothing else. None allows any file.
+
     Raises:
-        InvalidInput: the path is a folder, or its folder is missing or cannot be written to.
+        InvalidInput: the path is a folder or a device, its folder is missing or cannot be written to, or it has a file of
+            something else.
     """
     path = Path(path)
     if path.is_dir():
         raise InvalidInput(f"{path} is a folder; name a file to write")
+    if path.exists() and not path.is_file():
+        raise InvalidInput(f"{path} is not a regular file; name a file to write")
     if not path.parent.is_dir():
         raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}; create it or name another file")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InvalidInput(f"{path} cannot be written: permission denied; name another file")
+    if replaces is not None and path.exists():
+        with path.open("rb") as existing:
+            beginning = existing.read(4096)
+        if beginning and replaces.encode() not in beginning:
+            raise InvalidInput(f"{path} exists and is not a file that this command wrote; name another file, or delete it")

@@ -5,6 +5,7 @@ Not here: how it lies on disk (storage.py), which segments a write merges (mergi
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -153,6 +154,15 @@ class PassageIndex:
 
     def __len__(self) -> int:
         return self._state.manifest.passages
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of passages and vectors, equal for copies of an index and different after every change of its content."""
+        import xxhash
+
+        manifest = self._state.manifest
+        content = [[sorted(segment.files.items()), segment.deleted] for segment in manifest.segments]
+        return xxhash.xxh3_128_hexdigest(json.dumps([manifest.fingerprint, content]).encode())
 
     def __iter__(self) -> Iterator[Passage]:
         return self._state.passages()

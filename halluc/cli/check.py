@@ -1,4 +1,4 @@
-"""`halluc check`: an answer, or a file of answers, against a context or an index."""
+"""`halluc check`: check an answer, or a file of answers, against a context or an index."""
 
 from __future__ import annotations
 
@@ -32,55 +32,43 @@ def check(
         Path | None, typer.Option("--index", "-i", help="Index to look each claim up in, instead of a context.")
     ] = None,
     question: Annotated[
-        str | None, typer.Option("--question", "-q", help="What the answer answers; makes sense of a short one.")
+        str | None, typer.Option("--question", "-q", help="The question, which completes a short answer to a statement.")
     ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(help="JSON lines with answer, context (without --index), and optionally id and question."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where results of --batch are appended; run again to go on after a stop.")
+        Path | None, typer.Option(help="File that results of --batch are appended to; an interrupted run resumes from it.")
     ] = None,
     verifier: VerifierName = "default",
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to look up per claim.")] = 3,
     html: Annotated[Path | None, typer.Option(help="Also write a page that shows the answer with its evidence.")] = None,
     fail_under: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Exit with code 1 if a score is lower; an answer without claims has no score."),
+        typer.Option(min=0, max=1, help="Exit with code 1 if a score is lower, or if an answer has no claim to check."),
     ] = None,
     json_: Json = None,
 ) -> None:
-    """Check which claims of an answer its evidence supports."""
-    from halluc.errors import InvalidInput
-
-    if (batch is None) == (answer is None):
-        raise InvalidInput(f"there is {'no answer' if batch is None else 'both an answer and --batch'}; pass one of them")
-    if (batch is None) != (out is None):
-        raise InvalidInput("--batch and --out go together; pass both or neither")
-    if batch is not None and (context is not None or question is not None):
-        raise InvalidInput("with --batch, each row has its own context and question; leave out --context and --question")
-    if batch is None and (context is None) == (index is None):
-        given = "neither a context nor an index" if index is None else "both a context and an index"
-        raise InvalidInput(f"there is {given}; pass one of --context and --index")
-    # Everything that can be wrong with the input comes before the model is loaded.
+    """Check which claims of an answer the evidence supports."""
+    _check_arguments(answer, context, index, question, batch, out, html)
+    # Everything that can be wrong with the input is found before the model is loaded.
     answer = _answer(answer) if answer is not None else None
     source = _text(context, "context") if context is not None else None
-    if html is not None and not html.absolute().parent.is_dir():
-        raise InvalidInput(f"{html} cannot be written: there is no folder {html.absolute().parent}")
     from halluc.verification import load_verifier
     from retrieval import PassageIndex
 
     passages = PassageIndex.open(index) if index is not None else None
     with working("loading the verifier"):
-        judge = load_verifier(verifier)
+        loaded = load_verifier(verifier)
     if batch is not None and out is not None:
-        _check_batch(batch, out, judge, passages, k, html, fail_under, json_)
+        _check_batch(batch, out, loaded, passages, k, html, fail_under, json_)
         return
     from halluc.verification.check import check as check_answer
 
     assert answer is not None
     with working("checking"):
-        report = check_answer(answer, context=source, index=passages, verifier=judge, k=k, question=question)
+        report = check_answer(answer, context=source, index=passages, verifier=loaded, k=k, question=question)
     if html is not None:
         from halluc.verification.page import write_report_page
 
@@ -94,7 +82,7 @@ def check(
 
 
 def print_report(report: CheckReport) -> None:
-    """Show a report to a person: the answer in colours, then each claim with its evidence."""
+    """Print a report for a person: the answer in colors, then each claim with its evidence."""
     from rich.table import Table
     from rich.text import Text
 
@@ -103,9 +91,8 @@ def print_report(report: CheckReport) -> None:
     out = console()
     text = Text(report.answer)
     for span in labeled_spans(report.verdicts):
-        text.stylize(
-            f"{LABEL_STYLES[span.label]} {'underline' if span.label != 'supported' else ''}".strip(), span.start, span.end
-        )
+        style = LABEL_STYLES[span.label] + ("" if span.label == "supported" else " underline")
+        text.stylize(style, span.start, span.end)
     out.print(text)
     if report.verdicts:
         table = Table("verdict", "support", "claim", "evidence", show_lines=True)
@@ -125,6 +112,38 @@ def print_report(report: CheckReport) -> None:
     out.print(f"{score}; {report.mode}, judged by {report.verifier}", style="dim")
 
 
+def _check_arguments(
+    answer: str | None,
+    context: Path | None,
+    index: Path | None,
+    question: str | None,
+    batch: Path | None,
+    out: Path | None,
+    html: Path | None,
+) -> None:
+    """Refuse arguments that do not go together, and outputs that cannot be written."""
+    from halluc.errors import InvalidInput
+    from halluc.files import check_output_path
+
+    if (batch is None) == (answer is None):
+        raise InvalidInput(f"there is {'no answer' if batch is None else 'both an answer and --batch'}; pass one of them")
+    if (batch is None) != (out is None):
+        raise InvalidInput("--batch and --out go together; pass both or neither")
+    if batch is not None and (context is not None or question is not None):
+        raise InvalidInput("with --batch, each row has its own context and question; leave out --context and --question")
+    if batch is None and (context is None) == (index is None):
+        passed = "neither a context nor an index" if index is None else "both a context and an index"
+        raise InvalidInput(f"there is {passed}; pass one of --context and --index")
+    if out is not None:
+        check_output_path(out)
+    if html is not None:
+        from halluc.verification.page import PAGE_MARKER
+
+        check_output_path(html, replaces=PAGE_MARKER)
+        if out is not None and html.resolve() == out.resolve():
+            raise InvalidInput(f"--html and --out both name {out}; name two files")
+
+
 def _check_batch(
     batch: Path,
     out: Path,
@@ -135,60 +154,47 @@ def _check_batch(
     fail_under: float | None,
     json_: bool | None,
 ) -> None:
-    from halluc.verification.check_file import check_rows, count_lines
+    """Check the rows of a file, and sum up all results, of former runs too."""
+    from halluc.verification.check_file import check_rows, count_lines, read_results
     from retrieval.progress import progress_bar
 
     with progress_bar("checking", count_lines(batch)) as advance:
         done = check_rows(batch, out, verifier=verifier, index=index, k=k, advance=advance)
-    scores, reports, titles = _read_results(out, html is not None)
+    results = {result.line: result for result in read_results(out)}
+    ordered = [results[line] for line in sorted(results)]
     if html is not None:
         from halluc.verification.page import write_report_page
 
-        write_report_page(html, reports, titles=titles)
-    low = sum(_fails(score, fail_under) for score in scores)
+        titles = [f"Line {result.line}" if result.id is None else str(result.id) for result in ordered]
+        write_report_page(html, [result.report for result in ordered], titles=titles)
+    scores = [result.report.score for result in ordered]
+    below = sum(_fails(score, fail_under) for score in scores)
     known = [score for score in scores if score is not None]
     mean = sum(known) / len(known) if known else None
     for sentence in done.broken:
         print_notice(sentence)
     if wants_json(json_):
-        print_json({"out": str(out), **done.to_dict(), "mean_score": mean, "below": low if fail_under is not None else None})
+        below_or_null = None if fail_under is None else below
+        print_json({"out": str(out), **done.to_dict(), "mean_score": mean, "below": below_or_null})
     else:
         average = "" if mean is None else f"; mean score {mean:.2f}"
-        console().print(f"{done.checked} rows checked, {done.resumed} done before, results in {out}{average}")
+        console().print(f"{done.checked} rows checked, {done.resumed} checked before, results in {out}{average}")
     if done.broken:
         raise typer.Exit(2)
-    if low:
+    if below or (fail_under is not None and not ordered):
         raise typer.Exit(1)
 
 
-def _read_results(out: Path, whole: bool) -> tuple[list[float | None], list[CheckReport], list[str]]:
-    """Scores of all results, of former runs too, in the order of the rows; reports and titles only if asked for."""
-    import json
-
-    from halluc.verification.check import CheckReport
-
-    scores: dict[int, float | None] = {}
-    reports: dict[int, tuple[CheckReport, str]] = {}
-    with out.open(encoding="utf-8") as results:
-        for line in results:
-            result = json.loads(line)
-            scores[result["line"]] = result["score"]
-            if whole:
-                name = f"Line {result['line']}" if result["id"] is None else str(result["id"])
-                reports[result["line"]] = (CheckReport.from_dict(result), name)
-    ordered = [reports[line] for line in sorted(reports)]
-    return [scores[line] for line in sorted(scores)], [r for r, _ in ordered], [name for _, name in ordered]
-
-
 def _fails(score: float | None, fail_under: float | None) -> bool:
-    return fail_under is not None and score is not None and score < fail_under
+    """Whether a score is below the threshold; an answer of which nothing was checked is."""
+    return fail_under is not None and (score is None or score < fail_under)
 
 
-def _answer(given: str) -> str:
-    """The text that ANSWER stands for."""
-    from halluc.errors import InvalidInput
+def _answer(argument: str) -> str:
+    """The text that the argument ANSWER stands for."""
+    from halluc.errors import InvalidInput, check_text
 
-    if given == "-":
+    if argument == "-":
         try:
             text = sys.stdin.buffer.read().decode("utf-8")
         except UnicodeDecodeError as error:
@@ -197,29 +203,31 @@ def _answer(given: str) -> str:
             raise InvalidInput("standard input is empty; there is nothing to check")
         return text
     try:
-        is_file = Path(given).is_file()
+        is_file = Path(argument).is_file()
     except (OSError, ValueError):
         is_file = False
     if is_file:
-        return _text(Path(given), "answer")
-    if _FILE_NAME.fullmatch(given):
-        raise InvalidInput(f"{given} does not exist; an answer that looks like a file name can be passed on standard input")
-    if not given.strip():
-        raise InvalidInput("the answer is empty; there is nothing to check")
-    return given
+        return _text(Path(argument), "answer")
+    if _FILE_NAME.fullmatch(argument):
+        raise InvalidInput(
+            f"{argument} does not exist; an answer that looks like a file name can be passed on standard input"
+        )
+    check_text("the answer", argument)
+    return argument
 
 
-def _text(path: Path, what: str) -> str:
+def _text(path: Path, role: str) -> str:
+    """The text of a file that is the answer or the context."""
     from halluc.errors import InvalidInput
 
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"the {what} {path} is not UTF-8 text; index other files with 'halluc index build'") from error
+        raise InvalidInput(f"the {role} {path} is not UTF-8 text; index other files with 'halluc index build'") from error
     except OSError as error:
-        raise InvalidInput(f"the {what} {path} cannot be read: {error.strerror or error}") from error
+        raise InvalidInput(f"the {role} {path} cannot be read: {error.strerror or error}") from error
     if "\0" in text:
-        raise InvalidInput(f"the {what} {path} is a binary file; pass a text file")
+        raise InvalidInput(f"the {role} {path} is a binary file; pass a text file")
     if not text.strip():
-        raise InvalidInput(f"the {what} {path} is empty; there is nothing to check{'' if what == 'answer' else ' against'}")
+        raise InvalidInput(f"the {role} {path} is empty; there is nothing to check{'' if role == 'answer' else ' against'}")
     return text

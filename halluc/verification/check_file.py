@@ -1,21 +1,25 @@
-"""Check the rows of a JSONL file, so that a run that was killed goes on where it stopped.
+"""Check the rows of a JSON-lines file into a file of results; an interrupted run resumes where it stopped.
 
-A row is an object with `answer`, and `context` unless there is an index; `id` and `question` may be there. Each result is
-one line of the output, appended when it is done: the report, with the `line` number, `id` and `fingerprint` of its row. A
-line that was cut off by a kill is taken away and done again. A row that changed since its result was written, or other
-settings, are refused rather than mixed in. Broken rows are passed over and named; mended, they are done by the next run.
+A row is an object with `answer`, with `context` unless there is an index, and optionally with `id` and `question`. Each
+result is one line of the output, appended once it is known: the report, the `line` and `id` of its row, a `fingerprint` of
+the row, and the `settings` it was made with. A line that a killed run left unfinished is removed and its row checked again.
+
+Nothing else in an existing output is ever removed: a file of something else, and results of other rows or settings, are
+refused before any work is done. Rows that cannot be used are named and passed over; once fixed, the next run checks them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from halluc.errors import InvalidInput
+from halluc.errors import ContextOverflow, InvalidInput
+from halluc.files import check_output_path
 from halluc.verification.check import CheckReport, check_many
 from retrieval.files import parse_json_object
 
@@ -23,35 +27,52 @@ if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
     from retrieval import PassageIndex
 
-__all__ = ["CheckedRows", "Row", "check_rows", "count_lines"]
+__all__ = ["CheckedRows", "RowResult", "check_rows", "count_lines", "read_results"]
 
-# Rows that are verified in one batch, and lost if the run is killed before it ends.
-_TOGETHER = 16
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: its line number from 1, the values that were given, and a fingerprint of them and of the settings."""
-
-    line: int
-    answer: str
-    context: str | None
-    question: str | None
-    id: Any
-    fingerprint: str
+_KIND = "halluc check"
+_FORMAT = 1
+# How every result begins. The unfinished last line of a killed run is told from a file of something else by it.
+_START = json.dumps({"kind": _KIND, "format": _FORMAT, "line": 0}).removesuffix("0}").encode()
+# Rows that are verified together, and lost if the run is killed before they are done.
+_BATCH_ROWS = 16
 
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """What a run did: rows checked now, rows that were done before, and a sentence for each broken one."""
+    """Outcome of a run.
+
+    Attributes:
+        checked: rows checked by this run.
+        resumed: rows that already had a result.
+        broken: one sentence for each row that cannot be used.
+    """
 
     checked: int
     resumed: int
     broken: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Convert to plain values, ready for JSON."""
         return {"checked": self.checked, "resumed": self.resumed, "broken": list(self.broken)}
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """One line of results.
+
+    Attributes:
+        line: number of the row in its file, from 1.
+        id: the `id` of the row, None if it has none.
+        fingerprint: hash of what was checked: answer, question and context.
+        settings: verifier, and index and k if there is an index, that the result was made with.
+        report: the result.
+    """
+
+    line: int
+    id: Any
+    fingerprint: str
+    settings: dict[str, Any]
+    report: CheckReport
 
 
 def check_rows(
@@ -61,54 +82,47 @@ def check_rows(
     verifier: Verifier,
     index: PassageIndex | None = None,
     k: int = 3,
-    report: Callable[[Row, CheckReport], None] = lambda _row, _report: None,
-    advance: Callable[[int], None] = lambda _done: None,
+    advance: Callable[[int], None] = lambda _rows: None,
 ) -> CheckedRows:
     """Check the rows of a file that have no result yet.
 
     Args:
         rows: JSON lines.
-        out: where results are appended; made if it is not there.
+        out: file that results are appended to; created if missing. A lock file beside it keeps other processes away.
         verifier, index, k: see `check_many`.
-        report: called with each row and report of this run, once its result is on disk.
-        advance: called with the rows done since the last call, those of former runs included.
+        advance: called with the number of rows done since the last call, rows of former runs included.
 
     Raises:
-        InvalidInput: a file cannot be read or written, `out` holds something else, or results of other rows or settings.
+        InvalidInput: a file cannot be read or written; `out` holds something else, or results of other rows, another
+            verifier, another index or another k; or another process is writing to it.
     """
+    check_output_path(out)
     if _same_file(rows, out):
         raise InvalidInput(f"{out} is the file of rows itself; write the results to another file")
-    settings = [verifier.name, "faithfulness" if index is None else f"index, k={k}"]
-    done = _results(out)
-    broken: list[str] = []
-    checked = resumed = 0
-    batch: list[Row] = []
+    needs_context = index is None
+    tally = _Tally(advance)
     try:
-        # Opened before the first row is checked: an hour's work that cannot be written is worse than an error now.
-        with out.open("ab") as results:
-            for row in _rows(rows, index is None, settings, broken, advance):
-                if row.line in done:
-                    if done[row.line] != row.fingerprint:
-                        raise InvalidInput(
-                            f"{out} holds a result for line {row.line} of {rows} that was made from another row or with "
-                            "another verifier or index; write to another file, or delete it to start again"
-                        )
-                    resumed += 1
-                    advance(1)
-                    continue
-                batch.append(row)
-                if len(batch) == _TOGETHER:
-                    checked += _check(batch, results, verifier, index, k, report, advance)
-                    batch = []
-            if batch:
-                checked += _check(batch, results, verifier, index, k, report, advance)
+        with _locked(out):
+            done = _resume(out, _settings(verifier, index, k))
+            for row in _rows(rows, needs_context, _Tally()):
+                if done.get(row.line, row.fingerprint) != row.fingerprint:
+                    raise InvalidInput(
+                        f"{out} holds a result for line {row.line} of {rows}, which has changed since; write to another "
+                        f"file, or delete {out} to start again"
+                    )
+            with out.open("ab") as results:
+                for batch in _batches(_rows(rows, needs_context, tally), done, tally):
+                    checked = _check(batch, rows, verifier, index, k, tally)
+                    _append(results, checked, _settings(verifier, index, k))
+                    tally.checked += len(checked)
+                    advance(len(batch))
     except OSError as error:
         raise InvalidInput(f"{error.filename or out} cannot be read or written: {error.strerror or error}") from error
-    return CheckedRows(checked, resumed, tuple(broken))
+    return CheckedRows(tally.checked, tally.resumed, tuple(tally.broken))
 
 
 def count_lines(rows: Path) -> int:
-    """Lines of a file that are not blank, for a progress bar; InvalidInput where it cannot be read."""
+    """Count the lines of a file that are not blank, for a progress bar; InvalidInput if it cannot be read."""
     try:
         with rows.open("rb") as lines:
             return sum(1 for line in lines if line.strip())
@@ -116,38 +130,121 @@ def count_lines(rows: Path) -> int:
         raise InvalidInput(f"{rows} cannot be read: {error.strerror or error}") from error
 
 
-def _check(
-    batch: list[Row],
-    results: Any,
-    verifier: Verifier,
-    index: PassageIndex | None,
-    k: int,
-    report: Callable[[Row, CheckReport], None],
-    advance: Callable[[int], None],
-) -> int:
-    contexts = None if index is not None else [row.context or "" for row in batch]
-    reports = check_many(
-        [row.answer for row in batch],
-        contexts=contexts,
-        index=index,
-        verifier=verifier,
-        k=k,
-        questions=[row.question for row in batch],
+def read_results(out: Path) -> Iterator[RowResult]:
+    """Read the results that `check_rows` wrote, in the order of the file; an unfinished last line is left out.
+
+    Raises:
+        InvalidInput: the file cannot be read, or a line is not a result; it is named.
+    """
+    try:
+        for result, _ in _results(out):
+            yield result
+    except OSError as error:
+        raise InvalidInput(f"{out} cannot be read: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    id: Any
+    answer: str
+    context: str | None
+    question: str | None
+    fingerprint: str
+
+
+@dataclass
+class _Tally:
+    advance: Callable[[int], None] = lambda _rows: None
+    checked: int = 0
+    resumed: int = 0
+    broken: list[str] = field(default_factory=list)
+
+
+def _settings(verifier: Verifier, index: PassageIndex | None, k: int) -> dict[str, Any]:
+    settings = {"verifier": verifier.name, "verifier_fingerprint": getattr(verifier, "fingerprint", None)}
+    return settings if index is None else {**settings, "index": index.content_hash, "k": k}
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    import filelock
+
+    # The lock file stays: removing it would let two processes lock two files of that name.
+    lock = filelock.FileLock(out.with_name(f".{out.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise InvalidInput(
+            f"another process is writing to {out}; wait until it is done, or write to another file"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _resume(out: Path, settings: dict[str, Any]) -> dict[int, str]:
+    """Fingerprints of the rows that have a result, by line; an unfinished last line is cut off the file."""
+    done: dict[int, str] = {}
+    if not out.exists():
+        return done
+    number = end = 0
+    for number, (result, end) in enumerate(_results(out), 1):  # noqa: B007
+        if result.settings != settings:
+            raise InvalidInput(
+                f"{out} holds results made with {_difference(result.settings, settings)}; write to another file, or delete "
+                f"{out} to start again"
+            )
+        done[result.line] = result.fingerprint
+    with out.open("rb") as results:
+        results.seek(end)
+        tail = results.read(len(_START))
+    if not tail.startswith(_START[: len(tail)]):
+        raise _not_a_result(out, number + 1, "it does not begin like one")
+    if tail:
+        os.truncate(out, end)
+    return done
+
+
+def _difference(recorded: dict[str, Any], present: dict[str, Any]) -> str:
+    names = [name for name in {**recorded, **present} if recorded.get(name) != present.get(name)]
+    return ", ".join(f"{name.replace('_', ' ')} {recorded.get(name)!r}, not {present.get(name)!r}" for name in names)
+
+
+def _results(out: Path) -> Iterator[tuple[RowResult, int]]:
+    """The results, each with the offset in bytes at which its line ends, up to a line without an end."""
+    end = 0
+    with out.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                return
+            end += len(line)
+            try:
+                yield _result(parse_json_object(line)), end
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise _not_a_result(out, number, str(error)) from error
+
+
+def _result(values: dict[str, Any]) -> RowResult:
+    if (values.get("kind"), values.get("format")) != (_KIND, _FORMAT):
+        raise ValueError(f"its kind is not {_KIND!r}, format {_FORMAT}")
+    line, fingerprint, settings, score = (values[name] for name in ("line", "fingerprint", "settings", "score"))
+    if not isinstance(line, int) or not isinstance(fingerprint, str) or not isinstance(settings, dict):
+        raise TypeError("line, fingerprint or settings is of the wrong type")
+    if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1):
+        raise ValueError(f"its score is {score!r}, not a number from 0 to 1")
+    return RowResult(line, values["id"], fingerprint, settings, CheckReport.from_dict(values))
+
+
+def _not_a_result(out: Path, number: int, reason: str) -> InvalidInput:
+    return InvalidInput(
+        f"line {number} of {out} is not a result of 'halluc check' ({reason}); nothing was changed, write to another file"
     )
-    for row, own in zip(batch, reports, strict=True):
-        line = {"line": row.line, "id": row.id, "fingerprint": row.fingerprint, **own.to_dict()}
-        results.write(json.dumps(line).encode() + b"\n")
-    results.flush()
-    os.fsync(results.fileno())
-    for row, own in zip(batch, reports, strict=True):
-        report(row, own)
-    advance(len(batch))
-    return len(batch)
 
 
-def _rows(
-    path: Path, needs_context: bool, settings: list[str], broken: list[str], advance: Callable[[int], None]
-) -> Iterator[Row]:
+def _rows(path: Path, needs_context: bool, tally: _Tally) -> Iterator[_Row]:
+    """The rows that can be used; the others are named in the tally."""
     import xxhash
 
     with path.open("rb") as lines:
@@ -157,26 +254,18 @@ def _rows(
             try:
                 values = _values(line, needs_context)
             except ValueError as error:
-                broken.append(f"line {number} of {path} {error}")
-                advance(1)
+                tally.broken.append(f"line {number} of {path} {error}")
+                tally.advance(1)
                 continue
-            key = json.dumps(
-                [values["answer"], values.get("context") if needs_context else None, values.get("question"), settings]
-            )
-            yield Row(
-                number,
-                values["answer"],
-                values.get("context"),
-                values.get("question"),
-                values.get("id"),
-                xxhash.xxh3_128_hexdigest(key.encode()),
-            )
+            answer, context, question = values["answer"], values.get("context"), values.get("question")
+            key = json.dumps([answer, question, context if needs_context else None])
+            yield _Row(number, values.get("id"), answer, context, question, xxhash.xxh3_128_hexdigest(key.encode()))
 
 
 def _values(line: bytes, needs_context: bool) -> dict[str, Any]:
-    """The object on a line; ValueError says what is wrong with it."""
+    """The object on a line; the message of the ValueError continues a sentence that names the line."""
     values = parse_json_object(line)
-    for name in ("answer", *(("context",) if needs_context else ())):
+    for name in ("answer", "context") if needs_context else ("answer",):
         if not isinstance(values.get(name), str) or not values[name].strip():
             raise ValueError(f"has no text as its '{name}'")
     if not isinstance(values.get("question"), str | None):
@@ -184,30 +273,61 @@ def _values(line: bytes, needs_context: bool) -> dict[str, Any]:
     return values
 
 
-def _results(out: Path) -> dict[int, str]:
-    """Fingerprints of the rows that have a result, by line number; a torn last line is cut off the file."""
-    done: dict[int, str] = {}
+def _batches(rows: Iterator[_Row], done: dict[int, str], tally: _Tally) -> Iterator[list[_Row]]:
+    """The rows without a result, some at a time."""
+    batch: list[_Row] = []
+    for row in rows:
+        if row.line in done:
+            tally.resumed += 1
+            tally.advance(1)
+            continue
+        batch.append(row)
+        if len(batch) == _BATCH_ROWS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _check(
+    batch: Sequence[_Row], path: Path, verifier: Verifier, index: PassageIndex | None, k: int, tally: _Tally
+) -> list[tuple[_Row, CheckReport]]:
+    """Check rows together; if one of them is refused, each alone, so that only that one is named and left out."""
     try:
-        if not out.exists():
-            return done
-        whole = 0
-        with out.open("rb") as results:
-            for number, line in enumerate(results, 1):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    result = json.loads(line)
-                    done[int(result["line"])] = str(result["fingerprint"])
-                except (ValueError, TypeError, KeyError) as error:
-                    raise InvalidInput(
-                        f"line {number} of {out} is not a result of 'halluc check'; write to another file, or delete it"
-                    ) from error
-                whole += len(line)
-        if whole < out.stat().st_size:
-            os.truncate(out, whole)
-    except OSError as error:
-        raise InvalidInput(f"{out} cannot be read: {error.strerror or error}") from error
-    return done
+        reports = check_many(
+            [row.answer for row in batch],
+            contexts=None if index is not None else [row.context or "" for row in batch],
+            index=index,
+            verifier=verifier,
+            k=k,
+            questions=[row.question for row in batch],
+        )
+    except (InvalidInput, ContextOverflow) as error:
+        if len(batch) > 1:
+            return [checked for row in batch for checked in _check([row], path, verifier, index, k, tally)]
+        tally.broken.append(f"line {batch[0].line} of {path} cannot be checked: {error}")
+        return []
+    return list(zip(batch, reports, strict=True))
+
+
+def _append(results: IO[bytes], checked: Sequence[tuple[_Row, CheckReport]], settings: dict[str, Any]) -> None:
+    """Write results, and return once they are on the disk."""
+    for row, report in checked:
+        values = {
+            "kind": _KIND,
+            "format": _FORMAT,
+            "line": row.line,
+            "id": row.id,
+            "fingerprint": row.fingerprint,
+            "settings": settings,
+            **report.to_dict(),
+        }
+        try:
+            results.write(json.dumps(values, allow_nan=False).encode() + b"\n")
+        except ValueError as error:
+            raise InvalidInput(f"{report.verifier} gave line {row.line} a probability that is not finite") from error
+    results.flush()
+    os.fsync(results.fileno())
 
 
 def _same_file(first: Path, second: Path) -> bool:

@@ -7,8 +7,10 @@ only those close to a decision again in float32. Not here: the files of verifier
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,6 +178,20 @@ class CrossEncoderVerifier:
                 f"max_tokens is {self.max_tokens}, which leaves no room for a claim in the {window} tokens of {name}; "
                 "lower it"
             )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides a probability: weights, columns, longest unit of evidence, calibrator."""
+        import torch
+        import xxhash
+
+        calibrator = self.calibrator.to_dict() if self.calibrator else None
+        digest = xxhash.xxh3_128(json.dumps([self.columns, self.max_tokens, calibrator]).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            # In half precision, which is what the same weights have on CUDA.
+            digest.update(tensor.detach().to("cpu", torch.float16).contiguous().numpy())
+        return str(digest.hexdigest())
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """(N,) probabilities in [0, 1] that the evidence supports the claim; see `probabilities`."""
