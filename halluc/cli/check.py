@@ -122,7 +122,7 @@ def _check_arguments(
     html: Path | None,
 ) -> None:
     """Refuse arguments that do not go together, and outputs that cannot be written."""
-    from halluc.errors import InvalidInput
+    from halluc.errors import InvalidInput, check_text
     from halluc.files import check_output_path
 
     if (batch is None) == (answer is None):
@@ -134,6 +134,8 @@ def _check_arguments(
     if batch is None and (context is None) == (index is None):
         passed = "neither a context nor an index" if index is None else "both a context and an index"
         raise InvalidInput(f"there is {passed}; pass one of --context and --index")
+    if question is not None:
+        check_text("the question", question)
     if out is not None:
         check_output_path(out)
     if html is not None:

@@ -46,15 +46,67 @@ def test_an_answer_is_a_text_a_file_or_standard_input(halluc, context, tmp_path,
         assert json.loads(out)["score"] == 1.0
 
 
-def test_a_page_is_written_and_a_low_score_can_fail(halluc, context, tmp_path):
+def test_a_page_is_written_and_replaced_and_a_low_score_can_fail(halluc, context, tmp_path):
+    assert halluc("check", "Town 1 is old.", "-c", context, "--html", tmp_path / "p.html", "--fail-under", "1")[0] == 0
     code, out, err = halluc("check", "Town 2 is old.", "-c", context, "--html", tmp_path / "p.html", "--fail-under", "0.5")
     assert (code, err) == (1, "")
     assert json.loads(out)["verdicts"][0]["label"] == "refuted"
     assert 'class="mark refuted"' in (tmp_path / "p.html").read_text(encoding="utf-8")
-    assert halluc("check", "Is it so?", "-c", context, "--fail-under", "0.5")[0] == 0
 
 
-def test_a_batch_goes_on_writes_its_page_and_names_broken_lines(halluc, tmp_path):
+def test_a_threshold_fails_an_answer_of_which_nothing_was_checked(halluc, context, tmp_path):
+    # D6: "I don't know." passed every threshold.
+    assert halluc("check", "Is it so?", "-c", context)[0] == 0
+    code, out, _ = halluc("check", "Is it so?", "-c", context, "--fail-under", "0")
+    assert code == 1
+    assert json.loads(out)["score"] is None
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    for content, below in (("", 0), (json.dumps({"answer": "Is it so?", "context": "Town 1 is old."}), 1)):
+        path.write_text(content, encoding="utf-8")
+        code, said, _ = halluc("check", "--batch", path, "--out", out, "--fail-under", "0.9")
+        assert (code, json.loads(said)["below"]) == (1, below)
+        assert halluc("check", "--batch", path, "--out", out)[0] == 0
+
+
+def test_no_output_overwrites_a_file_of_something_else(halluc, context, tmp_path):
+    # D2 and its kind
+    notes, rows, missing = tmp_path / "notes.txt", tmp_path / "rows.jsonl", tmp_path / "new"
+    notes.write_text("chapter one, never saved elsewhere")
+    rows.write_text(json.dumps({"answer": "Town 1 is old.", "context": "Town 1 is old."}))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for arguments, message in (
+        (("--batch", rows, "--out", notes), "is not a result of 'halluc check'"),
+        (("--batch", rows, "--out", rows), "the file of rows itself"),
+        (("--batch", rows, "--out", tmp_path), "is a folder"),
+        (("--batch", rows, "--out", missing, "--html", notes), "is not a file that this command wrote"),
+        (("--batch", rows, "--out", missing, "--html", rows), "is not a file that this command wrote"),
+        (("--batch", rows, "--out", missing, "--html", missing), "--html and --out both name"),
+        (("A.", "--context", context, "--html", context), "is not a file that this command wrote"),
+        (("A.", "--context", context, "--html", "/dev/null"), "is not a regular file"),
+    ):
+        code, out, err = halluc("check", *arguments)
+        assert (code, out) == (2, "")
+        assert message in err
+        assert {path: path.read_bytes() for path in tmp_path.iterdir() if path in before} == before
+
+
+def test_a_row_with_a_lone_surrogate_is_named_and_the_exit_code_tells(halluc, tmp_path):
+    # D3
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    good = json.dumps({"answer": "Town 1 is old.", "context": "Town 1 is old."})
+    bad = json.dumps({"answer": "bad \ud83d half.", "context": "Town 1 is old."})
+    path.write_text("\n".join([good, bad, good]), encoding="utf-8")
+    for checked in (2, 0):
+        code, said, err = halluc("check", "--batch", path, "--out", out)
+        assert (code, json.loads(said)["checked"]) == (2, checked)
+        assert f"line 2 of {path} has a lone surrogate" in err
+    for arguments in (("bad \udcff byte.", "--context", path), ("A.", "--context", path, "--question", "\udcff?")):
+        code, _, err = halluc("check", *arguments)
+        assert code == 2
+        assert "has a lone surrogate" in err
+
+
+def test_a_batch_resumes_writes_its_page_and_names_broken_lines(halluc, tmp_path):
     row = {"id": "<first>", "answer": "Town 1 is old.", "context": "Town 1 is old."}
     path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     path.write_text(json.dumps(row) + "\n{broken\n", encoding="utf-8")
