@@ -1,14 +1,14 @@
-"""Detectors beside lm-polygraph's, in one process on the same prompts; prints one JSON line a figure.
+"""Compare detectors with lm-polygraph's, in one process on the same prompts; prints one JSON line per figure.
 
     python benchmarks/detectors.py [--data FOLDER] [--quality ROWS]
 
-"time": the same detectors with the same language model, the same measure of entailment and of similarity, the same number of
-prompts, samples and new tokens; the sides take turns, and the median ratio of their wall times is reported. lm-polygraph is
-given batches of prompts, and a copy of the model with the attention it needs. It asks a cross-encoder for similarity, which
-reads both texts of every pair; in its place the embedder reads both. It is not among halluc's dependencies:
-`pip install -c constraints.txt lm-polygraph` brings it without moving a version; without it what needs it is left
-out. "scores": what lm-polygraph computed (token log-probabilities, entailment matrices, ...) put through halluc's formulas,
-and the largest difference to its own scores, for the detectors that both define alike.
+"time": the same detectors with the same language model, the same measures of entailment and similarity, and the same number
+of prompts, samples and new tokens; the two run alternately, and the median ratio of their wall times is reported.
+lm-polygraph runs on batches of prompts, and on a copy of the model with the attention it needs. It uses a cross-encoder for
+similarity, which reads both texts of every pair; here the embedder reads both instead. It is not a dependency of halluc:
+`pip install -c constraints.txt lm-polygraph` installs it without changing other versions; without it, this part is skipped.
+"scores": the statistics that lm-polygraph computed (token log-probabilities, entailment matrices, ...) scored with halluc's
+formulas, and the largest difference from its own scores, for the detectors that both define in the same way.
 
 "quality", with --quality and --data: AUROC and PRR of every detector on the model's answers to NQ-open questions and to true
 or false statements, as `halluc eval detectors` reports them.
@@ -63,7 +63,7 @@ SHARED = {
     "cocoa_entropy": ("CocoaMTE", {}),
     "p_true": ("PTrue", {}),
 }
-# Defined otherwise: the estimator of semantic entropy, the rule for sets, stemming, the question of P(True).
+# Defined differently: the estimator of semantic entropy, the rule for sets, stemming, the question of P(True).
 UNLIKE = {"semantic_entropy", "number_of_semantic_sets", "lexical_similarity", "p_true"}
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--samples", type=int, default=5)
     parser.add_argument("--new-tokens", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=3, help="0 leaves lm-polygraph out")
+    parser.add_argument("--rounds", type=int, default=3, help="0 skips lm-polygraph")
     parser.add_argument("--batch", type=int, default=8, help="prompts lm-polygraph computes at a time")
     parser.add_argument("--quality", type=int, default=0, help="rows of each set to measure quality on; 0 for none")
     parser.add_argument("--sets", nargs="+", default=["nq_open", "true_false"], choices=["nq_open", "true_false"])
@@ -109,7 +109,7 @@ def beside_peer(lm: Any, verifier: Any, peer: Peer, options: argparse.Namespace)
             lm,
             questions,
             detectors=list(SHARED),
-            samples=options.samples,
+            n_samples=options.samples,
             max_new_tokens=options.new_tokens,
             verifier=verifier,
             embedder=embedder,
@@ -186,7 +186,7 @@ def load_peer(verifier: Any, options: argparse.Namespace) -> Peer | None:
     parameters = GenerationParameters(allow_newlines=True)
     model = WhiteboxModel(network, tokenizer, "default", generation_parameters=parameters, instruct=True)
 
-    # Both sides ask the same models: entailment of the verifier's network, similarity of the embedder's vectors.
+    # Both use the same models: the verifier's network for entailment, the embedder's vectors for similarity.
     supported, refuted, neither = verifier.columns
     verifier.model.config.label2id = {"ENTAILMENT": supported, "CONTRADICTION": refuted, "NEUTRAL": neither}
     nli = SimpleNamespace(
@@ -195,7 +195,7 @@ def load_peer(verifier: Any, options: argparse.Namespace) -> Peer | None:
     embedder = load_embedder()
 
     def similarity(pairs: list[tuple[str, str]], batch_size: int) -> np.ndarray:
-        # A cross-encoder, which lm-polygraph asks, reads both texts of every pair, and says nothing below 0.
+        # The cross-encoder that lm-polygraph uses reads both texts of every pair, and returns no value below 0.
         first, second = (embedder.encode(texts) for texts in zip(*pairs, strict=True))
         return np.maximum(np.einsum("nd,nd->n", first, second), 0)
 
@@ -222,7 +222,7 @@ def load_peer(verifier: Any, options: argparse.Namespace) -> Peer | None:
 
 
 def differences(batches: list[dict[str, Any]], scores: dict[str, np.ndarray]) -> dict[str, float]:
-    """Per detector, the largest difference between its scores and ours on the very statistics it computed."""
+    """Per detector, the largest difference between its scores and ours on the statistics that it computed."""
     from halluc.detectors.table import DETECTORS
 
     ours: dict[str, list[float]] = {name: [] for name in SHARED if name not in UNLIKE}
@@ -230,10 +230,10 @@ def differences(batches: list[dict[str, Any]], scores: dict[str, np.ndarray]) ->
         k = len(stats["sample_texts"][0])
         rows = statistics_of(stats)
         own = {name: DETECTORS[name].score(rows) for name in ours}
-        # Its sums of sample log-probabilities count the end of the turn, the lists that SAR reads do not.
+        # Its sums of sample log-probabilities include the end of the turn; the lists that SAR reads do not.
         lists = tuple(tuple(np.array(own) for own in row) for row in stats["sample_log_likelihoods"])
         own["sar"] = DETECTORS["sar"].score(replace(rows, sample_logprobs=lists))
-        # The same up to a constant or a monotone map: a product for a sum of logarithms, 1 - log for -log, units of log k.
+        # Equal up to a constant or a monotone map: a product for a sum of logarithms, 1 - log for -log, units of log k.
         own["claim_conditioned_probability"] = -np.exp(-own["claim_conditioned_probability"])
         own["rauq"] = own["rauq"] + 1
         own["kernel_language_entropy"] = own["kernel_language_entropy"] / np.log(k)
@@ -243,7 +243,7 @@ def differences(batches: list[dict[str, Any]], scores: dict[str, np.ndarray]) ->
 
 
 def statistics_of(stats: dict[str, Any]) -> Any:
-    """lm-polygraph's statistics of a batch as halluc's."""
+    """Convert lm-polygraph's statistics of a batch to halluc's."""
     from halluc.detectors.statistics import Statistics
 
     n = len(stats["input_texts"])
@@ -295,8 +295,9 @@ def statistics_of(stats: dict[str, Any]) -> Any:
 
 def quality(lm: Any, verifier: Any, options: argparse.Namespace) -> None:
     import halluc
-    from halluc.detectors.benchmark_rows import read_labelled
+    from halluc.detectors.benchmark_rows import labeled_prompts, read_labeled
     from halluc.detectors.evaluation import evaluate_detectors, plot_quality_against_cost
+    from halluc.files import read_rows
 
     if options.data is None:
         raise SystemExit("--quality needs --data FOLDER with nq_open/rows.jsonl and true_false/*.jsonl")
@@ -305,11 +306,16 @@ def quality(lm: Any, verifier: Any, options: argparse.Namespace) -> None:
         "true_false": [options.data / "true_false" / f"{name}.jsonl" for name in TRUE_FALSE],
     }
     for name in options.sets:
-        rows = read_labelled(files[name], limit=options.quality)
+        if name == "nq_open":
+            # The published files call the references `answer`.
+            published = random.Random(0).sample(read_rows(files[name][0]), options.quality)
+            rows = labeled_prompts([(where, {**row, "references": row["answer"]}) for where, row in published])
+        else:
+            rows = read_labeled(files[name], limit=options.quality)
         found = halluc.detect(
             lm,
             rows.prompts,
-            samples=options.samples,
+            n_samples=options.samples,
             max_new_tokens=options.new_tokens,
             verifier=verifier,
             stop=["\n"],

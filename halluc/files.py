@@ -16,21 +16,29 @@ from retrieval.files import parse_json_object, write_atomically
 __all__ = ["check_output_path", "read_json", "read_rows", "text_of", "write_json", "write_text"]
 
 
-def read_rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
+def read_rows(path: Path, *, broken: list[str] | None = None) -> list[tuple[str, dict[str, Any]]]:
     """Read each object of a JSON-lines file, with its place ("line 3 of rows.jsonl") for messages. Blank lines are skipped.
 
+    Args:
+        path: the file.
+        broken: if given, a line that is not a JSON object is left out, and a sentence about it is appended here.
+
     Raises:
-        InvalidInput: the file cannot be read, or a line is not a JSON object.
+        InvalidInput: the file cannot be read, or a line is not a JSON object and `broken` is None.
     """
     rows = []
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
-                    where = f"line {number} of {path}"
+                if not line.strip():
+                    continue
+                where = f"line {number} of {path}"
+                try:
                     rows.append((where, parse_json_object(line)))
-    except ValueError as error:
-        raise InvalidInput(f"{where} {error}; write one object per line") from error
+                except ValueError as error:
+                    if broken is None:
+                        raise InvalidInput(f"{where} {error}; write one object per line") from error
+                    broken.append(f"{where} {error}")
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from error
     return rows

@@ -10,7 +10,7 @@ import typer
 from halluc.cli.ask import print_answer
 from halluc.cli.options import ModelName
 from halluc.cli.output import Json, console, print_json, wants_json, working
-from halluc.cove.chain import Variant
+from halluc.cove.trace import Variant
 
 if TYPE_CHECKING:
     from halluc.cove.trace import VerifiedAnswer

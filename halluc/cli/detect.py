@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halluc.cli.options import ModelName, VerifierName
-from halluc.cli.output import Json, console, print_json, wants_json, working
+from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 
 if TYPE_CHECKING:
-    from halluc.detectors.detect import Detection
-    from halluc.models.language_model import Prompt
+    from halluc.detectors.detect import ClaimScores, Detection
+    from halluc.models.language_model import LanguageModel, Prompt
+    from halluc.verification.verifier import Verifier
 
-__all__ = ["DEFAULT_DETECTORS", "Detectors", "Samples", "detect"]
+__all__ = ["DEFAULT_DETECTORS", "DetectorNames", "SampleCount", "detect", "load_models", "names_in"]
 
-# What one pass and five samples give; the rest of the table is a matter of --detectors.
+# These need one pass and five samples; --detectors selects others.
 DEFAULT_DETECTORS = "perplexity,mean_token_entropy,semantic_entropy,p_true"
 
-Detectors = Annotated[str, typer.Option("--detectors", "-d", help="Names with commas between them, or 'all'; see --list.")]
-Samples = Annotated[int, typer.Option("--samples", "-k", min=2, help="Answers to draw beside the one that is judged.")]
+DetectorNames = Annotated[
+    str, typer.Option("--detectors", "-d", help="Names separated by commas, or 'all'; 'halluc detect --list' lists them.")
+]
+SampleCount = Annotated[
+    int, typer.Option("--n-samples", "-n", min=2, help="Answers to draw in addition to the answer that is judged.")
+]
 
 
 def detect(
     prompts: Annotated[
         Path | None,
-        typer.Argument(help="JSON lines with the field prompt (or question); answer and context are optional."),
+        typer.Argument(help="JSON lines with the field prompt (or question); each row may have an answer and a context."),
     ] = None,
-    detectors: Detectors = DEFAULT_DETECTORS,
+    detectors: DetectorNames = DEFAULT_DETECTORS,
     model: ModelName = "default",
     verifier: VerifierName = "default",
     index: Annotated[
-        Path | None, typer.Option("--index", "-i", help="Index to hold the answers against (detector 'support').")
+        Path | None, typer.Option("--index", "-i", help="Index to judge answers without a context against ('support').")
     ] = None,
     ensemble: Annotated[
-        Path | None, typer.Option(help="Ensemble saved by 'halluc eval detectors --save', run beside the detectors.")
+        Path | None, typer.Option(help="Ensemble saved by 'halluc eval detectors --save', to run as one more detector.")
     ] = None,
-    samples: Samples = 5,
+    n_samples: SampleCount = 5,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
     temperature: Annotated[float, typer.Option(min=0.01, help="Of the samples; the answer is greedy.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
@@ -45,9 +52,10 @@ def detect(
     list_: Annotated[bool, typer.Option("--list", help="List the detectors and what they need, and exit.")] = False,
     json_: Json = None,
 ) -> None:
-    """Score answers by uncertainty: higher = more likely hallucinated.
+    """Score how likely answers are hallucinated: higher = more likely.
 
-    The model answers each prompt, unless the row has an answer; a row's context is put into the prompt.
+    The model answers the rows that have no answer; a row's context is added to its prompt. Rows that cannot be used are
+    named on standard error and left out, and the exit code is 2.
     """
     from halluc.errors import InvalidInput
 
@@ -55,83 +63,112 @@ def detect(
         _list_detectors(json_)
         return
     if prompts is None:
-        raise InvalidInput("no file of prompts is given; write 'halluc detect PROMPTS.jsonl', or --list for the detectors")
-    asked, answers, contexts = _read(prompts)
-    from halluc.detectors.detect import detect as run
-    from halluc.detectors.ensemble import Ensemble
-    from halluc.detectors.table import DETECTORS
+        raise InvalidInput(
+            "the file of prompts is missing; write 'halluc detect PROMPTS.jsonl', or --list for the detectors"
+        )
+    broken: list[str] = []
+    rows = _read(prompts, broken)
+    if rows:
+        from halluc.detectors.detect import detect as detect_all
+        from halluc.detectors.ensemble import Ensemble
+        from halluc.detectors.table import DETECTORS
+        from retrieval import PassageIndex
+
+        selected: list[Any] = [*names_in(detectors)]
+        if ensemble is not None:
+            selected.append(Ensemble.load(ensemble).detector(DETECTORS))
+        passages = PassageIndex.open(index) if index is not None else None
+        lm, entailment = load_models(model, verifier)
+        detection = detect_all(
+            lm,
+            [row.prompt for row in rows],
+            detectors=selected,
+            answers=[row.answer for row in rows],
+            contexts=[row.context for row in rows],
+            index=passages,
+            verifier=entailment,
+            n_samples=n_samples,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+        )
+        _report(rows, detection, detection.claims() if claims else None, wants_json(json_))
+    for sentence in broken:
+        print_notice(sentence)
+    if broken:
+        raise typer.Exit(2)
+
+
+def names_in(detectors: str) -> list[str]:
+    """Get the names in a comma-separated list; all of the table for "all".
+
+    Raises:
+        InvalidInput: a name is not in the table, or the list is empty.
+    """
+    from halluc.detectors.table import detectors_named
+
+    names = None if detectors.strip() == "all" else [name.strip() for name in detectors.split(",") if name.strip()]
+    return [detector.name for detector in detectors_named(names)]
+
+
+def load_models(model: str, verifier: str) -> tuple[LanguageModel, Verifier | None]:
+    """Load the language model and, unless it is the default, the verifier: that is loaded only if a detector needs it."""
     from halluc.models import load_model
     from halluc.verification import load_verifier
 
-    chosen: list[Any] = [*chosen_detectors(detectors)]
-    if ensemble is not None:
-        chosen.append(Ensemble.load(ensemble).detector(DETECTORS))
-    opened = None
-    if index is not None:
-        from retrieval import PassageIndex
-
-        opened = PassageIndex.open(index)
     with working(f"loading {model}"):
         lm = load_model(model)
-        # The default one is loaded only where a detector needs it.
-        judge = None if verifier == "default" else load_verifier(verifier, lm=lm if verifier == "lm" else None)
-    found = run(
-        lm,
-        asked,
-        detectors=chosen,
-        answers=answers,
-        contexts=contexts,
-        index=opened,
-        verifier=judge,
-        samples=samples,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        seed=seed,
-    )
-    if wants_json(json_):
-        report = found.to_dict()
-        if claims:
-            for row, own in zip(report["rows"], found.claims(), strict=True):
-                row["claims"] = [claim.to_dict() for claim in own]
-        print_json(report)
-    else:
-        _print(found, claims)
+        if verifier == "default":
+            return lm, None
+        return lm, load_verifier(verifier, lm=lm if verifier == "lm" else None)
 
 
-def chosen_detectors(names: str) -> list[str]:
-    """The names in a comma-separated list; all of the table for "all".
+@dataclass(frozen=True)
+class _Row:
+    """A usable row: its place in the file, its prompt, and the answer and context it may have."""
 
-    Raises:
-        InvalidInput: there is no detector of a name.
-    """
-    from halluc.detectors.detect import detectors_named
-
-    wanted = None if names.strip() == "all" else [name.strip() for name in names.split(",") if name.strip()]
-    return [detector.name for detector in detectors_named(wanted)]
+    where: str
+    prompt: Prompt
+    answer: str | None
+    context: str | None
 
 
-def _read(path: Path) -> tuple[list[Prompt], list[str] | None, list[str] | None]:
+def _read(path: Path, broken: list[str]) -> list[_Row]:
+    """Read the rows that can be used; a sentence for each of the others is appended to `broken`."""
     from halluc.errors import InvalidInput
-    from halluc.files import read_rows, text_of
+    from halluc.files import read_rows
 
-    rows = read_rows(path)
-    if not rows:
+    rows = []
+    for where, values in read_rows(path, broken=broken):
+        try:
+            rows.append(_row(where, values))
+        except InvalidInput as error:
+            broken.append(str(error))
+    if not rows and not broken:
         raise InvalidInput(f"{path} holds no prompts")
-    prompts: list[Prompt] = []
-    for where, row in rows:
-        field = "prompt" if "prompt" in row else "question"
-        conversation = row.get(field)
-        # A conversation is checked where it is put through the chat template.
-        prompts.append(conversation if isinstance(conversation, list) and conversation else text_of(row, field, where))
-    columns: dict[str, list[str] | None] = {}
-    for name in ("answer", "context"):
-        given = [isinstance(row.get(name), str) for _, row in rows]
-        if any(given) and not all(given):
-            raise InvalidInput(
-                f"{rows[given.index(False)][0]} has no {name}, which other rows have; give all rows one, or none"
-            )
-        columns[name] = [text_of(row, name, where) for where, row in rows] if all(given) else None
-    return prompts, columns["answer"], columns["context"]
+    return rows
+
+
+def _row(where: str, values: dict[str, Any]) -> _Row:
+    from halluc.detectors.collect import question_of
+    from halluc.errors import InvalidInput
+    from halluc.files import text_of
+
+    field = "prompt" if "prompt" in values else "question"
+    prompt = values.get(field)
+    if isinstance(prompt, list) and prompt:
+        try:
+            question_of(prompt)
+        except InvalidInput as error:
+            raise InvalidInput(f"{where} has an unusable {field}: {error}") from error
+    else:
+        prompt = text_of(values, field, where)
+    answer, context = (
+        text_of(values, name, where) if values.get(name) is not None else None for name in ("answer", "context")
+    )
+    if context is not None and not isinstance(prompt, str):
+        raise InvalidInput(f"{where} has a context and a conversation; with a context, write the question as text")
+    return _Row(where, prompt, answer, context)
 
 
 def _list_detectors(json_: bool | None) -> None:
@@ -149,26 +186,40 @@ def _list_detectors(json_: bool | None) -> None:
 
     table = Table("detector", "family", "needs", "what it is")
     for detector in DETECTORS.values():
-        needs = ", ".join(sorted(need.value.replace("_", " ") for need in detector.needs))
+        needs = ", ".join(sorted(statistic.value.replace("_", " ") for statistic in detector.needs))
         table.add_row(detector.name, detector.family.value, needs, detector.summary)
     console().print(table)
 
 
-def _print(found: Detection, with_claims: bool) -> None:
+def _report(
+    rows: Sequence[_Row], detection: Detection, claims: Sequence[Sequence[ClaimScores]] | None, as_json: bool
+) -> None:
+    if not as_json:
+        _print(detection, claims)
+        return
+    report = detection.to_dict()
+    for i, (row, result) in enumerate(zip(rows, report["rows"], strict=True)):
+        result["row"] = row.where
+        if claims is not None:
+            result["claims"] = [claim.to_dict() for claim in claims[i]]
+    print_json(report)
+
+
+def _print(detection: Detection, claims: Sequence[Sequence[ClaimScores]] | None) -> None:
     from rich.table import Table
 
     out = console()
-    claims = found.claims() if with_claims else []
-    for i, (question, answer) in enumerate(zip(found.statistics.questions, found.statistics.answers, strict=True)):
+    statistics = detection.statistics
+    for i, (question, answer) in enumerate(zip(statistics.questions, statistics.answers, strict=True)):
         out.print(question, style="bold")
         out.print(answer.strip())
         table = Table(show_header=False, box=None)
-        for name, values in found.items():
+        for name, values in detection.items():
             table.add_row(name, f"{values[i]:.3f}")
         out.print(table)
-        for claim in claims[i] if with_claims else []:
+        for claim in claims[i] if claims is not None else ():
             out.print(claim.claim.text, style="dim")
             out.print("  " + ", ".join(f"{name} {value:.3f}" for name, value in claim.scores.items()), style="dim")
-    for name, reason in found.skipped.items():
-        out.print(f"{name} left out: {reason}", style="yellow")
-    out.print(f"{found.total.seconds:.1f} s, {found.total.tokens} tokens", style="dim")
+    for name, reason in detection.skipped.items():
+        out.print(f"{name} did not run: {reason}", style="yellow")
+    out.print(f"{detection.total.seconds:.1f} s, {detection.total.tokens} tokens", style="dim")

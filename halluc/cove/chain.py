@@ -13,13 +13,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, get_args
 
 from halluc.answers import Label, Verdict
 from halluc.claims import RuleClaimExtractor
 from halluc.cove.parsing import Consistency, parse_answers, parse_consistency, parse_question_answers, parse_questions
 from halluc.cove.prompts import fill, load_prompts
-from halluc.cove.trace import Call, Check, Source, Step, VerifiedAnswer
+from halluc.cove.trace import Call, Check, Source, Step, Variant, VerifiedAnswer
 from halluc.errors import InvalidInput
 from halluc.grounding.context import pack_passages
 from halluc.grounding.grounded_model import GroundedModel
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from retrieval import Hit, PassageIndex
 
 __all__ = ["ChainOfVerification", "Variant"]
-
-Variant: TypeAlias = Literal["joint", "two-step", "factored", "factor+revise"]
 
 # Tokens a verification question and its answer may take.
 _QUESTION_TOKENS = 32

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from halluc.models.language_model import Prompt
     from retrieval import Hit
 
-__all__ = ["Call", "Check", "Source", "Step", "VerifiedAnswer"]
+__all__ = ["Call", "Check", "Source", "Step", "Variant", "VerifiedAnswer"]
+
+Variant: TypeAlias = Literal["joint", "two-step", "factored", "factor+revise"]
+"""How the verification questions are answered; see `ChainOfVerification`."""
 
 Source: TypeAlias = Literal["model", "retrieval", "verifier"]
 """What answers the verification questions."""

@@ -1,10 +1,10 @@
-"""Labelled rows to evaluate detectors on: questions with accepted answers, true or false statements, judged responses.
+"""Labeled rows to evaluate detectors on: questions with references, true or false statements, judged responses.
 
-    {"question": ..., "answer": [...]}                    the model answers; right if an accepted answer stands in it
+    {"question": ..., "references": [...]}                the model answers; right if the answer contains a reference
     {"statement": ..., "label": 1 | 0}                    the model says True or False; right if that is the label
     {"question": ..., "response": ..., "hallucinated": bool, "context": ... (optional)}     the response is judged
 
-A file holds rows of one kind; other fields are ignored.
+All rows of a run are of one kind; other fields are ignored.
 """
 
 from __future__ import annotations
@@ -21,91 +21,106 @@ from halluc.files import read_rows, text_of
 from halluc.grading.matching import contains_answer
 from halluc.models.language_model import Prompt
 
-__all__ = ["LabelledPrompts", "read_labelled"]
+__all__ = ["LabeledPrompts", "labeled_prompts", "read_labeled"]
 
 _SHORT = "Answer the question in a few words."
 _TRUE_OR_FALSE = "Say whether the statement is true or false. Reply with True or False."
 
+Row = tuple[str, dict[str, Any]]
+
 
 @dataclass(frozen=True)
-class LabelledPrompts:
-    """N prompts, and how to tell whether an answer is wrong.
+class LabeledPrompts:
+    """N prompts, and what decides whether an answer is wrong.
 
     Attributes:
         prompts: what the model is asked.
-        accepted: per prompt the accepted answers, for questions.
-        truth: per prompt whether the statement is true, for statements.
-        responses, hallucinated, contexts: given answers with their labels, and what they must follow; else None.
+        references: for questions, the accepted answers to each.
+        truth: for statements, whether each is true.
+        responses, hallucinated: for judged responses, the texts and their labels.
+        contexts: for judged responses, the texts they must follow, None for a response without one; None if none has one.
     """
 
     prompts: tuple[Prompt, ...]
-    accepted: tuple[tuple[str, ...], ...] | None = None
+    references: tuple[tuple[str, ...], ...] | None = None
     truth: tuple[bool, ...] | None = None
     responses: tuple[str, ...] | None = None
     hallucinated: tuple[bool, ...] | None = None
-    contexts: tuple[str, ...] | None = None
+    contexts: tuple[str | None, ...] | None = None
 
     def wrong(self, answers: Sequence[str]) -> list[bool]:
-        """(N,) whether each answer is wrong. A reply that says neither True nor False, or both, is."""
+        """Whether each of N answers is wrong; a reply that says neither True nor False, or both, is."""
         if self.hallucinated is not None:
             return list(self.hallucinated)
-        if self.accepted is not None:
-            return [not contains_answer(text, own) for text, own in zip(answers, self.accepted, strict=True)]
+        if self.references is not None:
+            graded = zip(answers, self.references, strict=True)
+            return [not contains_answer(answer, references) for answer, references in graded]
         assert self.truth is not None
-        return [_says(text) is not own for text, own in zip(answers, self.truth, strict=True)]
+        return [_stated_truth(answer) is not truth for answer, truth in zip(answers, self.truth, strict=True)]
 
 
-def read_labelled(paths: Sequence[Path], *, limit: int | None = None, seed: int = 0) -> LabelledPrompts:
-    """The rows of JSON-lines files of one kind, or `limit` of them drawn with `seed`.
+def read_labeled(paths: Sequence[Path], *, limit: int | None = None, seed: int = 0) -> LabeledPrompts:
+    """Read JSON-lines files of labeled rows.
+
+    Args:
+        paths: files whose rows are all of one kind.
+        limit: number of rows to draw; all if None.
+        seed: of the draw.
 
     Raises:
-        InvalidInput: a file cannot be read, or a row is of no kind or of another than the first.
+        InvalidInput: a file cannot be read, or a row is of no kind or of another kind than the first.
     """
     rows = [row for path in paths for row in read_rows(path)]
     if not rows:
         raise InvalidInput(f"{', '.join(map(str, paths))} holds no rows")
     if limit is not None and limit < len(rows):
         rows = random.Random(seed).sample(rows, limit)
+    return labeled_prompts(rows)
+
+
+def labeled_prompts(rows: Sequence[Row]) -> LabeledPrompts:
+    """Build prompts and labels from rows, each with its place ("line 3 of rows.jsonl") for messages.
+
+    Raises:
+        InvalidInput: a row is of no kind or of another kind than the first.
+    """
     where, first = rows[0]
     if "statement" in first:
         return _statements(rows)
     if "response" in first:
         return _responses(rows)
-    if "answer" in first:
+    if "references" in first:
         return _questions(rows)
     raise InvalidInput(
-        f"{where} has the fields {', '.join(first)}; a row needs question and answer, statement and label, or question, "
+        f"{where} has the fields {', '.join(first)}; a row needs question and references, statement and label, or question, "
         "response and hallucinated"
     )
 
 
-def _questions(rows: Sequence[tuple[str, dict[str, Any]]]) -> LabelledPrompts:
+def _questions(rows: Sequence[Row]) -> LabeledPrompts:
     prompts, accepted = [], []
     for where, row in rows:
-        prompts.append(_asked(_SHORT, text_of(row, "question", where)))
-        answers = row.get("answer")
-        own = [answers] if isinstance(answers, str) else answers
-        if not isinstance(own, list) or not own or not all(isinstance(answer, str) for answer in own):
-            raise InvalidInput(f"{where} has the answer {answers!r}; write a text or a list of accepted texts")
-        accepted.append(tuple(own))
-    return LabelledPrompts(tuple(prompts), accepted=tuple(accepted))
+        prompts.append(_with_instruction(_SHORT, text_of(row, "question", where)))
+        references = row.get("references")
+        texts = [references] if isinstance(references, str) else references
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise InvalidInput(f"{where} has the references {references!r}; write a text or a list of accepted texts")
+        accepted.append(tuple(texts))
+    return LabeledPrompts(tuple(prompts), references=tuple(accepted))
 
 
-def _statements(rows: Sequence[tuple[str, dict[str, Any]]]) -> LabelledPrompts:
-    prompts = tuple(_asked(_TRUE_OR_FALSE, text_of(row, "statement", where)) for where, row in rows)
-    return LabelledPrompts(prompts, truth=tuple(_flag(row, "label", where) for where, row in rows))
+def _statements(rows: Sequence[Row]) -> LabeledPrompts:
+    prompts = tuple(_with_instruction(_TRUE_OR_FALSE, text_of(row, "statement", where)) for where, row in rows)
+    return LabeledPrompts(prompts, truth=tuple(_flag(row, "label", where) for where, row in rows))
 
 
-def _responses(rows: Sequence[tuple[str, dict[str, Any]]]) -> LabelledPrompts:
-    with_context = ["context" in row for _, row in rows]
-    if any(with_context) and not all(with_context):
-        where = rows[with_context.index(False)][0]
-        raise InvalidInput(f"{where} has no context, which other rows have; give all rows one, or none")
-    return LabelledPrompts(
+def _responses(rows: Sequence[Row]) -> LabeledPrompts:
+    contexts = tuple(text_of(row, "context", where) if row.get("context") is not None else None for where, row in rows)
+    return LabeledPrompts(
         tuple(text_of(row, "question", where) for where, row in rows),
         responses=tuple(text_of(row, "response", where) for where, row in rows),
         hallucinated=tuple(_flag(row, "hallucinated", where) for where, row in rows),
-        contexts=tuple(text_of(row, "context", where) for where, row in rows) if all(with_context) else None,
+        contexts=contexts if any(context is not None for context in contexts) else None,
     )
 
 
@@ -116,11 +131,11 @@ def _flag(row: dict[str, Any], name: str, where: str) -> bool:
     return str(value).lower() in ("1", "true")
 
 
-def _asked(instruction: str, text: str) -> Prompt:
-    # Apart from the question, so that detectors compare answers to the question and not to the instruction.
+def _with_instruction(instruction: str, text: str) -> Prompt:
+    # The instruction is not part of the question, to which detectors compare the answers.
     return ({"role": "system", "content": instruction}, {"role": "user", "content": text})
 
 
-def _says(text: str) -> bool | None:
-    found = {word.lower() for word in re.findall(r"\b(true|false)\b", text, re.IGNORECASE)}
-    return found == {"true"} if len(found) == 1 else None
+def _stated_truth(text: str) -> bool | None:
+    words = {word.lower() for word in re.findall(r"\b(true|false)\b", text, re.IGNORECASE)}
+    return words == {"true"} if len(words) == 1 else None

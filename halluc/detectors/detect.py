@@ -1,7 +1,7 @@
-"""`detect`: score answers with many detectors at about the cost of the dearest.
+"""`detect`: score answers with many detectors for about the cost of the most expensive one.
 
-What the detectors need is computed once (gathering.py) and handed to all. A detector that cannot run on this model or
-without a source is listed with the reason, and the rest run.
+The statistics that the detectors need are computed once (collect.py) and shared by all. A detector that cannot run on this
+model, or without a source, is listed with the reason; the others run.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy as np
 
 from halluc.answers import Claim
 from halluc.claims import extract_claims
-from halluc.detectors.collect import Cost, Gathered, Sources, gather, ruled_out
-from halluc.detectors.detector import Detector, Need
-from halluc.detectors.statistics import FloatArray, Statistics
-from halluc.detectors.table import DETECTORS
-from halluc.errors import InvalidInput
+from halluc.detectors.collect import CollectedStatistics, Cost, collect_statistics, question_of
+from halluc.detectors.detector import Detector
+from halluc.detectors.statistics import FloatArray, Resources, Statistic, Statistics, unavailable_statistics
+from halluc.detectors.table import detectors_named
+from halluc.errors import InvalidInput, check_same_length, check_texts
 
 if TYPE_CHECKING:
     from halluc.models.language_model import Generation, LanguageModel, Prompt
     from halluc.verification.verifier import Verifier
     from retrieval import Embedder, PassageIndex
 
-__all__ = ["ClaimScores", "Detection", "detect", "detectors_named"]
+__all__ = ["ClaimScores", "Detection", "detect"]
 
 
 @dataclass(frozen=True)
 class ClaimScores:
-    """A claim of an answer with the score of every detector that can be pooled over its tokens."""
+    """A claim of an answer, with the score of every detector that can be pooled over its tokens."""
 
     claim: Claim
     scores: dict[str, float]
@@ -46,15 +46,15 @@ class Detection(Mapping[str, FloatArray]):
     """Scores of N answers by detector: a mapping from each detector's name to its (N,) scores.
 
     Higher = more likely hallucinated, in the detector's own unit; NaN where a detector has nothing to read (an answer
-    without tokens, a model that states no confidence).
+    without tokens or without a source, a model that states no confidence).
 
     Attributes:
-        scores: (N,) per detector that ran, in the order asked for.
-        skipped: a reason per detector that could not run.
+        scores: (N,) per detector that ran, in the order in which they were named.
+        skipped: per detector that could not run, the reason.
         generations: N answers.
-        costs: per detector, what it would take on its own: the answers, and what it reads of them.
-        answer_cost: of the answers alone.
-        total: what all of them took together.
+        costs: per detector, its cost if it ran alone: that of the answers and of the statistics it reads.
+        answer_cost: cost of the answers alone.
+        total: cost of all detectors together.
         statistics: what the detectors read; probes and ensembles are fitted on it.
         detectors: those that ran.
     """
@@ -80,25 +80,30 @@ class Detection(Mapping[str, FloatArray]):
         return len(self.scores)
 
     def claims(self) -> list[list[ClaimScores]]:
-        """For each answer its claims, scored by the mean of each detector's token scores over the claim's characters.
+        """Score the claims of each answer by the mean of each detector's token scores over the claim's characters.
 
-        A token counts for a claim if it spells any of it (Fadeeva et al. 2024, arXiv 2403.04696, section 4). Detectors that
-        judge the answer as a whole are left out; so is everything where the model does not tell the text of its tokens.
+        A token counts for a claim if it spells any of its characters (Fadeeva et al. 2024, arXiv 2403.04696, section 4).
+        Detectors that judge an answer as a whole are left out; a claim has no scores where the model does not expose the
+        text of its tokens.
+
+        Returns:
+            N lists of claims with their scores.
         """
         by_token = {d.name: d.token_score(self.statistics) for d in self.detectors if d.token_score}
-        found = []
-        for i, answer in enumerate(self.statistics.answers):
-            own = []
-            for claim in extract_claims(answer):
-                scores = {}
-                if self.statistics.token_spans:
-                    start, end = self.statistics.token_spans[i].T
-                    inside = (start < claim.end) & (end > claim.start) & (start < end)
-                    if inside.any():
-                        scores = {name: float(values[i][inside].mean()) for name, values in by_token.items()}
-                own.append(ClaimScores(claim, scores))
-            found.append(own)
-        return found
+        return [
+            [ClaimScores(claim, self._pooled(i, claim, by_token)) for claim in extract_claims(answer)]
+            for i, answer in enumerate(self.statistics.answers)
+        ]
+
+    def _pooled(self, i: int, claim: Claim, by_token: Mapping[str, Sequence[FloatArray]]) -> dict[str, float]:
+        if not self.statistics.token_spans:
+            return {}
+        start, end = self.statistics.token_spans[i].T
+        inside = (start < claim.end) & (end > claim.start) & (start < end)
+        if not inside.any():
+            return {}
+        means = {name: float(scores[i][inside].mean()) for name, scores in by_token.items()}
+        return {name: mean for name, mean in means.items() if not np.isnan(mean)}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; NaN becomes None."""
@@ -106,7 +111,7 @@ class Detection(Mapping[str, FloatArray]):
             {
                 "question": question,
                 "answer": answer,
-                "scores": {name: _plain(values[i]) for name, values in self.scores.items()},
+                "scores": {name: _none_for_nan(values[i]) for name, values in self.scores.items()},
             }
             for i, (question, answer) in enumerate(zip(self.statistics.questions, self.statistics.answers, strict=True))
         ]
@@ -123,98 +128,109 @@ def detect(
     prompts: Sequence[Prompt],
     *,
     detectors: Sequence[str | Detector] | None = None,
-    answers: Sequence[str] | None = None,
-    contexts: Sequence[str] | None = None,
+    answers: Sequence[str | None] | None = None,
+    contexts: Sequence[str | None] | None = None,
     index: PassageIndex | None = None,
     verifier: Verifier | None = None,
     embedder: Embedder | None = None,
-    samples: int = 5,
+    n_samples: int = 5,
     max_new_tokens: int = 64,
     temperature: float = 1.0,
     top_p: float = 1.0,
     seed: int = 0,
     stop: Sequence[str] = (),
 ) -> Detection:
-    """Score how likely the model's answers are hallucinated.
+    """Score how likely answers are hallucinated.
 
-    The model generates once: a greedy answer, which is judged, and `samples` others, over one computation of the prompt.
+    The model generates once: a greedy answer, which is judged, and `n_samples` others, from one computation of the prompt.
 
     Args:
         lm: the model that answers.
-        prompts: N prompts; plain questions where contexts are given.
-        detectors: names from `halluc.detectors.table.DETECTORS`, and detectors of one's own (a fitted probe's or ensemble's
-            `detector`); None runs all of the table.
-        answers: N texts to judge in place of the greedy answers.
-        contexts: N texts the answers must follow; they are put into the prompts.
-        index: passages to hold answers against, where there are no contexts.
+        prompts: N prompts; those with a context must be plain questions.
+        detectors: names from `halluc.detectors.table.DETECTORS`, and `Detector` objects (such as the `detector` of a fitted
+            probe or ensemble); None runs the whole table.
+        answers: N texts to judge in place of the greedy answers; where one is None, the model answers.
+        contexts: N texts that the answers must follow, which are added to the prompts; None for an answer without one.
+        index: passages to judge answers against that have no context.
         verifier: measure of entailment; `load_verifier("default")` if None and needed.
         embedder: measure of similarity; `load_embedder()` if None and needed.
-        samples: answers to draw, where a detector needs them.
-        max_new_tokens, temperature, top_p, seed, stop: of the generation; temperature and top_p of the samples.
+        n_samples: answers to draw per prompt, where a detector needs them.
+        max_new_tokens, seed, stop: of the generation.
+        temperature, top_p: of the samples.
+
+    Returns:
+        The scores.
 
     Raises:
-        InvalidInput: there is no such detector, or an argument does not go with the prompts.
-        ContextOverflow: a prompt does not fit the model's window.
+        InvalidInput: there is no such detector, or an argument does not match the prompts.
+        ContextOverflow: a prompt does not fit the model's context window.
     """
-    chosen = detectors_named(detectors)
+    selected = detectors_named(detectors)
+    _check(prompts, answers, contexts)
+    resources = Resources(
+        lm=lm,
+        verifier=verifier,
+        embedder=embedder,
+        contexts=contexts,
+        index=index,
+        n_samples=n_samples,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        stop=stop,
+    )
+    reasons = unavailable_statistics(resources, {statistic for detector in selected for statistic in detector.needs})
+    # What is needed only by a detector that cannot run is not computed.
+    wanted = {statistic for detector in selected if not detector.needs & reasons.keys() for statistic in detector.needs}
+    collected = collect_statistics(resources, prompts, wanted, answers=answers)
+    return _scored(selected, collected, reasons | collected.unavailable)
+
+
+def _check(prompts: Sequence[Prompt], answers: Sequence[str | None] | None, contexts: Sequence[str | None] | None) -> None:
     if isinstance(prompts, str):
         raise InvalidInput(f"prompts is the text {prompts[:40]!r}; pass a list of prompts")
-    sources = Sources(
-        lm, verifier, embedder, contexts, index, samples, max_new_tokens, temperature, top_p, seed, stop
-    )  # fmt: skip
     if not prompts:
         raise InvalidInput("there are no prompts; pass at least one")
-    reasons = ruled_out(sources, {need for detector in chosen for need in detector.needs})
-    # What only a detector needs that cannot run is not computed.
-    needs = {need for detector in chosen if not detector.needs & reasons.keys() for need in detector.needs}
-    gathered = gather(sources, prompts, needs, answers=answers)
-    reasons |= gathered.unavailable
+    check_texts("prompts", [question_of(prompt) for prompt in prompts], allow_blank=True)
+    for name, texts in (("answers", answers), ("contexts", contexts)):
+        if isinstance(texts, str):
+            check_texts(name, texts)
+    check_same_length(prompts=prompts, answers=answers, contexts=contexts)
+    check_texts("answers", [answer if answer is not None else "" for answer in answers or ()], allow_blank=True)
+    # A context that is left out passes as any text that is not blank.
+    check_texts("contexts", [context if context is not None else "none" for context in contexts or ()])
+
+
+def _scored(selected: Sequence[Detector], collected: CollectedStatistics, unavailable: Mapping[Statistic, str]) -> Detection:
     scores, skipped, costs, ran = {}, {}, {}, []
-    for detector in chosen:
-        missing = [reasons[need] for need in sorted(detector.needs) if need in reasons]
-        if missing:
-            skipped[detector.name] = missing[0]
+    for detector in selected:
+        reasons = [unavailable[statistic] for statistic in sorted(detector.needs) if statistic in unavailable]
+        if reasons:
+            skipped[detector.name] = reasons[0]
             continue
         begin = time.perf_counter()
-        scores[detector.name] = np.asarray(detector.score(gathered.statistics), dtype=np.float64)
-        costs[detector.name] = Cost(time.perf_counter() - begin) + _cost(gathered, detector)
+        scores[detector.name] = np.asarray(detector.score(collected.statistics), dtype=np.float64)
+        costs[detector.name] = Cost(time.perf_counter() - begin) + _cost(collected, detector)
         ran.append(detector)
     return Detection(
-        scores, skipped, gathered.generations, costs, gathered.answer, gathered.total, gathered.statistics, tuple(ran)
+        scores=scores,
+        skipped=skipped,
+        generations=collected.generations,
+        costs=costs,
+        answer_cost=collected.answer_cost,
+        total=collected.total,
+        statistics=collected.statistics,
+        detectors=tuple(ran),
     )
 
 
-def detectors_named(detectors: Sequence[str | Detector] | None) -> list[Detector]:
-    """Detectors by name, each once; all of the table for None.
-
-    Raises:
-        InvalidInput: there is no detector of a name, or none is asked for.
-    """
-    if detectors is None:
-        return list(DETECTORS.values())
-    if isinstance(detectors, str):
-        raise InvalidInput(f"detectors is the text {detectors!r}; pass a list of names")
-    chosen: dict[str, Detector] = {}
-    for detector in detectors:
-        if isinstance(detector, str):
-            if detector not in DETECTORS:
-                raise InvalidInput(f"there is no detector {detector!r}; there are {', '.join(DETECTORS)}")
-            detector = DETECTORS[detector]
-        chosen[detector.name] = detector
-    if not chosen:
-        raise InvalidInput("no detector is asked for; name some, or pass None for all")
-    return list(chosen.values())
+def _cost(collected: CollectedStatistics, detector: Detector) -> Cost:
+    statistics = set(detector.needs)
+    if any(statistic.needs_samples for statistic in statistics):
+        statistics.add(Statistic.samples)
+    return sum((collected.costs.get(statistic, Cost()) for statistic in statistics), collected.answer_cost)
 
 
-def _cost(gathered: Gathered, detector: Detector) -> Cost:
-    total = gathered.answer
-    needs = set(detector.needs)
-    if any(need.of_samples for need in needs):
-        needs.add(Need.samples)
-    for need in needs:
-        total = total + gathered.costs.get(need, Cost())
-    return total
-
-
-def _plain(value: float) -> float | None:
+def _none_for_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -1,7 +1,7 @@
-"""An ensemble of detectors: their scores weighted by what labelled answers show them to be worth.
+"""An ensemble of detectors: a weighted combination of their scores, fitted on labeled answers.
 
-Scores have different units and heavy tails, so each becomes its rank among the scores the ensemble was fitted on, and a
-logistic regression weighs the ranks. Not here: probes on the model's states (internal_state.py), which may be members.
+Scores have different units and heavy tails, so each is replaced by its rank among the scores the ensemble was fitted on, and
+a logistic regression weights the ranks. Not covered: probes on the model's states (internal_state.py), which may be members.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from halluc.detectors.detector import Detector, Family
 from halluc.detectors.score_calibration import checked_labels
 from halluc.detectors.statistics import FloatArray, Statistics
 from halluc.errors import InvalidInput
-from halluc.files import read_json, write_json
+from halluc.files import check_output_path, read_json, write_json
 
-__all__ = ["Ensemble"]
+__all__ = ["Ensemble", "check_ensemble_path"]
 
 _FORMAT = 1
 _KNOTS = np.linspace(0, 1, 101)
 _FOLDS = 5
-# From nearly equal small weights to hardly any shrinking.
+# Inverse strengths of regularization, from nearly equal small weights to almost none.
 _STRENGTHS = np.logspace(-3, 1, 9)
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Fitted weights of detectors; the score is the probability in [0, 1] that an answer is wrong.
+    """Fitted weights of detectors; its score is the probability in [0, 1] that an answer is wrong.
 
     Attributes:
-        members: M names, in the order of the weights; detectors that got no weight are not among them.
-        quantiles: (M, 101) quantiles of each member's scores when fitted; they turn scores into ranks.
-        weight: (M,) coefficients of the ranks, which are centred and scaled to unit variance.
+        members: M names, in the order of the weights; detectors with weight 0 are left out.
+        quantiles: (M, 101) quantiles of each member's scores on the fitted answers; they map scores to ranks.
+        weight: (M,) coefficients of the ranks, which are centered and scaled to unit variance.
         bias: intercept.
     """
 
@@ -47,18 +47,18 @@ class Ensemble:
 
     @classmethod
     def fit(cls, scores: Mapping[str, FloatArray], wrong: ArrayLike, *, seed: int = 0) -> Self:
-        """Learn weights from the (N,) scores of M detectors on N labelled answers.
+        """Fit weights on N labeled answers.
 
-        How much to shrink is chosen by cross-validation. Then the ensemble must show on the folds it was not fitted on
-        that it ranks better than its best member does; where it does not, all weight goes to that member.
+        The strength of regularization is chosen by cross-validation. If the ensemble does not rank the held-out folds better
+        than its best member does, all weight goes to that member.
 
         Args:
-            scores: (N,) per detector, such as a `Detection`.
+            scores: (N,) per detector, such as a `Detection`; NaN where a detector has no score.
             wrong: (N,) booleans.
             seed: of the folds.
 
         Raises:
-            InvalidInput: there are no scores, labels do not go with them, or there are fewer than 5 of either kind.
+            InvalidInput: there are no scores, the labels do not match them, or there are fewer than 5 of either kind.
         """
         if not scores:
             raise InvalidInput("there are no scores; pass those of at least one detector")
@@ -66,9 +66,7 @@ class Ensemble:
         columns = [np.asarray(scores[name], dtype=np.float64) for name in members]
         labels = checked_labels(wrong, columns[0].size)
         if min(labels.sum(), (~labels).sum()) < _FOLDS:
-            raise InvalidInput(
-                f"{labels.sum()} of {labels.size} answers are wrong; an ensemble needs {_FOLDS} of either kind"
-            )
+            raise InvalidInput(f"{labels.sum()} of {labels.size} answers are wrong; an ensemble needs {_FOLDS} of each kind")
         for name, column in zip(members, columns, strict=True):
             if not np.isfinite(column).any():
                 raise InvalidInput(f"{name} has no score that is a number; leave it out")
@@ -86,26 +84,38 @@ class Ensemble:
         return dict(sorted(shares, key=lambda pair: -pair[1]))
 
     def probability(self, scores: Mapping[str, FloatArray]) -> FloatArray:
-        """(N,) probability that each answer is wrong, from the members' scores; a NaN score counts as the median.
+        """Combine the members' scores; a NaN score counts as the median of the fitted answers.
+
+        Args:
+            scores: (N,) per member; other detectors are ignored.
+
+        Returns:
+            (N,) probability that each answer is wrong.
 
         Raises:
             InvalidInput: a member's scores are missing.
         """
+        from scipy.special import expit
+
         missing = [name for name in self.members if name not in scores]
         if missing:
             raise InvalidInput(f"the ensemble needs the scores of {', '.join(missing)}; run these detectors too")
         ranks = _ranks(np.stack([np.asarray(scores[name], dtype=np.float64) for name in self.members], 1), self.quantiles)
-        return np.asarray(1 / (1 + np.exp(-(ranks @ self.weight + self.bias))))
+        return np.asarray(expit(ranks @ self.weight + self.bias), dtype=np.float64)
 
     def detector(self, detectors: Mapping[str, Detector], *, name: str = "ensemble") -> Detector:
-        """The ensemble as a detector, made of the members among `detectors` that have weight.
+        """Make the ensemble a detector.
+
+        Args:
+            detectors: its members, by name.
+            name: its name in results.
 
         Raises:
-            InvalidInput: a member is not among them.
+            InvalidInput: a member is missing.
         """
         missing = [member for member in self.members if member not in detectors]
         if missing:
-            raise InvalidInput(f"there is no detector {missing[0]!r}; pass it with the others")
+            raise InvalidInput(f"there is no detector {missing[0]!r}; which the ensemble needs; pass it with the others")
         needs = frozenset[Any]().union(*(detectors[member].needs for member in self.members))
 
         def score(statistics: Statistics) -> FloatArray:
@@ -127,15 +137,15 @@ class Ensemble:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write JSON to `path`, aside first."""
+        """Write the ensemble to a JSON file, atomically."""
         write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            InvalidInput: the file cannot be read or holds something else.
+            InvalidInput: the file cannot be read or is not an ensemble.
         """
         data = read_json(path, "detector ensemble", _FORMAT)
         try:
@@ -147,12 +157,26 @@ class Ensemble:
             raise InvalidInput(f"{path} is damaged ({error!r}); pass a file written by Ensemble.save") from error
 
 
+def check_ensemble_path(out: str | Path) -> None:
+    """Check, before the work, that an ensemble can be saved to a path and replaces nothing but an ensemble.
+
+    Raises:
+        InvalidInput: the path cannot be written, or is a file that holds something else.
+    """
+    check_output_path(out)
+    if Path(out).exists():
+        try:
+            Ensemble.load(out)
+        except InvalidInput as error:
+            raise InvalidInput(f"{out} exists and is not a saved ensemble; name another file, or delete it") from error
+
+
 def _ranks(columns: FloatArray, quantiles: FloatArray) -> FloatArray:
-    """(N, M) scores as ranks among those of the fit, centred and scaled as a uniform variable; NaN in the middle."""
+    """Map (N, M) scores to ranks among the fitted scores, scaled to mean 0 and variance 1; NaN is the median rank, 0."""
     ranks = np.empty_like(columns)
     for j, knots in enumerate(quantiles):
         column = columns[:, j]
-        # Scores with few distinct values make steps of several knots: a score stands in the middle of its step.
+        # Scores with few distinct values repeat over several knots: a score is ranked in the middle of its knots.
         low = np.searchsorted(knots, column, side="left")
         high = np.searchsorted(knots, column, side="right")
         between = np.interp(column, *_distinct(knots))
@@ -174,12 +198,12 @@ def _fit(ranks: FloatArray, labels: np.ndarray[Any, np.dtype[np.bool_]], seed: i
 
     folds = list(StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(ranks, labels))
 
-    def learn(columns: FloatArray, strength: float, rows: Any) -> Any:
+    def fit(columns: FloatArray, strength: float, rows: Any) -> Any:
         return LogisticRegression(C=strength, max_iter=1000).fit(columns[rows], labels[rows])
 
     def quality(columns: FloatArray, strength: float) -> float:
         aurocs = [
-            auroc(learn(columns, strength, train).predict_proba(columns[test])[:, 1], labels[test]) for train, test in folds
+            auroc(fit(columns, strength, train).predict_proba(columns[test])[:, 1], labels[test]) for train, test in folds
         ]
         return float(np.mean(aurocs))
 
@@ -187,11 +211,11 @@ def _fit(ranks: FloatArray, labels: np.ndarray[Any, np.dtype[np.bool_]], seed: i
     best = int(np.argmax(alone))
     together = [quality(ranks, strength) for strength in _STRENGTHS]
     weight = np.zeros(ranks.shape[1])
-    everything = np.arange(len(labels))
+    all_rows = np.arange(len(labels))
     if max(together) > alone[best]:
-        learned = learn(ranks, _STRENGTHS[int(np.argmax(together))], everything)
-        weight[:] = learned.coef_[0]
+        fitted = fit(ranks, _STRENGTHS[int(np.argmax(together))], all_rows)
+        weight[:] = fitted.coef_[0]
     else:
-        learned = learn(ranks[:, [best]], 1.0, everything)
-        weight[best] = learned.coef_[0][0]
-    return weight, float(learned.intercept_[0])
+        fitted = fit(ranks[:, [best]], 1.0, all_rows)
+        weight[best] = fitted.coef_[0][0]
+    return weight, float(fitted.intercept_[0])

@@ -1,6 +1,6 @@
-"""How good are detectors, and what do they cost? A table on labelled answers, and a scatter plot of it.
+"""Evaluate detectors on labeled answers: a table of their quality and cost, and a scatter plot of it.
 
-Whatever is learned (calibration, ensemble) is learned on one half of the rows and everything is reported on the other.
+Calibration, ensemble and probes are fitted on one part of the answers; everything is reported on the held-out part.
 """
 
 from __future__ import annotations
@@ -13,32 +13,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from halluc.detectors.collect import Cost
 from halluc.detectors.detect import Detection
 from halluc.detectors.ensemble import Ensemble
 from halluc.detectors.internal_state import Probe, semantic_entropy_threshold
 from halluc.detectors.score_calibration import ScoreCalibration, checked_labels
 from halluc.detectors.statistics import FloatArray
 from halluc.errors import InvalidInput
+from halluc.files import check_output_path
 
 if TYPE_CHECKING:
     from calibration.estimate import Estimate
 
-__all__ = ["DetectorEvaluation", "DetectorQuality", "evaluate_detectors", "plot_quality_against_cost"]
+__all__ = [
+    "DetectorEvaluation",
+    "DetectorQuality",
+    "check_enough_rows",
+    "check_plot_path",
+    "evaluate_detectors",
+    "plot_quality_against_cost",
+]
 
 BoolArray = NDArray[np.bool_]
+
+_PLOT_FORMATS = (".png", ".svg", ".pdf")
+# Wrong answers, and right ones, that each part of the rows must have.
+_MIN_PER_KIND = 5
 
 
 @dataclass(frozen=True)
 class DetectorQuality:
-    """One detector on n answers.
+    """The quality and cost of one detector on n answers.
 
     Attributes:
-        detector, family: which.
-        auroc: chance that a wrong answer scores higher than a right one, with its 95 % interval.
+        detector, family: its name and family.
+        auroc: probability that a wrong answer scores higher than a right one, with its 95 % interval.
         auprc: average precision of finding wrong answers.
         prr: prediction rejection ratio, with its 95 % interval.
         ece: expected calibration error of the calibrated probability of being wrong, in 15 bins of equal width.
-        seconds, tokens: cost per answer, of this detector alone: wall seconds, and tokens the language model read and wrote.
+        seconds, tokens: cost per answer if this detector ran alone: wall time, and tokens the language model reads and
+            writes.
         missing: share of answers without a score; they count as the median.
     """
 
@@ -63,13 +77,13 @@ class DetectorEvaluation:
     """A table of detectors, best AUROC first.
 
     Attributes:
-        rows: one a detector; the ensemble and probes fitted on the way are among them.
-        n, n_wrong: answers reported on, and wrong ones among them.
-        n_fit: answers that calibration and ensemble were fitted on.
+        rows: one per detector; the fitted ensemble and probes are included.
+        n, n_wrong: number of held-out answers, and of wrong ones among them.
+        n_fit: number of answers that calibration, ensemble and probes were fitted on.
         ensemble: the fitted ensemble.
-        calibrations: per detector, the fitted map to a probability of being wrong; probes give one themselves.
-        skipped: a reason per detector that could not run.
-        seconds: per answer, of all detectors together.
+        calibrations: per detector, the fitted map to a probability of being wrong; the scores of probes are probabilities.
+        skipped: per detector that could not run, the reason.
+        seconds: wall time per answer of all detectors together.
     """
 
     rows: tuple[DetectorQuality, ...]
@@ -97,77 +111,109 @@ class DetectorEvaluation:
 def evaluate_detectors(
     detection: Detection, wrong: ArrayLike, *, fit_share: float = 0.5, seed: int = 0
 ) -> DetectorEvaluation:
-    """Measure every detector that ran, an ensemble of them, and probes where the statistics hold what they read.
+    """Evaluate every detector that ran, an ensemble of them, and the probes for which the statistics suffice.
 
-    Probes are of the answer being wrong, on hidden states and on lookback ratios, and of high semantic entropy.
+    The probes are of the answer being wrong, from hidden states and from lookback ratios, and of high semantic entropy.
 
     Args:
         detection: scores of N answers.
         wrong: (N,) booleans.
-        fit_share: share of the answers that calibration and ensemble are fitted on; the rest is reported on.
-        seed: of the split, which keeps the share of wrong answers.
+        fit_share: share of the answers that calibration, ensemble and probes are fitted on, in (0, 1).
+        seed: of the split, which preserves the share of wrong answers.
 
     Raises:
-        InvalidInput: labels do not go with the answers, or either part has fewer than 5 wrong or right ones.
+        InvalidInput: the labels do not match the answers, or either part has fewer than 5 wrong or right ones.
     """
     n = len(detection.statistics)
     labels = checked_labels(wrong, n)
-    fit, report = _split(labels, fit_share, seed)
+    fit, held_out = _split(labels, fit_share, seed)
     scores: dict[str, FloatArray] = {name: values for name, values in detection.items() if np.isfinite(values[fit]).any()}
     ensemble = Ensemble.fit({name: values[fit] for name, values in scores.items()}, labels[fit], seed=seed)
-    families = {detector.name: detector.family.value for detector in detection.detectors}
-    costs = {name: (cost.seconds / n, cost.tokens / n) for name, cost in detection.costs.items()}
     scores["ensemble"] = ensemble.probability(scores)
-    families["ensemble"] = "learned"
-    costs["ensemble"] = (detection.total.seconds / n, detection.total.tokens / n)
-    calibrations, rows = {}, []
+    families = {detector.name: detector.family.value for detector in detection.detectors} | {"ensemble": "learned"}
+    costs = detection.costs | {"ensemble": detection.total}
+    calibrations = {name: ScoreCalibration.fit(name, values[fit], labels[fit]) for name, values in scores.items()}
+    rows = []
     for name, values in scores.items():
-        calibrations[name] = ScoreCalibration.fit(name, values[fit], labels[fit])
-        median = np.nanmedian(values[fit])
+        known = np.isfinite(values)
         rows.append(
             _quality(
                 name,
                 families[name],
-                np.where(np.isfinite(values[report]), values[report], median),
-                calibrations[name].probability(values[report]),
-                labels[report],
-                costs[name],
-                float(np.mean(~np.isfinite(values[report]))),
+                np.where(known, values, np.nanmedian(values[fit]))[held_out],
+                calibrations[name].probability(values[held_out]),
+                labels[held_out],
+                costs[name].per_answer(n),
+                float(np.mean(~known[held_out])),
             )
         )
-    answered = (detection.answer_cost.seconds / n, detection.answer_cost.tokens / n)
-    for probe in _probes(detection, labels, fit, seed):
-        found = probe.score(detection.statistics.rows(report))
-        rows.append(_quality(probe.name, "internal state", found, found, labels[report], answered, 0.0))
-    rows.sort(key=lambda row: -row.auroc)
+    answer_cost = detection.answer_cost.per_answer(n)
+    for probe in _fitted_probes(detection, labels, fit, seed):
+        probability = probe.score(detection.statistics.rows(held_out))
+        rows.append(
+            _quality(probe.name, "internal state", probability, probability, labels[held_out], answer_cost, missing=0.0)
+        )
     return DetectorEvaluation(
-        tuple(rows),
-        int(report.sum()),
-        int(labels[report].sum()),
-        int(fit.sum()),
-        ensemble,
-        calibrations,
-        detection.skipped,
-        detection.total.seconds / n,
+        rows=tuple(sorted(rows, key=lambda row: -row.auroc)),
+        n=int(held_out.sum()),
+        n_wrong=int(labels[held_out].sum()),
+        n_fit=int(fit.sum()),
+        ensemble=ensemble,
+        calibrations=calibrations,
+        skipped=detection.skipped,
+        seconds=detection.total.seconds / n,
     )
 
 
-def plot_quality_against_cost(rows: Sequence[DetectorQuality], path: str | Path, *, title: str = "") -> None:
-    """A scatter plot of AUROC against seconds per answer (logarithmic), a colour a family, as PNG, SVG or PDF.
+def check_enough_rows(n: int, wrong: Sequence[bool] | None = None) -> None:
+    """Check, before the work, that N rows can suffice for `evaluate_detectors`.
+
+    Args:
+        n: number of rows.
+        wrong: (N,) whether each answer is wrong, if that is known beforehand.
 
     Raises:
-        InvalidInput: the path cannot be written, or its ending names no format.
+        InvalidInput: there are too few rows, or too few wrong or right answers.
     """
+    if n < 4 * _MIN_PER_KIND:
+        raise InvalidInput(f"there are {n} rows; an evaluation needs at least {4 * _MIN_PER_KIND}")
+    if wrong is not None:
+        _split(checked_labels(wrong, n), 0.5, 0)
+
+
+def check_plot_path(out: str | Path) -> None:
+    """Check, before the work, that `plot_quality_against_cost` can write a file.
+
+    Raises:
+        InvalidInput: the path cannot be written, or its suffix names no format.
+    """
+    if Path(out).suffix.lower() not in _PLOT_FORMATS:
+        raise InvalidInput(f"{out} names no format of a plot; name a file that ends in {', '.join(_PLOT_FORMATS)}")
+    check_output_path(out)
+
+
+def plot_quality_against_cost(rows: Sequence[DetectorQuality], out: str | Path, *, title: str = "") -> None:
+    """Write a scatter plot of AUROC against seconds per answer (logarithmic), with one color per family.
+
+    Args:
+        rows: the detectors.
+        out: a .png, .svg or .pdf file.
+        title: title of the plot.
+
+    Raises:
+        InvalidInput: the path cannot be written, or its suffix names no format.
+    """
+    check_plot_path(out)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    families = list(dict.fromkeys(sorted(row.family for row in rows)))
+    families = sorted({row.family for row in rows})
     for number, family in enumerate(families):
-        own = [row for row in rows if row.family == family]
-        seconds, auroc = [row.seconds for row in own], [float(row.auroc) for row in own]
+        members = [row for row in rows if row.family == family]
+        seconds, auroc = [row.seconds for row in members], [float(row.auroc) for row in members]
         axes.scatter(seconds, auroc, label=family, color=f"C{number}", zorder=3)
     _label(axes, rows, families)
     axes.axhline(0.5, color="0.6", linewidth=0.8, linestyle="--", zorder=1)
@@ -176,39 +222,39 @@ def plot_quality_against_cost(rows: Sequence[DetectorQuality], path: str | Path,
     axes.set_ylabel("AUROC of finding wrong answers")
     axes.set_title(title)
     axes.grid(True, which="major", color="0.92", zorder=0)
-    # Room for the names right of the dearest.
+    # Room for the names to the right of the most expensive detector.
     axes.set_xlim(right=axes.get_xlim()[1] * 1.6)
     figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be written: {error}; name a file that ends in .png, .svg or .pdf") from error
+        figure.savefig(out, dpi=150)
+    except OSError as error:
+        raise InvalidInput(f"{out} cannot be written: {error.strerror or error}") from error
 
 
 def _label(axes: Any, rows: Sequence[DetectorQuality], families: Sequence[str]) -> None:
-    """Names beside the points, in a column per cost, moved apart so that none covers another."""
+    """Write the names beside the points, in one column per cost, spread vertically so that they do not overlap."""
     columns: dict[int, list[DetectorQuality]] = {}
     for row in rows:
         columns.setdefault(round(np.log10(max(row.seconds, 1e-9)) * 6), []).append(row)
     aurocs = [float(row.auroc) for row in rows]
-    gap = max(max(aurocs) - min(aurocs), 0.05) / 38
-    for own in columns.values():
-        at = -np.inf
-        for row in sorted(own, key=lambda row: float(row.auroc)):
-            at = max(float(row.auroc), at + gap)
+    line_height = max(max(aurocs) - min(aurocs), 0.05) / 38
+    for column in columns.values():
+        height = -np.inf
+        for row in sorted(column, key=lambda row: float(row.auroc)):
+            height = max(float(row.auroc), height + line_height)
             axes.annotate(
                 row.detector.replace("_", " "),
                 (row.seconds, float(row.auroc)),
-                (row.seconds * 1.04, at),
+                (row.seconds * 1.04, height),
                 fontsize=6,
                 va="center",
                 color=f"C{families.index(row.family)}",
             )
 
 
-def _probes(detection: Detection, wrong: BoolArray, fit: BoolArray, seed: int) -> list[Probe]:
+def _fitted_probes(detection: Detection, wrong: BoolArray, fit: BoolArray, seed: int) -> list[Probe]:
     statistics = detection.statistics.rows(fit)
-    # The model's name goes into a probe's file; these are measured and let go.
+    # A probe's file names its model; these probes are measured and discarded.
     probes = []
     if statistics.hidden_state.size:
         probes.append(Probe.fit(statistics, wrong[fit], model="", seed=seed))
@@ -228,14 +274,14 @@ def _quality(
     scores: FloatArray,
     probability: FloatArray,
     wrong: BoolArray,
-    cost: tuple[float, float],
+    cost: Cost,
     missing: float,
 ) -> DetectorQuality:
     from scipy.stats import rankdata
 
     from calibration import auprc, auroc, expected_calibration_error, prediction_rejection_ratio
 
-    # Ranks stand in for scores of any unit: these measures read nothing but the order.
+    # Scores have any unit, and these measures depend on their order alone.
     rank = rankdata(scores) / scores.size
     return DetectorQuality(
         detector=name,
@@ -244,8 +290,8 @@ def _quality(
         auprc=float(auprc(rank, wrong)),
         prr=prediction_rejection_ratio(1 - rank, ~wrong, interval=0.95),
         ece=float(expected_calibration_error(probability, wrong, n_bins=15)),
-        seconds=cost[0],
-        tokens=cost[1],
+        seconds=cost.seconds,
+        tokens=cost.tokens,
         missing=missing,
     )
 
@@ -258,9 +304,9 @@ def _split(labels: BoolArray, fit_share: float, seed: int) -> tuple[BoolArray, B
     for kind in (True, False):
         rows = rng.permutation(np.flatnonzero(labels == kind))
         count = round(rows.size * fit_share)
-        if min(count, rows.size - count) < 5:
+        if min(count, rows.size - count) < _MIN_PER_KIND:
             raise InvalidInput(
-                f"{rows.size} of {labels.size} answers are {'wrong' if kind else 'right'}; either half needs at least 5: "
+                f"{rows.size} of {labels.size} answers are {'wrong' if kind else 'right'}; each part needs at least 5: "
                 "pass more rows"
             )
         fit[rows[:count]] = True

@@ -1,8 +1,8 @@
-"""Detectors that read the model from inside: hidden states and attention, mostly with a probe learned on labelled answers.
+"""Detectors that read the model's internals: hidden states and attention, mostly with a probe fitted on labeled answers.
 
 A `Probe` is a logistic regression on one vector per answer. On hidden states it is SAPLMA's classifier in its linear form
-(Azaria & Mitchell 2023, arXiv 2304.13734), with high semantic entropy rather than wrong answers as the label a
-semantic-entropy probe (Kossen et al. 2024, arXiv 2406.15927), and on lookback ratios the Lookback Lens (Chuang et al. 2024,
+(Azaria & Mitchell 2023, arXiv 2304.13734); with high semantic entropy rather than wrong answers as the label, a
+semantic-entropy probe (Kossen et al. 2024, arXiv 2406.15927); on lookback ratios, the Lookback Lens (Chuang et al. 2024,
 arXiv 2407.07071).
 """
 
@@ -15,8 +15,8 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from halluc.detectors.detector import Detector, Family, Need
-from halluc.detectors.statistics import FloatArray, Statistics
+from halluc.detectors.detector import Detector, Family
+from halluc.detectors.statistics import FloatArray, Statistic, Statistics
 from halluc.errors import InvalidInput
 from halluc.files import read_json, write_json
 
@@ -24,19 +24,19 @@ __all__ = ["LOOKBACK_RATIO", "Feature", "Probe", "semantic_entropy_threshold"]
 
 Feature = Literal["hidden_state", "lookback"]
 
-_NEEDS: dict[Feature, Need] = {"hidden_state": Need.hidden_state, "lookback": Need.attention}
+_NEEDS: dict[Feature, Statistic] = {"hidden_state": Statistic.hidden_state, "lookback": Statistic.attention}
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted linear probe; its score is the probability in [0, 1] of what it was fitted to find.
+    """A fitted linear probe; its score is the probability in [0, 1] of what it was fitted to detect.
 
     Attributes:
-        name: what it is called in results.
+        name: its name in results.
         feature: what it reads: "hidden_state" (D,) or "lookback", the mean over tokens of each head's ratio (L * H,).
-        model: name of the language model it was fitted on; states of another mean something else.
-        mean, scale, weight: (F,) standardisation and coefficients.
+        model: name of the language model it was fitted on; the states of other models are not comparable.
+        mean, scale, weight: (F,) standardization and coefficients.
         bias: intercept.
     """
 
@@ -59,18 +59,19 @@ class Probe:
         name: str | None = None,
         seed: int = 0,
     ) -> Self:
-        """Learn from N labelled answers.
+        """Fit a probe on N labeled answers.
 
         Args:
-            statistics: with the feature's field (of `detect(..., detectors=[...])` with a probe, or of `gather`).
-            hallucinated: (N,) booleans: the answer is wrong, or its semantic entropy is high.
+            statistics: must hold what the probe reads (from `detect` with a detector that needs it, or from
+                `collect_statistics`).
+            hallucinated: (N,) booleans, whether each answer is wrong, or its semantic entropy high.
             model: name of the language model.
             feature: what to read.
-            name: what to call it; "probe_hidden_state" or "probe_lookback" by default.
-            seed: of the folds over which the strength of regularisation is chosen.
+            name: its name in results; "probe_hidden_state" or "probe_lookback" by default.
+            seed: of the folds of the cross-validation that chooses the strength of regularization.
 
         Raises:
-            InvalidInput: the labels do not go with the answers, are all equal, or there are too few of either kind.
+            InvalidInput: the labels do not match the answers, or there are fewer than 5 of either kind.
         """
         from sklearn.linear_model import LogisticRegressionCV
         from sklearn.model_selection import StratifiedKFold
@@ -79,12 +80,12 @@ class Probe:
             raise InvalidInput(f"feature is {feature!r}; pass one of {', '.join(get_args(Feature))}")
         features, labels = _features(statistics, feature), np.asarray(hallucinated).astype(bool)
         if labels.shape != (len(features),):
-            raise InvalidInput(f"{len(features)} answers for labels of shape {labels.shape}; pass one label an answer")
+            raise InvalidInput(f"{len(features)} answers for labels of shape {labels.shape}; pass one label per answer")
         if min(labels.sum(), (~labels).sum()) < 5:
-            raise InvalidInput(f"{labels.sum()} of {labels.size} answers are labelled true; a probe needs 5 of either kind")
+            raise InvalidInput(f"{labels.sum()} of {labels.size} answers are labeled true; a probe needs 5 of each kind")
         mean, scale = features.mean(0), features.std(0)
         scale = np.where(scale > 0, scale, 1.0)
-        # Hidden states have more dimensions than there are labels: how much to shrink is what decides.
+        # Hidden states have more dimensions than there are labels, so the strength of regularization matters most.
         learner = LogisticRegressionCV(
             Cs=np.logspace(-5, 0, 6),
             l1_ratios=(0.0,),
@@ -100,23 +101,25 @@ class Probe:
 
     @property
     def detector(self) -> Detector:
-        """The probe as a detector, to pass to `detect` beside names."""
+        """The probe as a detector, to pass to `detect` with other detectors."""
         return Detector(self.name, Family.internal_state, frozenset({_NEEDS[self.feature]}), self.score)
 
     def score(self, statistics: Statistics) -> FloatArray:
-        """(N,) probability that an answer is hallucinated, by a linear probe.
+        """Probability that an answer is hallucinated, by a linear probe; (N,).
 
         Raises:
-            InvalidInput: the vectors have another length than those it was fitted on.
+            InvalidInput: the vectors differ in length from those it was fitted on.
         """
+        from scipy.special import expit
+
         features = _features(statistics, self.feature)
         if features.shape[1] != self.weight.size:
             raise InvalidInput(
-                f"probe {self.name} was fitted on {self.weight.size} numbers an answer of {self.model}, not on "
+                f"probe {self.name} was fitted on {self.weight.size} numbers per answer of {self.model}, not on "
                 f"{features.shape[1]}; use that model, or fit a probe on this one"
             )
         logit = (features - self.mean) / self.scale @ self.weight + self.bias
-        return np.asarray(1 / (1 + np.exp(-logit)))
+        return np.asarray(expit(logit), dtype=np.float64)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -125,15 +128,15 @@ class Probe:
         return {"format": _FORMAT, "kind": "probe", **plain, **arrays}
 
     def save(self, path: str | Path) -> None:
-        """Write JSON to `path`, aside first."""
+        """Write the probe to a JSON file, atomically."""
         write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            InvalidInput: the file cannot be read or holds something else.
+            InvalidInput: the file cannot be read or is not a probe.
         """
         data = read_json(path, "probe", _FORMAT)
         try:
@@ -144,9 +147,16 @@ class Probe:
 
 
 def semantic_entropy_threshold(entropy: FloatArray) -> float:
-    """The split of semantic entropies (N,) into low and high of least squared error (arXiv 2406.15927, eq. 2).
+    """Split semantic entropies into low and high at the least squared error (arXiv 2406.15927, eq. 2).
 
-    Entropies above it are the labels of a semantic-entropy probe.
+    Args:
+        entropy: (N,) in nats.
+
+    Returns:
+        The threshold; entropies of at least this value are the positive labels of a semantic-entropy probe.
+
+    Raises:
+        InvalidInput: all entropies are equal.
     """
     values = np.unique(entropy)
     if values.size < 2:
@@ -164,13 +174,13 @@ def _features(statistics: Statistics, feature: Feature) -> FloatArray:
     """(N, F)."""
     if feature == "hidden_state":
         return statistics.hidden_state
-    rows: list[NDArray[np.float64]] = [own.mean(-1).ravel() for own in statistics.lookback]
+    rows: list[NDArray[np.float64]] = [ratios.mean(-1).ravel() for ratios in statistics.lookback]
     return np.stack(rows)
 
 
 def _lookback_ratio(statistics: Statistics) -> FloatArray:
-    """1 - mean lookback ratio: how much heads attend to what was generated rather than to the prompt (arXiv 2407.07071)."""
-    return np.array([1 - own.mean() for own in statistics.lookback])
+    """1 - mean lookback ratio: how much heads attend to generated tokens rather than to the prompt (arXiv 2407.07071)."""
+    return np.array([1 - ratios.mean() for ratios in statistics.lookback])
 
 
-LOOKBACK_RATIO = Detector("lookback_ratio", Family.internal_state, frozenset({Need.attention}), _lookback_ratio)
+LOOKBACK_RATIO = Detector("lookback_ratio", Family.internal_state, frozenset({Statistic.attention}), _lookback_ratio)

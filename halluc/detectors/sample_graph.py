@@ -1,6 +1,6 @@
-"""Detectors on the graph of samples whose edges are entailment: how far does it fall into parts?
+"""Detectors on the graph of samples whose edges are entailment: the less connected it is, the less certain the model.
 
-All take (k, k, 3) probabilities that sample i [supports, refutes, says nothing of] sample j. Graph measures of Lin et al.
+All take (k, k, 3) probabilities that sample i [supports, refutes, says nothing about] sample j. Graph measures of Lin et al.
 2023 (arXiv 2305.19187) use W = (E + E^T) / 2 with E the first of the three.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from halluc.detectors.detector import Detector, Family, Need
-from halluc.detectors.statistics import FloatArray, Statistics
+from halluc.detectors.detector import Detector, Family
+from halluc.detectors.statistics import FloatArray, Statistic, Statistics
 
 __all__ = [
     "DEGREE_MATRIX",
@@ -31,27 +31,27 @@ def degree_matrix(entailment: FloatArray) -> float:
 
 
 def eccentricity(entailment: FloatArray, *, threshold: float = 0.9) -> float:
-    """Norm of the centred spectral embedding of the samples (arXiv 2305.19187, eq. 9), at least 0.
+    """Norm of the centered spectral embedding of the samples (arXiv 2305.19187, eq. 9), at least 0.
 
     Args:
         entailment: (k, k, 3).
-        threshold: eigenvectors of the normalised Laplacian with eigenvalues below it span the embedding.
+        threshold: eigenvectors of the normalized Laplacian with eigenvalues below it span the embedding.
     """
-    values, vectors = np.linalg.eigh(_normalised_laplacian(entailment))
+    values, vectors = np.linalg.eigh(_normalized_laplacian(entailment))
     embedding = vectors[:, values < threshold]
     return float(np.linalg.norm(embedding - embedding.mean(0)))
 
 
 def eigenvalue_laplacian(entailment: FloatArray) -> float:
-    """Sum of max(0, 1 - eigenvalue) of the normalised Laplacian (arXiv 2305.19187, eq. 5): a smooth number of meanings."""
-    return float(np.maximum(0, 1 - np.linalg.eigvalsh(_normalised_laplacian(entailment))).sum())
+    """Sum of max(0, 1 - eigenvalue) of the normalized Laplacian (arXiv 2305.19187, eq. 5): a smooth number of meanings."""
+    return float(np.maximum(0, 1 - np.linalg.eigvalsh(_normalized_laplacian(entailment))).sum())
 
 
 def kernel_language_entropy(entailment: FloatArray, *, t: float = 0.3) -> float:
     """Von Neumann entropy of the heat kernel of the samples (Nikitin et al. 2024, arXiv 2405.20003, eq. 5), in nats.
 
     Edges are P(entailment) + P(neutral) / 2 in both directions, summed; the kernel exp(-t L) of their Laplacian is
-    normalised to a unit diagonal and trace 1.
+    normalized to a unit diagonal and trace 1.
 
     Args:
         entailment: (k, k, 3).
@@ -72,38 +72,38 @@ def _symmetric(entailment: FloatArray) -> FloatArray:
     return np.asarray((support + support.T) / 2)
 
 
-def _normalised_laplacian(entailment: FloatArray) -> FloatArray:
+def _normalized_laplacian(entailment: FloatArray) -> FloatArray:
     weight = _symmetric(entailment)
     scale = 1 / np.sqrt(weight.sum(1))
     return np.asarray(np.eye(len(weight)) - scale[:, None] * weight * scale)
 
 
-def _of_each(score: Callable[[FloatArray], float], statistics: Statistics) -> FloatArray:
+def _per_answer(score: Callable[[FloatArray], float], statistics: Statistics) -> FloatArray:
     return np.array([score(matrix) for matrix in statistics.entailment])
 
 
 def _degree_matrix(statistics: Statistics) -> FloatArray:
     """Mean distance of the samples by entailment (Lin et al. 2023, arXiv 2305.19187)."""
-    return _of_each(degree_matrix, statistics)
+    return _per_answer(degree_matrix, statistics)
 
 
 def _eccentricity(statistics: Statistics) -> FloatArray:
     """Spread of the samples' spectral embedding (Lin et al. 2023, arXiv 2305.19187)."""
-    return _of_each(eccentricity, statistics)
+    return _per_answer(eccentricity, statistics)
 
 
 def _eigenvalue_laplacian(statistics: Statistics) -> FloatArray:
     """Smooth number of meanings from the Laplacian's eigenvalues (Lin et al. 2023, arXiv 2305.19187)."""
-    return _of_each(eigenvalue_laplacian, statistics)
+    return _per_answer(eigenvalue_laplacian, statistics)
 
 
 def _kernel_language_entropy(statistics: Statistics) -> FloatArray:
     """Von Neumann entropy of the samples' heat kernel (Nikitin et al. 2024, arXiv 2405.20003), in nats."""
-    return _of_each(kernel_language_entropy, statistics)
+    return _per_answer(kernel_language_entropy, statistics)
 
 
 def _detector(name: str, score: Callable[[Statistics], FloatArray]) -> Detector:
-    return Detector(name, Family.sampling, frozenset({Need.entailment}), score)
+    return Detector(name, Family.sampling, frozenset({Statistic.entailment}), score)
 
 
 DEGREE_MATRIX = _detector("degree_matrix", _degree_matrix)

@@ -1,8 +1,8 @@
-"""Detectors that compare several answers drawn from the model: what it knows it says again, what it makes up varies.
+"""Detectors that compare several answers drawn from the model: known facts recur, made-up ones vary.
 
 Each formula is a function of one prompt's arrays; the detectors at the end apply it to every prompt. k is the number of
-samples. Entailment matrices are (k, k, 3): probabilities that sample i [supports, refutes, says nothing of] sample j. Not
-here: graphs of samples (sample_graph.py).
+samples. Entailment matrices are (k, k, 3): probabilities that sample i [supports, refutes, says nothing about] sample j. Not
+covered: graphs of samples (sample_graph.py).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from halluc.detectors.detector import Detector, Family, Need
-from halluc.detectors.statistics import FloatArray, IntArray, Statistics
+from halluc.detectors.detector import Detector, Family
+from halluc.detectors.statistics import FloatArray, IntArray, Statistic, Statistics
 from halluc.detectors.token_probability import token_sar
 
 __all__ = [
@@ -46,29 +46,36 @@ __all__ = [
 
 
 def semantic_sets(entailment: FloatArray) -> IntArray:
-    """(k,) number of the meaning of each sample: those that entail each other (Kuhn et al. 2023, arXiv 2302.09664, alg. 1).
+    """Cluster samples that entail each other (Kuhn et al. 2023, arXiv 2302.09664, alg. 1).
 
-    A sample joins the first set whose first member it entails and is entailed by, entailment being the likeliest label.
+    A sample joins the first set whose first member it entails and is entailed by; it entails another where entailment is the
+    likeliest label.
+
+    Args:
+        entailment: (k, k, 3).
+
+    Returns:
+        (k,) the number of each sample's meaning, from 0.
     """
     entails = entailment.argmax(-1) == 0
-    first: list[int] = []
-    of = np.zeros(len(entails), np.int64)
+    representatives: list[int] = []
+    meaning = np.zeros(len(entails), np.int64)
     for i in range(len(entails)):
-        same = (s for s, j in enumerate(first) if entails[i, j] and entails[j, i])
-        of[i] = next(same, len(first))
-        if of[i] == len(first):
-            first.append(i)
-    return of
+        same = (number for number, j in enumerate(representatives) if entails[i, j] and entails[j, i])
+        meaning[i] = next(same, len(representatives))
+        if meaning[i] == len(representatives):
+            representatives.append(i)
+    return meaning
 
 
 def semantic_entropy(log_likelihood: FloatArray, cluster: IntArray) -> float:
     """Entropy over meanings rather than strings, in nats (arXiv 2302.09664, eq. 3; Farquhar et al. 2024, Nature 630, eq. 5).
 
-    The probability of a meaning is the sum over its samples, normalised over the meanings that were drawn.
+    The probability of a meaning is the sum over its samples, normalized over the meanings that were drawn.
 
     Args:
-        log_likelihood: (k,) length-normalised log-probability of each sample.
-        cluster: (k,) number of its meaning.
+        log_likelihood: (k,) length-normalized log-probability of each sample, in nats.
+        cluster: (k,) the number of its meaning.
     """
     mass = np.array([np.logaddexp.reduce(log_likelihood[cluster == c]) for c in np.unique(cluster)])
     log_p = mass - np.logaddexp.reduce(mass)
@@ -76,7 +83,7 @@ def semantic_entropy(log_likelihood: FloatArray, cluster: IntArray) -> float:
 
 
 def discrete_semantic_entropy(cluster: IntArray) -> float:
-    """Entropy of the shares of samples per meaning, in nats (Farquhar et al. 2024, Nature 630, "discrete")."""
+    """Entropy of the share of samples of each meaning, in nats (Farquhar et al. 2024, Nature 630, "discrete")."""
     share = np.bincount(cluster) / cluster.size
     share = share[share > 0]
     return float(-(share * np.log(share)).sum() + 0.0)
@@ -84,15 +91,11 @@ def discrete_semantic_entropy(cluster: IntArray) -> float:
 
 def rouge_l(first: str, second: str) -> float:
     """F-measure of the longest common subsequence of words (Lin 2004), in [0, 1]; 1 for two texts without words."""
-    a, b = _words(first), _words(second)
-    if not a or not b:
-        return float(a == b)
-    row = [0] * (len(b) + 1)
-    for word in a:
-        diagonal = 0
-        for j, other in enumerate(b, 1):
-            diagonal, row[j] = row[j], diagonal + 1 if word == other else max(row[j], row[j - 1])
-    return 2 * row[-1] / (len(a) + len(b))
+    from rapidfuzz.distance import LCSseq
+
+    first_words, second_words = _words(first), _words(second)
+    length = len(first_words) + len(second_words)
+    return 2 * LCSseq.similarity(first_words, second_words) / length if length else 1.0
 
 
 def lexical_similarity(samples: Sequence[str]) -> float:
@@ -109,14 +112,14 @@ def semantic_density(
 ) -> float:
     """Density of the answer among the samples in semantic space, in [0, 1] (Qiu & Miikkulainen 2024, arXiv 2405.13845).
 
-    Kernel 1 - d with squared distance d = P(contradiction) + P(neutral) / 2 (eq. 7 and 8), weighted by length-normalised
+    Kernel 1 - d with squared distance d = P(contradiction) + P(neutral) / 2 (eq. 7 and 8), weighted by length-normalized
     probabilities (eq. 9); every distinct sample counts once, and the answer itself at distance 0.
 
     Args:
         samples: k texts.
-        sample_log_likelihood: (k,) mean log-probability of a token.
-        answer_log_likelihood: the same of the answer.
-        answer_entailment: (k, 3) probabilities that the answer [supports, refutes, says nothing of] sample i.
+        sample_log_likelihood: (k,) mean log-probability of a token, in nats.
+        answer_log_likelihood: the same for the answer.
+        answer_entailment: (k, 3) probabilities that the answer [supports, refutes, says nothing about] sample i.
     """
     distinct = list({text: i for i, text in reversed(list(enumerate(samples)))}.values())
     weight = np.exp(np.append(sample_log_likelihood[distinct], answer_log_likelihood))
@@ -134,7 +137,7 @@ def sentence_sar(uncertainty: FloatArray, similarity: FloatArray, *, t: float = 
         similarity: (k, k); the diagonal is not read.
         t: temperature; the paper's 0.001.
     """
-    # In logarithms: long samples have probabilities that a float cannot hold.
+    # In logarithms, since the probabilities of long samples underflow.
     log_p = -uncertainty
     peak = log_p.max()
     p = np.exp(log_p - peak)
@@ -147,10 +150,10 @@ def eigen_score(hidden_state: FloatArray, *, alpha: float = 1e-3) -> float:
 
     Args:
         hidden_state: (k, D) of the samples.
-        alpha: what is added to the diagonal; the paper's 0.001.
+        alpha: regularization, added to the diagonal; the paper's 0.001.
     """
-    centred = hidden_state - hidden_state.mean(-1, keepdims=True)
-    covariance = centred @ centred.T + alpha * np.eye(len(centred))
+    centered = hidden_state - hidden_state.mean(-1, keepdims=True)
+    covariance = centered @ centered.T + alpha * np.eye(len(centered))
     return float(np.log(np.maximum(np.linalg.eigvalsh(covariance), 1e-10)).mean())
 
 
@@ -159,11 +162,11 @@ def selfcheck_ngram(sentences: Sequence[str], samples: Sequence[str]) -> float:
 
     P is a unigram model of the samples and the answer; a text without words scores 0.
     """
-    own = [_words(sentence) for sentence in sentences]
+    words_of = [_words(sentence) for sentence in sentences]
     counts = Counter(word for text in samples for word in _words(text))
-    counts.update(word for words in own for word in words)
+    counts.update(word for words in words_of for word in words)
     total = sum(counts.values())
-    rarest = [max(np.log(total / counts[word]) for word in words) for words in own if words]
+    rarest = [max(np.log(total / counts[word]) for word in words) for words in words_of if words]
     return float(np.mean(rarest)) if rarest else 0.0
 
 
@@ -171,11 +174,11 @@ def selfcheck_nli(sentence_entailment: FloatArray) -> float:
     """Mean probability that a sample contradicts a sentence, in [0, 1] (arXiv 2303.08896, eq. 8).
 
     Args:
-        sentence_entailment: (S, k, 3); the third column, neutral, is left out of the probability, as in the paper.
+        sentence_entailment: (S, k, 3); the probability is that of the first two columns alone, as in the paper.
     """
     support, refutation = sentence_entailment[..., 0], sentence_entailment[..., 1]
     decided = support + refutation
-    # A verifier that is certain of "not enough information" says as little for as against.
+    # A verifier that is certain of "not enough information" is evidence neither for nor against.
     return float(np.where(decided > 0, refutation / np.where(decided > 0, decided, 1), 0.5).mean())
 
 
@@ -183,9 +186,9 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def _likelihood(logprobs: Sequence[FloatArray]) -> FloatArray:
-    """(k,) mean log-probability of a token; 0 for a sample without tokens."""
-    return np.array([own.mean() if own.size else 0.0 for own in logprobs])
+def _mean_logprob(logprobs: Sequence[FloatArray]) -> FloatArray:
+    """(k,) mean log-probability of a token of each text; 0 for a text without tokens."""
+    return np.array([values.mean() if values.size else 0.0 for values in logprobs])
 
 
 def _each(score: Callable[..., float], *columns: Sequence[object] | FloatArray) -> FloatArray:
@@ -195,11 +198,11 @@ def _each(score: Callable[..., float], *columns: Sequence[object] | FloatArray) 
 def _semantic_entropy(statistics: Statistics) -> FloatArray:
     """Entropy over the meanings of the samples (Kuhn et al. 2023, arXiv 2302.09664), in nats."""
     sets = [semantic_sets(matrix) for matrix in statistics.entailment]
-    return _each(semantic_entropy, [_likelihood(own) for own in statistics.sample_logprobs], sets)
+    return _each(semantic_entropy, [_mean_logprob(drawn) for drawn in statistics.sample_logprobs], sets)
 
 
 def _discrete_semantic_entropy(statistics: Statistics) -> FloatArray:
-    """Entropy over how often each meaning is drawn (Farquhar et al. 2024, Nature 630), in nats; needs no probabilities."""
+    """Entropy of how often each meaning is drawn (Farquhar et al. 2024, Nature 630), in nats; needs no probabilities."""
     return _each(lambda matrix: discrete_semantic_entropy(semantic_sets(matrix)), statistics.entailment)
 
 
@@ -218,23 +221,23 @@ def _semantic_density(statistics: Statistics) -> FloatArray:
     return -_each(
         semantic_density,
         statistics.samples,
-        [_likelihood(own) for own in statistics.sample_logprobs],
-        _likelihood(statistics.token_logprobs),
+        [_mean_logprob(drawn) for drawn in statistics.sample_logprobs],
+        _mean_logprob(statistics.token_logprobs),
         statistics.answer_entailment[:, :, 0],
     )
 
 
 def _sentence_sar(statistics: Statistics) -> FloatArray:
-    """SentenceSAR: uncertainty of samples less what similar samples confirm (Duan et al. 2023, arXiv 2307.01379)."""
-    totals = [np.array([-own.sum() for own in row]) for row in statistics.sample_logprobs]
+    """SentenceSAR: uncertainty of samples, reduced where similar samples agree (Duan et al. 2023, arXiv 2307.01379)."""
+    totals = [np.array([-logprobs.sum() for logprobs in drawn]) for drawn in statistics.sample_logprobs]
     return _each(sentence_sar, totals, statistics.sample_similarity)
 
 
 def _sar(statistics: Statistics) -> FloatArray:
     """SAR: SentenceSAR on the tokens that matter (Duan et al. 2023, arXiv 2307.01379)."""
     totals = [
-        np.array([token_sar(logprobs, relevance).sum() for logprobs, relevance in zip(own, weights, strict=True)])
-        for own, weights in zip(statistics.sample_logprobs, statistics.sample_relevance, strict=True)
+        np.array([token_sar(logprobs, relevance).sum() for logprobs, relevance in zip(drawn, weights, strict=True)])
+        for drawn, weights in zip(statistics.sample_logprobs, statistics.sample_relevance, strict=True)
     ]
     return _each(sentence_sar, totals, statistics.sample_similarity)
 
@@ -265,43 +268,43 @@ def _dissimilarity(statistics: Statistics) -> FloatArray:
 
 def _cocoa(statistics: Statistics) -> FloatArray:
     """CoCoA: negative log-probability times dissimilarity to the samples (Vashurin et al. 2025, arXiv 2502.04964)."""
-    return _each(lambda own: float(-own.sum()), statistics.token_logprobs) * _dissimilarity(statistics)
+    return _each(lambda logprobs: float(-logprobs.sum()), statistics.token_logprobs) * _dissimilarity(statistics)
 
 
 def _cocoa_perplexity(statistics: Statistics) -> FloatArray:
     """CoCoA with the mean negative log-probability of a token (arXiv 2502.04964)."""
-    return -_likelihood(statistics.token_logprobs) * _dissimilarity(statistics)
+    return -_mean_logprob(statistics.token_logprobs) * _dissimilarity(statistics)
 
 
 def _cocoa_entropy(statistics: Statistics) -> FloatArray:
     """CoCoA with the mean token entropy (arXiv 2502.04964)."""
-    return _likelihood(statistics.token_entropy) * _dissimilarity(statistics)
+    return _mean_logprob(statistics.token_entropy) * _dissimilarity(statistics)
 
 
 def sentences_of(answer: str) -> list[str]:
-    """The sentences of an answer; the whole of it where there is none."""
+    """Segment an answer into sentences; the answer itself where there is none."""
     from retrieval.sentences import sentence_spans
 
     return [answer[start:end] for start, end in sentence_spans(answer)] or [answer]
 
 
-def _detector(name: str, score: Callable[[Statistics], FloatArray], *needs: Need) -> Detector:
+def _detector(name: str, score: Callable[[Statistics], FloatArray], *needs: Statistic) -> Detector:
     return Detector(name, Family.sampling, frozenset(needs), score)
 
 
-SEMANTIC_ENTROPY = _detector("semantic_entropy", _semantic_entropy, Need.sample_logprobs, Need.entailment)
-DISCRETE_SEMANTIC_ENTROPY = _detector("discrete_semantic_entropy", _discrete_semantic_entropy, Need.entailment)
-NUMBER_OF_SEMANTIC_SETS = _detector("number_of_semantic_sets", _number_of_semantic_sets, Need.entailment)
-LEXICAL_SIMILARITY = _detector("lexical_similarity", _lexical_similarity, Need.samples)
+SEMANTIC_ENTROPY = _detector("semantic_entropy", _semantic_entropy, Statistic.sample_logprobs, Statistic.entailment)
+DISCRETE_SEMANTIC_ENTROPY = _detector("discrete_semantic_entropy", _discrete_semantic_entropy, Statistic.entailment)
+NUMBER_OF_SEMANTIC_SETS = _detector("number_of_semantic_sets", _number_of_semantic_sets, Statistic.entailment)
+LEXICAL_SIMILARITY = _detector("lexical_similarity", _lexical_similarity, Statistic.samples)
 SEMANTIC_DENSITY = _detector(
-    "semantic_density", _semantic_density, Need.logprobs, Need.sample_logprobs, Need.answer_entailment
+    "semantic_density", _semantic_density, Statistic.logprobs, Statistic.sample_logprobs, Statistic.answer_entailment
 )
-SENTENCE_SAR = _detector("sentence_sar", _sentence_sar, Need.sample_logprobs, Need.similarity)
-SAR = _detector("sar", _sar, Need.sample_logprobs, Need.sample_relevance, Need.similarity)
-EIGEN_SCORE = _detector("eigen_score", _eigen_score, Need.sample_hidden_state)
-SELFCHECK_NGRAM = _detector("selfcheck_ngram", _selfcheck_ngram, Need.samples)
-SELFCHECK_NLI = _detector("selfcheck_nli", _selfcheck_nli, Need.sentence_entailment)
-SELFCHECK_PROMPT = _detector("selfcheck_prompt", _selfcheck_prompt, Need.sentence_question)
-COCOA = _detector("cocoa", _cocoa, Need.logprobs, Need.answer_similarity)
-COCOA_PERPLEXITY = _detector("cocoa_perplexity", _cocoa_perplexity, Need.logprobs, Need.answer_similarity)
-COCOA_ENTROPY = _detector("cocoa_entropy", _cocoa_entropy, Need.distribution, Need.answer_similarity)
+SENTENCE_SAR = _detector("sentence_sar", _sentence_sar, Statistic.sample_logprobs, Statistic.similarity)
+SAR = _detector("sar", _sar, Statistic.sample_logprobs, Statistic.sample_relevance, Statistic.similarity)
+EIGEN_SCORE = _detector("eigen_score", _eigen_score, Statistic.sample_hidden_state)
+SELFCHECK_NGRAM = _detector("selfcheck_ngram", _selfcheck_ngram, Statistic.samples)
+SELFCHECK_NLI = _detector("selfcheck_nli", _selfcheck_nli, Statistic.sentence_entailment)
+SELFCHECK_PROMPT = _detector("selfcheck_prompt", _selfcheck_prompt, Statistic.sentence_question)
+COCOA = _detector("cocoa", _cocoa, Statistic.logprobs, Statistic.answer_similarity)
+COCOA_PERPLEXITY = _detector("cocoa_perplexity", _cocoa_perplexity, Statistic.logprobs, Statistic.answer_similarity)
+COCOA_ENTROPY = _detector("cocoa_entropy", _cocoa_entropy, Statistic.distribution, Statistic.answer_similarity)

@@ -1,4 +1,4 @@
-"""From a detector's score, in whatever unit, to a calibrated probability that the answer is wrong."""
+"""Calibrate a detector's scores, in whatever unit, to probabilities that the answer is wrong."""
 
 from __future__ import annotations
 
@@ -19,35 +19,41 @@ if TYPE_CHECKING:
 __all__ = ["ScoreCalibration", "checked_labels"]
 
 _FORMAT = 1
-# Scores further out than this many spreads say no more; one huge perplexity must not decide the fit.
-_FURTHEST = 5.0
+# Scores are clipped at this many spreads from the center; one huge perplexity must not decide the fit.
+_MAX_SPREADS = 5.0
 
 
 @dataclass(frozen=True)
 class ScoreCalibration:
-    """A map from one detector's scores to probabilities of being wrong, fitted on labelled answers.
+    """A map from one detector's scores to probabilities of being wrong, fitted on labeled answers.
 
-    The score is standardised, squashed to (0, 1) and recalibrated by a recalibrator of `calibration`.
+    The score is standardized, mapped to (0, 1) by the logistic function and recalibrated by a recalibrator of `calibration`.
 
     Attributes:
-        detector: whose scores it is for.
-        centre, spread: median and a robust standard deviation of the scores it was fitted on.
-        recalibrator: from the squashed score to P(wrong).
-        base_rate: share of wrong answers among those it was fitted on; what a NaN score comes to.
+        detector: name of the detector whose scores it maps.
+        center, spread: median and a robust standard deviation of the scores it was fitted on.
+        recalibrator: from the score in (0, 1) to P(wrong).
+        base_rate: share of wrong answers among those it was fitted on; the probability of a NaN score.
     """
 
     detector: str
-    centre: float
+    center: float
     spread: float
     recalibrator: Recalibrator
     base_rate: float
 
     @classmethod
     def fit(cls, detector: str, scores: ArrayLike, wrong: ArrayLike, *, recalibrator: Recalibrator | None = None) -> Self:
-        """Learn from N scores and (N,) booleans; by default by `calibration.PlattScaling`, which keeps the order.
+        """Fit the map on labeled answers.
+
+        Args:
+            detector: name of the detector.
+            scores: (N,) its scores; NaN where it has none.
+            wrong: (N,) booleans.
+            recalibrator: `calibration.PlattScaling()` if None, which preserves the order of scores.
 
         Raises:
-            InvalidInput: scores and labels do not go together, are all of one kind, or no score is a number.
+            InvalidInput: scores and labels do not match, all labels are equal, or no score is a number.
         """
         from calibration import PlattScaling
 
@@ -56,21 +62,21 @@ class ScoreCalibration:
         known = np.isfinite(values)
         if not known.any():
             raise InvalidInput(f"{detector} has no score that is a number; leave it out")
-        centre = float(np.median(values[known]))
+        center = float(np.median(values[known]))
         low, high = np.quantile(values[known], [0.16, 0.84])
         spread = float((high - low) / 2) or float(values[known].std()) or 1.0
-        made = PlattScaling() if recalibrator is None else recalibrator
-        made.fit(_squashed(values[known], centre, spread), labels[known])
-        return cls(detector, centre, spread, made, float(labels.mean()))
+        fitted = PlattScaling() if recalibrator is None else recalibrator
+        fitted.fit(_squashed(values[known], center, spread), labels[known])
+        return cls(detector, center, spread, fitted, float(labels.mean()))
 
     def probability(self, scores: ArrayLike) -> FloatArray:
         """(N,) probability in [0, 1] that each answer is wrong."""
         values = np.asarray(scores, dtype=np.float64)
-        found = np.full(values.shape, self.base_rate)
+        probability = np.full(values.shape, self.base_rate)
         known = np.isfinite(values)
         if known.any():
-            found[known] = self.recalibrator.transform(_squashed(values[known], self.centre, self.spread))
-        return found
+            probability[known] = self.recalibrator.transform(_squashed(values[known], self.center, self.spread))
+        return probability
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -78,7 +84,7 @@ class ScoreCalibration:
             "format": _FORMAT,
             "kind": "score calibration",
             "detector": self.detector,
-            "centre": self.centre,
+            "center": self.center,
             "spread": self.spread,
             "recalibrator": self.recalibrator.to_dict(),
             "base_rate": self.base_rate,
@@ -86,7 +92,11 @@ class ScoreCalibration:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """What `to_dict` described; InvalidInput where it is something else."""
+        """Rebuild what `to_dict` described.
+
+        Raises:
+            InvalidInput: the dictionary describes something else.
+        """
         from calibration import Recalibrator
         from calibration.errors import UnreadableFile
 
@@ -94,38 +104,50 @@ class ScoreCalibration:
             recalibrator = Recalibrator.from_dict(data["recalibrator"])
             return cls(
                 str(data["detector"]),
-                float(data["centre"]),
+                float(data["center"]),
                 float(data["spread"]),
                 recalibrator,
                 float(data["base_rate"]),
             )
         except (KeyError, TypeError, ValueError, UnreadableFile) as error:
-            raise InvalidInput(f"this is no score calibration ({error!r}); pass what to_dict or save wrote") from error
+            raise InvalidInput(f"this is not a score calibration ({error!r}); pass what to_dict or save wrote") from error
 
     def save(self, path: str | Path) -> None:
-        """Write JSON to `path`, aside first."""
+        """Write the map to a JSON file, atomically."""
         write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote; InvalidInput where the file holds something else."""
+        """Read a file that `save` wrote.
+
+        Raises:
+            InvalidInput: the file cannot be read or is not a score calibration.
+        """
         return cls.from_dict(read_json(path, "score calibration", _FORMAT))
 
 
 def checked_labels(wrong: ArrayLike, n: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """(N,) booleans of both kinds.
+    """Check labels that something is to be fitted on.
+
+    Args:
+        wrong: (N,) whether each answer is wrong.
+        n: number of answers.
+
+    Returns:
+        (N,) booleans.
 
     Raises:
-        InvalidInput: there are not n of them, or all are equal.
+        InvalidInput: there are not n labels, or all are equal.
     """
     labels = np.asarray(wrong).astype(bool)
     if labels.shape != (n,):
-        raise InvalidInput(f"{n} scores for labels of shape {labels.shape}; pass one label an answer")
+        raise InvalidInput(f"{n} scores for labels of shape {labels.shape}; pass one label per answer")
     if labels.all() or not labels.any():
-        raise InvalidInput(f"all {n} answers are {'wrong' if n and labels.all() else 'right'}; pass some of either kind")
+        raise InvalidInput(f"all {n} answers are {'wrong' if n and labels.all() else 'right'}; pass some of each kind")
     return labels
 
 
-def _squashed(values: FloatArray, centre: float, spread: float) -> FloatArray:
-    z = np.clip((values - centre) / spread, -_FURTHEST, _FURTHEST)
-    return np.asarray(1 / (1 + np.exp(-z)))
+def _squashed(values: FloatArray, center: float, spread: float) -> FloatArray:
+    from scipy.special import expit
+
+    return np.asarray(expit(np.clip((values - center) / spread, -_MAX_SPREADS, _MAX_SPREADS)), dtype=np.float64)

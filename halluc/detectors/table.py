@@ -1,12 +1,14 @@
-"""All detectors by name. A detector is one function in a family's file and one line here."""
+"""The table of all detectors by name: a detector is one function in its family's file and one line here."""
 
 from __future__ import annotations
 
-from halluc.detectors import grounded, internal_state, reflexive, sample_graph, sampling, token_probability
-from halluc.detectors.detector import Detector
-from halluc.reasoning import steps as reasoning
+from collections.abc import Iterable, Sequence
 
-__all__ = ["DETECTORS"]
+from halluc.detectors import grounded, internal_state, reasoning, sample_graph, sampling, token_probability
+from halluc.detectors.detector import Detector
+from halluc.errors import InvalidInput
+
+__all__ = ["DETECTORS", "detectors_named"]
 
 DETECTORS: dict[str, Detector] = {
     detector.name: detector
@@ -37,8 +39,8 @@ DETECTORS: dict[str, Detector] = {
         sample_graph.ECCENTRICITY,
         sample_graph.EIGENVALUE_LAPLACIAN,
         sample_graph.KERNEL_LANGUAGE_ENTROPY,
-        reflexive.P_TRUE,
-        reflexive.VERBALISED_CONFIDENCE,
+        grounded.P_TRUE,
+        grounded.VERBALIZED_CONFIDENCE,
         internal_state.LOOKBACK_RATIO,
         grounded.SUPPORT,
         grounded.LEAST_SUPPORT,
@@ -47,3 +49,27 @@ DETECTORS: dict[str, Detector] = {
         reasoning.STEP_INCONSISTENCY,
     )
 }
+
+
+def detectors_named(detectors: Sequence[str | Detector] | None) -> list[Detector]:
+    """Look up detectors by name, each once; detectors in the list are taken as they are. None is the whole table.
+
+    Raises:
+        InvalidInput: a name is not in the table, or the list is empty.
+    """
+    if detectors is None:
+        return list(DETECTORS.values())
+    if isinstance(detectors, str) or not isinstance(detectors, Iterable):
+        raise InvalidInput(f"detectors is {detectors!r}; pass a list of names")
+    selected: dict[str, Detector] = {}
+    for detector in detectors:
+        if isinstance(detector, str):
+            if detector not in DETECTORS:
+                raise InvalidInput(f"there is no detector {detector!r}; there are {', '.join(DETECTORS)}")
+            detector = DETECTORS[detector]
+        elif not isinstance(detector, Detector):
+            raise InvalidInput(f"{detector!r} is neither a name nor a Detector")
+        selected[detector.name] = detector
+    if not selected:
+        raise InvalidInput("the list of detectors is empty; name some, or pass None for all")
+    return list(selected.values())

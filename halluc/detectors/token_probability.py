@@ -1,7 +1,7 @@
-"""Detectors that read the probabilities of the answer's own tokens: one pass of the model, nothing else.
+"""Detectors that read the probabilities of the answer's own tokens, from one pass of the model.
 
 Each formula is a function of one answer's arrays; the detectors below apply it to every answer. An answer without tokens
-(an endpoint's empty reply) scores NaN.
+(an empty reply of an endpoint) scores NaN.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from halluc.detectors.detector import Detector, Family, Need
-from halluc.detectors.statistics import FloatArray, IntArray, Statistics
+from halluc.detectors.detector import Detector, Family
+from halluc.detectors.statistics import FloatArray, IntArray, Statistic, Statistics
 
 __all__ = [
     "CLAIM_CONDITIONED_PROBABILITY",
@@ -33,12 +33,12 @@ Pooling = Callable[[FloatArray], float]
 def claim_conditioned_logprobs(logprobs: Sequence[FloatArray], relation: Sequence[IntArray]) -> FloatArray:
     """log CCP of each token (Fadeeva et al. 2024, arXiv 2403.04696, eq. 6), (T,) in nats, at most 0.
 
-    The probability of all alternatives that mean the same over that of those that mean the same or the opposite:
-    whatever changes what the answer is about rather than what it says of it (relation 2) is left out.
+    The probability of all alternatives with the same meaning, divided by that of those with the same or the opposite
+    meaning. Alternatives that change what the answer is about (relation 2) are left out.
 
     Args:
         logprobs: T arrays (A,), the chosen token's first.
-        relation: T arrays (A,): 0 the same, 1 opposite, 2 neither.
+        relation: T arrays (A,): 0 same, 1 opposite, 2 neither.
     """
     ratio = np.zeros(len(logprobs))
     for t, (values, kind) in enumerate(zip(logprobs, relation, strict=True)):
@@ -50,7 +50,7 @@ def claim_conditioned_logprobs(logprobs: Sequence[FloatArray], relation: Sequenc
 def token_sar(logprobs: FloatArray, relevance: FloatArray) -> FloatArray:
     """Negative log-probabilities weighted by the tokens' share of relevance, (T,) (arXiv 2307.01379, eq. 6 and 7).
 
-    Their sum is TokenSAR. Where no token is relevant, all weigh the same.
+    Their sum is TokenSAR. Where no token is relevant, all have equal weight.
     """
     total = relevance.sum()
     weight = relevance / total if total > 0 else np.full(relevance.size, 1 / max(relevance.size, 1))
@@ -60,12 +60,12 @@ def token_sar(logprobs: FloatArray, relevance: FloatArray) -> FloatArray:
 def rauq(logprobs: FloatArray, previous_attention: FloatArray, *, alpha: float = 0.2) -> float:
     """RAUQ (Vazhentsev et al. 2025, arXiv 2505.20045, eq. 3 to 6), at least 0.
 
-    In each layer of the middle third, the head that attends most to the preceding token passes confidence on:
+    In each layer of the middle third, the head that attends most to the preceding token propagates confidence:
     c_t = alpha P(y_t) + (1 - alpha) a_t c_{t-1}, c_1 = P(y_1). The score is the largest over layers of -mean log c_t.
 
     Args:
         logprobs: (T,) in nats.
-        previous_attention: (L, H, T) weight on the token before; that of the first token is not read.
+        previous_attention: (L, H, T) weight on the preceding token; that of the first token is not read.
         alpha: weight of the token's own probability; the paper's 0.2 for log-probabilities.
     """
     layers = previous_attention.shape[0]
@@ -83,11 +83,11 @@ def rauq(logprobs: FloatArray, previous_attention: FloatArray, *, alpha: float =
 
 
 def _pooled(values: Sequence[FloatArray], pool: Pooling) -> FloatArray:
-    return np.array([pool(own) if own.size else np.nan for own in values])
+    return np.array([pool(of_tokens) if of_tokens.size else np.nan for of_tokens in values])
 
 
 def _negative_logprobs(statistics: Statistics) -> list[FloatArray]:
-    return [-own for own in statistics.token_logprobs]
+    return [-logprobs for logprobs in statistics.token_logprobs]
 
 
 def _max_sequence_probability(statistics: Statistics) -> FloatArray:
@@ -114,13 +114,13 @@ def _max_token_entropy(statistics: Statistics) -> FloatArray:
     return _pooled(statistics.token_entropy, np.max)
 
 
-def _uncertainty_of_tokens(statistics: Statistics) -> list[FloatArray]:
-    return [-own for own in statistics.token_self_certainty]
+def _token_uncertainty(statistics: Statistics) -> list[FloatArray]:
+    return [-certainty for certainty in statistics.token_self_certainty]
 
 
 def _self_certainty(statistics: Statistics) -> FloatArray:
     """Negative mean KL divergence from uniform to the token distributions (Kang et al. 2025, arXiv 2502.18581)."""
-    return _pooled(_uncertainty_of_tokens(statistics), np.mean)
+    return _pooled(_token_uncertainty(statistics), np.mean)
 
 
 def _claim_conditioned_tokens(statistics: Statistics) -> list[FloatArray]:
@@ -144,7 +144,7 @@ def _token_sar(statistics: Statistics) -> FloatArray:
 
 
 def _rauq(statistics: Statistics) -> FloatArray:
-    """RAUQ: token probabilities passed on along the attention to the preceding token (arXiv 2505.20045)."""
+    """RAUQ: token probabilities propagated by the attention to the preceding token (arXiv 2505.20045)."""
     pairs = zip(statistics.token_logprobs, statistics.previous_attention, strict=True)
     return np.array([rauq(logprobs, attention) for logprobs, attention in pairs])
 
@@ -152,21 +152,21 @@ def _rauq(statistics: Statistics) -> FloatArray:
 def _detector(
     name: str,
     score: Callable[[Statistics], FloatArray],
-    *needs: Need,
+    *needs: Statistic,
     tokens: Callable[[Statistics], Sequence[FloatArray]] | None = None,
 ) -> Detector:
     return Detector(name, Family.token_probability, frozenset(needs), score, tokens)
 
 
 MAX_SEQUENCE_PROBABILITY = _detector(
-    "max_sequence_probability", _max_sequence_probability, Need.logprobs, tokens=_negative_logprobs
+    "max_sequence_probability", _max_sequence_probability, Statistic.logprobs, tokens=_negative_logprobs
 )
-PERPLEXITY = _detector("perplexity", _perplexity, Need.logprobs, tokens=_negative_logprobs)
-MEAN_TOKEN_ENTROPY = _detector("mean_token_entropy", _mean_token_entropy, Need.distribution, tokens=_token_entropy)
-MAX_TOKEN_ENTROPY = _detector("max_token_entropy", _max_token_entropy, Need.distribution, tokens=_token_entropy)
-SELF_CERTAINTY = _detector("self_certainty", _self_certainty, Need.distribution, tokens=_uncertainty_of_tokens)
+PERPLEXITY = _detector("perplexity", _perplexity, Statistic.logprobs, tokens=_negative_logprobs)
+MEAN_TOKEN_ENTROPY = _detector("mean_token_entropy", _mean_token_entropy, Statistic.distribution, tokens=_token_entropy)
+MAX_TOKEN_ENTROPY = _detector("max_token_entropy", _max_token_entropy, Statistic.distribution, tokens=_token_entropy)
+SELF_CERTAINTY = _detector("self_certainty", _self_certainty, Statistic.distribution, tokens=_token_uncertainty)
 CLAIM_CONDITIONED_PROBABILITY = _detector(
-    "claim_conditioned_probability", _claim_conditioned_probability, Need.alternatives, tokens=_claim_conditioned_tokens
+    "claim_conditioned_probability", _claim_conditioned_probability, Statistic.alternatives, tokens=_claim_conditioned_tokens
 )
-TOKEN_SAR = _detector("token_sar", _token_sar, Need.logprobs, Need.relevance, tokens=_token_sar_tokens)
-RAUQ = _detector("rauq", _rauq, Need.logprobs, Need.attention)
+TOKEN_SAR = _detector("token_sar", _token_sar, Statistic.logprobs, Statistic.relevance, tokens=_token_sar_tokens)
+RAUQ = _detector("rauq", _rauq, Statistic.logprobs, Statistic.attention)

@@ -12,17 +12,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from halluc.detectors.detector import Detector, Family, Need
-from halluc.detectors.statistics import FloatArray, Statistics
 from halluc.errors import InvalidInput
 from halluc.reasoning.arithmetic import Equality, Expression, equalities, evaluate, literals, symbols
 from halluc.reasoning.units import is_conversion, measured, mixes_units, names_a_part
 
 __all__ = [
-    "ARITHMETIC_MISTAKES",
-    "STEP_INCONSISTENCY",
     "EquationCheck",
     "StepCheck",
     "check_steps",
@@ -132,29 +126,6 @@ def step_consistency(steps: Sequence[str], samples: Sequence[Sequence[str]]) -> 
         own = _results(step)
         shares.append(sum(value in other for value in own for other in reached) / (len(own) * len(reached)) if own else None)
     return shares
-
-
-def _arithmetic_mistakes(statistics: Statistics) -> FloatArray:
-    """Share of an answer's steps with equalities in which one does not hold; 0 where there is none to check."""
-    scores = []
-    for answer in statistics.answers:
-        checked = [check.mistaken for check in check_steps(split_steps(answer)) if check.equations]
-        scores.append(sum(checked) / len(checked) if checked else 0.0)
-    return np.array(scores)
-
-
-def _step_inconsistency(statistics: Statistics) -> FloatArray:
-    """1 - mean share of samples that reach the results of an answer's steps (as in arXiv 2203.11171); 0.5 without any."""
-    scores = []
-    for answer, samples in zip(statistics.answers, statistics.samples, strict=True):
-        shares = step_consistency(split_steps(answer), [split_steps(sample) for sample in samples])
-        known = [share for share in shares if share is not None]
-        scores.append(1 - sum(known) / len(known) if known else 0.5)
-    return np.array(scores)
-
-
-ARITHMETIC_MISTAKES = Detector("arithmetic_mistakes", Family.reasoning, frozenset(), _arithmetic_mistakes)
-STEP_INCONSISTENCY = Detector("step_inconsistency", Family.reasoning, frozenset({Need.samples}), _step_inconsistency)
 
 
 _ANNOTATION = re.compile(r"<<([^<>]*)>>")

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from halluc import ChainOfVerification
 from halluc.answers import Answer
-from halluc.cove.chain import Variant
 from halluc.cove.prompts import PLACES, load_prompts
+from halluc.cove.trace import Variant
 from halluc.errors import InvalidInput
 
 QUESTION = "Name some politicians who were born in New York City."

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import halluc
-from halluc.detectors.detector import Detector, Family, Need
+from halluc.detectors.detector import Detector, Family
+from halluc.detectors.statistics import Statistic
 from halluc.detectors.table import DETECTORS
 from halluc.errors import InvalidInput
 from halluc.models.language_model import Generation
@@ -65,7 +66,7 @@ class ScriptedEndpoint:
 @pytest.fixture(scope="module")
 def everything(lm):
     verifier = WordOverlap()
-    return halluc.detect(lm, PROMPTS, samples=3, max_new_tokens=8, verifier=verifier), verifier
+    return halluc.detect(lm, PROMPTS, n_samples=3, max_new_tokens=8, verifier=verifier), verifier
 
 
 def test_every_detector_runs_or_says_why_not(everything):
@@ -77,7 +78,7 @@ def test_every_detector_runs_or_says_why_not(everything):
         found["support"]
     for name, values in found.items():
         assert values.shape == (2,)
-        assert np.isfinite(values).all() or name == "verbalised_confidence"
+        assert np.isfinite(values).all() or name == "verbalized_confidence"
 
 
 def test_all_detectors_share_one_call_of_the_verifier_without_a_pair_twice(everything):
@@ -91,7 +92,7 @@ def test_the_model_generates_once_for_all_detectors(lm, monkeypatch):
     generate = lm.model.generate
     monkeypatch.setattr(lm.model, "generate", lambda **options: calls.append(1) or generate(**options))
     names = ["perplexity", "semantic_entropy", "eigen_score", "rauq", "cocoa", "lexical_similarity"]
-    halluc.detect(lm, PROMPTS, detectors=names, samples=2, max_new_tokens=4, verifier=WordOverlap())
+    halluc.detect(lm, PROMPTS, detectors=names, n_samples=2, max_new_tokens=4, verifier=WordOverlap())
     assert len(calls) == 1
 
 
@@ -113,7 +114,7 @@ def test_costs_are_of_each_detector_alone_and_no_more_than_the_whole(everything)
 
 def test_claims_are_scored_by_the_tokens_that_spell_them(lm):
     answer = "Paris is the capital. It is in Spain."
-    found = halluc.detect(lm, PROMPTS[:1], detectors=["perplexity", "lexical_similarity"], answers=[answer], samples=2)
+    found = halluc.detect(lm, PROMPTS[:1], detectors=["perplexity", "lexical_similarity"], answers=[answer], n_samples=2)
     first, second = found.claims()[0]
     spans, logprobs = found.statistics.token_spans[0], found.statistics.token_logprobs[0]
     end = answer.index(".") + 1
@@ -153,8 +154,8 @@ def test_an_endpoint_without_log_probabilities_runs_what_needs_none():
     ran = {"discrete_semantic_entropy", "number_of_semantic_sets", "lexical_similarity", "selfcheck_ngram", "selfcheck_nli"}
     assert ran <= set(found)
     assert found["discrete_semantic_entropy"] == pytest.approx([-(0.6 * math.log(0.6) + 0.4 * math.log(0.2))] * 2)
-    assert "gives no log-probabilities of its tokens" in found.skipped["perplexity"]
-    assert "does not tell attention weights" in found.skipped["rauq"]
+    assert "returns no log-probabilities of its tokens" in found.skipped["perplexity"]
+    assert "does not expose attention weights" in found.skipped["rauq"]
     assert "log-probabilities" in found.skipped["p_true"]
     assert "eigen_score" in found.skipped
 
@@ -169,8 +170,76 @@ def test_an_endpoint_with_log_probabilities_runs_more():
     assert not found.skipped
 
 
+class LikelihoodEndpoint(ScriptedEndpoint):
+    """An endpoint whose samples differ in likelihood."""
+
+    def generate(self, prompts, *, n=1, temperature=0.0, **_options):
+        texts = ["Paris"] if temperature == 0 else ["Paris", "Rome", "Paris", "Lyon"][:n]
+        logprobs = {"Paris": (-0.5, -1.5), "Rome": (-3.0,), "Lyon": (-0.25,)}
+        return [[Generation(text, token_logprobs=logprobs[text]) for text in texts] for _ in prompts]
+
+
+def test_semantic_entropy_weights_meanings_by_the_likelihood_of_their_samples():
+    """H11: mean log-probabilities are -1 (twice), -3 and -0.25; a count of samples would give another entropy."""
+    lm = LikelihoodEndpoint(logprobs=True)
+    found = halluc.detect(lm, PROMPTS[:1], detectors=["semantic_entropy"], n_samples=4, verifier=WordOverlap())
+    mass = np.array([2 * math.exp(-1), math.exp(-3), math.exp(-0.25)])
+    share = mass / mass.sum()
+    assert found["semantic_entropy"] == pytest.approx([-(share * np.log(share)).sum()])
+
+
+def test_answers_and_contexts_may_be_given_for_some_prompts(lm):
+    """U2: the statistics of each row are those of a call of its own."""
+    names = ["perplexity", "support", "context_attribution", "lexical_similarity"]
+    prompts = ["What is the capital of France?", "Where is the tower?", "Name a color."]
+    answers, contexts = [None, "In Oslo.", "Blue."], [None, "The tower is in Oslo.", None]
+    options = {"detectors": names, "verifier": WordOverlap(), "n_samples": 2, "max_new_tokens": 6}
+    mixed = halluc.detect(lm, prompts, answers=answers, contexts=contexts, **options)
+    assert mixed.statistics.answers[1:] == ("In Oslo.", "Blue.")
+    assert "Paris" in mixed.statistics.answers[0]
+    for i, (prompt, answer, context) in enumerate(zip(prompts, answers, contexts, strict=True)):
+        alone = halluc.detect(lm, [prompt], answers=[answer], contexts=[context], **options)
+        assert alone.statistics.answers == (mixed.statistics.answers[i],)
+        assert alone["perplexity"] == pytest.approx(mixed["perplexity"][[i]], rel=1e-3)
+        for name in ("support", "context_attribution"):
+            if context is None:
+                assert np.isnan(mixed[name][i])
+                assert name in alone.skipped
+            else:
+                assert alone[name] == pytest.approx(mixed[name][[i]], rel=1e-3)
+
+
+def test_an_index_judges_the_answers_that_have_no_context(tmp_path):
+    """U2."""
+    from retrieval import Passage, PassageIndex
+
+    with PassageIndex.create(tmp_path / "x.index") as index:
+        index.add([Passage(id="a", text="The tower is in Oslo.")])
+        found = halluc.detect(
+            ScriptedEndpoint(logprobs=False),
+            ["q", "q"],
+            detectors=["support"],
+            answers=["The tower is in Oslo."] * 2,
+            contexts=[None, "Nothing is known of it."],
+            index=index,
+            verifier=WordOverlap(),
+        )
+    assert found["support"] == pytest.approx([0, 1])
+
+
+def test_an_endpoint_answers_the_prompts_without_an_answer():
+    """U2."""
+    found = halluc.detect(
+        ScriptedEndpoint(logprobs=True), PROMPTS, detectors=["perplexity", "lexical_similarity"], answers=[None, "Blue"]
+    )
+    assert found.statistics.answers == ("Paris", "Blue")
+    assert found.skipped == {"perplexity": "scripted returns no log-probabilities of a given text"}
+
+
 def test_a_detector_of_ones_own_runs_beside_the_table():
-    length = Detector("length", Family.sampling, frozenset({Need.samples}), lambda s: np.array([len(a) for a in s.answers]))
+    length = Detector(
+        "length", Family.sampling, frozenset({Statistic.samples}), lambda s: np.array([len(a) for a in s.answers])
+    )
     found = halluc.detect(ScriptedEndpoint(logprobs=False), PROMPTS, detectors=["lexical_similarity", length])
     assert found["length"].tolist() == [5, 5]
 
@@ -193,10 +262,17 @@ def test_every_detector_says_what_it_is():
     [
         ({"detectors": ["nonsense"]}, "there is no detector 'nonsense'; there are max_sequence_probability"),
         ({"detectors": "perplexity"}, "pass a list"),
-        ({"detectors": []}, "no detector"),
-        ({"answers": ["x"]}, "2 prompts for 1 answers"),
-        ({"contexts": ["x"]}, "2 prompts for 1 contexts"),
-        ({"contexts": ["x", " "]}, "context 1 is empty"),
+        ({"detectors": []}, "the list of detectors is empty"),
+        ({"answers": ["x"]}, "2 prompts, 1 answers"),
+        ({"contexts": ["x"]}, "2 prompts, 1 contexts"),
+        ({"contexts": ["x", " "]}, r"contexts\[1\] is empty"),
+        ({"answers": "xy"}, "answers is one text, 'xy'"),
+        ({"contexts": "xy"}, "contexts is one text, 'xy'"),
+        ({"answers": ["x", 3]}, r"answers\[1\] is 3, not a text"),
+        ({"answers": ["x", "\ud83d"]}, r"answers\[1\] has a lone surrogate"),
+        ({"contexts": ["\ud83d", "x"]}, r"contexts\[0\] has a lone surrogate"),
+        ({"detectors": 3}, "detectors is 3; pass a list of names"),
+        ({"detectors": [3]}, "3 is neither a name nor a Detector"),
     ],
 )
 def test_unusable_arguments_are_named(options, message):
@@ -210,5 +286,5 @@ def test_no_prompts_and_one_sample_are_refused_or_told():
         halluc.detect(lm, [])
     with pytest.raises(InvalidInput, match="prompts is the text 'why"):
         halluc.detect(lm, "why?")
-    found = halluc.detect(lm, PROMPTS, detectors=["lexical_similarity"], samples=1)
-    assert found.skipped == {"lexical_similarity": "samples is 1; draw at least 2"}
+    found = halluc.detect(lm, PROMPTS, detectors=["lexical_similarity"], n_samples=1)
+    assert found.skipped == {"lexical_similarity": "n_samples is 1; draw at least 2"}

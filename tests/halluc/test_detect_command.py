@@ -30,7 +30,7 @@ def write(path, *rows):
 def test_prompts_are_answered_and_scored(halluc, tmp_path):
     path = write(tmp_path / "p.jsonl", {"prompt": "What is the capital of France?"}, {"question": "Name a colour."})
     code, out, err = halluc(
-        "detect", path, "-d", "perplexity,lexical_similarity", "--claims", "-k", 2, "--max-new-tokens", 8
+        "detect", path, "-d", "perplexity,lexical_similarity", "--claims", "-n", 2, "--max-new-tokens", 8
     )
     assert (code, err) == (0, "")
     report = json.loads(out)
@@ -74,12 +74,58 @@ def test_the_detectors_are_listed(halluc):
     assert [row["name"] for row in json.loads(out)] == list(DETECTORS)
 
 
+def test_each_row_may_have_an_answer_and_a_context(halluc, tmp_path):
+    """U2: mixed rows work."""
+    path = write(
+        tmp_path / "p.jsonl",
+        {"prompt": "What is the capital of France?"},
+        {"prompt": "Where is the tower?", "answer": "In Oslo.", "context": "The tower is in Oslo."},
+        {"prompt": "Name a color.", "answer": "Blue.", "context": None},
+        {"question": "Where is the bridge?", "answer": None, "context": "The bridge is in Rome."},
+    )
+    code, out, err = halluc("detect", path, "-d", "perplexity,support,context_attribution", "--max-new-tokens", 8)
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    rows = report["rows"]
+    assert [row["row"] for row in rows] == [f"line {number} of {path}" for number in range(1, 5)]
+    assert "Paris" in rows[0]["answer"]
+    assert (rows[1]["answer"], rows[2]["answer"]) == ("In Oslo.", "Blue.")
+    assert "Rome" in rows[3]["answer"]
+    assert all(row["scores"]["perplexity"] > 0 for row in rows)
+    for name in ("support", "context_attribution"):
+        assert [row["scores"][name] is None for row in rows] == [True, False, True, False]
+
+
+BROKEN_ROWS = {
+    '{"prompt": "half \\ud83d."}': "has a lone surrogate",
+    '{"prompt": "x", "context": "c \\udc00"}': "has a lone surrogate",
+    '{"prompt": " "}': "has the prompt ' '; write a text",
+    '{"prompt": "x", "answer": 3}': "has the answer 3; write a text",
+    '{"prompt": ["x"]}': "has an unusable prompt: a conversation holds something that is not a message",
+    '{"prompt": [{"role": "user"}]}': "has an unusable prompt: the content of a user turn is None",
+    '{"prompt": [{"role": "user", "content": "x"}], "context": "c"}': "has a context and a conversation",
+    '{"prompt": ': "is not JSON",
+}
+
+
+def test_a_row_that_cannot_be_used_is_named_and_the_others_are_scored(halluc, tmp_path):
+    """D3 and E1."""
+    path = tmp_path / "p.jsonl"
+    lines = ['{"prompt": "Name a color."}', *BROKEN_ROWS, '{"prompt": "Name a city."}']
+    path.write_text("\n".join(lines), encoding="utf-8")
+    code, out, err = halluc("detect", path, "-d", "perplexity", "--max-new-tokens", 4)
+    assert code == 2
+    assert [row["row"] for row in json.loads(out)["rows"]] == [f"line 1 of {path}", f"line 10 of {path}"]
+    assert err.count("\n") == len(BROKEN_ROWS)
+    for number, message in enumerate(BROKEN_ROWS.values(), 2):
+        assert f"halluc: line {number} of {path} {message}" in err
+
+
 @pytest.mark.parametrize(
     ("rows", "arguments", "message"),
     [
         ([], (), "holds no prompts"),
         ([{"text": "x"}], (), "line 1 of"),
-        ([{"prompt": "x", "context": "c"}, {"prompt": "y"}], (), "line 2 of"),
         ([{"prompt": "x"}], ("-d", "nonsense"), "there is no detector 'nonsense'"),
         ([{"prompt": "x"}], ("--index", "nowhere.index"), "there is no index at nowhere.index"),
         ([{"prompt": "x"}], ("--ensemble", "nowhere.json"), "nowhere.json cannot be read"),
@@ -89,6 +135,47 @@ def test_bad_input_is_one_line_and_exit_code_2(halluc, tmp_path, rows, arguments
     code, out, err = halluc("detect", write(tmp_path / "p.jsonl", *rows), *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("halluc: ")
+    assert message in err
+
+
+def statements(path, n=40):
+    return write(path, *({"statement": f"{i} is odd.", "label": i % 2} for i in range(n)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--plot", "plot.tea"), "names no format of a plot; name a file that ends in .png"),
+        (("--plot", "nowhere/plot.png"), "there is no folder nowhere"),
+        (("--save", "nowhere/ensemble.json"), "there is no folder nowhere"),
+        (("--save", "{data}"), "exists and is not a saved ensemble"),
+        (("--detectors", "nonsense"), "there is no detector 'nonsense'"),
+    ],
+)
+def test_options_of_an_evaluation_are_checked_before_a_model_is_loaded(halluc, tmp_path, monkeypatch, arguments, message):
+    """D7 and D2."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("halluc.models.load_model", lambda *_: pytest.fail("a model was loaded"))
+    data = statements(tmp_path / "s.jsonl")
+    before = data.read_bytes()
+    code, out, err = halluc("eval", "detectors", "--data", data, *(part.format(data=data) for part in arguments))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert data.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"statement": "x", "label": 1}] * 8, "there are 8 rows; an evaluation needs at least 20"),
+        ([{"question": "x", "response": "y", "hallucinated": False}] * 30, "all 30 answers are right"),
+    ],
+)
+def test_rows_that_cannot_be_evaluated_are_refused_before_a_model_is_loaded(halluc, tmp_path, monkeypatch, rows, message):
+    """D7."""
+    monkeypatch.setattr("halluc.models.load_model", lambda *_: pytest.fail("a model was loaded"))
+    code, out, err = halluc("eval", "detectors", "--data", write(tmp_path / "x.jsonl", *rows))
+    assert (code, out) == (2, "")
     assert message in err
 
 

@@ -102,8 +102,13 @@ def test_rauq_passes_confidence_on_along_the_most_attentive_head():
 
 def test_samples_that_entail_each_other_share_a_meaning():
     assert semantic_sets(SAME_TWO).tolist() == [0, 0, 1]
+
+
+def test_entailment_in_one_direction_makes_no_shared_meaning():
+    """H10: neither direction alone is enough."""
     one_way = entailment([[1, 0.9], [0.1, 1]])
     assert semantic_sets(one_way).tolist() == [0, 1]
+    assert semantic_sets(one_way.transpose(1, 0, 2)).tolist() == [0, 1]
 
 
 def test_semantic_entropy_is_that_of_meanings():
@@ -128,6 +133,18 @@ def test_rouge_l_is_the_f_measure_of_the_longest_common_subsequence():
     assert rouge_l("", "b") == 0
     assert rouge_l("", "") == 1
     assert lexical_similarity(["a b", "a b", "c d"]) == pytest.approx(1 / 3)
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.sampled_from("abc"), max_size=12))
+def test_rouge_l_agrees_with_the_textbook_recurrence(first, second):
+    lengths = {(i, j): 0 for i in range(-1, len(first)) for j in range(-1, len(second))}
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
+            longest = max(lengths[i - 1, j], lengths[i, j - 1])
+            lengths[i, j] = lengths[i - 1, j - 1] + 1 if a == b else longest
+    common = lengths[len(first) - 1, len(second) - 1]
+    expected = 2 * common / (len(first) + len(second)) if first or second else 1.0
+    assert rouge_l(" ".join(first), " ".join(second)) == pytest.approx(expected)
 
 
 def test_graph_measures_of_agreeing_and_disagreeing_samples():

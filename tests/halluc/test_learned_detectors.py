@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibration import auroc, expected_calibration_error
-from halluc.detectors.benchmark_rows import read_labelled
+from halluc.detectors.benchmark_rows import read_labeled
 from halluc.detectors.collect import Cost
 from halluc.detectors.detect import Detection
 from halluc.detectors.ensemble import Ensemble
@@ -96,6 +96,19 @@ def test_an_ensemble_does_not_depend_on_the_units_of_its_members():
     assert first.probability(scores) == pytest.approx(second.probability(same), abs=0.02)
 
 
+def test_a_missing_score_of_a_member_counts_as_its_median():
+    """H12: neither as the lowest nor as the highest score."""
+    wrong, scores = rows(400, 0)
+    ensemble = Ensemble.fit(scores, wrong)
+    member = ensemble.members[0]
+    row = {name: np.array([0.3]) for name in scores}
+    median = ensemble.probability({**row, member: np.array([np.median(scores[member])])})
+    assert ensemble.probability({**row, member: np.array([np.nan])}) == pytest.approx(median, abs=0.01)
+    for extreme in (scores[member].min(), scores[member].max()):
+        other = ensemble.probability({**row, member: np.array([extreme])})
+        assert abs(other - median)[0] > 0.05
+
+
 def test_an_ensemble_is_a_detector_made_of_the_table():
     wrong, scores = rows(300, 0)
     ensemble = Ensemble.fit({name: scores[name] for name in ("perplexity", "max_token_entropy")}, wrong)
@@ -143,10 +156,10 @@ def test_a_probe_on_lookback_ratios_reads_one_mean_a_head():
 
 def test_a_probe_refuses_other_states_and_too_few_labels():
     probe = Probe.fit(*hidden_states(100, 0), model="m")
-    with pytest.raises(InvalidInput, match="fitted on 40 numbers an answer of m, not on 2"):
+    with pytest.raises(InvalidInput, match="fitted on 40 numbers per answer of m, not on 2"):
         probe.score(Statistics(("q",), ("a",), hidden_state=np.zeros((1, 2))))
     statistics, wrong = hidden_states(8, 0)
-    with pytest.raises(InvalidInput, match="needs 5 of either kind"):
+    with pytest.raises(InvalidInput, match="needs 5 of each kind"):
         Probe.fit(statistics, wrong, model="m")
     with pytest.raises(InvalidInput, match="feature is 'tea'"):
         Probe.fit(statistics, wrong, model="m", feature="tea")
@@ -160,7 +173,7 @@ def test_semantic_entropies_are_split_where_the_squared_error_is_least():
 
 def detection(n=400, seed=0):
     wrong, scores = rows(n, seed)
-    scores["verbalised_confidence"] = np.where(np.arange(n) % 4 == 0, np.nan, scores["max_token_entropy"])
+    scores["verbalized_confidence"] = np.where(np.arange(n) % 4 == 0, np.nan, scores["max_token_entropy"])
     statistics, _ = hidden_states(n, seed + 7)
     ran = tuple(DETECTORS[name] for name in scores)
     costs = {name: Cost(n * 0.5, n * 20) for name in scores}
@@ -184,12 +197,12 @@ def test_the_table_reports_on_rows_that_nothing_was_fitted_on(tmp_path):
     assert abs(by_name["self_certainty"].prr) < 0.3 < by_name["ensemble"].prr
     assert by_name["perplexity"].seconds == 0.5
     assert by_name["ensemble"].tokens == 30
-    assert by_name["verbalised_confidence"].missing == pytest.approx(0.25, abs=0.08)
+    assert by_name["verbalized_confidence"].missing == pytest.approx(0.25, abs=0.08)
     assert by_name["perplexity"].ece < 0.15
     json.dumps(table.to_dict(), allow_nan=False)
     plot_quality_against_cost(table.rows, tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 10_000
-    with pytest.raises(InvalidInput, match="cannot be written"):
+    with pytest.raises(InvalidInput, match="names no format of a plot"):
         plot_quality_against_cost(table.rows, tmp_path / "p.tea")
 
 
@@ -227,34 +240,34 @@ def write(path, *rows):
 
 
 def test_answers_are_judged_by_the_kind_of_their_row(tmp_path):
-    questions = read_labelled([write(tmp_path / "q.jsonl", {"question": "Who?", "answer": ["Ada", "Ada Lovelace"]})])
+    questions = read_labeled([write(tmp_path / "q.jsonl", {"question": "Who?", "references": ["Ada", "Ada Lovelace"]})])
     assert questions.wrong(["It was Ada."]) == [False]
     assert questions.wrong(["It was Adam."]) == [True]
     assert questions.prompts[0][-1] == {"role": "user", "content": "Who?"}
-    statements = read_labelled(
+    statements = read_labeled(
         [write(tmp_path / "s.jsonl", {"statement": "A.", "label": "1"}, {"statement": "B.", "label": "0"})]
     )
     assert statements.wrong(["True.", "The statement is true"]) == [False, True]
     assert statements.wrong(["true or false", "No"]) == [True, True]
     judged = {"question": "Who?", "response": "Ada", "hallucinated": True, "context": "c"}
-    responses = read_labelled([write(tmp_path / "r.jsonl", judged)])
+    responses = read_labeled([write(tmp_path / "r.jsonl", judged)])
     assert (responses.responses, responses.contexts, responses.wrong(["Ada"])) == (("Ada",), ("c",), [True])
 
 
 def test_a_limit_draws_the_same_rows_with_the_same_seed(tmp_path):
     path = write(tmp_path / "s.jsonl", *({"statement": f"{i}.", "label": 1} for i in range(50)))
-    first = read_labelled([path], limit=10, seed=1)
+    first = read_labeled([path], limit=10, seed=1)
     assert len(first.prompts) == 10
-    assert read_labelled([path], limit=10, seed=1) == first
-    assert read_labelled([path], limit=10, seed=2) != first
+    assert read_labeled([path], limit=10, seed=1) == first
+    assert read_labeled([path], limit=10, seed=2) != first
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         ({"title": "x"}, "line 1 of .* has the fields title"),
-        ({"question": "x", "answer": []}, r"line 1 of .* has the answer \[\]"),
-        ({"question": " ", "answer": ["a"]}, "has the question ' '"),
+        ({"question": "x", "references": []}, r"line 1 of .* has the references \[\]"),
+        ({"question": " ", "references": ["a"]}, "has the question ' '"),
         ({"statement": "x", "label": 2}, "has the label 2; write true or false"),
         ({"question": "x", "response": "y"}, "has the hallucinated None"),
         (["x"], "is not an object but a list"),
@@ -262,4 +275,4 @@ def test_a_limit_draws_the_same_rows_with_the_same_seed(tmp_path):
 )
 def test_rows_that_cannot_be_used_are_named(tmp_path, row, message):
     with pytest.raises(InvalidInput, match=message):
-        read_labelled([write(tmp_path / "x.jsonl", row)])
+        read_labeled([write(tmp_path / "x.jsonl", row)])

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halluc.detectors.reasoning import ARITHMETIC_MISTAKES, STEP_INCONSISTENCY
 from halluc.detectors.statistics import Statistics
 from halluc.errors import InvalidInput
 from halluc.reasoning.arithmetic import equalities, evaluate
 from halluc.reasoning.steps import (
-    ARITHMETIC_MISTAKES,
-    STEP_INCONSISTENCY,
     check_steps,
     first_mistake,
     split_steps,

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from halluc.detectors.collect import Sources
-from halluc.detectors.detector import Need
-from halluc.detectors.statistics import Statistics
-from halluc.detectors.text_relations import Relations
+from halluc.detectors.statistics import Resources, Statistic, Statistics
+from halluc.detectors.text_relations import TextRelations
 
 
 class Recorded:
@@ -37,33 +35,33 @@ class LetterVectors:
 
 def relations(answers, samples, *, question="Where?", alternatives=(), spans=(), **sources):
     statistics = Statistics((question,) * len(answers), tuple(answers), token_spans=spans, samples=tuple(samples))
-    return Relations(
-        statistics, alternatives, [[np.array([[0, 1]])] * len(own) for own in samples], Sources(None, **sources)
+    return TextRelations(
+        statistics, alternatives, [[np.array([[0, 1]])] * len(own) for own in samples], Resources(None, **sources)
     )
 
 
 def test_samples_are_compared_within_their_question_and_equal_ones_not_asked_about():
     verifier = Recorded()
-    fields, asked = relations(["Oslo"], [("Oslo", "oslo.", "Rome")], verifier=verifier).entail([Need.entailment])
+    fields, asked = relations(["Oslo"], [("Oslo", "oslo.", "Rome")], verifier=verifier).by_verifier([Statistic.entailment])
     assert fields["entailment"].shape == (1, 3, 3, 3)
     assert fields["entailment"][0, 0, 1].tolist() == [1, 0, 0]
     assert fields["entailment"][0, 0, 2].tolist() == [0.1, 0.8, 0.1]
     assert ("Where? Oslo", "Where? Rome") in verifier.pairs
     assert len(verifier.pairs) == 4
-    assert asked == {Need.entailment: 9}
+    assert asked == {Statistic.entailment: 9}
 
 
 def test_an_empty_sample_says_nothing_of_others_and_they_nothing_of_it():
-    found = relations([""], [("", "Rome")], question="q " * 50, verifier=Recorded()).entail([Need.entailment])[0]
+    found = relations([""], [("", "Rome")], question="q " * 50, verifier=Recorded()).by_verifier([Statistic.entailment])[0]
     assert found["entailment"][0, 0].tolist() == [[1, 0, 0], [0, 0, 1]]
     assert found["entailment"][0, 1, 0].tolist() == [0, 0, 1]
 
 
 def test_one_call_serves_all_needs_and_each_gets_its_own():
     verifier = Recorded()
-    needs = [Need.entailment, Need.answer_entailment, Need.sentence_entailment]
+    needs = [Statistic.entailment, Statistic.answer_entailment, Statistic.sentence_entailment]
     made = relations(["Oslo. Not Rome."], [("Oslo", "Rome")], verifier=verifier)
-    fields, _ = made.entail(needs)
+    fields, _ = made.by_verifier(needs)
     assert len(set(verifier.pairs)) == len(verifier.pairs)
     assert fields["answer_entailment"].shape == (1, 2, 2, 3)
     assert fields["sentence_entailment"][0].shape == (2, 2, 3)
@@ -75,7 +73,7 @@ def test_one_call_serves_all_needs_and_each_gets_its_own():
 def test_a_long_claim_is_judged_in_pieces_and_their_mean_counts():
     verifier = Recorded()
     long = "The tower is in Oslo. " + "word " * 50 + "Rome."
-    (support,) = relations([long], [()], verifier=verifier, contexts=["Oslo word"]).entail([Need.support])[0][
+    (support,) = relations([long], [()], verifier=verifier, contexts=["Oslo word"]).by_verifier([Statistic.support])[0][
         "claim_support"
     ]
     assert max(len(claim.split()) for _, claim in verifier.pairs) <= 45
@@ -88,7 +86,7 @@ def test_alternatives_are_the_same_opposite_or_neither():
     made = relations(
         ["in Oslo"], [()], alternatives=[[(("in", 0.0),), step]], spans=(np.array([[0, 2], [3, 7]]),), verifier=Recorded()
     )
-    fields, _ = made.entail([Need.alternatives])
+    fields, _ = made.by_verifier([Statistic.alternatives])
     assert [own.tolist() for own in fields["alternative_relation"][0]] == [[0], [0, 1]]
     assert np.exp(fields["alternative_logprobs"][0][1]) == pytest.approx([0.5, 0.3])
 
@@ -97,7 +95,7 @@ def test_relevance_is_what_is_lost_without_the_token():
     embedder = LetterVectors()
     spans = (np.array([[0, 1], [1, 2], [2, 2]]),)
     made = relations(["ab"], [("ab", "b")], question="q " * 50, spans=spans, embedder=embedder)
-    fields, _ = made.embed([Need.relevance, Need.answer_similarity, Need.similarity])
+    fields, _ = made.by_embedder([Statistic.relevance, Statistic.answer_similarity, Statistic.similarity])
     expected = 1 - np.sqrt(0.5)
     assert fields["token_relevance"][0] == pytest.approx([expected, expected, 0], abs=1e-6)
     assert fields["answer_similarity"] == pytest.approx(np.array([[1, np.sqrt(0.5)]]), abs=1e-6)
