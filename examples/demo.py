@@ -1,4 +1,4 @@
-"""The main job in one run: index real Wikipedia passages, then answer real questions without and with them."""
+"""Index Wikipedia passages, then answer questions without and with them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    # The answers and passages may contain square brackets, which are not markup here.
+    console = Console(width=None if sys.stdout.isatty() else 140, markup=False)
     console.print("loading the language model (fetched and converted once, about half a minute) …")
     lm = halluc.load_model("default")
     with tempfile.TemporaryDirectory() as folder:
@@ -29,21 +30,21 @@ def main() -> None:
         rows = rows[:QUESTIONS]
         unrelated = json.loads((DATA / "unrelated_questions.jsonl").read_text(encoding="utf-8").splitlines()[0])
         questions = [row["question"] for row in rows] + [unrelated["question"]]
-        accepted = [row["answers"][0] for row in rows] + ["(not in the passages)"]
+        references = [row["answers"][0] for row in rows] + ["(not in the passages)"]
         console.print(f"asking {lm.name} {len(questions)} questions, without and with passages …")
-        alone = lm.generate(questions, max_new_tokens=48)
+        ungrounded = lm.generate(questions, max_new_tokens=48)
         grounded = halluc.GroundedModel(lm, index, verifier=halluc.load_verifier()).batch(questions)
 
     table = Table("question", "accepted answer", f"{lm.name} alone", "grounded", "passage used", show_lines=True)
-    for question, gold, without, answer in zip(questions, accepted, alone, grounded, strict=True):
+    for question, reference, generations, answer in zip(questions, references, ungrounded, grounded, strict=True):
         support = f" [support {answer.verdicts[0].support:.2f}]" if answer.verdicts else ""
-        used = answer.citations[0] if answer.citations else None
+        source = answer.citations[0] if answer.citations else None
         table.add_row(
             question,
-            gold,
-            without[0].text.strip(),
+            reference,
+            generations[0].text.strip(),
             f"no answer: {answer.reason}" if answer.abstained else answer.text + support,
-            f"{used.title}: {used.quote}" if used else "–",
+            f"{source.title}: {source.quote}" if source else "–",
         )
     console.print(table)
 
