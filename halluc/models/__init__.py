@@ -1,4 +1,4 @@
-"""From a name to a language model: `load_model`."""
+"""Load a language model by name: `load_model`."""
 
 from __future__ import annotations
 
@@ -13,27 +13,33 @@ if TYPE_CHECKING:
 __all__ = ["load_model"]
 
 
-def load_model(name: str = "default", **options: Any) -> LanguageModel:
+def load_model(name: str | Path = "default", **options: Any) -> LanguageModel:
     """Load a language model by name.
 
     Args:
-        name: "default" (SmolLM2-135M-Instruct, pulled on first use), a local folder, a hub id, or
+        name: "default" (SmolLM2-135M-Instruct, fetched on first use), a local folder, a hub id, or
             "http://host:port/v1#model-name" for an OpenAI-compatible endpoint.
-        options: passed on to `TransformersModel` (device, dtype, batch_tokens) or `EndpointModel` (api_key, timeout, ...).
+        options: passed to `TransformersModel` (device, dtype, batch_tokens) or `EndpointModel` (api_key, timeout, ...).
 
     Raises:
-        ModelUnavailable: the model cannot be had; the message says what was tried and what to do.
+        ModelUnavailable: the model cannot be loaded; the message says what was tried and what to do.
+        InvalidInput: the name is empty, or an option is unusable.
     """
-    if not name.strip():
-        raise InvalidInput("the model name is empty; pass 'default', a local folder, a hub id or http://host:port/v1#model")
-    if name.startswith(("http://", "https://")):
-        from halluc.models.endpoint import EndpointModel
+    if isinstance(name, str):
+        if not name.strip():
+            raise InvalidInput(
+                "the model name is empty; pass 'default', a local folder, a hub id or http://host:port/v1#model"
+            )
+        if name.startswith(("http://", "https://")):
+            from halluc.models.endpoint import EndpointModel
 
-        return EndpointModel(name, **options)
+            return EndpointModel(name, **options)
+        if name == "default":
+            from halluc.models.default_model import PACKAGED_MODELS, pull
+            from halluc.models.transformers_model import TransformersModel
+
+            return TransformersModel(pull(name), name=PACKAGED_MODELS[name].name, **options)
     from halluc.models.transformers_model import TransformersModel
 
-    if name == "default":
-        from halluc.models.default_model import PACKAGED_MODELS, pull
-
-        return TransformersModel(pull(name), name=PACKAGED_MODELS[name].name, **options)
-    return TransformersModel(Path(name) if Path(name).is_dir() else name, name=name, **options)
+    path = Path(name) if isinstance(name, Path) or Path(name).is_dir() else name
+    return TransformersModel(path, name=str(name), **options)

@@ -1,9 +1,8 @@
 """A language model behind an OpenAI-compatible chat-completions endpoint: vLLM, llama.cpp server, Ollama, hosted ones.
 
-The `openai` client speaks HTTP, retries and backs off; this file makes servers that differ look alike (parameters they
-refuse, an `n` they ignore, log-probabilities in several forms) and turns every failure into one sentence. Not here: what
-they are asked (endpoint_requests.py), reply (endpoint_replies.py) and refuse (endpoint_refusals.py), models on this machine
-(transformers_model.py).
+The `openai` client handles HTTP, retries and backoff; this file hides the differences between servers (parameters they
+refuse, an `n` they ignore, missing streams) and turns every failure into one sentence. Not covered: the content of requests,
+replies and refusals (endpoint_protocol.py), models on this machine (transformers_model.py).
 """
 
 from __future__ import annotations
@@ -11,29 +10,34 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelResponseError, ModelUnavailable
 from halluc.models.endpoint_protocol import (
+    OVERFLOW,
     clip,
+    context_overflow,
+    context_window_of,
+    environment_key,
     error_words,
+    estimated_tokens,
+    explained,
     first_of,
     get,
     logprob_entries,
     plain,
     read_generation,
-    safe_length,
-    told_window,
+    refused_parameter,
+    split_spec,
+    whole_characters,
+    without,
 )
-from halluc.models.endpoint_refusals import OVERFLOW, context_overflow, explained, refused_parameter, without
-from halluc.models.endpoint_requests import as_messages, estimated_tokens, split_spec
-from halluc.models.generation_options import check_options
-from halluc.models.language_model import Generation, Prompt
+from halluc.models.language_model import Generation, Prompt, as_conversation, check_options, check_prompts
+from halluc.models.stop_strings import until_stop
 
 __all__ = ["EndpointModel"]
 
@@ -43,22 +47,24 @@ T = TypeVar("T")
 
 
 class EndpointModel:
-    """`LanguageModel` on an OpenAI-compatible server.
+    """`LanguageModel` on an OpenAI-compatible server; a context manager that closes its connections.
 
-    Log-probabilities are asked for always and are empty where the server gives none. The protocol wants them at
-    temperature 1: vLLM and llama.cpp give these by default, hosted servers do not say. Options the chat protocol has no
-    word for, such as vLLM's default top_k from a model's generation_config.json, stay as the server has them. A
-    finish_reason other than "stop" and "length" ("content_filter", "tool_calls") is passed on as the server gave it.
+    Log-probabilities are always requested, and are empty if the server sends none. `LanguageModel` specifies them at
+    temperature 1: vLLM and llama.cpp send these by default, hosted servers do not document it. Options that the chat
+    protocol does not have, such as vLLM's default top_k from a model's generation_config.json, keep the server's values. A
+    finish_reason other than "stop" and "length" ("content_filter", "tool_calls") is passed on unchanged.
 
     Args:
-        spec: "http://host:port/v1#model-name"; the URL is the one that `/chat/completions` is appended to.
-        api_key: by default the environment's OPENAI_API_KEY, or a placeholder, which servers of one's own take.
+        spec: "http://host:port/v1#model-name"; `/chat/completions` is appended to the URL.
+        api_key: by default the environment's OPENAI_API_KEY; without either a placeholder, which local servers accept.
+        named_by_user: whether the user chose this server, as an argument or on the command line. Pass False for a spec that
+            was read from a file: OPENAI_API_KEY is then sent only if OPENAI_BASE_URL names the same server.
         timeout: seconds to wait for a reply to begin, and then for each further part of it.
-        max_retries: further tries, with growing pauses, where the server is down, slow, busy (429) or failing (5xx).
-        max_concurrency: requests of `generate` under way at a time, over all threads that use this object.
-        context_window: tokens a prompt and its completion may take together; by default what the server tells. Say it for
-            servers that cut long prompts without a word (Ollama): a completion whose counted usage shows that prompt and
-            `max_new_tokens` did not fit is then refused.
+        max_retries: further attempts, with increasing pauses, if the server is down, slow, busy (429) or failing (5xx).
+        max_concurrency: maximum number of simultaneous requests of `generate`, over all threads that use this object.
+        context_window: maximum number of tokens of a prompt and its completion; by default what the server reports. Set it
+            for servers that truncate long prompts silently (Ollama): a completion whose reported usage shows that prompt
+            and `max_new_tokens` did not fit is then refused.
 
     Raises:
         InvalidInput: the spec or an option is malformed. Nothing is sent until the first use.
@@ -69,6 +75,7 @@ class EndpointModel:
         spec: str,
         *,
         api_key: str | None = None,
+        named_by_user: bool = True,
         timeout: float = 60.0,
         max_retries: int = 2,
         max_concurrency: int = 8,
@@ -85,9 +92,9 @@ class EndpointModel:
         if context_window is not None and context_window < 1:
             raise InvalidInput(f"context_window is {context_window}; pass a positive number of tokens, or None to ask")
         self.timeout, self.max_retries, self.max_concurrency = timeout, max_retries, max_concurrency
-        key = (api_key or os.environ.get("OPENAI_API_KEY") or "").strip() or "no-key"
+        key = (api_key or "").strip() or environment_key(self.base_url, trusted=named_by_user) or "no-key"
         if not (key.isascii() and key.isprintable()):
-            raise InvalidInput("the API key holds characters that an HTTP header cannot carry; check api_key")
+            raise InvalidInput("the API key has characters that an HTTP header cannot contain; check api_key")
 
         from openai import OpenAI, Timeout
 
@@ -97,37 +104,54 @@ class EndpointModel:
             timeout=Timeout(timeout, connect=min(timeout, 5.0)),
             max_retries=max_retries,
         )
-        # Threads rather than asyncio: they work as well from inside a running event loop (Jupyter, a server).
+        # Threads instead of asyncio: they also work inside a running event loop (Jupyter, a server).
         self._pool = ThreadPoolExecutor(max_concurrency, thread_name_prefix="halluc-endpoint")
+        self._closed = False
         self._context_window = context_window
-        self._window_asked = context_window is not None
+        self._window_known = context_window is not None
         self._window_lock = threading.Lock()
         self._refused: frozenset[str] = frozenset()
         self._ignores_n = False
 
+    def close(self) -> None:
+        """Close the connections; requests that have not begun are cancelled. Using the model afterwards is an error."""
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    def __enter__(self) -> EndpointModel:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     @property
     def context_window(self) -> int | None:
-        """The window given, or told by GET /models (vLLM, llama.cpp and some hosted servers); None where neither is."""
+        """The `context_window` argument, or what GET /models reports (vLLM, llama.cpp and some hosted servers), or None."""
         with self._window_lock:
-            if not self._window_asked:
+            if not self._window_known:
+                self._check_open()
                 from openai import APIConnectionError, OpenAIError
 
                 try:
-                    self._context_window = told_window(self._served_models().get(self.model, {}))
-                    self._window_asked = True
+                    self._context_window = context_window_of(self._served_models().get(self.model, {}))
+                    self._window_known = True
                 except APIConnectionError:
                     pass  # It may be up the next time.
                 except (OpenAIError, HallucError):
-                    self._window_asked = True
+                    self._window_known = True
             return self._context_window
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """Tokens the prompt takes, chat template included: an upper estimate, as there is no tokenizer.
+        """Estimate from above the tokens of the prompt, chat template included; there is no tokenizer.
 
-        A word of ASCII letters counts a token per three letters begun, every other character its UTF-8 bytes (so does a
-        word with digits in it). Eight tokens a turn and 40 for a template's own system prompt come on top. Against the
-        SmolLM2 tokenizer that is 1.3 to 2.0 times the true count on English prose, sums and code and 1.0 to 2.5 times on
-        other scripts; only random letters (60 of them in a row) took more tokens, twice as many, than it says.
+        A word of ASCII letters counts one token per three letters or part of it, every other character its UTF-8 bytes (so
+        does a word with digits in it); each turn adds 8 tokens, and a template's own system prompt 40. Measured with the
+        SmolLM2 tokenizer, that is 1.3 to 2.0 times the true count on English prose, sums and code, and 1.0 to 2.5 times on
+        other scripts; only random letters (60 of them in a row) had more tokens than estimated, twice as many.
+
+        Raises:
+            InvalidInput: the prompt is unusable.
         """
         return estimated_tokens(prompt)
 
@@ -143,61 +167,71 @@ class EndpointModel:
         stop: Sequence[str] = (),
         top_logprobs: int = 0,
     ) -> list[list[Generation]]:
-        """`n` completions of each prompt; see `LanguageModel.generate`.
+        """Generate `n` completions of each prompt; see `LanguageModel.generate`.
 
-        Temperature 0 asks once and gives the completion n times. Samples come from one request where the server honours
-        n, else from n. Sample j of prompt i is drawn with seed + i·n + j, so that equal prompts get different samples;
-        whether the same seed gives the same samples again is up to the server.
+        Temperature 0 sends one request per prompt and returns its completion n times. Samples come from one request if the
+        server honors n, else from n requests. Sample j of prompt i is drawn with seed + i·n + j, so that equal prompts get
+        different samples; whether the same seed gives the same samples again is up to the server.
 
         Raises:
             ModelUnavailable: the server is down, slow or failing, or knows neither the model nor the key.
-            ModelResponseError: it answered with something that is not a completion, or refused the request.
+            ModelResponseError: it replied with something that is not a completion, or refused the request.
             ContextOverflow: it says that a prompt and `max_new_tokens` do not fit.
-            InvalidInput: an option or a prompt is unusable.
+            InvalidInput: an option or a prompt is unusable, or the model is closed.
         """
-        check_options(n, max_new_tokens, temperature, top_p, stop, top_logprobs)
-        if isinstance(prompts, str):
-            raise InvalidInput("prompts is a string; pass a list of prompts")
+        self._check_open()
+        options: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "stop": stop,
+        }
+        check_options(n=n, seed=seed, top_logprobs=top_logprobs, **options)
+        check_prompts(prompts)
         samples = n if temperature > 0 else 1
-        body = self._body(max_new_tokens, temperature, top_p, stop, top_logprobs)
-        messages = [as_messages(prompt) for prompt in prompts]
+        body = self._body(top_logprobs=top_logprobs, **options)
+        messages = [as_conversation(prompt) for prompt in prompts]
 
         def complete(job: _Job) -> list[Generation]:
-            own = {**body, "messages": messages[job.row], "seed": int(seed) + job.row * samples + job.first}
-            return self._complete({**own, "n": job.count} if job.count > 1 else own)[: job.count]
+            request = {**body, "messages": messages[job.row], "seed": int(seed) + job.row * samples + job.first}
+            if job.count > 1:
+                request["n"] = job.count
+            return self._complete(request)[: job.count]
 
         results: list[list[Generation]] = [[] for _ in prompts]
         jobs = [_Job(row, 0, samples) for row in range(len(prompts))]
         if self._ignores_n:
-            jobs = [one for job in jobs for one in job.singles(0)]
+            jobs = [single for job in jobs for single in job.singles(0)]
         while jobs:
-            further: list[_Job] = []
-            for job, got in zip(jobs, self._map(complete, jobs), strict=True):
-                results[job.row].extend(got)
-                # Jobs of one sample give one or raise, so there is no third round.
-                further += job.singles(len(got))
-            self._ignores_n = self._ignores_n or bool(further)
-            jobs = further
-        return results if samples == n else [own * n for own in results]
+            missing: list[_Job] = []
+            for job, generations in zip(jobs, self._map(complete, jobs), strict=True):
+                results[job.row].extend(generations)
+                # Jobs of one sample return one or raise, so there is no third round.
+                missing += job.singles(len(generations))
+            self._ignores_n = self._ignores_n or bool(missing)
+            jobs = missing
+        return results if samples == n else [completions * n for completions in results]
 
     def stream(
         self, prompt: Prompt, *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0, stop: Sequence[str] = ()
     ) -> Iterator[str | Generation]:
-        """Yield pieces of text as the server sends them, then the whole `Generation`; raises as `generate` does.
+        """Yield pieces of text as the server sends them, then the complete `Generation`; raises as `generate` does.
 
-        Streams do not count towards `max_concurrency`. A stream that breaks off is not tried again.
+        Streams do not count towards `max_concurrency`. An interrupted stream is not retried.
         """
-        check_options(1, max_new_tokens, temperature, 1.0, stop, 0)
+        self._check_open()
+        check_options(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, stop=stop)
+        check_prompts([prompt])
         body = {
-            **self._body(max_new_tokens, temperature, 1.0, stop, 0),
-            "messages": as_messages(prompt),
+            **self._body(max_new_tokens=max_new_tokens, temperature=temperature, top_p=1.0, stop=stop, top_logprobs=0),
+            "messages": as_conversation(prompt),
             "seed": int(seed),
             "stream": True,
         }
         return self._stream(body, stop)
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Generation]:
-        """Refused: chat completions give log-probabilities of what the server generates, not of a given text.
+        """Not supported: chat completions return log-probabilities of generated tokens, not of a given text.
 
         Raises:
             InvalidInput: always, unless there is nothing to score.
@@ -212,11 +246,15 @@ class EndpointModel:
 
     # -- private ---------------------------------------------------------------------------------------------------
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidInput(f"{self.name} is closed; load the model again")
+
     def _body(
-        self, max_new_tokens: int, temperature: float, top_p: float, stop: Sequence[str], top_logprobs: int
+        self, *, max_new_tokens: int, temperature: float, top_p: float, stop: Sequence[str], top_logprobs: int
     ) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, "max_tokens": int(max_new_tokens), "temperature": float(temperature)}
-        # Said even where they are 1: vLLM otherwise takes them from the model's generation_config.json.
+        # Sent even if it is 1: vLLM otherwise takes it from the model's generation_config.json.
         body.update(top_p=float(top_p), logprobs=True)
         if stop:
             body["stop"] = list(stop)
@@ -225,8 +263,12 @@ class EndpointModel:
         return body
 
     def _map(self, function: Callable[[_Job], T], jobs: Sequence[_Job]) -> list[T]:
-        """In order; the first failure cancels what has not begun."""
-        futures = [self._pool.submit(function, job) for job in jobs]
+        """Run the jobs and return their results in order; the first failure cancels those that have not begun."""
+        try:
+            futures = [self._pool.submit(function, job) for job in jobs]
+        except RuntimeError:  # Another thread has closed the model.
+            self._check_open()
+            raise
         try:
             for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                 future.result()
@@ -240,70 +282,77 @@ class EndpointModel:
         return self._read(reply.http_response.content, body)
 
     def _stream(self, body: dict[str, Any], stop: Sequence[str]) -> Iterator[str | Generation]:
-        from openai import APIConnectionError, OpenAIError
-
         events = self._send(body, lambda accepted: self._client.chat.completions.create(**accepted))
         if "application/json" in events.response.headers.get("content-type", ""):
             events.close()
-            # The server does not stream: ask for a whole completion, and give it as one piece.
+            # The server does not stream: request a complete reply, and yield it as one piece.
             generation = self._complete({name: value for name, value in body.items() if name != "stream"})[0]
             if generation.text:
                 yield generation.text
             yield generation
             return
+        received = _Received()
         with events:
-            text, given, reason, entries = "", 0, "", []
-            try:
-                for event in events:
-                    choice = first_of(get(plain(event), "choices"))
-                    piece = get(choice, "delta", "content")
-                    text += piece if isinstance(piece, str) else ""
-                    entries += logprob_entries(choice)
-                    reason = get(choice, "finish_reason") or reason
-                    safe = safe_length(text, stop)
-                    if safe > given:
-                        yield text[given:safe]
-                        given = safe
-            except APIConnectionError as error:
-                raise ModelUnavailable(
-                    f"{self.name} broke its stream off after {len(text)} characters: {clip(str(error))}; look at the "
-                    "server's log, raise timeout, or use generate, which tries again"
-                ) from error
-            except OpenAIError as error:
-                self._fail(error)
-            except ValueError as error:
-                raise ModelResponseError(f"{self.name} sent a stream that is not JSON: {clip(str(error))}") from error
-        if not isinstance(reason, str) or not reason:
+            yield from until_stop(self._pieces(events, received), stop)
+        yield read_generation(received.text, received.reason, received.entries, stop, 0)
+
+    def _pieces(self, events: Any, received: _Received) -> Iterator[str]:
+        """Yield the text of a stream's events, and collect in `received` what the `Generation` needs."""
+        from openai import APIConnectionError, OpenAIError
+
+        half = ""
+        try:
+            for event in events:
+                choice = first_of(get(plain(event), "choices"))
+                content = get(choice, "delta", "content")
+                received.entries += logprob_entries(choice)
+                received.reason = get(choice, "finish_reason") or received.reason
+                piece = half + (content if isinstance(content, str) else "")
+                # A character outside the basic plane may come as two surrogates in two events.
+                half = piece[-1] if piece and "\ud800" <= piece[-1] <= "\udbff" else ""
+                piece = whole_characters(piece.removesuffix(half))
+                received.text += piece
+                if piece:
+                    yield piece
+        except APIConnectionError as error:
+            raise ModelUnavailable(
+                f"{self.name} interrupted its stream after {len(received.text)} characters: {clip(str(error))}; see the "
+                "server's log, raise timeout, or use generate, which retries"
+            ) from error
+        except OpenAIError as error:
+            self._fail(error)
+        except ValueError as error:
+            raise ModelResponseError(f"{self.name} sent a stream that is not JSON: {clip(str(error))}") from error
+        if not isinstance(received.reason, str) or not received.reason:
             raise ModelResponseError(
-                f"{self.name} broke its stream off after {len(text)} characters without a finish reason; look at the "
-                "server's log, or use generate, which tries again"
+                f"{self.name} interrupted its stream after {len(received.text)} characters without a finish reason; see "
+                "the server's log, or use generate, which retries"
             )
-        generation = read_generation(text, reason, entries, stop, 0)
-        if len(generation.text) > given:
-            yield generation.text[given:]
-        yield generation
+        if half:
+            received.text += whole_characters(half)
+            yield whole_characters(half)
 
     def _send(self, body: dict[str, Any], create: Callable[[dict[str, Any]], Any]) -> Any:
-        """Send, without the parameters that this server is known to refuse or now turns out to refuse."""
+        """Send a request without the parameters that this server is known to refuse, or refuses now."""
         from openai import APIStatusError, OpenAIError
 
-        found: frozenset[str] = frozenset()
+        refused_now: frozenset[str] = frozenset()
         while True:
-            accepted = without(body, self._refused | found)
+            accepted = without(body, self._refused | refused_now)
             try:
                 response = create(accepted)
             except APIStatusError as error:
                 refused = refused_parameter(error, accepted)
                 if refused is None:
                     self._fail(error)
-                found |= {refused}
+                refused_now |= {refused}
             except OpenAIError as error:
                 self._fail(error)
             else:
-                # A refused number of top_logprobs does not mean that a smaller one would be.
-                lasting = found - {"top_logprobs"} - self._refused
+                # A smaller number of top_logprobs may be accepted.
+                lasting = refused_now - {"top_logprobs"} - self._refused
                 if lasting:
-                    logger.warning("%s refuses %s; going on without", self.name, ", ".join(sorted(lasting)))
+                    logger.warning("%s refuses %s; continuing without", self.name, ", ".join(sorted(lasting)))
                     self._refused |= lasting
                 return response
 
@@ -312,56 +361,56 @@ class EndpointModel:
             reply = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise ModelResponseError(
-                f"{self.name} answered with something that is not JSON: {clip(content.decode(errors='replace'))!r}; "
-                "check that the URL is the API's (it usually ends in /v1) and not a web page's"
+                f"{self.name} replied with something that is not JSON: {clip(content.decode(errors='replace'))!r}; "
+                "check that the URL is that of the API (it usually ends in /v1) and not of a web page"
             ) from error
         if words := error_words(reply):
             if OVERFLOW.search(words):
                 raise context_overflow(self.name, words)
-            raise ModelResponseError(f"{self.name} answered with an error: {words}")
+            raise ModelResponseError(f"{self.name} replied with an error: {words}")
         choices = get(reply, "choices")
         if not isinstance(choices, list) or not choices:
             raise ModelResponseError(
-                f"{self.name} answered without any choices: {clip(content.decode(errors='replace'))!r}; check that the "
+                f"{self.name} replied without any choices: {clip(content.decode(errors='replace'))!r}; check that the "
                 "server offers chat completions"
             )
-        asked, used = body["max_tokens"], get(reply, "usage", "prompt_tokens")
+        max_tokens, prompt_tokens = body["max_tokens"], get(reply, "usage", "prompt_tokens")
         window = self._context_window
-        if window is not None and isinstance(used, int) and used + asked > window:
+        if window is not None and isinstance(prompt_tokens, int) and prompt_tokens + max_tokens > window:
             raise ContextOverflow(
-                f"a prompt has {used} tokens as {self.name} counts and asks for {asked} more, but the context window is "
-                f"{window}; shorten the prompt or lower max_new_tokens"
+                f"a prompt has {prompt_tokens} tokens as {self.name} counts and its completion may have {max_tokens}, but "
+                f"the context window is {window} tokens; shorten the prompt or lower max_new_tokens"
             )
         return [self._choice(choice, body) for choice in choices]
 
     def _choice(self, choice: object, body: Mapping[str, Any]) -> Generation:
         text, reason = get(choice, "message", "content"), get(choice, "finish_reason") or "stop"
         if not isinstance(text, str) or not isinstance(reason, str):
-            thought = get(choice, "message", "reasoning_content") or get(choice, "message", "reasoning")
-            mend = (
+            reasoning = get(choice, "message", "reasoning_content") or get(choice, "message", "reasoning")
+            hint = (
                 "its reasoning took all of max_new_tokens, so raise that"
-                if thought
+                if reasoning
                 else f"its message is {clip(repr(get(choice, 'message')))}"
             )
-            raise ModelResponseError(f"{self.name} answered without text (finish reason {reason!r}); {mend}")
+            raise ModelResponseError(f"{self.name} replied without text (finish reason {reason!r}); {hint}")
         return read_generation(text, reason, logprob_entries(choice), body.get("stop", ()), body.get("top_logprobs", 0))
 
     def _served_models(self) -> dict[str, Any]:
-        """What GET /models says of each model, by id; one short try."""
+        """Get the descriptions of GET /models by model id, in one short attempt."""
         client = self._client.with_options(timeout=min(self.timeout, 5.0), max_retries=0)
         try:
-            listed = get(json.loads(client.models.with_raw_response.list().http_response.content), "data")
+            entries = get(json.loads(client.models.with_raw_response.list().http_response.content), "data")
         except (ValueError, RecursionError) as error:
             raise ModelResponseError(f"{self.base_url}/models is not JSON") from error
-        return {str(get(entry, "id")): entry for entry in listed} if isinstance(listed, list) else {}
+        return {str(get(entry, "id")): entry for entry in entries} if isinstance(entries, list) else {}
 
     def _fail(self, error: Exception) -> NoReturn:
-        """Raise what an error of the client library means."""
+        """Raise an error of the client library as one of halluc's."""
         raise explained(
-            error, name=self.name, timeout=self.timeout, tries=self.max_retries + 1, what_is_served=self._what_is_served
+            error, name=self.name, timeout=self.timeout, tries=self.max_retries + 1, served_models=self._models_hint
         ) from error
 
-    def _what_is_served(self) -> str:
+    def _models_hint(self) -> str:
         from openai import OpenAIError
 
         try:
@@ -371,17 +420,26 @@ class EndpointModel:
         if not served or self.model in served:
             return "correct the URL (it usually ends in /v1) or the model's name after '#'"
         more = f" and {len(served) - 10} more" if len(served) > 10 else ""
-        return f"it serves {', '.join(served[:10])}{more}: put one of these after '#'"
+        return f"it serves {clip(', '.join(served[:10]))}{more}: put one of these after '#'"
 
 
 @dataclass(frozen=True)
 class _Job:
-    """`count` samples of prompt `row`, the first of which is its sample number `first`."""
+    """`count` samples of prompt `row`, beginning with its sample number `first`."""
 
     row: int
     first: int
     count: int
 
     def singles(self, done: int) -> list[_Job]:
-        """The samples after the first `done`, one by one."""
+        """Split off the samples after the first `done`, one job each."""
         return [_Job(self.row, self.first + j, 1) for j in range(done, self.count)]
+
+
+@dataclass
+class _Received:
+    """What a stream has sent so far."""
+
+    text: str = ""
+    reason: Any = ""
+    entries: list[object] = field(default_factory=list)

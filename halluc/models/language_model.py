@@ -1,21 +1,30 @@
-"""What every language model offers: the `LanguageModel` protocol and the `Generation` it returns.
+"""The `LanguageModel` protocol, the `Generation` it returns, and the checks of prompts and options that all models share.
 
-Not here: the implementations (transformers_model.py, endpoint.py) and how a name becomes a model (__init__.py).
+Not covered: the implementations (transformers_model.py, endpoint.py) and how a name becomes a model (__init__.py).
 """
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["ChatMessage", "Generation", "LanguageModel", "Prompt"]
+from halluc.errors import InvalidInput, check_texts
+from retrieval.files import lone_surrogate
+
+__all__ = ["ChatMessage", "Generation", "LanguageModel", "Prompt", "as_conversation", "check_options", "check_prompts"]
 
 ChatMessage: TypeAlias = Mapping[str, str]
 """One turn: `{"role": "system" | "user" | "assistant", "content": ...}`."""
 
 Prompt: TypeAlias = str | Sequence[ChatMessage]
 """A string is one user turn; a sequence of messages is a conversation."""
+
+_ROLES = ("system", "user", "assistant")
+# Logits divided by a smaller temperature overflow float32.
+_LEAST_TEMPERATURE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -24,11 +33,12 @@ class Generation:
 
     Attributes:
         text: the completion, without special tokens and without the stop string that ended it.
-        token_ids: (T,) ids of the generated tokens in the model's vocabulary; empty where the model does not tell.
-        token_logprobs: (T,) log-probability of each token in nats under the model at temperature 1, whatever
-            temperature it was sampled at; empty where the model does not tell.
+        token_ids: (T,) ids of the generated tokens in the model's vocabulary; empty if the model does not report them.
+        token_logprobs: (T,) log-probability of each token in nats under the model at temperature 1, whatever the
+            sampling temperature; empty if the model does not report them.
         finish_reason: "stop" (end of turn or a stop string) or "length" (max_new_tokens reached).
-        top_logprobs: per token, the (token text, log-probability) of the most likely tokens, where asked for.
+        top_logprobs: (T,) per token, the (token text, log-probability) of the most likely tokens, best first; empty
+            unless requested.
     """
 
     text: str
@@ -38,22 +48,22 @@ class Generation:
     top_logprobs: tuple[tuple[tuple[str, float], ...], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, numbers and strings, ready for JSON."""
+        """Convert to plain lists, numbers and strings, ready for JSON."""
         return asdict(self)
 
 
 @runtime_checkable
 class LanguageModel(Protocol):
-    """A model that completes prompts and tells how likely completions are."""
+    """A model that completes prompts and reports log-probabilities."""
 
     name: str
 
     @property
     def context_window(self) -> int | None:
-        """Tokens a prompt and its completion may take together; None where the model does not tell."""
+        """Maximum number of tokens of a prompt and its completion together; None if the model does not report it."""
 
     def count_tokens(self, prompt: Prompt) -> int:
-        """Tokens the prompt takes, chat template included; an upper estimate where there is no tokenizer."""
+        """Count the prompt's tokens, chat template included; an upper estimate if there is no tokenizer."""
 
     def generate(
         self,
@@ -67,7 +77,25 @@ class LanguageModel(Protocol):
         stop: Sequence[str] = (),
         top_logprobs: int = 0,
     ) -> list[list[Generation]]:
-        """`n` completions of each prompt. Temperature 0 is greedy and gives n equal completions."""
+        """Generate completions.
+
+        Args:
+            prompts: (N,) prompts.
+            n: completions per prompt.
+            max_new_tokens: maximum length of a completion, in tokens.
+            temperature: 0 is greedy and gives n equal completions; otherwise at least 1e-6.
+            top_p: sample from the smallest set of tokens with this probability, in (0, 1].
+            seed: the same call with the same seed draws the same samples, if the model supports it.
+            stop: strings that end a completion; they are not part of its text.
+            top_logprobs: how many of the most likely tokens to report for each token.
+
+        Returns:
+            (N, n) completions.
+
+        Raises:
+            InvalidInput: a prompt or an option is unusable.
+            ContextOverflow: a prompt and `max_new_tokens` exceed the context window.
+        """
 
     def stream(
         self,
@@ -78,7 +106,113 @@ class LanguageModel(Protocol):
         seed: int = 0,
         stop: Sequence[str] = (),
     ) -> Iterator[str | Generation]:
-        """Yield pieces of text as they come, then the whole `Generation`."""
+        """Yield pieces of text as they are generated, then the complete `Generation`."""
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Generation]:
-        """Log-probability of each token of `completions[i]` after `prompts[i]`."""
+        """Compute the log-probability of each token of `completions[i]` after `prompts[i]`."""
+
+
+def as_conversation(prompt: Prompt) -> list[dict[str, str]]:
+    """Convert a prompt to a list of messages; a string becomes one user turn."""
+    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(message) for message in prompt]
+
+
+def check_prompts(prompts: Sequence[Prompt]) -> None:
+    """Check that an argument is a list of usable prompts, and not one prompt taken for a list.
+
+    Raises:
+        InvalidInput: it is one string or one conversation; a prompt is empty; a message has no known role or no text; or a
+            text has a lone surrogate. The message names the prompt.
+    """
+    if isinstance(prompts, str):
+        raise InvalidInput(f"prompts is one text, {prompts[:40]!r}; pass a list of prompts")
+    if isinstance(prompts, Mapping):
+        raise InvalidInput("prompts is one message; pass a list of prompts, each a text or a list of messages")
+    items: Sequence[Any] = prompts
+    for i, prompt in enumerate(items):
+        if isinstance(prompt, str):
+            _check_text(f"prompt {i}", prompt)
+            if not prompt:
+                raise InvalidInput(f"prompt {i} is empty; pass some text or at least one message")
+            continue
+        if isinstance(prompt, Mapping):
+            raise InvalidInput(f"prompts[{i}] is one message; put the messages of a conversation in a list of their own")
+        if not isinstance(prompt, Sequence) or isinstance(prompt, bytes):
+            raise InvalidInput(f"prompt {i} is {prompt!r}; pass a text or a list of messages")
+        if not prompt:
+            raise InvalidInput(f"prompt {i} is empty; pass some text or at least one message")
+        for j, message in enumerate(prompt):
+            _check_message(f"message {j} of prompt {i}", message)
+
+
+def _check_message(name: str, message: Any) -> None:
+    if not isinstance(message, Mapping):
+        raise InvalidInput(f"{name} is {_shortened(message)}; pass {{'role': ..., 'content': ...}}")
+    if message.get("role") not in _ROLES:
+        raise InvalidInput(f"{name} has the role {_shortened(message.get('role'))}; use {', '.join(_ROLES)}")
+    if not isinstance(message.get("content"), str):
+        raise InvalidInput(f"{name} has the content {_shortened(message.get('content'))}; write it as one text")
+    _check_text(name, message["content"])
+
+
+def _check_text(name: str, text: str) -> None:
+    if (position := lone_surrogate(text)) is not None:
+        raise InvalidInput(
+            f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; "
+            "replace it with a whole character"
+        )
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def check_options(
+    *,
+    n: int = 1,
+    max_new_tokens: int = 1,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    stop: Sequence[str] = (),
+    top_logprobs: int = 0,
+    vocabulary_size: int | None = None,
+) -> None:
+    """Check the options of `LanguageModel.generate`.
+
+    Args:
+        n, max_new_tokens, temperature, top_p, seed, stop, top_logprobs: see `LanguageModel.generate`.
+        vocabulary_size: the greatest usable `top_logprobs`; None if it is unknown.
+
+    Raises:
+        InvalidInput: an option is out of range; the message names it.
+    """
+    _check_integer("n", n, 1)
+    _check_integer("max_new_tokens", max_new_tokens, 1)
+    _check_integer("top_logprobs", top_logprobs, 0, vocabulary_size)
+    _check_integer("seed", seed, -(2**63), 2**63 - 1)
+    if not _is_number(temperature) or not (temperature == 0 or _LEAST_TEMPERATURE <= temperature < math.inf):
+        raise InvalidInput(f"temperature is {temperature!r}; pass 0 (greedy) or a number of at least {_LEAST_TEMPERATURE:g}")
+    if not _is_number(top_p) or not 0 < top_p <= 1:
+        raise InvalidInput(f"top_p is {top_p!r}; pass a number in (0, 1]")
+    check_texts("stop", stop, allow_blank=True)
+    if not all(stop):
+        raise InvalidInput(f"stop is {stop!r}; pass a list of non-empty strings")
+
+
+def _check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    try:
+        usable = not isinstance(value, bool) and operator.index(value) >= least and (most is None or value <= most)
+    except TypeError:
+        usable = False
+    if not usable:
+        limit = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise InvalidInput(f"{name} is {value!r}; pass an integer {limit}")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, (bool, str, bytes)) and math.isfinite(value)
+    except (TypeError, ValueError, OverflowError):
+        return False

@@ -54,7 +54,7 @@ def test_dola_logits_are_log_ratios_of_plausible_tokens() -> None:
 
 
 def encoded(lm: Any, *prompts: str) -> tuple[torch.Tensor, torch.Tensor]:
-    padded: tuple[torch.Tensor, torch.Tensor] = lm._pad(lm._encode(list(prompts)), left=True)
+    padded: tuple[torch.Tensor, torch.Tensor] = lm.pad(lm.encode(list(prompts)), left=True)
     return padded
 
 
@@ -133,7 +133,7 @@ def test_the_candidate_layers_are_the_even_ones_of_a_half(lm: Any) -> None:
 def test_unusable_options_are_named(lm: Any) -> None:
     with pytest.raises(InvalidInput, match="alpha is -1"):
         generate_context_aware(lm, ["a"], ["b"], alpha=-1)
-    with pytest.raises(InvalidInput, match="2 prompts for 1"):
+    with pytest.raises(InvalidInput, match="there are 2 prompts, 1 prompts_without_context"):
         generate_context_aware(lm, ["a", "b"], ["b"])
     with pytest.raises(InvalidInput, match="from 0 to 29"):
         generate_dola(lm, ["a"], layers=[30])
@@ -143,5 +143,5 @@ def test_unusable_options_are_named(lm: Any) -> None:
         DoLa(lm.model, relative_top=2)
     with pytest.raises(InvalidInput, match="repetition_penalty"):
         generate_dola(lm, ["a"], repetition_penalty=0.5)
-    with pytest.raises(InvalidInput, match="seen no hidden state"):
+    with pytest.raises(InvalidInput, match="read no hidden state"):
         DoLa(lm.model)(torch.tensor([[1]]), torch.zeros(1, 5))  # type: ignore[arg-type]

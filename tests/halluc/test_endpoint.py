@@ -385,11 +385,11 @@ def fails(model: EndpointModel, kind: type[HallucError], *words: str, **options:
     assert "\n" not in message
 
 
-def test_a_server_that_is_down_is_named_with_the_mend(server: Server) -> None:
+def test_a_server_that_is_down_is_named_with_the_fix(server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     model = EndpointModel(f"http://127.0.0.1:{port}/v1#tiny", max_retries=2)
-    fails(model, ModelUnavailable, "cannot be reached after 3 tries", "refused", "start the server")
+    fails(model, ModelUnavailable, "cannot be reached after 3 attempts", "refused", "start the server")
 
 
 def test_a_slow_server_is_given_up_after_the_timeout_and_its_retries(server: Server) -> None:
@@ -401,7 +401,7 @@ def test_a_slow_server_is_given_up_after_the_timeout_and_its_retries(server: Ser
 
     server.behaviour = never
     began = time.monotonic()
-    fails(server.model(timeout=0.1, max_retries=1), ModelUnavailable, "0.1 s after 2 tries", "raise timeout")
+    fails(server.model(timeout=0.1, max_retries=1), ModelUnavailable, "0.1 s after 2 attempts", "raise timeout")
     assert time.monotonic() - began < 2
     assert len(server.requests) == 2
     done.set()
@@ -418,7 +418,7 @@ def test_a_host_that_takes_no_connections_cannot_be_reached(monkeypatch: pytest.
             one.setblocking(False)
             one.connect_ex(address)
         model = EndpointModel(f"http://127.0.0.1:{address[1]}/v1#tiny", timeout=0.2, max_retries=0)
-        fails(model, ModelUnavailable, "cannot be reached at the only try", "start the server")
+        fails(model, ModelUnavailable, "cannot be reached in one attempt", "start the server")
         for one in waiting:
             one.close()
 
@@ -430,10 +430,10 @@ def test_a_busy_or_failing_server_is_tried_again_and_may_recover(server: Server,
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize(("status", "mend"), [(429, "lower max_concurrency"), (500, "server's log")])
-def test_a_server_that_does_not_recover_is_unavailable(server: Server, status: int, mend: str) -> None:
+@pytest.mark.parametrize(("status", "fix"), [(429, "lower max_concurrency"), (500, "server's log")])
+def test_a_server_that_does_not_recover_is_unavailable(server: Server, status: int, fix: str) -> None:
     server.behaviour = lambda body: error(status, "no room")
-    fails(server.model(max_retries=1), ModelUnavailable, "after 2 tries", "no room", mend)
+    fails(server.model(max_retries=1), ModelUnavailable, "after 2 attempts", "no room", fix)
     assert len(server.requests) == 2
 
 
@@ -472,7 +472,7 @@ def test_a_prompt_that_does_not_fit_is_a_context_overflow_and_not_tried_again(se
 
 def test_a_prompt_cut_without_a_word_is_noticed_where_the_window_is_known(server: Server) -> None:
     server.behaviour = lambda body: (200, completion("hello", usage={"prompt_tokens": 60}))
-    fails(server.model(context_window=64), ContextOverflow, "60 tokens", "asks for 5 more", max_new_tokens=5)
+    fails(server.model(context_window=64), ContextOverflow, "60 tokens", "may have 5", max_new_tokens=5)
     assert server.model(context_window=64).generate(["hi"], max_new_tokens=4) == [[Generation("hello")]]
 
 
@@ -570,7 +570,25 @@ def test_an_option_out_of_range_is_refused_before_anything_is_sent(server: Serve
 
 
 @pytest.mark.parametrize(
-    "prompts", ["hi", [""], [[]], [{"role": "user", "content": "hi"}], [[{"role": "user"}]], ["\ud800"]]
+    "prompts",
+    [
+        "hi",
+        {"role": "user", "content": "hi"},
+        [""],
+        [[]],
+        [7],
+        [None],
+        [{"role": "user", "content": "hi"}],
+        [[{"role": "user"}]],
+        [[{"content": "hi"}]],
+        [[{"role": "narrator", "content": "hi"}]],
+        [[{"role": 3, "content": "hi"}]],
+        [[{"role": ["user"], "content": "hi"}]],
+        [[{"role": "user", "content": None}]],
+        [[{"role": "user", "content": [{"type": "text", "text": "hi"}]}]],
+        [["user"]],
+        ["\ud800"],
+    ],
 )
 def test_an_unusable_prompt_is_refused_before_anything_is_sent(server: Server, prompts: Any) -> None:
     with pytest.raises(InvalidInput):
@@ -614,18 +632,18 @@ def test_a_stream_without_logprobs_where_the_server_refuses_them(server: Server)
 @pytest.mark.parametrize(
     ("reply", "kind", "words"),
     [
-        (events(delta("hel"), end=b""), ModelResponseError, "broke its stream off after 3 characters"),
-        (events(delta("hel")), ModelResponseError, "broke its stream off"),
+        (events(delta("hel"), end=b""), ModelResponseError, "interrupted its stream after 3 characters"),
+        (events(delta("hel")), ModelResponseError, "interrupted its stream"),
         (events(delta("hel"), b'{"choi'), ModelResponseError, "not JSON"),
-        (events(delta("hel"), [1], 7, {"choices": [None]}), ModelResponseError, "broke its stream off"),
+        (events(delta("hel"), [1], 7, {"choices": [None]}), ModelResponseError, "interrupted its stream"),
         (events(delta("hel"), {"error": {"message": "out of memory"}}), ModelResponseError, "out of memory"),
         (events({"error": {"message": OVERFLOWS["vllm"]}}), ContextOverflow, "maximum context length"),
-        ((200, b"<html></html>", {"content-type": "text/html"}), ModelResponseError, "broke its stream off"),
+        ((200, b"<html></html>", {"content-type": "text/html"}), ModelResponseError, "interrupted its stream"),
         (error(401, "bad key"), ModelUnavailable, "OPENAI_API_KEY"),
         (
             (200, b"data: {}\n\n", {"content-type": "text/event-stream", "content-length": "500", "connection": "close"}),
             ModelUnavailable,
-            "broke its stream off",
+            "interrupted its stream",
         ),
     ],
 )
@@ -639,6 +657,105 @@ def test_a_broken_stream_ends_in_one_sentence(server: Server, reply: Reply, kind
 def test_a_stream_refuses_bad_options_when_it_is_called(server: Server) -> None:
     with pytest.raises(InvalidInput):
         server.model().stream("")
+
+
+# -- text that UTF-8 cannot encode
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "words"),
+    [
+        (["fine", "bad \ud83d half."], {}, r"prompt 1 has a lone surrogate, '\\ud83d', at character 5"),
+        ([[{"role": "user", "content": "\udc00"}]], {}, "message 0 of prompt 0 has a lone surrogate"),
+        (["hi"], {"stop": ["\n", "\ud83d"]}, "stop\\[1\\] has a lone surrogate"),
+    ],
+)
+def test_lone_surrogates_in_a_request_are_refused_and_named(
+    server: Server, prompts: Any, options: dict[str, Any], words: str
+) -> None:
+    """D3."""
+    with pytest.raises(InvalidInput, match=words):
+        server.model().generate(prompts, **options)
+    assert server.requests == []
+
+
+def test_lone_surrogates_in_a_reply_are_replaced_and_pairs_joined(server: Server) -> None:
+    """D3."""
+    logprob = token("x", -1.0) | {"token": "\ud83d", "bytes": None}
+    server.behaviour = lambda body: (200, {"choices": [choice("a\ud83d \ud83d\ude00.", logprobs={"content": [logprob]})]})
+    generation = server.model().generate(["hi"])[0][0]
+    assert generation == Generation("a\ufffd \U0001f600.")
+    server.behaviour = lambda body: events(delta("a\ud83d"), delta("\ude00b"), delta("\ud83d"), delta(None, "stop"))
+    assert list(server.model().stream("hi")) == ["a", "\U0001f600b", "\ufffd", Generation("a\U0001f600b\ufffd")]
+    server.behaviour = lambda body: error(400, "\ud83d is no model")
+    with pytest.raises(ModelResponseError) as caught:
+        server.model().generate(["hi"])
+    str(caught.value).encode()
+
+
+# -- keys
+
+
+def test_a_server_named_by_a_file_does_not_get_the_environments_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S2."""
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+
+    def sent(**options: Any) -> str:
+        server.headers.clear()
+        server.model(**options).generate(["hi"])
+        return server.headers[0]["authorization"]
+
+    assert sent() == "Bearer secret"
+    assert sent(named_by_user=False) == "Bearer no-key"
+    assert sent(named_by_user=False, api_key="mine") == "Bearer mine"
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert sent(named_by_user=False) == "Bearer no-key"
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url + "/")
+    assert sent(named_by_user=False) == "Bearer secret"
+
+
+# -- chat templates behind the server
+
+
+@pytest.mark.parametrize(
+    "words", ["System role not supported", "Conversation roles must alternate user/assistant/user/assistant/..."]
+)
+def test_a_server_without_a_system_role_gets_the_system_text_in_the_first_user_turn(server: Server, words: str) -> None:
+    """E4."""
+    server.behaviour = lambda body: (
+        error(400, words) if body["messages"][0]["role"] == "system" else (200, completion("hello"))
+    )
+    model = server.model()
+    turns = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
+    assert model.generate([turns]) == [[Generation("hello")]]
+    assert server.requests[-1]["messages"] == [{"role": "user", "content": "be brief\n\nhi"}]
+    assert "logprobs" in server.requests[-1]
+    model.generate([turns])
+    assert len(server.requests) == 3
+
+
+# -- closing
+
+
+def test_a_closed_model_refuses_every_use(server: Server) -> None:
+    with server.model() as model:
+        model.generate(["hi"])
+    for use in (lambda: model.generate(["hi"]), lambda: model.stream("hi"), lambda: model.context_window):
+        with pytest.raises(InvalidInput, match="is closed; load the model again"):
+            use()
+    model.close()
+    assert len(server.requests) == 1
+
+
+def test_closing_ends_the_threads_of_the_pool(server: Server) -> None:
+    model = server.model(max_concurrency=2)
+    model.generate(["hi"] * 4)
+    before = threading.active_count()
+    model.close()
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before - 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() < before
 
 
 # -- window, counting, scoring

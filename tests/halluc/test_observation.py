@@ -19,8 +19,8 @@ def reference(lm, seen):
     """A plain forward pass over the first prompt and its answer, with everything the model can return."""
     import torch
 
-    prompt = lm._encode(PROMPTS[:1])[0]
-    tokens = [*seen[0].answer.token_ids, lm._end_ids[0]]
+    prompt = lm.encode(PROMPTS[:1])[0]
+    tokens = [*seen[0].answer.token_ids, lm.end_ids[0]]
     lm.model.set_attn_implementation("eager")
     with torch.inference_mode():
         output = lm.model(
@@ -140,7 +140,7 @@ def test_a_prompt_longer_than_the_window_and_unusable_arguments_are_refused(lm):
         observe(lm, ["word " * 9000])
     with pytest.raises(InvalidInput, match="temperature 0"):
         observe(lm, PROMPTS, samples=2, temperature=0.0)
-    with pytest.raises(InvalidInput, match="2 prompts for 1 answers"):
+    with pytest.raises(InvalidInput, match="2 prompts, 1 answers"):
         observe(lm, PROMPTS, answers=["x"])
     with pytest.raises(InvalidInput, match="answer 1 is empty"):
         observe(lm, PROMPTS, answers=["x", " "])

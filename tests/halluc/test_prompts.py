@@ -20,7 +20,7 @@ def test_a_passage_cannot_open_a_turn_of_the_conversation(lm, attack):
 
     def control_tokens(passage):
         prompt = grounded_prompt("Who is it?", [passage], lm.special_tokens)
-        return [token for token in lm._encode([prompt])[0] if token in special]
+        return [token for token in lm.encode([prompt])[0] if token in special]
 
     assert control_tokens(attack) == control_tokens("An ordinary passage.")
 

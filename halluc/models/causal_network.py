@@ -1,0 +1,301 @@
+"""A causal language model and its tokenizer, worked in token ids.
+
+`CausalNetwork` is what plain generation, scoring, observation and contrastive decoding share: prompts become token ids,
+token ids become padded batches, batches get a key-value cache or continuations, and continuations become `Generation`s.
+Not covered: the `LanguageModel` protocol in text (transformers_model.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import ContextOverflow, InvalidInput, ModelUnavailable
+from halluc.models.language_model import Generation, Prompt, as_conversation, check_prompts
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["CausalNetwork"]
+
+
+class CausalNetwork:
+    """A decoder-only transformers model on one device, with its tokenizer.
+
+    Args:
+        path: a folder or hub id that `AutoModelForCausalLM.from_pretrained` understands.
+        name: what messages and results call the model; the path by default.
+        device: "cpu", "cuda", "cuda:1", ...; by default CUDA if available.
+        dtype: "float32", "bfloat16", "float16"; by default float32 on CPU and bfloat16 elsewhere.
+        batch_tokens: prompt tokens per batch, padding included.
+
+    Attributes:
+        tokenizer: the transformers tokenizer.
+        model: the transformers model, in evaluation mode.
+        device: where the model is.
+        end_ids: ids of the tokens that end a turn or the text; the first is the one appended to given answers.
+        pad_id: id of the token that fills padded positions.
+
+    Raises:
+        ModelUnavailable: the folder or hub id cannot be loaded.
+        InvalidInput: an option is unusable.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_tokens: int = 8192,
+    ) -> None:
+        import torch
+
+        self.name = name or str(path)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.batch_tokens = batch_tokens
+        dtype = dtype or ("float32" if self.device.type == "cpu" else "bfloat16")
+        if dtype not in ("float32", "bfloat16", "float16"):
+            raise InvalidInput(f"dtype {dtype!r} is not one of float32, bfloat16, float16")
+        if batch_tokens < 1:
+            raise InvalidInput(f"batch_tokens is {batch_tokens}; pass at least 1")
+        self.tokenizer, self.model = _load(path, getattr(torch, dtype))
+        self.model.to(self.device).eval()
+        # Greedy generation would otherwise inherit sampling settings from the checkpoint.
+        self.model.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None)
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        self.end_ids: list[int] = [i for i in dict.fromkeys([*ends, self.tokenizer.eos_token_id]) if i is not None]
+        pad = self.tokenizer.pad_token_id
+        self.pad_id: int = self.end_ids[0] if pad is None else pad
+
+    @property
+    def context_window(self) -> int | None:
+        """Maximum number of tokens of a prompt and its completion together; None if the configuration has none."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of tokens that the model assigns probabilities to."""
+        return int(self.model.config.get_text_config().vocab_size)
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """Strings that the tokenizer turns into control tokens wherever they are in a text."""
+        return tuple(token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special)
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Convert prompts to token ids, with the chat template if the tokenizer has one.
+
+        Control tokens in the text of messages are broken by a space, so that only the template writes control tokens. A
+        model without a chat template completes plain strings, which are encoded as they are.
+
+        Raises:
+            InvalidInput: a prompt is unusable, or is a conversation and the tokenizer has no chat template for it.
+        """
+        from halluc.models.chat_template import render_conversation
+        from halluc.prompts import break_control_tokens
+
+        check_prompts(prompts)
+        if not prompts:
+            return []
+        template = self.tokenizer.chat_template is not None
+        special = self.special_tokens
+        texts = []
+        for i, prompt in enumerate(prompts):
+            if template:
+                messages = [
+                    {**message, "content": break_control_tokens(message["content"], special, by_form=False)}
+                    for message in as_conversation(prompt)
+                ]
+                texts.append(render_conversation(self.tokenizer, messages))
+            elif isinstance(prompt, str):
+                texts.append(prompt)
+            else:
+                raise InvalidInput(
+                    f"prompt {i} is a conversation, but the tokenizer of {self.name} has no chat template; "
+                    "pass a plain string, or use an instruction-tuned model"
+                )
+        return [list(ids) for ids in self.tokenizer(texts, add_special_tokens=not template)["input_ids"]]
+
+    def check_window(self, encoded: Sequence[Sequence[int]], new_tokens: Sequence[int]) -> None:
+        """Check that prompts and their completions fit the context window.
+
+        Args:
+            encoded: (N,) token ids of the prompts.
+            new_tokens: (N,) tokens that each completion may have.
+
+        Raises:
+            ContextOverflow: one does not fit; the message names it.
+        """
+        window = self.context_window
+        for i, (ids, new) in enumerate(zip(encoded, new_tokens, strict=True)):
+            if window is not None and len(ids) + new > window:
+                raise ContextOverflow(
+                    f"prompt {i} has {len(ids)} tokens and its completion may have {new}, but the context window of "
+                    f"{self.name} is {window} tokens; shorten the prompt or lower max_new_tokens"
+                )
+
+    def batches(self, lengths: Sequence[int], *, copies: int) -> Iterator[list[int]]:
+        """Yield the row numbers of each batch: longest first, `batch_tokens` at most.
+
+        The largest allocation comes first, so a batch that does not fit in memory fails at once.
+
+        Args:
+            lengths: (N,) token counts of the rows.
+            copies: how often each row is in its batch (samples).
+        """
+        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+        start = 0
+        while start < len(order):
+            size = max(1, self.batch_tokens // (lengths[order[start]] * copies or 1))
+            yield order[start : start + size]
+            start += size
+
+    def pad(self, encoded: Sequence[Sequence[int]], *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pad (B,) lists of token ids to one length.
+
+        Returns:
+            The token ids and the attention mask, (B, L) each, on the model's device.
+        """
+        import torch
+
+        width = max(len(ids) for ids in encoded)
+        padded = torch.full((len(encoded), width), self.pad_id)
+        mask = torch.zeros_like(padded)
+        for row, ids in enumerate(encoded):
+            span = slice(width - len(ids), width) if left else slice(0, len(ids))
+            padded[row, span] = torch.tensor(ids, dtype=padded.dtype)
+            mask[row, span] = 1
+        return padded.to(self.device), mask.to(self.device)
+
+    def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> Any:
+        """Run the model over left-padded (B, L) prompts.
+
+        Returns:
+            transformers' output with `past_key_values`, and `logits` (B, 1, V) of the last position.
+        """
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        return self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
+
+    @contextmanager
+    def inference(self, seed: int) -> Iterator[None]:
+        """Turn gradients off and seed the random numbers; restore torch's global random state afterwards."""
+        import torch
+
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.inference_mode(), torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            yield
+
+    def continue_batch(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        stop: Sequence[str] = (),
+        processors: Sequence[Any] = (),
+        cache: Any = None,
+        streamer: Any = None,
+    ) -> torch.Tensor:
+        """Generate after left-padded (B, L) prompts.
+
+        Args:
+            ids, mask: (B, L) token ids and attention mask.
+            max_new_tokens, temperature, top_p, stop: see `LanguageModel.generate`.
+            processors: logits processors, applied in this order before sampling.
+            cache: key-value cache of all but the last token of the prompts.
+            streamer: a transformers streamer; needs B = 1.
+
+        Returns:
+            (B, T) new token ids; rows that ended early are filled with `pad_id`.
+        """
+        from transformers import LogitsProcessorList, StoppingCriteriaList
+
+        from halluc.models.hooks import StopStrings
+
+        length = ids.shape[1]
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0} if temperature > 0 else {}
+        sequences: torch.Tensor = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=self.end_ids,
+            pad_token_id=self.pad_id,
+            logits_processor=LogitsProcessorList(processors),
+            stopping_criteria=StoppingCriteriaList([StopStrings(self.tokenizer, stop, length)] if stop else []),
+            streamer=streamer,
+            **({} if cache is None else {"past_key_values": cache}),
+            **sampling,
+        )
+        return sequences[:, length:]
+
+    def read_generation(
+        self,
+        ids: torch.Tensor,
+        logprobs: torch.Tensor,
+        stop: Sequence[str] = (),
+        top: Sequence[Sequence[tuple[int, float]]] = (),
+    ) -> Generation:
+        """Convert one row of new tokens to a `Generation`, cut before the end token or the first stop string.
+
+        Args:
+            ids: (T,) new token ids.
+            logprobs: (T,) their log-probabilities.
+            stop: stop strings.
+            top: (T,) the most likely (token id, log-probability) of each step, or empty.
+        """
+        from halluc.models.stop_strings import first_stop
+
+        tokens: list[int] = ids.tolist()
+        end = next((i for i, token in enumerate(tokens) if token in self.end_ids), len(tokens))
+        finished = end < len(tokens)
+        tokens = tokens[:end]
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        if (cut := first_stop(text, stop)) is not None:
+            finished = True
+            text = text[:cut]
+            # The fewest tokens that spell the text before the stop string.
+            while tokens and len(self.tokenizer.decode(tokens[:-1], skip_special_tokens=True)) >= len(text):
+                tokens.pop()
+        count = len(tokens)
+        return Generation(
+            text=text,
+            token_ids=tuple(tokens),
+            token_logprobs=tuple(logprobs[:count].tolist()),
+            finish_reason="stop" if finished else "length",
+            top_logprobs=tuple(
+                tuple((self.tokenizer.decode([token]), value) for token, value in step) for step in top[:count]
+            ),
+        )
+
+
+def _load(path: str | Path, dtype: Any) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    from retrieval.hub import require_hub
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        require_hub(path)
+        return AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    # Damaged files fail in as many ways as there are parsers: SafetensorError, KeyError, UnicodeDecodeError, ...
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines and isinstance(error, (OSError, ValueError)) else f"{type(error).__name__} {lines[:1]}"
+        where = "folder" if isinstance(path, Path) else "hub id (no such local folder)"
+        raise ModelUnavailable(
+            f"{path} could not be loaded as a {where}: {reason}; pass 'default', a folder that holds a causal language "
+            "model, a hub id this machine can reach, or http://host:port/v1#model"
+        ) from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
