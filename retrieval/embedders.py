@@ -58,9 +58,14 @@ def load_embedder(name: str | None = None) -> Embedder:
     Raises:
         EmbedderUnavailable: on first use, if it cannot be loaded or reached.
     """
-    if name and name.startswith(("http://", "https://")):
+    if name is not None and is_endpoint(name):
         return EndpointEmbedder(name)
     return SentenceTransformerEmbedder(name)
+
+
+def is_endpoint(name: str) -> bool:
+    """Whether a name stands for an endpoint, to which texts and an API key are sent."""
+    return name.lower().startswith(("http://", "https://"))
 
 
 class SentenceTransformerEmbedder:

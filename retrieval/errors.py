@@ -1,34 +1,43 @@
-"""Every error retrieval raises on purpose.
+"""Every error retrieval raises on purpose, and the checks of texts that its functions share.
 
 RetrievalError
-├── InvalidQuery        an empty query, or an option out of range
+├── InvalidQuery        an argument cannot be used: a query, a list of texts, an option
 ├── DocumentError
 │   ├── EmptyCorpus         there is nothing to index
-│   ├── UnreadableDocument  a file is missing, binary, damaged or without text
-│   └── UnknownFileType     no reader for a file's extension
-├── EmbedderUnavailable an embedder cannot be had
+│   ├── UnreadableDocument  a file or row is missing, binary, damaged or without text
+│   └── UnknownFileType     no reader for the extension of a file
+├── EmbedderUnavailable an embedder cannot be loaded, reached or trusted
 └── PassageIndexError
     ├── IndexNotFound, IndexExists
-    ├── IndexDamaged        a file of the index is missing, truncated or changed
-    ├── IndexMismatch       built with another embedder
-    ├── IndexVersion        written by a newer halluc
+    ├── IndexClosed         the index object is used after `close`
+    ├── IndexReplaced       the index was removed and another one created at its path
+    ├── IndexDamaged        a file of the index is missing, truncated, changed or not a regular file
+    ├── IndexMismatch       the index was built with another embedder
+    ├── IndexVersion        the index has a format that this version does not read
     ├── IndexLocked         another process is writing
-    ├── IndexWriteFailed    the disk refused; the index is as it was
+    ├── IndexWriteFailed    the disk refused a write; the index is unchanged
     ├── InvalidPassage      a passage cannot be stored
-    ├── DuplicateId         an id is in the index, or twice in one call
+    ├── DuplicateId         an id is already in the index, or occurs twice in one call
     └── UnknownId           an id is not in the index
 """
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
 
 __all__ = [
     "DocumentError",
     "DuplicateId",
     "EmbedderUnavailable",
     "EmptyCorpus",
+    "IndexClosed",
     "IndexDamaged",
     "IndexExists",
     "IndexLocked",
     "IndexMismatch",
     "IndexNotFound",
+    "IndexReplaced",
     "IndexVersion",
     "IndexWriteFailed",
     "InvalidPassage",
@@ -38,15 +47,17 @@ __all__ = [
     "UnknownFileType",
     "UnknownId",
     "UnreadableDocument",
+    "check_text",
+    "check_texts",
 ]
 
 
 class RetrievalError(Exception):
-    """Root of retrieval's errors; its message is one sentence fit to be shown to a user."""
+    """Root of retrieval's errors; its message is one sentence to show to a user."""
 
 
 class InvalidQuery(RetrievalError, ValueError):
-    """A query is empty or a search option is out of range."""
+    """An argument cannot be used: a query, a list of texts, or an option that is out of range."""
 
 
 class DocumentError(RetrievalError, ValueError):
@@ -58,15 +69,15 @@ class EmptyCorpus(DocumentError):
 
 
 class UnreadableDocument(DocumentError):
-    """A file is missing, binary, damaged or without text."""
+    """A file or row is missing, binary, damaged or without text."""
 
 
 class UnknownFileType(DocumentError):
-    """No reader for a file's extension."""
+    """No reader for the extension of a file."""
 
 
 class EmbedderUnavailable(RetrievalError):
-    """An embedder cannot be loaded or reached."""
+    """An embedder cannot be loaded or reached, or must be named by the user before it is contacted."""
 
 
 class PassageIndexError(RetrievalError):
@@ -78,11 +89,19 @@ class IndexNotFound(PassageIndexError, FileNotFoundError):
 
 
 class IndexExists(PassageIndexError, FileExistsError):
-    """There is something at the path where an index was to be created."""
+    """There is already something at the path where an index is to be created."""
+
+
+class IndexClosed(PassageIndexError, ValueError):
+    """The index object is used after `close`."""
+
+
+class IndexReplaced(PassageIndexError):
+    """The index was removed and another one was created at its path since this object opened it."""
 
 
 class IndexDamaged(PassageIndexError):
-    """A file of the index is missing, truncated or changed."""
+    """A file of the index is missing, truncated, changed or not a regular file."""
 
 
 class IndexMismatch(PassageIndexError):
@@ -90,7 +109,7 @@ class IndexMismatch(PassageIndexError):
 
 
 class IndexVersion(PassageIndexError):
-    """The index has a format this version does not know."""
+    """The index has a format that this version does not read."""
 
 
 class IndexLocked(PassageIndexError):
@@ -98,20 +117,57 @@ class IndexLocked(PassageIndexError):
 
 
 class IndexWriteFailed(PassageIndexError, OSError):
-    """The disk refused a write; the index is as it was before."""
+    """The disk refused a write; the index is unchanged."""
 
 
 class InvalidPassage(PassageIndexError, ValueError):
-    """A passage cannot be stored: its metadata are no JSON values, or its text is no valid Unicode."""
+    """A passage cannot be stored: a field has the wrong type, or holds what JSON or UTF-8 cannot represent."""
 
 
 class DuplicateId(PassageIndexError, ValueError):
-    """A passage id is already in the index, or twice in one call."""
+    """A passage id is already in the index, or occurs twice in one call."""
 
 
 class UnknownId(PassageIndexError, KeyError):
     """A passage id is not in the index."""
 
     def __str__(self) -> str:
-        """The sentence itself; KeyError would show its repr."""
+        """Return the sentence itself; KeyError would show its repr."""
         return str(self.args[0]) if self.args else ""
+
+
+def check_texts(name: str, texts: Any, *, allow_blank: bool = False) -> None:
+    """Check that an argument is a list of texts, and not one text, whose characters would be taken for texts.
+
+    Args:
+        name: the argument, in the plural ("queries").
+        texts: what was passed.
+        allow_blank: accept texts that are empty or white space.
+
+    Raises:
+        InvalidQuery: it is not a list, or an item is not a string, is blank, or has a lone surrogate.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise InvalidQuery(f"{name} is one text, {texts[:40]!r}; pass a list of texts")
+    if not isinstance(texts, Collection):
+        raise InvalidQuery(f"{name} is {texts!r}; pass a list of texts")
+    for i, text in enumerate(texts):
+        check_text(f"{name}[{i}]", text, allow_blank=allow_blank)
+
+
+def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:
+    """Check that an argument is a text that UTF-8 can represent.
+
+    Raises:
+        InvalidQuery: it is not a string, is blank, or has a lone surrogate.
+    """
+    from retrieval.files import lone_surrogate
+
+    if not isinstance(text, str):
+        raise InvalidQuery(f"{name} is {text!r}, not a text; pass a text")
+    if not allow_blank and not text.strip():
+        raise InvalidQuery(f"{name} is empty; write a text")
+    if (position := lone_surrogate(text)) is not None:
+        raise InvalidQuery(
+            f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; write the whole character"
+        )

@@ -1,4 +1,4 @@
-"""How often retrieval finds the passage that answers a question."""
+"""How often retrieval finds the passage that answers a question: hit@k and the mean reciprocal rank (MRR)."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from retrieval.errors import InvalidQuery
+from retrieval.errors import InvalidQuery, check_texts
 
 if TYPE_CHECKING:
-    from retrieval.index import Mode, PassageIndex
+    from retrieval.index import PassageIndex
+    from retrieval.search import Mode
 
 __all__ = ["RetrievalScore", "evaluate_retrieval"]
 
 
 @dataclass(frozen=True)
 class RetrievalScore:
-    """One search mode on one set of questions.
+    """The score of one search mode on one set of questions.
 
     Attributes:
         mode: "dense", "sparse" or "hybrid".
-        hit_at: per k the share of questions whose gold passage is among the first k hits, in [0, 1].
-        mrr: mean of 1 / rank of the gold passage, 0 where it is not among the largest k.
+        hit_at: for each k the share of questions whose gold passage is among the first k hits, in [0, 1].
+        mrr: mean of 1 / rank of the gold passage, in [0, 1]; counts as 0 where it is not among the hits for the largest k.
     """
 
     mode: str
@@ -29,7 +30,7 @@ class RetrievalScore:
     mrr: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Convert to plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -41,19 +42,35 @@ def evaluate_retrieval(
     ks: Sequence[int] = (1, 3, 5),
     modes: Sequence[Mode] = ("dense", "sparse", "hybrid"),
 ) -> list[RetrievalScore]:
-    """Score each mode. `gold` holds a passage id per question, or the id of the document it was cut from.
+    """Score each search mode.
+
+    Args:
+        index: what is searched.
+        questions: N questions.
+        gold: N ids, of the passage that answers each question or of the document it was cut from.
+        ks: numbers of hits to look at.
+        modes: search modes to score.
+
+    Returns:
+        One score per mode.
 
     Raises:
-        InvalidQuery: there are no questions, or not one gold id each.
+        InvalidQuery: there are no questions, not one gold id for each, or an option is out of range.
     """
-    if not questions or len(questions) != len(gold):
-        raise InvalidQuery(f"{len(questions)} questions and {len(gold)} gold ids; pass at least one, and one id a question")
+    for name, texts in (("questions", questions), ("gold", gold), ("modes", modes)):
+        check_texts(name, texts)
+    if not questions:
+        raise InvalidQuery("there are no questions; pass at least one")
+    if len(questions) != len(gold):
+        raise InvalidQuery(f"there are {len(questions)} questions and {len(gold)} gold ids; pass one id for each question")
+    if not ks or min(ks) < 1:
+        raise InvalidQuery(f"ks is {ks!r}; pass numbers of hits of at least 1")
     scores = []
     for mode in modes:
         ranks = []
-        for hits, wanted in zip(index.search(list(questions), k=max(ks), mode=mode), gold, strict=True):
-            found = (hit.rank for hit in hits if wanted in (hit.passage.id, hit.passage.document_id))
-            ranks.append(next(found, None))
+        for hits, gold_id in zip(index.search(list(questions), k=max(ks), mode=mode), gold, strict=True):
+            gold_ranks = (hit.rank for hit in hits if gold_id in (hit.passage.id, hit.passage.document_id))
+            ranks.append(next(gold_ranks, None))
         hit_at = {k: sum(rank is not None and rank <= k for rank in ranks) / len(ranks) for k in ks}
         scores.append(RetrievalScore(mode, hit_at, sum(1 / rank for rank in ranks if rank) / len(ranks)))
     return scores

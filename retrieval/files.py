@@ -1,18 +1,22 @@
-"""Files: JSON objects on lines in, whole files out.
+"""Files: JSON objects on lines in, whole files and folders out.
 
-`parse_json_object` is the one parser of a line of JSON; `write_atomically` is the one writer of whole files. Not covered:
-the files of an index (storage.py).
+`parse_json_object` is the one parser of a line of JSON; `write_atomically` and `new_folder` are the only writers of whole
+files and folders, with one policy: everything is flushed to the disk before the rename that makes it visible, and the parent
+folder after it. Not covered: which files an index has (storage.py).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["lone_surrogate", "parse_json_object", "write_atomically"]
+__all__ = ["flush", "lone_surrogate", "new_folder", "parse_json_object", "write_atomically"]
 
 
 def parse_json_object(line: bytes | str) -> dict[str, Any]:
@@ -71,17 +75,54 @@ def write_atomically(path: str | Path, data: str | bytes) -> None:
             temporary.write(content)
             temporary.flush()
             os.fsync(temporary.fileno())
-            # Temporary files are private to their owner; the file asked for gets the permissions of any new file.
+            # Temporary files are private to their owner; the final file gets the permissions of any new file.
             Path(temporary.name).chmod(0o666 & ~_umask())
             Path(temporary.name).replace(path)
         except BaseException:
             Path(temporary.name).unlink(missing_ok=True)
             raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    flush(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Fill a new folder so that readers, and a crash, see all of it or nothing.
+
+    The block fills a temporary folder beside `path`. At its end the files are flushed to the disk and the folder is renamed;
+    after an error it is removed.
+
+    Args:
+        path: the final folder, which must not exist or be empty.
+
+    Yields:
+        The temporary folder, whose name is `.NAME.partial-` and random characters. A killed process leaves it behind.
+
+    Raises:
+        OSError: the parent is missing or cannot be written, the disk is full, or there is a folder with files at `path`.
+    """
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
     try:
-        os.fsync(folder)
+        # Temporary folders are private to their owner; the final folder gets the permissions of any new folder.
+        partial.chmod(0o777 & ~_umask())
+        yield partial
+        for inside, _, names in os.walk(partial):
+            for name in names:
+                flush(Path(inside) / name)
+            flush(Path(inside))
+        partial.rename(path)
+        flush(path.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def flush(path: Path) -> None:
+    """Flush a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,58 +1,77 @@
 """`PassageIndex`: passages that can be searched by meaning, by words and by both.
 
-Not here: how it lies on disk (storage.py), which segments a write merges (merging.py), searching them (snapshot.py).
+Not covered: the files on disk (storage.py) and searching their present state (search.py).
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args, overload
 
 from retrieval import storage
-from retrieval.embedders import Embedder, load_embedder
+from retrieval.embedders import Embedder, is_endpoint, load_embedder
 from retrieval.errors import (
     DuplicateId,
-    IndexExists,
+    EmbedderUnavailable,
+    IndexClosed,
     IndexMismatch,
-    IndexWriteFailed,
+    IndexReplaced,
     InvalidQuery,
     UnknownId,
+    check_text,
+    check_texts,
 )
-from retrieval.merging import segments_to_merge
+from retrieval.files import lone_surrogate
 from retrieval.passages import Hit, Passage, checked_passages
-from retrieval.search import Found, Place, Snapshot, open_snapshot
-from retrieval.segment import Filter, write_files
-from retrieval.vectors import KINDS, Kind, checked_vectors, choose_kind
+from retrieval.search import Match, Mode, Place, Snapshot, open_snapshot
+from retrieval.segment import Filter, check_filter, write_files
+from retrieval.vectors import Kind, checked_vectors, choose_kind
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["AddReport", "IndexInfo", "Mode", "PassageIndex"]
+__all__ = ["AddReport", "Duplicates", "IndexInfo", "Mode", "PassageIndex"]
 
-Mode = Literal["dense", "sparse", "hybrid"]
+Duplicates = Literal["skip", "keep"]
 
 
 @dataclass(frozen=True)
 class AddReport:
-    """What `add` did: how many passages went in, and which were left out as (their id, id of the one with that text)."""
+    """What `add` did.
+
+    Attributes:
+        added: number of passages that were added.
+        duplicates: passages that were left out, as (their id, id of the passage with the same text).
+    """
 
     added: int
     duplicates: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Convert to plain values, ready for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class IndexInfo:
-    """Facts about an index."""
+    """Facts about an index.
+
+    Attributes:
+        path: its folder.
+        passages: number of passages.
+        embedder, fingerprint, dimension: the embedder it was built with, and the length of its vectors.
+        kind: "auto", "flat", "hnsw" or "ivf".
+        segments: number of segments the passages are in.
+        generation: number of changes since it was created.
+        format_version: version of the layout on disk.
+        bytes: size of passages and vectors on disk.
+    """
 
     path: str
     passages: int
@@ -66,24 +85,32 @@ class IndexInfo:
     bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Convert to plain values, ready for JSON."""
         return asdict(self)
 
 
 class PassageIndex:
     """Passages on disk, memory-mapped, with one writer at a time and any number of readers.
 
-    Made by `create` or `open`. A reader sees the state at which it was opened; `refresh` moves it to the present one.
+    Made by `create`, `build` or `open`. A reader sees the state at which it was opened; `refresh` moves it to the present
+    one. After `close`, and after the index was removed from its path, every use raises.
+
+    Raises:
+        IndexClosed: by every method after `close`.
+        IndexNotFound, IndexReplaced: by every method if the index was removed, or another one was created at its path.
     """
 
-    def __init__(self, path: Path, state: Snapshot, embedder: Embedder | None) -> None:
-        self.path = path
+    def __init__(self, path: Path, snapshot: Snapshot, embedder: Embedder | None) -> None:
+        # Absolute, so that the index is still found after a change of the working folder.
+        self.path = path.absolute()
         self._embedder = embedder
-        self._state = state
+        self._snapshot: Snapshot | None = snapshot
+        self._id = snapshot.manifest.id
+        self._stamp: tuple[int, int, int] | None = None
 
     @classmethod
     def create(cls, path: str | Path, *, embedder: Embedder | str | None = None, kind: Kind = "auto") -> PassageIndex:
-        """Make an empty index.
+        """Create an empty index.
 
         Args:
             path: a folder that does not exist yet, or is empty.
@@ -92,50 +119,71 @@ class PassageIndex:
                 inverted lists ("ivf") above.
 
         Raises:
-            IndexExists: there is something at `path` already.
+            IndexExists: there is already something at `path`.
+            IndexWriteFailed: the disk refused.
         """
-        folder = Path(path)
-        if kind not in KINDS:
-            raise InvalidQuery(f"kind is {kind!r}; pass 'auto', 'flat', 'hnsw' or 'ivf'")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise IndexExists(f"{folder} exists already; open it, or choose another path")
-        model = load_embedder(embedder) if embedder is None or isinstance(embedder, str) else embedder
-        manifest = storage.Manifest(model.name, model.fingerprint, model.dimension, kind)
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            try:
-                partial.chmod(0o755)
-                (partial / "segments").mkdir()
-                storage.write_manifest(partial, manifest)
-                partial.rename(folder)
-                storage.sync(folder.parent)
-            except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
-        except OSError as error:
-            raise IndexWriteFailed(f"{folder} cannot be made: {error.strerror or error}") from error
+        folder, model, manifest = _new(path, embedder, kind)
+        with storage.new_index(folder, manifest):
+            pass
         return cls(folder, Snapshot(folder, manifest), model)
 
     @classmethod
-    def open(cls, path: str | Path, *, embedder: Embedder | str | None = None, verify: bool = True) -> PassageIndex:
-        """Open an index; its vectors stay on disk until a search touches them.
+    def build(
+        cls,
+        path: str | Path,
+        passages: Sequence[Passage],
+        *,
+        embedder: Embedder | str | None = None,
+        kind: Kind = "auto",
+        vectors: NDArray[np.float32] | None = None,
+        duplicates: Duplicates = "skip",
+    ) -> tuple[PassageIndex, AddReport]:
+        """Create an index of passages, which appears at `path` only once all of them are in it.
+
+        A process that is killed meanwhile leaves nothing at `path`, so the same call can be repeated.
+
+        Args:
+            path, embedder, kind: as in `create`.
+            passages, vectors, duplicates: as in `add`.
+
+        Returns:
+            The index, and what `add` reports.
+
+        Raises:
+            IndexExists: there is already something at `path`.
+            EmptyCorpus, InvalidPassage, DuplicateId, IndexWriteFailed: as `add`.
+        """
+        passages = checked_passages(passages)
+        _check_duplicates(duplicates)
+        folder, model, manifest = _new(path, embedder, kind)
+        with storage.new_index(folder, manifest) as partial:
+            unfinished = cls(partial, Snapshot(partial, manifest), model)
+            report = unfinished._add(passages, vectors, duplicates)
+            manifest = unfinished._state.manifest
+            unfinished.close()
+        return cls(folder, Snapshot(folder, manifest), model), report
+
+    @classmethod
+    def open(cls, path: str | Path, *, embedder: Embedder | str | None = None) -> PassageIndex:
+        """Open an index; its vectors stay on disk until a search reads them.
+
+        Every file is compared with its checksum, at about the reading speed of the disk.
 
         Args:
             path: the folder.
-            embedder: None for the one it was built with, which is loaded when first needed.
-            verify: compare every file with its checksum, at about the disk's reading speed; sizes are always compared.
+            embedder: None for the one the index was built with, which is loaded when first needed. An index built with an
+                endpoint needs the endpoint named here: the texts, and your API key, go only where you send them.
 
         Raises:
             IndexNotFound, IndexDamaged, IndexVersion: there is no index, or it cannot be used.
-            IndexMismatch: `embedder` is another than the one it was built with.
+            IndexMismatch: `embedder` is not the one the index was built with.
         """
         folder = Path(path)
         model = load_embedder(embedder) if isinstance(embedder, str) else embedder
-        state = open_snapshot(folder, verify=verify)
+        snapshot = open_snapshot(folder)
         if model is not None:
-            _check_embedder(folder, state.manifest, model)
-        return cls(folder, state, model)
+            _check_embedder(folder, snapshot.manifest, model)
+        return cls(folder, snapshot, model)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -144,11 +192,19 @@ class PassageIndex:
         """The embedder, loaded on first use.
 
         Raises:
-            IndexMismatch: what its name stands for now is not what the index was built with.
+            EmbedderUnavailable: it cannot be loaded, or is an endpoint that only the index names.
+            IndexMismatch: its name now stands for another embedder than the index was built with.
         """
+        manifest = self._state.manifest
         if self._embedder is None:
-            model = load_embedder(self._state.manifest.embedder)
-            _check_embedder(self.path, self._state.manifest, model)
+            if is_endpoint(manifest.embedder):
+                raise EmbedderUnavailable(
+                    f"{self.path} was built with the endpoint {manifest.embedder}, which is not contacted because only the "
+                    f"index names it; if you trust it, pass embedder={manifest.embedder!r} to PassageIndex.open, or "
+                    "--embedder on the command line"
+                )
+            model = load_embedder(manifest.embedder)
+            _check_embedder(self.path, manifest, model)
             self._embedder = model
         return self._embedder
 
@@ -168,7 +224,8 @@ class PassageIndex:
         return self._state.passages()
 
     def __contains__(self, passage_id: object) -> bool:
-        return isinstance(passage_id, str) and bool(self._state.places([passage_id]))
+        state = self._state
+        return _can_be_id(passage_id) and bool(state.places([passage_id]))
 
     def __enter__(self) -> PassageIndex:
         return self
@@ -177,24 +234,28 @@ class PassageIndex:
         self.close()
 
     def close(self) -> None:
-        """Let go of the files; the index is empty afterwards and must not be used."""
-        self._state = Snapshot(self.path, replace(self._state.manifest, segments=()))
+        """Release the files. Using the index afterwards is an error, except for closing it again."""
+        self._snapshot = None
 
     def refresh(self) -> None:
         """Move to the state that is on disk now."""
-        if storage.read_manifest(self.path).generation != self._state.manifest.generation:
-            self._state = open_snapshot(self.path, verify=False)
+        state = self._state
+        if storage.read_manifest(self.path).generation != state.manifest.generation:
+            snapshot = open_snapshot(self.path, known=state.manifest)
+            self._check_id(snapshot.manifest)
+            self._snapshot = snapshot
 
     def get(self, passage_id: str) -> Passage:
-        """The passage of that id.
+        """Get a passage by its id.
 
         Raises:
-            UnknownId: there is none.
+            UnknownId: no passage has it.
         """
-        return self._state.passage(*self._places([passage_id]))
+        state = self._state
+        return state.passage(*self._places(state, [passage_id]))
 
     def info(self) -> IndexInfo:
-        """Facts about the index."""
+        """Get facts about the index."""
         m = self._state.manifest
         size = sum(size for segment in m.segments for size, _ in segment.files.values())
         return IndexInfo(
@@ -204,74 +265,86 @@ class PassageIndex:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a sequence of strings, but one query
-        self, query: str, k: int = 5, mode: Mode = "hybrid", *, filter: Filter | None = None
+        self,
+        query: str,
+        k: int = 5,
+        mode: Mode = "hybrid",
+        *,
+        filter: Filter | None = None,
+        min_similarity: float | None = None,
     ) -> list[Hit]: ...
     @overload
     def search(
-        self, query: Sequence[str], k: int = 5, mode: Mode = "hybrid", *, filter: Filter | None = None
+        self,
+        query: Sequence[str],
+        k: int = 5,
+        mode: Mode = "hybrid",
+        *,
+        filter: Filter | None = None,
+        min_similarity: float | None = None,
     ) -> list[list[Hit]]: ...
     def search(
-        self, query: str | Sequence[str], k: int = 5, mode: Mode = "hybrid", *, filter: Filter | None = None
+        self,
+        query: str | Sequence[str],
+        k: int = 5,
+        mode: Mode = "hybrid",
+        *,
+        filter: Filter | None = None,
+        min_similarity: float | None = None,
     ) -> list[Hit] | list[list[Hit]]:
-        """The passages nearest to a query, or to each of several.
+        """Find the passages nearest to a query, or to each of several.
 
         Args:
-            query: a text, or a list of texts, which is embedded and searched in one batch.
-            k: hits to return; the whole index if it holds fewer.
+            query: a text, or a list of texts, which are embedded and searched in one batch.
+            k: hits to return; the whole index if it has fewer passages.
             mode: "dense" (cosine similarity), "sparse" (BM25) or "hybrid" (reciprocal rank fusion of both).
-            filter: a mapping from metadata keys to the value, or list of values, they must have, or a predicate on passages.
+            filter: a mapping from metadata keys to the value, or collection of values, that passages must have; metadata
+                that is a list has each of its elements. Or a predicate on passages.
+            min_similarity: leave out hits of which the cosine similarity to the query, in [-1, 1], is lower. In sparse mode
+                it is computed only for this.
 
         Returns:
             Hits, best first; for a list of queries a list of such lists. A sparse search leaves out passages that share no
             word with the query.
 
         Raises:
-            InvalidQuery: a query is empty, k is below 1, or the mode is unknown.
+            InvalidQuery: a query is empty or not a text, or an option is out of range.
+            EmbedderUnavailable: the embedder is needed and cannot be loaded.
         """
-        single = isinstance(query, str)
-        queries: list[str] = [query] if isinstance(query, str) else list(query)
-        for i, text in enumerate(queries):
-            if not isinstance(text, str) or not text.strip():
-                raise InvalidQuery("the query is empty" if single else f"query {i} is empty; leave it out")
-        if k < 1:
-            raise InvalidQuery(f"k is {k}; ask for at least 1 hit")
-        if mode not in ("dense", "sparse", "hybrid"):
-            raise InvalidQuery(f"mode is {mode!r}; pass 'dense', 'sparse' or 'hybrid'")
         state = self._state
-        allowed = state.allowed(filter)
-        if not queries or not len(self):
-            found: list[list[Found]] = [[] for _ in queries]
-        elif mode == "sparse":
-            found = state.sparse(queries, k, allowed)
+        queries = _checked_queries(query)
+        _check_k(k)
+        if mode not in get_args(Mode):
+            raise InvalidQuery(f"mode is {mode!r}; pass 'dense', 'sparse' or 'hybrid'")
+        check_filter(filter)
+        if min_similarity is not None and not -1 <= min_similarity <= 1:
+            raise InvalidQuery(f"min_similarity is {min_similarity}; pass a cosine similarity in [-1, 1]")
+        if queries and state.manifest.passages:
+            hits = state.hits(self._matches(state, queries, int(k), mode, filter, min_similarity))
         else:
-            vectors = checked_vectors(self.embedder.encode(queries), len(queries), state.manifest.dimension)
-            found = state.dense(vectors, k, allowed) if mode == "dense" else state.hybrid(queries, vectors, k, allowed)
-        hits = state.hits(found)
-        return hits[0] if single else hits
+            hits = [[] for _ in queries]
+        return hits[0] if isinstance(query, str) else hits
 
     def search_vectors(self, vectors: NDArray[np.float32], k: int = 5, *, filter: Filter | None = None) -> list[list[Hit]]:
-        """Dense search with (Q, d) unit vectors in place of texts.
+        """Find the passages nearest to each of (Q, d) unit vectors, by cosine similarity.
 
         Raises:
-            InvalidQuery: the vectors have another shape or are not of length 1, or k is below 1.
+            InvalidQuery: the vectors have another shape or are not of length 1, or an option is out of range.
         """
-        if k < 1:
-            raise InvalidQuery(f"k is {k}; ask for at least 1 hit")
-        vectors = checked_vectors(vectors, len(vectors), self._state.manifest.dimension)
-        if not len(vectors) or not len(self):
+        state = self._state
+        _check_k(k)
+        check_filter(filter)
+        vectors = checked_vectors(vectors, None, state.manifest.dimension)
+        if not len(vectors) or not state.manifest.passages:
             return [[] for _ in vectors]
-        return self._state.hits(self._state.dense(vectors, k, self._state.allowed(filter)))
+        return state.hits(state.dense(vectors, int(k), state.allowed(filter)))
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def add(
-        self,
-        passages: Sequence[Passage],
-        *,
-        vectors: NDArray[np.float32] | None = None,
-        duplicates: Literal["skip", "keep"] = "skip",
+        self, passages: Sequence[Passage], *, vectors: NDArray[np.float32] | None = None, duplicates: Duplicates = "skip"
     ) -> AddReport:
-        """Add passages; they are on disk when this returns, all of them or, after an error, none.
+        """Add passages; when this returns, all of them are on disk, and after an error none is.
 
         Args:
             passages: with ids that are not in the index yet.
@@ -281,35 +354,17 @@ class PassageIndex:
         Raises:
             EmptyCorpus: there are no passages, or one has no text.
             InvalidPassage: one cannot be stored.
-            DuplicateId: an id is in the index, or twice among `passages`.
+            InvalidQuery: the vectors do not fit, or `duplicates` is unknown.
+            DuplicateId: an id is already in the index, or occurs twice among `passages`.
             IndexLocked, IndexWriteFailed: another process is writing, or the disk refused.
         """
         passages = checked_passages(passages)
-        if vectors is not None:
-            vectors = checked_vectors(vectors, len(passages), self._state.manifest.dimension)
-        with storage.writing(self.path):
-            self.refresh()
-            if taken := list(self._state.places([passage.id for passage in passages])):
-                raise DuplicateId(
-                    f"{len(taken)} passage ids are in {self.path} already ({', '.join(map(repr, taken[:5]))}); use update "
-                    "to replace them"
-                )
-            known = self._state.ids_of_texts([passage.text for passage in passages]) if duplicates == "skip" else {}
-            keep: list[int] = []
-            left_out: list[tuple[str, str]] = []
-            for i, passage in enumerate(passages):
-                if passage.text in known:
-                    left_out.append((passage.id, known[passage.text]))
-                    continue
-                keep.append(i)
-                if duplicates == "skip":
-                    known[passage.text] = passage.id
-            if keep:
-                self._commit([passages[i] for i in keep], None if vectors is None else vectors[keep])
-        return AddReport(len(keep), tuple(left_out))
+        _check_duplicates(duplicates)
+        with self._writing():
+            return self._add(passages, vectors, duplicates)
 
     def update(self, passages: Sequence[Passage], *, vectors: NDArray[np.float32] | None = None) -> None:
-        """Replace passages that are in the index by ones of the same ids, in one step.
+        """Replace passages of the index by new ones with the same ids, in one step.
 
         Args:
             passages: the new ones.
@@ -319,11 +374,11 @@ class PassageIndex:
             UnknownId: an id is not in the index; nothing is changed. Otherwise as `add`.
         """
         passages = checked_passages(passages)
-        if vectors is not None:
-            vectors = checked_vectors(vectors, len(passages), self._state.manifest.dimension)
-        with storage.writing(self.path):
-            self.refresh()
-            self._commit(passages, vectors, removed=self._places([passage.id for passage in passages]))
+        with self._writing():
+            state = self._state
+            if vectors is not None:
+                vectors = checked_vectors(vectors, len(passages), state.manifest.dimension)
+            self._commit(passages, vectors, removed=self._places(state, [passage.id for passage in passages]))
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove passages.
@@ -332,38 +387,109 @@ class PassageIndex:
             UnknownId: an id is not in the index; nothing is changed.
             IndexLocked, IndexWriteFailed: another process is writing, or the disk refused.
         """
-        if isinstance(ids, str):
-            raise InvalidQuery(f"ids is the string {ids!r}; pass a list of ids")
-        with storage.writing(self.path):
-            self.refresh()
-            if places := self._places(ids):
+        check_texts("ids", ids)
+        with self._writing():
+            if places := self._places(self._state, ids):
                 self._commit([], None, removed=places)
 
     # -- private ---------------------------------------------------------------------------------------------------
 
-    def _places(self, ids: Sequence[str]) -> list[Place]:
-        places = self._state.places(ids)
+    @property
+    def _state(self) -> Snapshot:
+        """The state to read or change, if this object may still be used."""
+        if self._snapshot is None:
+            raise IndexClosed(f"the index {self.path} is closed; open it again with PassageIndex.open")
+        stamp = storage.manifest_stamp(self.path)
+        if stamp is None or stamp != self._stamp:
+            self._check_id(storage.read_manifest(self.path))
+            self._stamp = stamp
+        return self._snapshot
+
+    def _check_id(self, manifest: storage.Manifest) -> None:
+        if manifest.id != self._id:
+            raise IndexReplaced(
+                f"the index {self.path} was removed and another one created there; open that one with PassageIndex.open"
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the lock on the present state."""
+        # Checked before the lock, which would make a folder where the index was removed.
+        _ = self._state
+        with storage.writing(self.path):
+            self.refresh()
+            yield
+
+    def _places(self, state: Snapshot, ids: Sequence[str]) -> list[Place]:
+        places = state.places([passage_id for passage_id in ids if _can_be_id(passage_id)])
         if missing := [passage_id for passage_id in ids if passage_id not in places]:
             named = ", ".join(map(repr, missing[:5]))
             raise UnknownId(f"{self.path} has no passage {named}; list the ids with 'for passage in index'")
         return list(places.values())
 
+    def _matches(
+        self,
+        state: Snapshot,
+        queries: list[str],
+        k: int,
+        mode: Mode,
+        filter: Filter | None,
+        min_similarity: float | None,
+    ) -> list[list[Match]]:
+        allowed = state.allowed(filter)
+        if mode == "sparse" and min_similarity is None:
+            return state.sparse(queries, k, allowed)
+        vectors = checked_vectors(self.embedder.encode(queries), len(queries), state.manifest.dimension)
+        if mode == "dense":
+            matches = state.dense(vectors, k, allowed)
+        elif mode == "hybrid":
+            matches = state.hybrid(queries, vectors, k, allowed)
+        else:
+            matches = state.with_similarity(state.sparse(queries, k, allowed), vectors)
+        if min_similarity is None:
+            return matches
+        return [[m for m in query if m.similarity is not None and m.similarity >= min_similarity] for query in matches]
+
+    def _add(self, passages: Sequence[Passage], vectors: NDArray[np.float32] | None, duplicates: Duplicates) -> AddReport:
+        """Add checked passages to the present state."""
+        state = self._state
+        if vectors is not None:
+            vectors = checked_vectors(vectors, len(passages), state.manifest.dimension)
+        if taken := list(state.places([passage.id for passage in passages])):
+            raise DuplicateId(
+                f"{len(taken)} passage ids are already in {self.path} ({', '.join(map(repr, taken[:5]))}); use "
+                "PassageIndex.update to replace them"
+            )
+        id_of_text = state.ids_of_texts([passage.text for passage in passages]) if duplicates == "skip" else {}
+        kept: list[int] = []
+        left_out: list[tuple[str, str]] = []
+        for i, passage in enumerate(passages):
+            if passage.text in id_of_text:
+                left_out.append((passage.id, id_of_text[passage.text]))
+                continue
+            kept.append(i)
+            if duplicates == "skip":
+                id_of_text[passage.text] = passage.id
+        if kept:
+            self._commit([passages[i] for i in kept], None if vectors is None else vectors[kept])
+        return AddReport(len(kept), tuple(left_out))
+
     def _commit(self, new: Sequence[Passage], vectors: NDArray[np.float32] | None, *, removed: Sequence[Place] = ()) -> None:
-        """Write one state: rows removed, new ones and those of merged segments in one segment."""
+        """Write one state: rows removed, and new rows and those of merged segments in one segment."""
         import numpy as np
 
         state, manifest = self._state, self._state.manifest
         if vectors is None and new:
             encoded = self.embedder.encode([passage.text for passage in new])
             vectors = checked_vectors(encoded, len(new), manifest.dimension)
-        gone: dict[int, set[int]] = {}
+        removed_rows: dict[int, set[int]] = {}
         for number, row in removed:
-            gone.setdefault(number, set()).add(row)
+            removed_rows.setdefault(number, set()).add(row)
         kept = [
-            replace(segment, deleted=tuple(sorted({*segment.deleted, *gone.get(number, ())})))
+            replace(segment, deleted=tuple(sorted({*segment.deleted, *removed_rows.get(number, ())})))
             for number, segment in enumerate(manifest.segments)
         ]
-        merged = segments_to_merge([segment.rows for segment in kept], [segment.live for segment in kept], len(new))
+        merged = storage.segments_to_merge([segment.rows for segment in kept], [segment.live for segment in kept], len(new))
         passages: list[Passage] = []
         parts: list[NDArray[np.float32]] = []
         for number in merged:
@@ -375,7 +501,7 @@ class PassageIndex:
         segments = tuple(segment for number, segment in enumerate(kept) if number not in merged)
         generation = manifest.generation + 1
         with storage.disk_errors(self.path):
-            # First of all what a killed writer left, as it may bear the name of this generation.
+            # Sweep leftovers of a killed writer first: they may use the name of this generation.
             storage.sweep(self.path, manifest)
             if passages:
                 kind = choose_kind(len(passages), manifest.kind)
@@ -385,8 +511,18 @@ class PassageIndex:
                 segments += (written.segment,)
             manifest = replace(manifest, generation=generation, segments=segments)
             storage.write_manifest(self.path, manifest)
-        self._state = Snapshot(self.path, manifest)
+        self._snapshot = Snapshot(self.path, manifest)
         storage.sweep(self.path, manifest)
+
+
+def _new(path: str | Path, embedder: Embedder | str | None, kind: Kind) -> tuple[Path, Embedder, storage.Manifest]:
+    """Check the arguments of a new index, and make its first manifest."""
+    folder = Path(path)
+    if kind not in get_args(Kind):
+        raise InvalidQuery(f"kind is {kind!r}; pass 'auto', 'flat', 'hnsw' or 'ivf'")
+    storage.check_vacant(folder)
+    model = load_embedder(embedder) if embedder is None or isinstance(embedder, str) else embedder
+    return folder, model, storage.Manifest(model.name, model.fingerprint, model.dimension, kind)
 
 
 def _check_embedder(folder: Path, manifest: storage.Manifest, embedder: Embedder) -> None:
@@ -396,3 +532,25 @@ def _check_embedder(folder: Path, manifest: storage.Manifest, embedder: Embedder
             f"{folder} was built with {manifest.embedder} ({manifest.dimension} dims), not {embedder.name} "
             f"({embedder.dimension} dims){same_name}; pass embedder=None to use the one it was built with, or build it again"
         )
+
+
+def _checked_queries(query: str | Sequence[str]) -> list[str]:
+    if isinstance(query, str):
+        check_text("the query", query)
+        return [query]
+    check_texts("queries", query)
+    return list(query)
+
+
+def _check_k(k: Any) -> None:
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
+        raise InvalidQuery(f"k is {k!r}; pass a whole number of at least 1")
+
+
+def _check_duplicates(duplicates: str) -> None:
+    if duplicates not in get_args(Duplicates):
+        raise InvalidQuery(f"duplicates is {duplicates!r}; pass 'skip' or 'keep'")
+
+
+def _can_be_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and lone_surrogate(value) is None

@@ -1,21 +1,33 @@
-"""The records that move through retrieval: documents come in, passages are indexed, hits come out."""
+"""The records that move through retrieval: documents come in, passages are indexed, hits come out.
+
+Not covered: reading documents (documents.py) and cutting them into passages (split.py).
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from typing import Any
 
 from retrieval.errors import DuplicateId, EmptyCorpus, InvalidPassage
+from retrieval.files import lone_surrogate
 
 __all__ = ["Document", "Hit", "Passage", "checked_passages"]
 
 
 @dataclass(frozen=True)
 class Document:
-    """A text as it was loaded; `source` says where from (a path, or a path and a row)."""
+    """A text as it was loaded.
+
+    Attributes:
+        id: names the document among those that are split together.
+        text, title: what is searched, and its heading.
+        source: the file, or file and row, it was loaded from.
+        metadata: JSON values to filter by.
+    """
 
     id: str
     text: str
@@ -24,7 +36,7 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Convert to plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -34,10 +46,11 @@ class Passage:
 
     Attributes:
         id: unique in an index.
-        text, title: what is searched; a title names the document, not the passage.
+        text: what is searched.
+        title: names the document, not the passage.
         metadata: JSON values to filter by.
-        source: where the document came from.
-        document_id, start, end: the document the passage was cut from, and its characters [start, end) there.
+        source: the file, or file and row, that the document was loaded from.
+        document_id, start, end: the document that the passage was cut from, and its characters [start, end) there.
     """
 
     id: str
@@ -50,19 +63,20 @@ class Passage:
     end: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Convert to plain values, ready for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage found.
+    """A passage that a search returned.
 
     Attributes:
-        passage: what was found.
+        passage: the passage.
         score: cosine similarity (dense), BM25 (sparse) or reciprocal rank fusion (hybrid); higher is better.
         rank: 1 for the best.
-        similarity: cosine similarity of query and passage in [-1, 1], in dense and hybrid search; None in sparse search.
+        similarity: cosine similarity of query and passage in [-1, 1]; None in sparse search without `min_similarity`, which
+            computes no embedding.
     """
 
     passage: Passage
@@ -71,7 +85,7 @@ class Hit:
     similarity: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Convert to plain values, ready for JSON."""
         return {
             "passage": self.passage.to_dict(),
             "score": self.score,
@@ -81,30 +95,53 @@ class Hit:
 
 
 def checked_passages(passages: Sequence[Passage]) -> list[Passage]:
-    """The passages as a list, if an index can store them.
+    """Check that an index can store passages, and return them as a list.
 
     Raises:
         EmptyCorpus: there are none, or one has no text.
-        InvalidPassage: one is no `Passage`, or holds what JSON or UTF-8 cannot.
-        DuplicateId: an id comes twice.
+        InvalidPassage: one is not a `Passage`, or holds what JSON or UTF-8 cannot represent.
+        DuplicateId: an id occurs twice.
     """
+    if isinstance(passages, (str, bytes, Passage)) or not isinstance(passages, Iterable):
+        raise InvalidPassage(f"passages is a {type(passages).__name__}; pass a list of Passage(id, text)")
     passages = list(passages)
     if not passages:
         raise EmptyCorpus("there are no passages; nothing to write")
     for i, passage in enumerate(passages):
         if not isinstance(passage, Passage):
-            raise InvalidPassage(f"passage {i} is a {type(passage).__name__}; pass Passage(id, text)")
+            raise InvalidPassage(f"passages[{i}] is a {type(passage).__name__}; pass Passage(id, text)")
+        try:
+            _check_fields(passage)
+        except (TypeError, ValueError) as error:
+            raise InvalidPassage(f"passage {passage.id!r} cannot be stored: {error}") from error
         if not passage.text.strip():
             raise EmptyCorpus(f"passage {passage.id!r} has no text; leave it out")
-        try:
-            json.dumps(dict(passage.metadata))
-            "".join(filter(None, (passage.id, passage.text, passage.title, passage.source, passage.document_id))).encode()
-        except (TypeError, ValueError) as error:
-            raise InvalidPassage(
-                f"passage {passage.id!r} cannot be stored: {error}; ids, texts and titles must be valid Unicode strings, "
-                "metadata JSON values"
-            ) from error
-    twice = [passage_id for passage_id, times in Counter(passage.id for passage in passages).items() if times > 1]
-    if twice:
-        raise DuplicateId(f"{len(twice)} passage ids come twice in one call ({', '.join(map(repr, twice[:5]))})")
+    counts = Counter(passage.id for passage in passages)
+    if repeated := [passage_id for passage_id, count in counts.items() if count > 1]:
+        named = ", ".join(map(repr, repeated[:5]))
+        raise DuplicateId(f"{len(repeated)} passage ids occur twice in one call ({named}); give each passage its own id")
     return passages
+
+
+def _check_fields(passage: Passage) -> None:
+    """Check the types of the fields, and that they can be written as UTF-8 and JSON."""
+    for name in ("id", "text", "title", "source", "document_id"):
+        value = getattr(passage, name)
+        if not isinstance(value, str) and (value is not None or name in ("id", "text")):
+            raise TypeError(f"its {name} is {value!r}, not a text")
+        if value is not None and (position := lone_surrogate(value)) is not None:
+            raise ValueError(f"its {name} has a lone surrogate, {value[position]!r}, at character {position + 1}")
+    for name in ("start", "end"):
+        value = getattr(passage, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise TypeError(f"its {name} is {value!r}, not a whole number")
+    if not isinstance(passage.metadata, Mapping):
+        raise TypeError(f"its metadata is a {type(passage.metadata).__name__}, not a mapping")
+    if not all(isinstance(key, str) for key in passage.metadata):
+        raise TypeError("a key of its metadata is not a text")
+    try:
+        metadata = json.dumps(dict(passage.metadata), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"its metadata is not JSON ({error}); use texts, finite numbers, lists and mappings") from error
+    if lone_surrogate(metadata) is not None:
+        raise ValueError("a text of its metadata has a lone surrogate")

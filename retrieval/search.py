@@ -1,6 +1,7 @@
 """One state of an index, opened for reading: search over all its segments as if they were one.
 
 Rows are numbered through all segments, deleted ones included, so that FAISS and BM25 number them alike.
+Not covered: FAISS (vectors.py) and BM25 (sparse.py) themselves.
 """
 
 from __future__ import annotations
@@ -8,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from retrieval import storage
 from retrieval.errors import IndexDamaged
-from retrieval.fusion import reciprocal_rank_fusion
 from retrieval.passages import Hit, Passage
 from retrieval.segment import Filter, OpenSegment, text_hash
 from retrieval.sparse import open_sparse, search_sparse
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Found", "Place", "Snapshot", "open_snapshot"]
+__all__ = ["Match", "Mode", "Place", "Snapshot", "open_snapshot", "reciprocal_rank_fusion"]
+
+Mode = Literal["dense", "sparse", "hybrid"]
 
 # On XQuAD, hit@5 is the same to three digits for 50, 100 and 240 ranks of each search; 10 and 20 lose some.
 _FUSION_DEPTH = 50
 
 
-class Found(NamedTuple):
-    """A row found, before its passage is looked up; fields as in `Hit`."""
+class Match(NamedTuple):
+    """A row that matches a query, before its passage is looked up; score and similarity as in `Hit`."""
 
     row: int
     score: float
@@ -37,14 +39,14 @@ class Found(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a passage lies: number of the segment, row in it."""
+    """Where a passage is: number of the segment, row in it."""
 
     segment: int
     row: int
 
 
 class Snapshot:
-    """The segments a manifest names, memory-mapped."""
+    """The segments that a manifest names, memory-mapped."""
 
     def __init__(self, folder: Path, manifest: storage.Manifest) -> None:
         """Open the segments of the index in `folder`.
@@ -57,8 +59,8 @@ class Snapshot:
         self.segments: list[OpenSegment] = []
         for segment in manifest.segments:
             try:
-                self.segments.append(OpenSegment(folder, segment))
-            # FAISS and Arrow tell of a damaged file by whatever exception their parsers hit upon.
+                self.segments.append(OpenSegment(folder, segment, manifest.dimension))
+            # FAISS and Arrow report a damaged file by whatever exception their parsers raise.
             except Exception as error:
                 path = folder / "segments" / segment.name
                 if not all((path / name).exists() for name in segment.files):
@@ -69,24 +71,24 @@ class Snapshot:
         self._sparse: Any = None
 
     def passages(self) -> Iterator[Passage]:
-        """All passages."""
+        """Get all passages."""
         for segment in self.segments:
             yield from segment.passages(segment.live_rows())
 
     def places(self, ids: Collection[str]) -> dict[str, Place]:
-        """Where the passages of these ids lie; ids that are not there are left out."""
+        """Find where the passages of these ids are; ids that are not in the index are left out."""
         return {
-            found: Place(number, row)
+            passage_id: Place(number, row)
             for number, segment in enumerate(self.segments)
-            for row, found in segment.rows_where("id", ids)
+            for row, passage_id in segment.rows_where("id", ids)
         }
 
     def passage(self, place: Place) -> Passage:
-        """The passage at a place."""
+        """Get the passage at a place."""
         return next(self.segments[place.segment].passages([place.row]))
 
     def ids_of_texts(self, texts: Collection[str]) -> dict[str, str]:
-        """Per text that is in the index the id of a passage that has it."""
+        """Find the texts that are in the index, each with the id of a passage that has it."""
         hashes = {text_hash(text) for text in texts}
         same_hash = (
             passage
@@ -97,41 +99,42 @@ class Snapshot:
         return {passage.text: passage.id for passage in same_hash if passage.text in wanted}
 
     def allowed(self, wanted: Filter | None) -> list[NDArray[np.bool_] | None]:
-        """Per segment its (rows,) mask of rows that may be found; None for all."""
+        """Compute for each segment its (rows,) mask of rows that may match; None if all rows may."""
         return [segment.live if wanted is None else segment.matching(wanted) for segment in self.segments]
 
-    def dense(self, vectors: NDArray[np.float32], k: int, allowed: Sequence[NDArray[np.bool_] | None]) -> list[list[Found]]:
-        """Per query the k rows of highest cosine similarity; `vectors` is (Q, d)."""
+    def dense(self, vectors: NDArray[np.float32], k: int, allowed: Sequence[NDArray[np.bool_] | None]) -> list[list[Match]]:
+        """Find for each query the k rows of highest cosine similarity; `vectors` is (Q, d)."""
         import numpy as np
 
         scores, rows = [], []
         for segment, mask, start in zip(self.segments, allowed, self._starts, strict=False):
-            similarity, own = search_vectors(segment.faiss, vectors, min(k, segment.rows), mask)
-            scores.append(similarity)
-            rows.append(np.where(own >= 0, own + start, -1))
+            segment_scores, segment_rows = search_vectors(segment.faiss, vectors, min(k, segment.rows), mask)
+            scores.append(segment_scores)
+            rows.append(np.where(segment_rows >= 0, segment_rows + start, -1))
         score, row = np.concatenate(scores, 1), np.concatenate(rows, 1)
         if len(self.segments) > 1:
             order = np.argsort(-score, 1, kind="stable")[:, :k]
             score, row = np.take_along_axis(score, order, 1), np.take_along_axis(row, order, 1)
         return [
-            [Found(r, s, s) for r, s in zip(own, values, strict=True) if r >= 0]
-            for own, values in zip(row.tolist(), score.tolist(), strict=True)
+            [Match(r, s, s) for r, s in zip(query_rows, query_scores, strict=True) if r >= 0]
+            for query_rows, query_scores in zip(row.tolist(), score.tolist(), strict=True)
         ]
 
-    def sparse(self, queries: Sequence[str], k: int, allowed: Sequence[NDArray[np.bool_] | None]) -> list[list[Found]]:
-        """Per query at most k rows that share a word with it, by BM25."""
+    def sparse(self, queries: Sequence[str], k: int, allowed: Sequence[NDArray[np.bool_] | None]) -> list[list[Match]]:
+        """Find for each query the k rows of highest BM25 score; rows that share no word with it never match."""
         import numpy as np
 
         if self._sparse is None:
             self._sparse = open_sparse(
-                self._sparse_folder, lambda: [t for segment in self.segments for t in segment.texts()]
+                self._sparse_folder, self.manifest.id, lambda: [t for segment in self.segments for t in segment.texts()]
             )
         mask = None
-        if any(own is not None for own in allowed):
-            masks = (np.ones(s.rows, bool) if own is None else own for s, own in zip(self.segments, allowed, strict=True))
-            mask = np.concatenate(list(masks))
+        if any(segment_mask is not None for segment_mask in allowed):
+            mask = np.concatenate(
+                [np.ones(s.rows, bool) if m is None else m for s, m in zip(self.segments, allowed, strict=True)]
+            )
         ranked = search_sparse(self._sparse, queries, min(k, self._starts[-1]), mask)
-        return [[Found(row, score, None) for row, score in own] for own in ranked]
+        return [[Match(row, score, None) for row, score in rows] for rows in ranked]
 
     def hybrid(
         self,
@@ -139,31 +142,42 @@ class Snapshot:
         vectors: NDArray[np.float32],
         k: int,
         allowed: Sequence[NDArray[np.bool_] | None],
-    ) -> list[list[Found]]:
-        """Per query the k rows best by reciprocal rank fusion, each with its similarity whichever search found it."""
+    ) -> list[list[Match]]:
+        """Find for each query the k rows of highest reciprocal rank fusion of both searches."""
         depth = max(k, _FUSION_DEPTH)
-        found: list[list[Found]] = []
+        fused: list[list[Match]] = []
         dense, sparse = self.dense(vectors, depth, allowed), self.sparse(queries, depth, allowed)
-        for vector, near, worded in zip(vectors, dense, sparse, strict=True):
-            fused = reciprocal_rank_fusion([[f.row for f in near], [f.row for f in worded]])[:k]
-            similarity = {f.row: f.score for f in near}
-            far = [row for row, _ in fused if row not in similarity]
-            for number, rows in self._by_segment(far).items():
+        for near, worded in zip(dense, sparse, strict=True):
+            similarity = {match.row: match.score for match in near}
+            ranked = reciprocal_rank_fusion([_rows(near), _rows(worded)])[:k]
+            fused.append([Match(row, score, similarity.get(row)) for row, score in ranked])
+        return self.with_similarity(fused, vectors)
+
+    def with_similarity(self, matches: Sequence[Sequence[Match]], vectors: NDArray[np.float32]) -> list[list[Match]]:
+        """Compute the cosine similarity of query and passage where a match lacks it; `vectors` is (Q, d)."""
+        results = []
+        for query_matches, vector in zip(matches, vectors, strict=True):
+            similarity = {match.row: match.similarity for match in query_matches}
+            lacking = [row for row, value in similarity.items() if value is None]
+            for number, rows in self._by_segment(lacking).items():
                 values = self.segments[number].vectors(rows) @ vector
                 similarity.update(zip((row + self._starts[number] for row in rows), values.tolist(), strict=True))
-            found.append([Found(row, score, similarity[row]) for row, score in fused])
-        return found
+            results.append([match._replace(similarity=similarity[match.row]) for match in query_matches])
+        return results
 
-    def hits(self, found: Sequence[Sequence[Found]]) -> list[list[Hit]]:
-        """The same with passages; each is looked up once for the whole batch."""
+    def hits(self, matches: Sequence[Sequence[Match]]) -> list[list[Hit]]:
+        """Look up the passages of matches, each once for the whole batch."""
         passage_at: dict[int, Passage] = {}
-        for number, rows in self._by_segment(sorted({f.row for own in found for f in own})).items():
+        for number, rows in self._by_segment(sorted({m.row for query_matches in matches for m in query_matches})).items():
             passages = self.segments[number].passages(rows)
             passage_at.update(zip((row + self._starts[number] for row in rows), passages, strict=True))
-        return [[Hit(passage_at[f.row], f.score, rank, f.similarity) for rank, f in enumerate(own, 1)] for own in found]
+        return [
+            [Hit(passage_at[m.row], m.score, rank, m.similarity) for rank, m in enumerate(query_matches, 1)]
+            for query_matches in matches
+        ]
 
     def _by_segment(self, rows: Sequence[int]) -> dict[int, list[int]]:
-        """Per segment the rows in it, numbered from the segment's start."""
+        """Group rows by segment, numbered from the start of the segment."""
         import numpy as np
 
         numbers = np.searchsorted(self._starts, rows, side="right") - 1
@@ -173,22 +187,22 @@ class Snapshot:
         return local
 
 
-def open_snapshot(folder: Path, *, verify: bool) -> Snapshot:
-    """The present state of the index in a folder.
+def open_snapshot(folder: Path, known: storage.Manifest | None = None) -> Snapshot:
+    """Open the present state of the index in a folder, comparing its files with their checksums.
 
     Args:
         folder: the index.
-        verify: compare every file with its checksum; sizes are always compared.
+        known: an earlier state of which the files were compared; those are not compared again.
 
     Raises:
         IndexNotFound, IndexDamaged, IndexVersion: there is no index, or it cannot be used.
     """
     while True:
         manifest = storage.read_manifest(folder)
+        verified = {segment.name: segment.files for segment in known.segments} if known else {}
         try:
             storage.verify_sizes(folder, manifest)
-            if verify:
-                storage.verify_contents(folder, manifest)
+            storage.verify_contents(folder, [s for s in manifest.segments if verified.get(s.name) != s.files])
             return Snapshot(folder, manifest)
         except (IndexDamaged, FileNotFoundError) as error:
             # A writer may have merged a segment away since the manifest was read; then there is a newer manifest.
@@ -196,3 +210,24 @@ def open_snapshot(folder: Path, *, verify: bool) -> Snapshot:
                 if isinstance(error, IndexDamaged):
                     raise
                 raise IndexDamaged(f"{error} is missing; restore it from a copy or build the index again") from error
+
+
+def reciprocal_rank_fusion(rankings: Sequence[Sequence[int]], *, k: int = 60) -> list[tuple[int, float]]:
+    """Fuse rankings by the sum of 1 / (k + rank) over those that have an item (Cormack et al., SIGIR 2009).
+
+    Args:
+        rankings: lists of items, best first.
+        k: damps the lead of the first ranks; 60 is the paper's.
+
+    Returns:
+        (item, score) of every item, highest score first, ties in the order of the first ranking that has the item.
+    """
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, item in enumerate(ranking, 1):
+            scores[item] = scores.get(item, 0.0) + 1 / (k + rank)
+    return sorted(scores.items(), key=lambda pair: -pair[1])
+
+
+def _rows(matches: Sequence[Match]) -> list[int]:
+    return [match.row for match in matches]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrieval.errors import InvalidQuery
 from retrieval.passages import Passage
 from retrieval.storage import Segment
 from retrieval.vectors import build_vectors, open_vectors, reconstruct
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Filter", "OpenSegment", "text_hash", "write_files"]
+__all__ = ["Filter", "OpenSegment", "check_filter", "text_hash", "write_files"]
 
 Filter = Mapping[str, Any] | Callable[[Passage], bool]
 
@@ -23,7 +24,7 @@ _FIELDS = ("id", "text", "title", "metadata", "source", "document_id", "start", 
 
 
 def text_hash(text: str) -> int:
-    """64-bit hash by which equal texts are looked for; equal hashes are then compared as texts."""
+    """Compute the 64-bit hash by which equal texts are looked up; texts of equal hash are then compared."""
     import xxhash
 
     return int(xxhash.xxh3_64_intdigest(text.encode()))
@@ -33,10 +34,10 @@ def write_files(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.f
     """Write the two files of a segment.
 
     Args:
-        folder: where to.
-        passages: N passages, in Arrow one column a field and one for the text's hash.
+        folder: where the files go.
+        passages: N passages; Arrow holds one column per field and one for the hash of the text.
         vectors: (N, d) unit vectors.
-        kind: of the FAISS index, from `choose_kind`.
+        kind: kind of FAISS index, from `choose_kind`.
 
     Raises:
         OSError: the disk refused.
@@ -57,19 +58,29 @@ def write_files(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.f
 
 
 class OpenSegment:
-    """The rows of one segment; rows are numbered from 0, deleted ones included."""
+    """The rows of one segment, numbered from 0, deleted ones included."""
 
-    def __init__(self, folder: Path, segment: Segment) -> None:
-        """Map the files of a segment of the index in `folder`.
+    def __init__(self, folder: Path, segment: Segment, dimension: int) -> None:
+        """Map the files of a segment of the index in `folder`, whose vectors have `dimension` numbers.
 
-        Both are opened now: a later merge may remove the files, but not what is mapped.
+        Both files are opened now: a later merge may remove them, but not what is mapped.
+
+        Raises:
+            Exception: of pyarrow or FAISS, or a ValueError: a file is not what a segment has.
         """
         import numpy as np
         import pyarrow as pa
 
         path = folder / "segments" / segment.name
         self._table: Any = pa.ipc.open_file(pa.memory_map(str(path / "passages.arrow"))).read_all()
+        # Arrow trusts the offsets in a file: without this check a wrong one crashes the process.
+        self._table.validate(full=True)
         self.faiss: Any = open_vectors(path / "vectors.faiss")
+        if not (self._table.num_rows == self.faiss.ntotal == segment.rows and self.faiss.d == dimension):
+            raise ValueError(
+                f"it has {self._table.num_rows} passages and {self.faiss.ntotal} vectors of {self.faiss.d} dimensions "
+                f"instead of {segment.rows} of {dimension}"
+            )
         self.rows = segment.rows
         self.live: NDArray[np.bool_] | None = None
         if segment.deleted:
@@ -77,33 +88,33 @@ class OpenSegment:
             self.live[list(segment.deleted)] = False
 
     def live_rows(self) -> NDArray[np.int64]:
-        """Rows that count, ascending."""
+        """Get the rows that count, ascending."""
         import numpy as np
 
         return np.arange(self.rows) if self.live is None else np.flatnonzero(self.live)
 
     def rows_where(self, column: str, values: Collection[object]) -> list[tuple[int, Any]]:
-        """(row, value) of the rows that count and whose `column` ("id" or "text_hash") is one of `values`."""
+        """Find the rows that count and whose `column` ("id" or "text_hash") is one of `values`, as (row, value)."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        own = self._table.column(column)
-        mask = pc.is_in(own, value_set=pa.array(list(values), own.type))
+        cells = self._table.column(column)
+        mask = pc.is_in(cells, value_set=pa.array(list(values), cells.type))
         rows = pc.indices_nonzero(mask).to_pylist()
-        found = own.take(pa.array(rows, pa.int64())).to_pylist()
-        return [(row, value) for row, value in zip(rows, found, strict=True) if self.live is None or self.live[row]]
+        matches = cells.take(pa.array(rows, pa.int64())).to_pylist()
+        return [(row, value) for row, value in zip(rows, matches, strict=True) if self.live is None or self.live[row]]
 
     def matching(self, wanted: Filter) -> NDArray[np.bool_]:
-        """(rows,) rows that count and pass the filter."""
+        """Compute the (rows,) mask of the rows that count and pass the filter."""
         import numpy as np
 
         rows = self.live_rows()
         if isinstance(wanted, Mapping):
-            choices = {key: value if isinstance(value, list | tuple | set) else [value] for key, value in wanted.items()}
+            choices = {key: _choices(value) for key, value in wanted.items()}
             metadata = self._table.column("metadata").to_pylist()
             passed = [
-                all(own.get(key) in values for key, values in choices.items())
-                for own in (json.loads(metadata[row]) for row in rows)
+                all(_has_one_of(values.get(key), choice) for key, choice in choices.items())
+                for values in (json.loads(metadata[row]) for row in rows)
             ]
         else:
             passed = [bool(wanted(passage)) for passage in self.passages(rows)]
@@ -112,20 +123,50 @@ class OpenSegment:
         return mask
 
     def texts(self) -> list[str]:
-        """Texts of all rows, deleted ones included."""
+        """Get the texts of all rows, deleted ones included."""
         texts: list[str] = self._table.column("text").to_pylist()
         return texts
 
     def passages(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[Passage]:
-        """The passages of some rows, in that order."""
+        """Get the passages of some rows, in that order."""
         import pyarrow as pa
 
         taken = self._table.select(_FIELDS).take(pa.array(rows, pa.int64())).to_pydict()
-        for passage_id, text, title, metadata, *rest in zip(*(taken[name] for name in _FIELDS), strict=True):
-            yield Passage(passage_id, text, title, json.loads(metadata), *rest)
+        for passage_id, text, title, metadata, *others in zip(*(taken[name] for name in _FIELDS), strict=True):
+            yield Passage(passage_id, text, title, json.loads(metadata), *others)
 
     def vectors(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        """(R, d) vectors of some rows."""
+        """Get the (R, d) vectors of some rows."""
         import numpy as np
 
         return reconstruct(self.faiss, np.asarray(rows, np.int64))
+
+
+def check_filter(wanted: Any) -> None:
+    """Check a filter before it is used.
+
+    Raises:
+        InvalidQuery: it is neither a mapping from metadata keys nor a predicate.
+    """
+    if wanted is None or callable(wanted):
+        return
+    if not isinstance(wanted, Mapping) or not all(isinstance(key, str) for key in wanted):
+        raise InvalidQuery(
+            f"filter is {wanted!r}; pass a mapping from metadata keys to values, such as {{'year': 1928}}, or a function"
+        )
+
+
+def _choices(value: Any) -> list[Any]:
+    """List the values a filter accepts: those of a list, set or other collection, or the one value."""
+    is_one = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Collection)
+    return [value] if is_one else list(value)
+
+
+def _has_one_of(value: Any, choices: Sequence[Any]) -> bool:
+    """Whether a metadata value, or an element of one that is a list, is among the choices. True is not 1."""
+    elements = value if isinstance(value, list) else [value]
+    return any(
+        element == choice and isinstance(element, bool) == isinstance(choice, bool)
+        for element in elements
+        for choice in choices
+    )

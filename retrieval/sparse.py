@@ -1,18 +1,18 @@
 """BM25 over the passages of one state of an index, kept beside it as derived data.
 
-It can be made again from the passages at any time, so it is written without a place in the manifest, and rebuilt when it
-is missing, damaged or of another generation.
+It can be built again from the passages at any time, so the manifest does not name it, and it is rebuilt when it is missing,
+damaged, of another generation or of another index.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrieval.files import new_folder
 from retrieval.storage import checksum
 
 if TYPE_CHECKING:
@@ -22,58 +22,60 @@ if TYPE_CHECKING:
 __all__ = ["open_sparse", "search_sparse"]
 
 
-def open_sparse(folder: Path, texts: Callable[[], Sequence[str]]) -> Any:
-    """The BM25 index in `folder`, or one built from `texts()` and, if the disk allows it, saved there; None if no text has
-    a word to look for.
+def open_sparse(folder: Path, index_id: str, texts: Callable[[], Sequence[str]]) -> Any:
+    """Open the BM25 index in `folder`, or build it and save it there if the disk allows it.
 
     Args:
         folder: named for the generation of the passages; other folders beside it are stale.
-        texts: gives the (N,) texts; called only if the index has to be built.
+        index_id: of the index whose passages these are.
+        texts: gives the (N,) texts; called only if the BM25 index has to be built.
+
+    Returns:
+        A `bm25s.BM25`, or None if no text has a word to look for.
     """
     import bm25s
 
-    try:
-        recorded = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
-        if all(checksum(folder / name) == value for name, value in recorded.items()):
-            return bm25s.BM25.load(folder, mmap=True)
-    except (OSError, ValueError, KeyError, AttributeError):
-        pass
+    if (saved := _load(folder, index_id)) is not None:
+        return saved
     tokens = _tokenize(list(texts()))
     # bm25s divides by zero where no text has a word: texts of stop words or single letters only.
     if not any(tokens.ids):
         return None
     retriever = bm25s.BM25()
     retriever.index(tokens, show_progress=False)
-    _save(retriever, folder)
+    _save(retriever, folder, index_id)
     return retriever
 
 
 def search_sparse(
     retriever: Any, queries: Sequence[str], k: int, allowed: NDArray[np.bool_] | None
 ) -> list[list[tuple[int, float]]]:
-    """Per query the (row, BM25 score) of at most k rows that share a word with it, best first.
+    """Find for each query the rows of highest BM25 score.
 
     Args:
         retriever: from `open_sparse`, over N rows.
-        queries: what to look for.
-        k: at most N.
-        allowed: (N,) rows that may be found; None for all.
+        queries: the texts to look for.
+        k: rows to return, at most N.
+        allowed: (N,) mask of rows that may match; None for all.
+
+    Returns:
+        For each query at most k (row, score), best first; rows that share no word with it are left out.
     """
     import numpy as np
 
     if retriever is None:
         return [[] for _ in queries]
     weights = None if allowed is None else allowed.astype(np.float32)
-    found: list[list[tuple[int, float]]] = []
+    results: list[list[tuple[int, float]]] = []
     for query in queries:
         words = _tokenize([query], as_words=True)[0]
         known = [word for word in words if word in retriever.vocab_dict]
         if not known:
-            found.append([])
+            results.append([])
             continue
         rows, scores = retriever.retrieve([known], k=k, weight_mask=weights, show_progress=False)
-        found.append([(int(r), float(s)) for r, s in zip(rows[0], scores[0], strict=True) if s > 0])
-    return found
+        results.append([(int(r), float(s)) for r, s in zip(rows[0], scores[0], strict=True) if s > 0])
+    return results
 
 
 def _tokenize(texts: list[str], *, as_words: bool = False) -> Any:
@@ -82,19 +84,29 @@ def _tokenize(texts: list[str], *, as_words: bool = False) -> Any:
     return bm25s.tokenize(texts, stopwords="en", return_ids=not as_words, show_progress=False)
 
 
-def _save(retriever: Any, folder: Path) -> None:
+def _load(folder: Path, index_id: str) -> Any:
+    """Load a BM25 index that is whole and belongs to this index; None otherwise."""
+    import bm25s
+
+    try:
+        # A link or pipe among the files of an index from someone else would read elsewhere, or hang.
+        if folder.is_symlink() or not all(path.is_file() and not path.is_symlink() for path in folder.iterdir()):
+            return None
+        recorded = json.loads((folder / "checksums.json").read_bytes())
+        present = {path.name: checksum(path) for path in folder.iterdir() if path.name != "checksums.json"}
+        return bm25s.BM25.load(folder, mmap=True) if recorded == {"index": index_id, "files": present} else None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return None
+
+
+def _save(retriever: Any, folder: Path, index_id: str) -> None:
+    """Save a BM25 index; without room for it, the one in memory serves this process and the next one builds its own."""
     try:
         folder.parent.mkdir(exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+        shutil.rmtree(folder, ignore_errors=True)
+        with new_folder(folder) as partial:
+            retriever.save(partial)
+            files = {path.name: checksum(path) for path in partial.iterdir()}
+            (partial / "checksums.json").write_text(json.dumps({"index": index_id, "files": files}), encoding="utf-8")
     except OSError:
         return
-    try:
-        retriever.save(partial)
-        sums = {path.name: checksum(path) for path in partial.iterdir()}
-        (partial / "checksums.json").write_text(json.dumps(sums), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    except OSError:
-        # The index in memory serves this process; the next one builds its own.
-        shutil.rmtree(partial, ignore_errors=True)

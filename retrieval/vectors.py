@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "KINDS",
     "Kind",
     "build_vectors",
     "checked_vectors",
@@ -23,7 +22,6 @@ __all__ = [
 ]
 
 Kind = Literal["auto", "flat", "hnsw", "ivf"]
-KINDS = ("auto", "flat", "hnsw", "ivf")
 
 _FLAT_UP_TO = 200_000
 _HNSW_UP_TO = 2_000_000
@@ -40,17 +38,27 @@ def choose_kind(rows: int, kind: str = "auto") -> str:
     return "hnsw" if rows <= _HNSW_UP_TO else "ivf"
 
 
-def checked_vectors(vectors: Any, rows: int, dimension: int) -> NDArray[np.float32]:
-    """The same as a contiguous (rows, dimension) float32 array.
+def checked_vectors(vectors: Any, rows: int | None, dimension: int) -> NDArray[np.float32]:
+    """Check vectors, and return them as a contiguous float32 array.
+
+    Args:
+        vectors: (rows, dimension) numbers.
+        rows: number of texts the vectors belong to; None for any number.
+        dimension: of the index.
 
     Raises:
         InvalidQuery: the shape is another, or a row is not of length 1 (to 1 %), as cosine similarity needs.
     """
     import numpy as np
 
-    array = np.ascontiguousarray(vectors, np.float32)
-    if array.shape != (rows, dimension):
-        raise InvalidQuery(f"vectors have shape {array.shape}; {rows} texts in this index need ({rows}, {dimension})")
+    try:
+        array = np.ascontiguousarray(vectors, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidQuery(f"vectors are not numbers ({error}); pass an array of shape (texts, {dimension})") from error
+    if array.ndim != 2 or array.shape != (len(array) if rows is None else rows, dimension):
+        raise InvalidQuery(
+            f"vectors have shape {array.shape}; this index needs ({'texts' if rows is None else rows}, {dimension})"
+        )
     lengths = np.linalg.norm(array, axis=1)
     # Written so that NaN counts as wrong.
     wrong = np.flatnonzero(~(np.abs(lengths - 1) < 0.01))

@@ -21,6 +21,14 @@ app = typer.Typer(help="Build and search an index of passages.", no_args_is_help
 Documents = Annotated[list[Path], typer.Argument(help="Files (txt, md, html, pdf, csv, jsonl) or folders of them.")]
 IndexPath = Annotated[Path, typer.Option("--index", "-i", help="The index folder.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on files of unknown type instead of skipping them.")]
+EmbedderName = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder",
+        help="A sentence-transformers hub id or folder, or http://host:port/v1#model. An existing index knows its own; "
+        "name it only if that is an endpoint, to allow that texts and your API key are sent to it.",
+    ),
+]
 MaxTokens = Annotated[int | None, typer.Option(min=8, help="Longest passage, in the embedder's tokens.")]
 Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighbouring passages share.")]
 
@@ -28,29 +36,30 @@ Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighbouring p
 @app.command("build")
 def build(
     documents: Documents,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where to make the index; must not exist.")],
-    embedder: Annotated[
-        str | None, typer.Option(help="A sentence-transformers hub id or folder, or http://host:port/v1#model.")
-    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new index; must not exist, or be empty.")],
+    embedder: EmbedderName = None,
     max_tokens: MaxTokens = None,
     overlap: Overlap = 1,
     strict: Strict = False,
     json_: Json = None,
 ) -> None:
-    """Make an index from documents."""
+    """Build an index from documents; it appears only once all of them are in it."""
     from retrieval import PassageIndex, load_embedder
+    from retrieval.storage import check_vacant
 
-    # Read everything before the folder is made: an unreadable document must not leave an empty index behind.
+    check_vacant(out)
     model = load_embedder(embedder)
     passages, skipped = _passages(documents, model, max_tokens, overlap, strict)
-    with PassageIndex.create(out, embedder=model) as index:
-        _report(out, index, index.add(passages), skipped, json_)
+    index, added = PassageIndex.build(out, passages, embedder=model)
+    with index:
+        _report(out, index, added, skipped, json_)
 
 
 @app.command("add")
 def add(
     documents: Documents,
     index: IndexPath,
+    embedder: EmbedderName = None,
     max_tokens: MaxTokens = None,
     overlap: Overlap = 1,
     strict: Strict = False,
@@ -59,7 +68,7 @@ def add(
     """Add documents to an index; durable when the command returns."""
     from retrieval import PassageIndex
 
-    with PassageIndex.open(index) as opened:
+    with PassageIndex.open(index, embedder=embedder) as opened:
         passages, skipped = _passages(documents, opened.embedder, max_tokens, overlap, strict)
         _report(index, opened, opened.add(passages), skipped, json_)
 
@@ -70,16 +79,19 @@ def search(
     index: IndexPath,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits to show.")] = 5,
     mode: Annotated[Mode, typer.Option(help="How to search.")] = "hybrid",
+    embedder: EmbedderName = None,
     json_: Json = None,
 ) -> None:
     """Show the passages nearest to a query."""
     from retrieval import PassageIndex
 
-    with PassageIndex.open(index) as opened, working("searching"):
+    with PassageIndex.open(index, embedder=embedder) as opened, working("searching"):
         hits = opened.search(query, k=k, mode=mode)
     if wants_json(json_):
         print_json([hit.to_dict() for hit in hits])
         return
+    if not hits:
+        console().print(f"no passage of {index} matches {query!r}")
     for hit in hits:
         similarity = "" if hit.similarity is None else f"  similarity {hit.similarity:.2f}"
         out = console()
@@ -111,6 +123,7 @@ def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_
 def evaluate(
     questions: Annotated[Path, typer.Argument(help="JSON lines with the fields question and passage_id.")],
     index: IndexPath,
+    embedder: EmbedderName = None,
     json_: Json = None,
 ) -> None:
     """Measure how often the passage that answers a question is among the first hits."""
@@ -123,7 +136,7 @@ def evaluate(
     gold = [text_of(row, "passage_id", where) for where, row in rows]
     if not asked:
         raise InvalidInput(f"{questions} holds no questions")
-    with PassageIndex.open(index) as opened, working("searching"):
+    with PassageIndex.open(index, embedder=embedder) as opened, working("searching"):
         scores = evaluate_retrieval(opened, asked, gold)
     if wants_json(json_):
         print_json([score.to_dict() for score in scores])

@@ -59,7 +59,7 @@ def test_documents_can_be_added_searched_and_described(index, tmp_path):
         (("index", "search", " ", "--index", "INDEX"), "the query is empty"),
         (("index", "build", "nowhere.txt", "--out", "new.index"), "nowhere.txt does not exist"),
         (("index", "build", "INDEX/manifest.json", "--out", "new.index"), "has the type '.json'"),
-        (("index", "build", str(EXAMPLES / "passages.jsonl"), "--out", "INDEX"), "exists already"),
+        (("index", "build", str(EXAMPLES / "passages.jsonl"), "--out", "INDEX"), "already exists"),
         (("index", "eval", str(EXAMPLES / "passages.jsonl"), "--index", "INDEX"), "line 1 of"),
     ],
 )

@@ -48,7 +48,7 @@ def test_the_default_embedder_gives_unit_vectors_that_tell_meanings_apart(embedd
 def test_an_index_can_be_built_with_an_endpoint(endpoint, tmp_path):
     index = PassageIndex.create(tmp_path / "x", embedder=endpoint)
     index.add([Passage("z", "zzzz zz"), Passage("q", "qqqq qq")])
-    opened = PassageIndex.open(tmp_path / "x")
+    opened = PassageIndex.open(tmp_path / "x", embedder=endpoint)
     assert opened.info().dimension == 26
     assert opened.search("zz", k=1, mode="dense")[0].passage.id == "z"
 

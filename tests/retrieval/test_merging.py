@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.merging import segments_to_merge
+from retrieval.storage import segments_to_merge
 
 
 @given(st.lists(st.integers(1, 40), max_size=200))

@@ -58,7 +58,10 @@ def test_hybrid_hits_carry_their_similarity_even_if_only_words_found_them(index)
 
 def test_a_list_of_queries_gives_a_list_of_lists(index):
     both = index.search([QUESTION, "Who sang the national anthem?"], k=2)
-    assert both[0] == index.search(QUESTION, k=2)
+    alone = index.search(QUESTION, k=2)
+    assert [hit.passage for hit in both[0]] == [hit.passage for hit in alone]
+    # Texts that are embedded in a batch of another size differ in the last bits.
+    assert [hit.similarity for hit in both[0]] == pytest.approx([hit.similarity for hit in alone], abs=1e-5)
     assert [len(hits) for hits in both] == [2, 2]
     assert index.search([]) == []
 
@@ -109,7 +112,7 @@ def test_unknown_ids_change_nothing(index):
 
 
 def test_duplicate_ids_are_refused_and_nothing_is_added(index):
-    with pytest.raises(DuplicateId, match=r"'Super_Bowl_50#0'.*use update"):
+    with pytest.raises(DuplicateId, match=r"'Super_Bowl_50#0'.*use PassageIndex.update"):
         index.add([Passage("new", "a new text"), Passage("Super_Bowl_50#0", "other text")])
     with pytest.raises(DuplicateId, match="twice in one call"):
         index.add([Passage("a", "one"), Passage("a", "two")])
@@ -214,9 +217,9 @@ def test_options_out_of_range_are_named(index, tmp_path):
 def test_passages_that_cannot_be_stored_are_named(index):
     with pytest.raises(InvalidPassage, match=r"'a' cannot be stored.*not JSON serializable"):
         index.add([Passage("a", "b", metadata={"x": object()})])
-    with pytest.raises(InvalidPassage, match=r"'a' cannot be stored.*surrogates"):
+    with pytest.raises(InvalidPassage, match=r"'a' cannot be stored: its text has a lone surrogate.*character 19"):
         index.add([Passage("a", "half a character: \ud83d")])
-    with pytest.raises(InvalidPassage, match="passage 0 is a str"):
+    with pytest.raises(InvalidPassage, match=r"passages\[0\] is a str"):
         index.add(["just a text"])
     assert len(index) == 30
 
@@ -231,7 +234,7 @@ def test_an_empty_corpus_is_refused(index):
 def test_a_missing_index_and_a_taken_path_are_told_apart(index, tmp_path):
     with pytest.raises(IndexNotFound, match="there is no index"):
         PassageIndex.open(tmp_path / "nowhere")
-    with pytest.raises(IndexExists, match="exists already"):
+    with pytest.raises(IndexExists, match="already exists"):
         PassageIndex.create(index.path)
 
 
@@ -358,14 +361,14 @@ def test_a_full_disk_leaves_the_index_as_it_was(index, monkeypatch):
     for step in ("index.write_files", "segment.build_vectors"):
         with monkeypatch.context() as patched:
             patched.setattr(f"retrieval.{step}", full)
-            with pytest.raises(IndexWriteFailed, match=r"No space left on device.*as it was before"):
+            with pytest.raises(IndexWriteFailed, match=r"No space left on device.*the index is unchanged"):
                 index.add([Passage("new", "a new text")])
     with monkeypatch.context() as patched:
-        patched.setattr("retrieval.storage.os.fsync", full)
+        patched.setattr("retrieval.files.os.fsync", full)
         with pytest.raises(IndexWriteFailed):
             index.add([Passage("new", "a new text")])
     assert len(PassageIndex.open(index.path)) == len(index) == 30
-    assert not list((index.path / "segments").glob(".partial-*"))
+    assert not list((index.path / "segments").glob(".*.partial-*"))
     assert index.add([Passage("new", "a new text")]).added == 1
 
 
