@@ -47,7 +47,7 @@ def checked_texts(texts: Sequence[str], questions: Sequence[str | None] | None) 
     if questions is None:
         return list(texts), [None] * len(texts)
     if isinstance(questions, str):
-        raise InvalidInput(f"questions is one text, {questions[:40]!r}; pass a list of texts")
+        raise InvalidInput(f"questions is one string, {questions[:40]!r}; pass a list of strings")
     check_texts("questions", ["" if question is None else question for question in questions], allow_blank=True)
     if len(questions) != len(texts):
         raise InvalidInput(f"there are {len(questions)} questions for {len(texts)} texts; pass one, or None, for each text")

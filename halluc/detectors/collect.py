@@ -1,8 +1,8 @@
 """Compute `Statistics` from a model and prompts; whatever several detectors need is computed once.
 
-That is one generation (greedy answer and samples over one prompt cache), one verifier call over all distinct pairs, one
-embedding call over all distinct texts, and one call for each kind of question to the model itself. Not covered: which texts
-the verifier and the embedder compare (text_relations.py), and the detectors.
+That is one generation (greedy answer and samples over one prompt cache), one verifier call to compare samples and one to
+judge claims, one embedding call over all distinct texts, and one call for each kind of question to the model itself. Not
+covered: which texts the verifier and the embedder compare (text_relations.py), and the detectors.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ _FROM_VERIFIER = frozenset(
         Statistic.answer_entailment,
         Statistic.sentence_entailment,
         Statistic.alternatives,
-        Statistic.support,
     }
 )
 _FROM_EMBEDDER = frozenset(
@@ -292,6 +291,7 @@ class _Collection:
         relations = TextRelations(self.statistics, self.alternatives, self.sample_spans, self.resources)
         for statistics, compute in (
             (self.wanted & _FROM_VERIFIER, relations.by_verifier),
+            (self.wanted & {Statistic.support}, relations.by_judge),
             (self.wanted & _FROM_EMBEDDER, relations.by_embedder),
         ):
             if not statistics:

@@ -19,7 +19,7 @@ from halluc.detectors.collect import CollectedStatistics, Cost, collect_statisti
 from halluc.detectors.detector import Detector
 from halluc.detectors.statistics import FloatArray, Resources, Statistic, Statistics, unavailable_statistics
 from halluc.detectors.table import detectors_named
-from halluc.errors import InvalidInput, check_same_length, check_texts
+from halluc.errors import InvalidInput, check_same_length, check_text, check_texts, leaf_errors_as_ours
 
 if TYPE_CHECKING:
     from halluc.models.language_model import Generation, LanguageModel, Prompt
@@ -164,6 +164,7 @@ def detect(
     Raises:
         InvalidInput: there is no such detector, or an argument does not match the prompts.
         ContextOverflow: a prompt does not fit the model's context window.
+        RetrievalFailed: the index or the embedder failed.
     """
     selected = detectors_named(detectors)
     _check(prompts, answers, contexts)
@@ -183,23 +184,24 @@ def detect(
     reasons = unavailable_statistics(resources, {statistic for detector in selected for statistic in detector.needs})
     # What is needed only by a detector that cannot run is not computed.
     wanted = {statistic for detector in selected if not detector.needs & reasons.keys() for statistic in detector.needs}
-    collected = collect_statistics(resources, prompts, wanted, answers=answers)
+    with leaf_errors_as_ours():
+        collected = collect_statistics(resources, prompts, wanted, answers=answers)
     return _scored(selected, collected, reasons | collected.unavailable)
 
 
 def _check(prompts: Sequence[Prompt], answers: Sequence[str | None] | None, contexts: Sequence[str | None] | None) -> None:
     if isinstance(prompts, str):
-        raise InvalidInput(f"prompts is the text {prompts[:40]!r}; pass a list of prompts")
+        raise InvalidInput(f"prompts is one string, {prompts[:40]!r}; pass a list of prompts")
     if not prompts:
         raise InvalidInput("there are no prompts; pass at least one")
     check_texts("prompts", [question_of(prompt) for prompt in prompts], allow_blank=True)
     for name, texts in (("answers", answers), ("contexts", contexts)):
         if isinstance(texts, str):
-            check_texts(name, texts)
+            raise InvalidInput(f"{name} is one string, {texts[:40]!r}; pass a list of strings")
+        for i, text in enumerate(texts or ()):
+            if text is not None:
+                check_text(f"{name}[{i}]", text, allow_blank=texts is answers)
     check_same_length(prompts=prompts, answers=answers, contexts=contexts)
-    check_texts("answers", [answer if answer is not None else "" for answer in answers or ()], allow_blank=True)
-    # A context that is left out passes as any text that is not blank.
-    check_texts("contexts", [context if context is not None else "none" for context in contexts or ()])
 
 
 def _scored(selected: Sequence[Detector], collected: CollectedStatistics, unavailable: Mapping[Statistic, str]) -> Detection:

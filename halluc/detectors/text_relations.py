@@ -1,23 +1,27 @@
 """Entailment, similarity and relevance between texts; each pair and each text is computed once for all detectors.
 
 Samples are compared as answers to their question, which precedes each text (as in arXiv 2302.09664, section 5.1) where both
-together are short. Verifiers read short claims, so a long text is judged in pieces and the mean of their probabilities
-counts. Not covered: which detector needs what (collect.py).
+together are short. Verifiers read short claims, so a long sample is compared in pieces and the mean of their probabilities
+counts: two samples may agree in part. Claims of the answer are judged against contexts or passages by
+`halluc.verification.judge`. Not covered: which detector needs what (collect.py).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from halluc.answers import Claim
 from halluc.claims import extract_claims
 from halluc.detectors.sampling import sentences_of
 from halluc.detectors.statistics import FloatArray, Resources, Statistic, Statistics
 
 if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
+    from retrieval import Passage
 
 __all__ = ["TextRelations"]
 
@@ -51,7 +55,6 @@ class TextRelations:
         self.sample_spans = sample_spans
         self.resources = resources
         self._short: dict[int, bool] = {}
-        self._claims_of: dict[int, list[tuple[str, list[str]]]] = {}
 
     # -- the verifier ----------------------------------------------------------------------------------------------
 
@@ -62,11 +65,11 @@ class TextRelations:
             The fields of `Statistics`, and per statistic the number of distinct pairs that it compares.
         """
         pairs = {statistic: list(self._pairs(statistic)) for statistic in wanted}
-        judged = _JudgedPairs(pair for of_statistic in pairs.values() for pair in of_statistic)
-        judged.judge(self._verifier())
+        compared = _ComparedPairs(pair for of_statistic in pairs.values() for pair in of_statistic)
+        compared.compare(self._verifier())
         arrays: Arrays = {}
         for statistic, of_statistic in pairs.items():
-            arrays |= self._from_probabilities(statistic, judged.probabilities(of_statistic))
+            arrays |= self._from_probabilities(statistic, compared.probabilities(of_statistic))
         return arrays, {statistic: len(set(of_statistic)) for statistic, of_statistic in pairs.items()}
 
     def _pairs(self, statistic: Statistic) -> Iterator[Pair]:
@@ -87,8 +90,6 @@ class TextRelations:
                 for chosen, other in self._replacements(i):
                     yield chosen, other
                     yield other, chosen
-            else:
-                yield from ((text, claim) for claim, evidence in self._claims(i) for text in evidence)
 
     def _from_probabilities(self, statistic: Statistic, probabilities: FloatArray) -> Arrays:
         """Arrange (pairs, 3) probabilities, in the order of `_pairs`, as fields of `Statistics`."""
@@ -102,16 +103,7 @@ class TextRelations:
             counts = [len(sentences_of(answer)) for answer in s.answers]
             parts = np.split(probabilities, np.cumsum([count * k for count in counts])[:-1])
             return {"sentence_entailment": tuple(p.reshape(c, k, 3) for p, c in zip(parts, counts, strict=True))}
-        if statistic is Statistic.alternatives:
-            return self._from_alternatives(probabilities)
-        support = iter(probabilities[:, 0])
-        return {"claim_support": tuple(self._claim_support(i, support) for i in range(n))}
-
-    def _claim_support(self, i: int, support: Iterator[float]) -> FloatArray:
-        """The best support of each claim of answer i; `support` yields that of its pairs."""
-        if self.resources.context(i) is None and self.resources.index is None:
-            return np.array([np.nan])
-        return np.array([max((next(support) for _ in evidence), default=0.0) for _, evidence in self._claims(i)])
+        return self._from_alternatives(probabilities)
 
     def _from_alternatives(self, probabilities: FloatArray) -> Arrays:
         labels = iter(probabilities.argmax(-1))
@@ -136,21 +128,51 @@ class TextRelations:
             for text, _ in _likely(step)[1:]:
                 yield prefix + answer[start:end], prefix + text
 
-    def _claims(self, i: int) -> list[tuple[str, list[str]]]:
-        """The claims of an answer, each with the evidence it is judged against."""
-        if i not in self._claims_of:
-            answer, context, index = self.statistics.answers[i], self.resources.context(i), self.resources.index
-            claims = [claim.text for claim in extract_claims(answer)] or [answer]
-            if context is not None:
-                self._claims_of[i] = [(claim, [context]) for claim in claims]
-            elif index is None or not answer.strip():
-                self._claims_of[i] = [(claim, []) for claim in claims]
-            else:
-                hits = index.search(claims, k=_PASSAGES_PER_CLAIM)
-                self._claims_of[i] = [
-                    (claim, [hit.passage.text for hit in of_claim]) for claim, of_claim in zip(claims, hits, strict=True)
-                ]
-        return self._claims_of[i]
+    def by_judge(self, _wanted: Iterable[Statistic]) -> tuple[Arrays, dict[Statistic, int]]:
+        """Judge the claims of the answers against their contexts or, without one, against passages of the index.
+
+        Returns:
+            `claim_support`, and the number of pairs of passage and claim.
+        """
+        from halluc.verification.judge import Judge
+
+        rows = range(len(self.statistics))
+        claims = [self._claims(i) for i in rows]
+        passages = [self._evidence(i, claims[i]) for i in rows]
+        verdicts = iter(
+            Judge(self._verifier()).verdicts(
+                [claim for of_answer in claims for claim in of_answer],
+                [of_claim for of_answer in passages for of_claim in of_answer],
+            )
+        )
+        support = [np.array([next(verdicts).support for _ in claims[i]] or [self._support_without_claims(i)]) for i in rows]
+        pairs = sum(len(of_claim) for of_answer in passages for of_claim in of_answer)
+        return {"claim_support": tuple(support)}, {Statistic.support: pairs}
+
+    def _claims(self, i: int) -> list[Claim]:
+        """The claims of answer i, or the whole answer; none of an empty answer or where there is no source."""
+        answer = self.statistics.answers[i]
+        if not answer.strip() or not self._has_source(i):
+            return []
+        return extract_claims(answer) or [Claim(answer, 0, len(answer))]
+
+    def _evidence(self, i: int, claims: Sequence[Claim]) -> list[list[Passage]]:
+        """The passages that each claim of answer i is judged against."""
+        from retrieval import Passage
+
+        context, index = self.resources.context(i), self.resources.index
+        if context is not None:
+            return [[Passage(f"context {i}", context)] for _ in claims]
+        if index is None or not claims:
+            return [[] for _ in claims]
+        hits = index.search([claim.text for claim in claims], k=_PASSAGES_PER_CLAIM)
+        return [[hit.passage for hit in of_claim] for of_claim in hits]
+
+    def _support_without_claims(self, i: int) -> float:
+        return 0.0 if self._has_source(i) else math.nan
+
+    def _has_source(self, i: int) -> bool:
+        return self.resources.context(i) is not None or self.resources.index is not None
 
     def _verifier(self) -> Verifier:
         if self.resources.verifier is not None:
@@ -232,8 +254,8 @@ class TextRelations:
         return self._short[i]
 
 
-class _JudgedPairs:
-    """Pairs (evidence, claim): equal and empty texts are decided here, the others once each by the verifier."""
+class _ComparedPairs:
+    """Pairs of texts: equal and empty texts are decided here, the others once each by the verifier."""
 
     def __init__(self, pairs: Iterable[Pair]) -> None:
         self._probabilities: dict[Pair, FloatArray] = {}
@@ -247,13 +269,13 @@ class _JudgedPairs:
             else:
                 self._pieces[pair] = [(pair[0], piece) for piece in _pieces(pair[1])]
 
-    def judge(self, verifier: Verifier) -> None:
+    def compare(self, verifier: Verifier) -> None:
         distinct = list(dict.fromkeys(piece for pieces in self._pieces.values() for piece in pieces))
         if not distinct:
             return
-        judged = dict(zip(distinct, verifier.probabilities(distinct), strict=True))
+        probabilities = dict(zip(distinct, verifier.probabilities(distinct), strict=True))
         for pair, pieces in self._pieces.items():
-            self._probabilities[pair] = np.mean([judged[piece] for piece in pieces], axis=0)
+            self._probabilities[pair] = np.mean([probabilities[piece] for piece in pieces], axis=0)
 
     def probabilities(self, pairs: Sequence[Pair]) -> FloatArray:
         """(pairs, 3)."""

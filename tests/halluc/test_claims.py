@@ -158,10 +158,10 @@ def test_spans_lie_in_the_text_and_no_two_claims_start_at_one_place(pieces, join
 @pytest.mark.parametrize(
     ("texts", "questions", "message"),
     [
-        ("text", None, "texts is one text, 'text'; pass a list"),
+        ("text", None, "texts is one string, 'text'; pass a list"),
         (["a", 3], None, r"texts\[1\] is 3, not a text"),
         (["a", "b"], ["q"], "1 questions for 2 texts"),
-        (["a"], "q", "questions is one text, 'q'; pass a list"),
+        (["a"], "q", "questions is one string, 'q'; pass a list"),
         (["a"], [3], r"questions\[0\] is 3, not a text"),
         (["a", "half \ud83d."], None, r"texts\[1\] has a lone surrogate, '\\ud83d', at character 6"),
     ],

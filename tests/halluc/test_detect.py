@@ -266,8 +266,8 @@ def test_every_detector_says_what_it_is():
         ({"answers": ["x"]}, "2 prompts, 1 answers"),
         ({"contexts": ["x"]}, "2 prompts, 1 contexts"),
         ({"contexts": ["x", " "]}, r"contexts\[1\] is empty"),
-        ({"answers": "xy"}, "answers is one text, 'xy'"),
-        ({"contexts": "xy"}, "contexts is one text, 'xy'"),
+        ({"answers": "xy"}, "answers is one string, 'xy'"),
+        ({"contexts": "xy"}, "contexts is one string, 'xy'"),
         ({"answers": ["x", 3]}, r"answers\[1\] is 3, not a text"),
         ({"answers": ["x", "\ud83d"]}, r"answers\[1\] has a lone surrogate"),
         ({"contexts": ["\ud83d", "x"]}, r"contexts\[0\] has a lone surrogate"),
@@ -284,7 +284,7 @@ def test_no_prompts_and_one_sample_are_refused_or_told():
     lm = ScriptedEndpoint(logprobs=True)
     with pytest.raises(InvalidInput, match="no prompts"):
         halluc.detect(lm, [])
-    with pytest.raises(InvalidInput, match="prompts is the text 'why"):
+    with pytest.raises(InvalidInput, match="prompts is one string, 'why"):
         halluc.detect(lm, "why?")
     found = halluc.detect(lm, PROMPTS, detectors=["lexical_similarity"], n_samples=1)
     assert found.skipped == {"lexical_similarity": "n_samples is 1; draw at least 2"}

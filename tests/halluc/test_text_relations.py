@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from halluc.answers import Claim
 from halluc.detectors.statistics import Resources, Statistic, Statistics
 from halluc.detectors.text_relations import TextRelations
+from halluc.verification.judge import Judge
+from retrieval import Passage
 
 
 class Recorded:
@@ -70,15 +73,34 @@ def test_one_call_serves_all_needs_and_each_gets_its_own():
     assert fields["sentence_entailment"][0][0, 0].tolist() == [1, 0, 0]
 
 
-def test_a_long_claim_is_judged_in_pieces_and_their_mean_counts():
+def test_a_long_sample_is_compared_in_pieces_and_their_mean_counts():
     verifier = Recorded()
     long = "The tower is in Oslo. " + "word " * 50 + "Rome."
-    (support,) = relations([long], [()], verifier=verifier, contexts=["Oslo word"]).by_verifier([Statistic.support])[0][
-        "claim_support"
-    ]
+    made = relations([long], [("Oslo word", long)], question="q " * 50, verifier=verifier)
+    entailment = made.by_verifier([Statistic.entailment])[0]["entailment"]
     assert max(len(claim.split()) for _, claim in verifier.pairs) <= 45
-    assert support[0] == pytest.approx(0.9)
-    assert support[1] == pytest.approx((0.9 + 0.1) / 2)
+    # Three pieces of the long sample, which end in Oslo, word and Rome.
+    assert entailment[0, 0, 1, 0] == pytest.approx((0.9 + 0.9 + 0.1) / 3)
+
+
+def test_claims_are_judged_as_everywhere_else():
+    """D5: the worst piece of a long claim counts, and the best passage."""
+    verifier = Recorded()
+    long = "The tower is in Oslo. " + "word " * 150 + "Rome."
+    made = relations([long], [()], verifier=verifier, contexts=["Oslo word"])
+    (support,) = made.by_judge([Statistic.support])[0]["claim_support"]
+    assert support == pytest.approx([0.9, 0.1])
+    claim = Claim("word " * 150 + "Rome.", 0, 0)
+    (verdict,) = Judge(verifier).verdicts([claim], [[Passage("c", "Oslo word")]])
+    assert support[1] == pytest.approx(verdict.support)
+
+
+def test_an_empty_answer_has_no_support_and_an_answer_without_a_source_no_score():
+    made = relations(["", "Oslo is big."], [(), ()], verifier=Recorded(), contexts=["Oslo", None])
+    empty, unsourced = made.by_judge([Statistic.support])[0]["claim_support"]
+    assert empty.tolist() == [0.0]
+    assert np.isnan(unsourced).all()
+    assert len(unsourced) == 1
 
 
 def test_alternatives_are_the_same_opposite_or_neither():
