@@ -1,7 +1,11 @@
-"""From a name to a verifier: `load_verifier`."""
+"""Loading a verifier by name: `load_verifier`.
+
+Not covered: the verifiers themselves (cross_encoder.py, lm_verifier.py) and the use of their probabilities (judge.py).
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +18,27 @@ if TYPE_CHECKING:
 __all__ = ["load_verifier"]
 
 
-def load_verifier(name: str = "default", *, lm: LanguageModel | None = None, **options: Any) -> Verifier:
+def load_verifier(name: str | Path = "default", *, lm: LanguageModel | None = None, **options: Any) -> Verifier:
     """Load a verifier by name.
 
     Args:
-        name: "default", the cross-encoder that comes with halluc; "lm", a language model that is asked (`LMVerifier`); a
-            folder written by `halluc train verifier`; or a folder or hub id of any transformers sequence classifier that
-            reads evidence and claim: an NLI cross-encoder, a MiniCheck- or HHEM-style classifier.
+        name: "default", the cross-encoder that comes with halluc, which is loaded once per process unless there are
+            options; "lm", a language model that answers Yes or No (`LMVerifier`); a folder written by
+            `halluc train verifier`; or a folder or hub id of any transformers sequence classifier that reads evidence and
+            claim: an NLI cross-encoder, a MiniCheck- or HHEM-style classifier.
         lm: with "lm", the language model to ask; the default model if None.
         options: of a cross-encoder: `device`, `columns`, `max_tokens`, `batch_tokens` (see `load_cross_encoder`).
 
+    Returns:
+        The verifier.
+
     Raises:
         InvalidInput: the name is empty, or an option does not go with it.
-        ModelUnavailable: the verifier cannot be had; the message says what was tried and what to do.
-        VerifierMismatch: the weights of a trained verifier do not belong to the base found here.
+        ModelUnavailable: the verifier cannot be loaded; the message says what was tried and what to do.
+        VerifierMismatch: the weights of a trained verifier do not belong to the base installed here.
     """
+    if isinstance(name, Path):
+        name = str(name)
     if not isinstance(name, str) or not name.strip():
         raise InvalidInput(f"the verifier is {name!r}; pass 'default', 'lm', a folder or a hub id")
     if name == "lm":
@@ -42,11 +52,23 @@ def load_verifier(name: str = "default", *, lm: LanguageModel | None = None, **o
         return LMVerifier(lm or load_model())
     if lm is not None:
         raise InvalidInput(f"lm goes with the verifier 'lm', not with {name!r}; leave one of them out")
+    if name == "default":
+        return _load_packaged(**options) if options else _packaged_once()
     from halluc.verification.cross_encoder import load_cross_encoder
 
-    if name == "default":
-        return load_cross_encoder(_PACKAGED, name="halluc-minilm", **options)
     return load_cross_encoder(name, **options)
 
 
 _PACKAGED = Path(__file__).parent / "default"
+
+
+def _load_packaged(**options: Any) -> Verifier:
+    from halluc.verification.cross_encoder import load_cross_encoder
+
+    return load_cross_encoder(_PACKAGED, name="halluc-minilm", **options)
+
+
+@cache
+def _packaged_once() -> Verifier:
+    # A bare halluc.check(...) would otherwise spend nearly all of its time on loading.
+    return _load_packaged()

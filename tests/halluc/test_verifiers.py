@@ -111,7 +111,7 @@ def test_a_pair_that_cannot_be_judged_is_named(verifier, pair, message):
 
 
 def test_any_nli_cross_encoder_is_a_verifier(verifier, as_hub_model):
-    other = load_verifier(str(as_hub_model), max_tokens=192)
+    other = load_verifier(as_hub_model, max_tokens=192)
     assert other.columns == (1, 2, 0)
     pairs = [(EVIDENCE, claim) for claim in SUPPORTED + UNSUPPORTED]
     raw = verifier.calibrator.transform(other.support(pairs))
@@ -155,7 +155,7 @@ def test_a_model_with_one_logit_gives_its_sigmoid(as_hub_model, tmp_path):
     assert table[0] == pytest.approx([expected, 0, 1 - expected], abs=0.02)
 
 
-def test_labels_that_say_nothing_are_refused_and_can_be_told(as_hub_model, tmp_path):
+def test_labels_that_say_nothing_are_refused_unless_columns_are_passed(as_hub_model, tmp_path):
     shutil.copytree(as_hub_model, tmp_path / "m")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     config["id2label"] = {"0": "A", "1": "B", "2": "C"}
@@ -180,6 +180,26 @@ def test_a_verifier_that_is_not_there_is_named(name, error, message, monkeypatch
         load_verifier(name)
 
 
+def test_the_default_verifier_is_loaded_once_per_process(verifier):
+    # A bare halluc.check(...) loaded it anew at each call.
+    assert load_verifier() is load_verifier("default") is verifier
+    other = load_verifier(batch_tokens=100)
+    assert other is not verifier
+    assert other.fingerprint == verifier.fingerprint
+
+
+def test_the_fingerprint_covers_all_that_decides_a_probability(verifier):
+    import copy
+
+    variants = [load_verifier(max_tokens=100), load_verifier(columns=(0, 2, 1))]
+    uncalibrated, retrained = load_verifier(batch_tokens=1), load_verifier(batch_tokens=1)
+    uncalibrated.calibrator = None
+    retrained.model = copy.deepcopy(retrained.model)
+    retrained.model.classifier.bias.data[0] += 0.01
+    prints = {v.fingerprint for v in (verifier, *variants, uncalibrated, retrained)}
+    assert len(prints) == 5
+
+
 def test_options_go_with_their_verifier(lm):
     with pytest.raises(InvalidInput, match="max_tokens is an option of cross-encoders"):
         load_verifier("lm", lm=lm, max_tokens=3)
@@ -187,6 +207,11 @@ def test_options_go_with_their_verifier(lm):
         load_verifier("default", lm=lm)
     with pytest.raises(InvalidInput, match="max_tokens is 510, which leaves no room for a claim"):
         load_verifier(max_tokens=510)
+    with pytest.raises(InvalidInput, match="max_tokens is 0; read at least one token"):
+        load_verifier(max_tokens=0)
+    for columns in ((0, 3), (1, 1), (-1,), (0, 1, 2, 0)):
+        with pytest.raises(InvalidInput, match="has the logits 0 to 2"):
+            load_verifier(columns=columns)
 
 
 def test_weights_are_read_back_as_they_were_saved(tmp_path):
@@ -221,17 +246,46 @@ def test_weights_on_another_base_are_refused(tmp_path):
     [
         (lambda folder: (folder / "weights.safetensors").write_bytes(b"x"), ModelUnavailable, "holds no usable verifier"),
         (lambda folder: (folder / "verifier.json").write_text("{"), ModelUnavailable, "holds no usable verifier"),
-        (lambda folder: _edit(folder, "format", 99), VerifierMismatch, "has format 99, this halluc reads up to 1"),
-        (lambda folder: _edit(folder, "base", "/no/such/base"), ModelUnavailable, "/no/such/base is no folder"),
+        (
+            lambda folder: _edit(folder, "format", 99),
+            VerifierMismatch,
+            "has format 99; this version of halluc reads up to 1",
+        ),
+        (lambda folder: _edit(folder, "base", "/no/such/base"), ModelUnavailable, "/no/such/base is not a folder"),
+        (lambda folder: _edit(folder, "calibrator", {"class": []}), ModelUnavailable, "holds no usable verifier"),
+        (lambda folder: _edit(folder, "max_tokens", None), ModelUnavailable, "holds no usable verifier"),
+        (lambda folder: _edit(folder, "facts", float("nan")), ModelUnavailable, "holds NaN"),
+        (lambda folder: _reshape(folder), VerifierMismatch, "do not fit all-MiniLM-L6-v2"),
     ],
 )
-def test_damaged_weights_are_told(tmp_path, damage, error, message):
+def test_damaged_weights_are_named(tmp_path, damage, error, message):
     shutil.copytree(_PACKAGED, tmp_path / "v")
     damage(tmp_path / "v")
     with pytest.raises(error, match=message):
         load_verifier(str(tmp_path / "v"))
 
 
+def _reshape(folder):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "weights.safetensors")
+    tensors["classifier.bias"] = tensors["classifier.bias"][:2].clone()
+    save_file(tensors, folder / "weights.safetensors")
+
+
 def _edit(folder, key, value):
     path = folder / "verifier.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+
+
+def test_weights_that_cannot_be_written_are_named_and_leave_the_old_ones(tmp_path, monkeypatch):
+    shutil.copytree(_PACKAGED, tmp_path / "v")
+    model, _ = new_cross_encoder()
+
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("halluc.verification.weights.write_atomically", full)
+    with pytest.raises(InvalidInput, match="cannot be written: No space left"):
+        save_weights(tmp_path / "v", model, base=None, max_tokens=64, calibrator=None, facts={})
+    assert read_weights(tmp_path / "v").max_tokens == read_weights(_PACKAGED).max_tokens
