@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from halluc.errors import InvalidInput, ModelUnavailable
+from halluc.models.chat_template import fit_conversation
 
 __all__ = ["RewardModel", "load_scorer"]
 
@@ -94,7 +95,9 @@ class RewardModel:
         if isinstance(prompt, str):
             ids = self.tokenizer(prompt + completion + self.tokenizer.eos_token)["input_ids"]
         else:
-            ids = self.tokenizer.apply_chat_template([*prompt, *completion], return_dict=True)["input_ids"]
+            ids = self.tokenizer.apply_chat_template(
+                fit_conversation(self.tokenizer, [*prompt, *completion]), return_dict=True
+            )["input_ids"]
         return ids
 
 

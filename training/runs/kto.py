@@ -14,7 +14,7 @@ from halluc.errors import InvalidInput
 from training.desirability import label_by_factuality
 from training.evaluation.of_a_run import EvaluationSettings
 from training.pair_checks import check_pairs
-from training.runs.row_checks import check_examples, read_rows
+from training.runs.row_checks import check_examples, fit_conversations, read_rows
 from training.runs.run import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run_kto(config: KTORun) -> dict[str, Any]:
 
 
 def _labelled(path: str, config: KTORun, tokenizer: Any, limit: int | None) -> Dataset:
-    rows = read_rows(path)
+    rows = fit_conversations(read_rows(path), tokenizer)
     if {"chosen", "rejected"} & set(rows.column_names):
         check_pairs(rows, tokenizer, max_length=limit, factuality=config.factuality_threshold is not None)
     labelled = label_by_factuality(rows, threshold=config.factuality_threshold, seed=config.seed)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from training.pair_checks import check_pairs
-from training.runs.row_checks import read_rows
+from training.runs.row_checks import fit_conversations, read_rows
 from training.runs.run import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def run_on_pairs(
 
 def _read(config: Any, tokenizer: Any, model: Any, *, factuality: bool) -> tuple[Dataset, Dataset | None]:
     """The pairs to train and to evaluate on, checked."""
-    pairs = read_rows(config.pairs)
-    eval_pairs = read_rows(config.eval_pairs) if config.eval_pairs else None
+    pairs = fit_conversations(read_rows(config.pairs), tokenizer)
+    eval_pairs = fit_conversations(read_rows(config.eval_pairs), tokenizer) if config.eval_pairs else None
     for own in (pairs, eval_pairs):
         if own is not None:
             check_pairs(own, tokenizer, max_length=token_limit(model, config.max_length), factuality=factuality)

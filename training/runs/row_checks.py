@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
+from halluc.models.chat_template import fit_conversation
 from training.preferences.dataset import without_bars
 from training.rewards.completions import as_messages, completion_text
 
@@ -26,6 +27,7 @@ __all__ = [
     "check_fits",
     "check_score",
     "checked_prompts",
+    "fit_conversations",
     "read_rows",
 ]
 
@@ -49,6 +51,30 @@ def read_rows(path: str | Path) -> Dataset:
     if isinstance(found, DatasetDict):
         raise InvalidInput(f"{path} holds the parts {', '.join(found)}; name one of its folders")
     return found
+
+
+def fit_conversations(rows: Dataset, tokenizer: Any) -> Dataset:
+    """Write the conversations of all columns as the tokenizer's chat template accepts them.
+
+    The system text moves into the first user turn if the template has no system role; see
+    `halluc.models.chat_template.fit_conversation`, which generation uses too.
+    """
+    if not tokenizer.chat_template:
+        return rows
+
+    def fit(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: fit_conversation(tokenizer, value) for name, value in row.items() if _is_conversation(value)}
+
+    with without_bars():
+        return rows.map(fit, keep_in_memory=True, load_from_cache_file=False)
+
+
+def _is_conversation(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and turn.get("role") and isinstance(turn.get("content"), str) for turn in value)
+    )
 
 
 def check_columns(rows: Dataset, columns: Sequence[str], what: str) -> None:
@@ -154,6 +180,7 @@ def checked_prompts(rows: Dataset, tokenizer: Any, *, window: int | None, room: 
         messages = as_messages(prompt or "")
         if not messages or not (messages[-1]["content"] or "").strip():
             raise InvalidInput(f"the prompt of row {number} is empty; drop the row")
+        messages = fit_conversation(tokenizer, messages)
         count = _tokens(tokenizer, messages)
         if window is not None and count + room > window:
             raise InvalidInput(
@@ -161,7 +188,8 @@ def checked_prompts(rows: Dataset, tokenizer: Any, *, window: int | None, room: 
                 f"of {window}; drop the row or lower max_completion_length"
             )
         prompts.append(messages)
-    return rows.remove_columns("prompt").add_column("prompt", prompts)
+    # In this order, because a data set without columns has no rows either.
+    return rows.add_column("fitted", prompts).remove_columns("prompt").rename_column("fitted", "prompt")
 
 
 def _tokens(tokenizer: Any, prompt: Any, completion: Any = None) -> int:

@@ -12,7 +12,7 @@ from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
 from training.evaluation.of_a_run import EvaluationSettings
-from training.runs.row_checks import check_examples, read_rows
+from training.runs.row_checks import check_examples, fit_conversations, read_rows
 from training.runs.run import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
 
 __all__ = ["SFTRun", "run_sft"]
@@ -55,8 +55,8 @@ def run_sft(config: SFTRun) -> dict[str, Any]:
         ModelUnavailable: the model cannot be had.
     """
     tokenizer, model = load_trainable(config.model, out=config.output_dir)
-    examples = read_rows(config.examples)
-    eval_examples = read_rows(config.eval_examples) if config.eval_examples else None
+    examples = fit_conversations(read_rows(config.examples), tokenizer)
+    eval_examples = fit_conversations(read_rows(config.eval_examples), tokenizer) if config.eval_examples else None
     for own in (examples, eval_examples):
         if own is not None:
             check_examples(own, tokenizer, max_length=token_limit(model, config.max_length))
