@@ -91,10 +91,11 @@ class CausalNetwork:
         """Convert prompts to token ids, with the chat template if the tokenizer has one.
 
         Control tokens in the text of messages are broken by a space, so that only the template writes control tokens. A
-        model without a chat template completes plain strings, which are encoded as they are.
+        model without a chat template completes plain strings, which are encoded as they are, and conversations as a
+        transcript (`render_conversation`).
 
         Raises:
-            InvalidInput: a prompt is unusable, or is a conversation and the tokenizer has no chat template for it.
+            InvalidInput: a prompt is unusable.
         """
         from halluc.models.chat_template import render_conversation
         from halluc.prompts import break_control_tokens
@@ -105,21 +106,23 @@ class CausalNetwork:
         template = self.tokenizer.chat_template is not None
         special = self.special_tokens
         texts = []
-        for i, prompt in enumerate(prompts):
-            if template:
+        for prompt in prompts:
+            if template or not isinstance(prompt, str):
                 messages = [
                     {**message, "content": break_control_tokens(message["content"], special, by_form=False)}
                     for message in as_conversation(prompt)
                 ]
                 texts.append(render_conversation(self.tokenizer, messages))
-            elif isinstance(prompt, str):
-                texts.append(prompt)
             else:
-                raise InvalidInput(
-                    f"prompt {i} is a conversation, but the tokenizer of {self.name} has no chat template; "
-                    "pass a plain string, or use an instruction-tuned model"
-                )
+                texts.append(prompt)
         return [list(ids) for ids in self.tokenizer(texts, add_special_tokens=not template)["input_ids"]]
+
+    def stop_strings(self, prompts: Sequence[Prompt], stop: Sequence[str]) -> tuple[str, ...]:
+        """Stop strings of a generation: those passed, and the user's next turn if a prompt is written as a transcript."""
+        from halluc.models.chat_template import NEXT_TURN
+
+        transcript = self.tokenizer.chat_template is None and any(not isinstance(prompt, str) for prompt in prompts)
+        return (*stop, NEXT_TURN) if transcript else tuple(stop)
 
     def check_window(self, encoded: Sequence[Sequence[int]], new_tokens: Sequence[int]) -> None:
         """Check that prompts and their completions fit the context window.

@@ -1,7 +1,8 @@
 """Conversations as a tokenizer's chat template accepts them.
 
 Some templates have no system role (Gemma), and some demand that user and assistant take turns (Mistral). For these the
-system text becomes the beginning of the first user turn. Not covered: tokenizing the result (causal_network.py).
+system text becomes the beginning of the first user turn. A tokenizer without a template, such as that of a model that is not
+tuned to instructions, gets a transcript. Not covered: tokenizing the result (causal_network.py).
 """
 
 from __future__ import annotations
@@ -13,20 +14,34 @@ from typing import Any
 from halluc.errors import InvalidInput
 from halluc.models.language_model import ChatMessage
 
-__all__ = ["fit_conversation", "merge_system_message", "render_conversation"]
+__all__ = ["NEXT_TURN", "fit_conversation", "merge_system_message", "render_conversation"]
 
+NEXT_TURN = "\nUser:"
+"""Where a completion of a transcript ends: a model without a chat template has no token for the end of a turn."""
+
+_SPEAKERS = {"system": "", "user": "User: ", "assistant": "Assistant: "}
 # Whether a template writes system messages, per tokenizer and template text.
 _accepts_system: weakref.WeakKeyDictionary[Any, tuple[str, bool]] = weakref.WeakKeyDictionary()
 
 
 def render_conversation(tokenizer: Any, messages: Sequence[ChatMessage]) -> str:
-    """Write a conversation as the text that the model continues, after `fit_conversation`.
+    """Write a conversation as the text that the model continues.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        messages: a conversation; see `fit_conversation`.
+
+    Returns:
+        The text by the tokenizer's chat template. Without one, a transcript that ends with "Assistant:".
 
     Raises:
         InvalidInput: the tokenizer's chat template refuses the conversation.
     """
     import jinja2
 
+    if tokenizer.chat_template is None:
+        turns = [f"{_SPEAKERS[message['role']]}{message['content']}" for message in messages]
+        return "\n\n".join([*turns, "Assistant:"])
     try:
         text: str = tokenizer.apply_chat_template(
             fit_conversation(tokenizer, messages), add_generation_prompt=True, tokenize=False

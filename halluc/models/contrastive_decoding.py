@@ -278,6 +278,7 @@ def _generate(
     check_options(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, stop=stop)
     encoded = lm.encode(prompts)
     lm.check_window(encoded, [max_new_tokens] * len(encoded))
+    stop = lm.stop_strings(prompts, stop)
     results: dict[int, Generation] = {}
     with lm.inference(seed):
         for rows in lm.batches([len(ids) for ids in encoded], copies=1):

@@ -147,7 +147,7 @@ def observe(
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "top_p": top_p,
-        "stop": tuple(stop),
+        "stop": model.stop_strings(prompts, stop),
     }
     with model.inference(seed), progress_bar("generating", len(prompts)) as advance:
         for batch in model.batches([len(ids) for ids in encoded], copies=max(rows_per_prompt, 1)):

@@ -52,7 +52,7 @@ class TransformersModel(CausalNetwork):
 
         Raises:
             ContextOverflow: a prompt and `max_new_tokens` exceed the context window; nothing is truncated.
-            InvalidInput: a prompt or an option is unusable, or a conversation has no chat template to be written with.
+            InvalidInput: a prompt or an option is unusable.
         """
         check_options(
             n=n,
@@ -71,7 +71,7 @@ class TransformersModel(CausalNetwork):
             "max_new_tokens": max_new_tokens,
             "temperature": temperature,
             "top_p": top_p,
-            "stop": tuple(stop),
+            "stop": self.stop_strings(prompts, stop),
         }
         results: list[list[Generation]] = [[] for _ in prompts]
         with self.inference(seed):
@@ -107,7 +107,7 @@ class TransformersModel(CausalNetwork):
             "max_new_tokens": max_new_tokens,
             "temperature": temperature,
             "top_p": 1.0,
-            "stop": tuple(stop),
+            "stop": self.stop_strings([prompt], stop),
         }
         streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
         outcome: list[Generation | BaseException] = []
@@ -122,7 +122,7 @@ class TransformersModel(CausalNetwork):
 
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
-        yield from until_stop(streamer, stop)
+        yield from until_stop(streamer, options["stop"])
         worker.join()
         if isinstance(outcome[0], BaseException):
             raise outcome[0]

@@ -144,7 +144,7 @@ def test_a_prompt_longer_than_the_window_is_refused_not_cut(lm):
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"temperature": -1.0}, "temperature is -1"),
         ({"top_p": 0.0}, "top_p is 0"),
-        ({"stop": "."}, "stop is one text, '.'"),
+        ({"stop": "."}, "stop is one string, '.'"),
     ],
 )
 def test_options_out_of_range_are_named(lm, options, message):
@@ -204,7 +204,7 @@ def test_texts_taken_for_lists_are_refused(lm):
     """D4."""
     with pytest.raises(InvalidInput, match="prompts is one text"):
         lm.score("ab", "cd")
-    with pytest.raises(InvalidInput, match="completions is one text, 'cd'"):
+    with pytest.raises(InvalidInput, match="completions is one string, 'cd'"):
         lm.score(["a", "b"], "cd")
     with pytest.raises(InvalidInput, match="beginnings is one text"):
         lm.score_text("ab", "cd")
@@ -241,13 +241,6 @@ def test_empty_prompts_and_completions_are_refused(lm):
         lm.score(["x"], [""])
     with pytest.raises(InvalidInput, match="2 prompts, 1 completions"):
         lm.score(["x", "y"], ["z"])
-
-
-def test_a_tokenizer_without_a_chat_template_takes_plain_text_only(lm, monkeypatch):
-    monkeypatch.setattr(lm.tokenizer, "chat_template", None)
-    assert lm.generate(["The capital of France is"], max_new_tokens=3)[0][0].text
-    with pytest.raises(InvalidInput, match="no chat template"):
-        lm.generate([[{"role": "user", "content": "hello"}]])
 
 
 def test_a_model_that_cannot_be_had_says_what_was_tried_and_what_to_do(tmp_path, monkeypatch):
