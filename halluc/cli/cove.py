@@ -1,4 +1,4 @@
-"""`halluc cove`: one question, answered by a chain of verification, with every step shown."""
+"""`halluc cove`: answer one question by a chain of verification, and show every step."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def cove(
         bool, typer.Option("--verify", help="Let the verifier judge the draft's claims against the index instead.")
     ] = False,
     model: ModelName = "default",
-    prompts: Annotated[Path | None, typer.Option(help="Folder with files that replace shipped prompts.")] = None,
-    max_questions: Annotated[int, typer.Option(min=1, help="Most verification questions.")] = 5,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Folder with files that replace the shipped prompts of the same names.")
+    ] = None,
+    max_questions: Annotated[int, typer.Option(min=1, help="Largest number of verification questions.")] = 5,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest draft and longest final answer, in tokens.")] = 128,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve per question or claim.")] = 3,
     json_: Json = None,

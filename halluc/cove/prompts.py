@@ -1,6 +1,6 @@
-"""The prompts of chain-of-verification: text files with `${...}` places, which a user can replace one by one.
+"""The prompts of chain-of-verification: text files with placeholders `${...}`, which users can replace one by one.
 
-The shipped ones are in prompts_cove/. Not here: what is done with them (cove.py).
+The shipped files are in templates/. Not covered: running the prompts (calls.py).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from string import Template
 
 from halluc.errors import InvalidInput
 
-__all__ = ["PLACES", "fill", "load_prompts"]
+__all__ = ["PLACEHOLDERS", "fill", "load_prompts"]
 
-PLACES: Mapping[str, frozenset[str]] = {
+PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "baseline": frozenset({"question"}),
     "plan": frozenset({"question", "draft", "limit"}),
     "joint": frozenset({"question", "draft", "limit", "passages"}),
@@ -23,33 +23,38 @@ PLACES: Mapping[str, frozenset[str]] = {
     "cross_check": frozenset({"draft", "check"}),
     "revise": frozenset({"question", "draft", "checks"}),
 }
-"""The files (without `.txt`) and the places each may fill; it must fill all but `limit` and `passages`."""
+"""Per file (without `.txt`), the placeholders it may have; it must have all of them but `limit` and `passages`."""
 
 _OPTIONAL = frozenset({"limit", "passages"})
 
 
 def load_prompts(folder: str | Path | None = None) -> dict[str, Template]:
-    """The prompts by name: those of `folder`, and the shipped ones for what it does not hold.
+    """Load the prompts by name: those in `folder`, and the shipped ones for the others.
+
+    A literal dollar sign is written `$$`.
 
     Raises:
-        InvalidInput: the folder or a file cannot be read, a file is not one of `PLACES`, or its places are not those
-            that can be filled. A dollar sign that is meant as such is written `$$`.
+        InvalidInput: the folder or a file cannot be read, a file is not one of `PLACEHOLDERS`, or it has other placeholders.
     """
     shipped = Path(__file__).parent / "templates"
-    files = {name: shipped / f"{name}.txt" for name in PLACES}
+    files = {name: shipped / f"{name}.txt" for name in PLACEHOLDERS}
     if folder is not None:
-        own = sorted(Path(folder).glob("*.txt"))
-        if not own:
-            raise InvalidInput(f"{folder} holds no prompt files; it may hold {', '.join(f'{name}.txt' for name in PLACES)}")
-        for path in own:
-            if path.stem not in PLACES:
-                raise InvalidInput(f"{path} is not a prompt of chain-of-verification; name it one of {', '.join(PLACES)}")
+        replacements = sorted(Path(folder).glob("*.txt"))
+        if not replacements:
+            raise InvalidInput(
+                f"{folder} holds no prompt files; it may hold {', '.join(f'{name}.txt' for name in PLACEHOLDERS)}"
+            )
+        for path in replacements:
+            if path.stem not in PLACEHOLDERS:
+                raise InvalidInput(
+                    f"{path} is not a prompt of chain-of-verification; name it one of {', '.join(PLACEHOLDERS)}"
+                )
             files[path.stem] = path
     return {name: _load(name, path) for name, path in files.items()}
 
 
 def fill(template: Template, **values: str) -> str:
-    """The prompt with its places filled, without the white space around it."""
+    """Fill the placeholders of a prompt, and strip surrounding white space."""
     return template.substitute(values).strip()
 
 
@@ -59,10 +64,12 @@ def _load(name: str, path: Path) -> Template:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} cannot be read: {error}") from error
     if not template.is_valid():
-        raise InvalidInput(f"{path} has a dollar sign that begins no place like ${{question}}; write $$ for the sign itself")
-    places = set(template.get_identifiers())
-    if unknown := places - PLACES[name]:
-        raise InvalidInput(f"{path} has the place ${{{min(unknown)}}}; it can fill {', '.join(sorted(PLACES[name]))}")
-    if missing := PLACES[name] - places - _OPTIONAL:
-        raise InvalidInput(f"{path} lacks the place ${{{min(missing)}}}; put it where that text should stand")
+        raise InvalidInput(
+            f"{path} has a dollar sign that begins no placeholder like ${{question}}; write $$ for the sign itself"
+        )
+    placeholders, allowed = set(template.get_identifiers()), PLACEHOLDERS[name]
+    if unknown := placeholders - allowed:
+        raise InvalidInput(f"{path} has the placeholder ${{{min(unknown)}}}; it may have {', '.join(sorted(allowed))}")
+    if missing := allowed - placeholders - _OPTIONAL:
+        raise InvalidInput(f"{path} lacks the placeholder ${{{min(missing)}}}; put it where that text belongs")
     return template

@@ -1,4 +1,4 @@
-"""What a chain of verification returns: `VerifiedAnswer`, an `Answer` with its draft, its checks and every step taken."""
+"""The result of a chain of verification: `VerifiedAnswer`, an `Answer` with its draft, its checks and every step."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ Source: TypeAlias = Literal["model", "retrieval", "verifier"]
 
 @dataclass(frozen=True)
 class Call:
-    """One prompt and what the model wrote.
+    """One call of the model.
 
-    `prompt_tokens` and `new_tokens` are exact where the model has its tokenizer here and upper estimates elsewhere
-    (`LanguageModel.count_tokens`); `exact` says which.
+    Attributes:
+        prompt: the prompt.
+        text: what the model wrote.
+        prompt_tokens, new_tokens: tokens read and written.
+        exact: whether these numbers are exact; for a model without a tokenizer in this process they are upper estimates
+            (`LanguageModel.count_tokens`).
     """
 
     prompt: Prompt
@@ -48,9 +52,9 @@ class Step:
 
     Attributes:
         name: "baseline", "plan", "execute", "plan and execute" (the joint variant), "cross-check" or "revise".
-        source: what did it.
-        calls: the model calls, in their order; none where the verifier did it.
-        read: what was read from them: the questions, the answers, the judgements, or the text.
+        source: what carried it out.
+        calls: the model calls, in order; none if the verifier carried it out.
+        read: what was parsed from them: the questions, the answers, the judgments, or the text.
     """
 
     name: str
@@ -60,12 +64,12 @@ class Step:
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens of all its prompts."""
+        """Number of tokens in all its prompts."""
         return sum(call.prompt_tokens for call in self.calls)
 
     @property
     def new_tokens(self) -> int:
-        """Tokens generated in all its calls."""
+        """Number of tokens generated in all its calls."""
         return sum(call.new_tokens for call in self.calls)
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,13 +86,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Check:
-    """One verification question, or one claim where the verifier judges.
+    """One verification question or, with a verifier, one claim.
 
     Attributes:
-        question: what was asked.
-        answer: what the source said; empty where it said nothing.
-        consistency: how the answer agrees with the draft; None where this was not asked, or not to be read.
-        label, support: the verifier's verdict on the claim, None for other sources.
+        question: the question.
+        answer: the source's answer; empty where there is none.
+        consistency: how the answer agrees with the draft; None if they were not compared, or the judgment is unreadable.
+        label, support: the verifier's verdict on the claim; None for other sources.
         hits: the passages it was answered from, where an index answers.
         evidence: what decides the verifier's verdict.
     """
@@ -123,7 +127,7 @@ class VerifiedAnswer(Answer):
         checks: the verification questions with their answers.
         trace: every step taken, in order.
         variant: the variant of the chain.
-        stopped: why the chain ended before its revision; empty where it did not.
+        stopped: why the chain ended before its revision; empty if it did not.
     """
 
     draft: str = ""

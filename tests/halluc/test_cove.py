@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from halluc import ChainOfVerification
 from halluc.answers import Answer
-from halluc.cove.prompts import PLACES, load_prompts
+from halluc.cove.prompts import PLACEHOLDERS, load_prompts
 from halluc.cove.trace import Variant
 from halluc.errors import InvalidInput
 
@@ -31,7 +31,7 @@ OPENINGS = {
     "joint": "After each question, answer it",
     "plan": "Write a numbered list",
     "cross-check": "Does the other source agree",
-    "revise": "Correct an answer by what was checked",
+    "revise": "Correct an answer according to the checks",
 }
 
 
@@ -246,8 +246,8 @@ def test_a_folder_replaces_the_prompts_it_holds(server: Server, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("answer.txt", "What?", r"lacks the place \${question}"),
-        ("answer.txt", "${question} ${draft}", r"has the place \${draft}"),
+        ("answer.txt", "What?", r"lacks the placeholder \${question}"),
+        ("answer.txt", "${question} ${draft}", r"has the placeholder \${draft}"),
         ("answer.txt", "${question} for 5 $", "dollar sign"),
         ("ask.txt", "${question}", "is not a prompt"),
         ("note.md", "", "holds no prompt files"),
@@ -260,7 +260,7 @@ def test_unusable_prompt_files_are_named(tmp_path: Path, name: str, text: str, m
 
 
 def test_the_shipped_prompts_are_usable() -> None:
-    assert set(load_prompts()) == set(PLACES)
+    assert set(load_prompts()) == set(PLACEHOLDERS)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +274,24 @@ def test_the_shipped_prompts_are_usable() -> None:
 def test_unusable_options_are_named(server: Server, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         ChainOfVerification(server.model(), **options)
+
+
+@pytest.mark.parametrize(
+    ("questions", "message"),
+    [
+        ("Why?", "questions is one string, 'Why\\?'; pass a list"),
+        (["Why?", " "], r"questions\[1\] is empty"),
+        (["Why?", 3], r"questions\[1\] is 3, not a text"),
+        (["Why \ud83d?"], r"questions\[0\] has a lone surrogate"),
+    ],
+)
+def test_unusable_questions_are_named_before_the_model_is_called(server: Server, questions: Any, message: str) -> None:
+    """D3 and D4."""
+    with pytest.raises(InvalidInput, match=message):
+        chain(server).batch(questions)
+    with pytest.raises(InvalidInput, match=message):
+        asyncio.run(chain(server).batch_async(questions))
+    assert not server.requests
 
 
 def test_the_command_prints_the_trace_as_json(server: Server) -> None:
