@@ -66,7 +66,7 @@ class OneASentence:
 
     def extract(self, texts):
         from halluc.answers import Claim
-        from retrieval.sentences import sentence_spans
+        from retrieval.split import sentence_spans
 
         return [[Claim(text[a:b], a, b) for a, b in sentence_spans(text)] for text in texts]
 

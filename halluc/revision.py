@@ -180,7 +180,7 @@ def _judge(
 
 
 def _faults(draft: int, text: str, verdicts: Sequence[Verdict]) -> list[_Fault]:
-    from retrieval.sentences import sentence_spans
+    from retrieval.split import sentence_spans
 
     faults = []
     for start, end in sentence_spans(text):

@@ -1,4 +1,5 @@
 from .documents import SkippedFilesWarning as SkippedFilesWarning
+from .documents import SkippedRowsWarning as SkippedRowsWarning
 from .documents import load_documents as load_documents
 from .embedders import Embedder as Embedder
 from .embedders import load_embedder as load_embedder

@@ -11,19 +11,19 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["flush", "lone_surrogate", "new_folder", "parse_json_object", "write_atomically"]
+__all__ = ["check_encodable", "flush", "lone_surrogate", "new_folder", "parse_json_object", "write_atomically"]
 
 
 def parse_json_object(line: bytes | str) -> dict[str, Any]:
     """Parse one line that holds a JSON object.
 
     Args:
-        line: the text, or its UTF-8 bytes.
+        line: the line, as text or as UTF-8 bytes.
 
     Returns:
         The object. Its strings can be encoded as UTF-8 and its numbers are finite.
@@ -34,7 +34,7 @@ def parse_json_object(line: bytes | str) -> dict[str, Any]:
     try:
         value = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
         # An escape such as \\ud83d passes the parser, but nothing that holds it can be written as UTF-8.
-        _check_encodable(value)
+        check_encodable(value)
     except UnicodeDecodeError as error:
         raise ValueError("is not UTF-8 text") from error
     except json.JSONDecodeError as error:
@@ -50,8 +50,29 @@ def parse_json_object(line: bytes | str) -> dict[str, Any]:
     return value
 
 
+def check_encodable(value: Any) -> None:
+    """Check that every text in a value, in lists and mappings too, can be encoded as UTF-8.
+
+    Raises:
+        ValueError: a text has a lone surrogate; the message continues a sentence that names the value.
+    """
+    if isinstance(value, str):
+        if (position := lone_surrogate(value)) is not None:
+            raise ValueError(
+                f"has a lone surrogate, {value[position]!r}, at character {position + 1} of a string; "
+                "write the whole character"
+            )
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            check_encodable(key)
+            check_encodable(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            check_encodable(item)
+
+
 def lone_surrogate(text: str) -> int | None:
-    """Find the first half of a surrogate pair, which UTF-8 cannot encode; its position, or None if there is none."""
+    """Find the position of the first half of a surrogate pair, which UTF-8 cannot encode; None if there is none."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -134,22 +155,6 @@ def _finite(digits: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError(f"holds the number {digits[:20]}, which is too large")
     return number
-
-
-def _check_encodable(value: Any) -> None:
-    if isinstance(value, str):
-        if (position := lone_surrogate(value)) is not None:
-            raise ValueError(
-                f"has a lone surrogate, {value[position]!r}, at character {position + 1} of a string; "
-                "write the whole character"
-            )
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check_encodable(key)
-            _check_encodable(item)
-    elif isinstance(value, list):
-        for item in value:
-            _check_encodable(item)
 
 
 def _umask() -> int:

@@ -13,7 +13,7 @@ from numbers import Integral
 from typing import Any
 
 from retrieval.errors import DuplicateId, EmptyCorpus, InvalidPassage
-from retrieval.files import lone_surrogate
+from retrieval.files import check_encodable
 
 __all__ = ["Document", "Hit", "Passage", "checked_passages"]
 
@@ -129,8 +129,6 @@ def _check_fields(passage: Passage) -> None:
         value = getattr(passage, name)
         if not isinstance(value, str) and (value is not None or name in ("id", "text")):
             raise TypeError(f"its {name} is {value!r}, not a text")
-        if value is not None and (position := lone_surrogate(value)) is not None:
-            raise ValueError(f"its {name} has a lone surrogate, {value[position]!r}, at character {position + 1}")
     for name in ("start", "end"):
         value = getattr(passage, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
@@ -140,8 +138,11 @@ def _check_fields(passage: Passage) -> None:
     if not all(isinstance(key, str) for key in passage.metadata):
         raise TypeError("a key of its metadata is not a text")
     try:
-        metadata = json.dumps(dict(passage.metadata), ensure_ascii=False, allow_nan=False)
+        json.dumps(dict(passage.metadata), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"its metadata is not JSON ({error}); use texts, finite numbers, lists and mappings") from error
-    if lone_surrogate(metadata) is not None:
-        raise ValueError("a text of its metadata has a lone surrogate")
+    for name in ("id", "text", "title", "source", "document_id", "metadata"):
+        try:
+            check_encodable(getattr(passage, name))
+        except ValueError as error:
+            raise ValueError(f"its {name} {error}") from error

@@ -47,7 +47,7 @@ def parsed_sentences(texts: Sequence[str]) -> list[list[Sentence]]:
     Returns:
         N lists of sentences, in the order of the text.
     """
-    from retrieval.sentences import sentence_spans
+    from retrieval.split import sentence_spans
 
     spans = [
         [(begin + start, begin + end) for begin, stop in _blocks(text) for start, end in sentence_spans(text[begin:stop])]

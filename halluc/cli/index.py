@@ -20,7 +20,12 @@ app = typer.Typer(help="Build and search an index of passages.", no_args_is_help
 
 Documents = Annotated[list[Path], typer.Argument(help="Files (txt, md, html, pdf, csv, jsonl) or folders of them.")]
 IndexPath = Annotated[Path, typer.Option("--index", "-i", help="The index folder.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Fail on files of unknown type instead of skipping them.")]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Fail on files of unknown type and on rows that cannot be used, instead of skipping them."
+    ),
+]
 EmbedderName = Annotated[
     str | None,
     typer.Option(
@@ -152,14 +157,16 @@ def evaluate(
 def _passages(
     documents: list[Path], embedder: Embedder, max_tokens: int | None, overlap: int, strict: bool
 ) -> tuple[list[Passage], list[str]]:
-    """The passages of the documents, and a sentence for each folder in which files were left out."""
-    from retrieval import SkippedFilesWarning, load_documents, split_documents
+    """Read documents and cut them into passages; also returns a sentence for each file or folder with parts left out."""
+    from retrieval import SkippedFilesWarning, SkippedRowsWarning, load_documents, split_documents
 
+    kinds = (SkippedFilesWarning, SkippedRowsWarning)
     with warnings.catch_warnings(record=True) as caught, working("reading documents"):
-        warnings.simplefilter("always", SkippedFilesWarning)
-        loaded = load_documents(documents, strict=strict)
+        for kind in kinds:
+            warnings.simplefilter("always", kind)
+        loaded = load_documents(documents, strict=strict, on_bad_row="raise" if strict else "skip")
         passages = split_documents(loaded, max_tokens=max_tokens, overlap=overlap, embedder=embedder)
-    skipped = [str(w.message) for w in caught if issubclass(w.category, SkippedFilesWarning)]
+    skipped = [str(warning.message) for warning in caught if issubclass(warning.category, kinds)]
     return passages, skipped
 
 

@@ -283,7 +283,7 @@ def _cocoa_entropy(statistics: Statistics) -> FloatArray:
 
 def sentences_of(answer: str) -> list[str]:
     """Segment an answer into sentences; the answer itself where there is none."""
-    from retrieval.sentences import sentence_spans
+    from retrieval.split import sentence_spans
 
     return [answer[start:end] for start, end in sentence_spans(answer)] or [answer]
 

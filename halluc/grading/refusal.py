@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from halluc.claims.check_worthiness import is_check_worthy
-from retrieval.sentences import sentence_spans
+from retrieval.split import sentence_spans
 
 __all__ = ["abstains"]
 

@@ -47,7 +47,7 @@ def pack_passages(
     Returns:
         One `PackedPassage` per hit with a chosen sentence, the one with the best sentence first.
     """
-    from retrieval.sentences import sentence_spans
+    from retrieval.split import sentence_spans
 
     candidates = [(h, start, end) for h, hit in enumerate(hits) for start, end in sentence_spans(hit.passage.text)]
     if not candidates:

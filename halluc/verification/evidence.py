@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from retrieval.sentences import sentence_spans
+from retrieval.split import sentence_spans
 
 __all__ = ["TOKENS_PER_CHARACTER", "evidence_units", "nearest_sentences", "terms"]
 

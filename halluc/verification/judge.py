@@ -270,7 +270,7 @@ class _SentenceFinder:
     """Finds the sentences of one passage that share words with a claim."""
 
     def __init__(self, text: str) -> None:
-        from retrieval.sentences import sentence_spans
+        from retrieval.split import sentence_spans
 
         self.spans = sentence_spans(text)
         self._sentences_with: dict[str, list[int]] = defaultdict(list)

@@ -1,9 +1,10 @@
 import json
+import os
 
 import pytest
 
-from retrieval import SkippedFilesWarning, load_documents
-from retrieval.errors import DocumentError, EmptyCorpus, UnknownFileType, UnreadableDocument
+from retrieval import SkippedFilesWarning, SkippedRowsWarning, load_documents
+from retrieval.errors import DocumentError, EmptyCorpus, InvalidQuery, UnknownFileType, UnreadableDocument
 
 
 def write(folder, name, content):
@@ -89,7 +90,7 @@ def test_a_folder_is_read_in_order_and_unknown_types_are_named_and_counted(tmp_p
         ("a.txt", b" \n ", "holds no text"),
         ("a.pdf", b"not a pdf at all", "cannot be read as a pdf"),
         ("a.jsonl", b'{"text": "fine"}\n{"text": ', "line 2 of .* is not JSON"),
-        ("a.jsonl", b'{"text": "fine"}\n{"body": "x"}\n', "row 2 of .* has no text"),
+        ("a.jsonl", b'{"text": "fine"}\n{"body": "x"}\n', "line 2 of .* has no text"),
         ("a.csv", b"id,text\n1,a, b\n", "line 2 of .* has more fields than the 2 columns"),
         ("a.csv", b'id,text\n1,"open\n', "is not csv"),
         ("a.pdf", b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 1 0 R>>endobj\ntrailer<</Root 1 0 R>>", "pdf"),
@@ -122,6 +123,97 @@ def test_nothing_to_read_is_an_error(tmp_path):
         load_documents(tmp_path)
     with pytest.raises(DocumentError, match="does not exist"):
         load_documents(tmp_path / "nowhere.txt")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (r'{"text": "bad \ud83d half."}', r"has a lone surrogate, '\\ud83d'"),
+        (r'{"text": "fine", "author": ["\ud83d"]}', "has a lone surrogate"),
+        ('{"text": "x", "score": NaN}', "holds NaN, which is not JSON"),
+        ('{"text": "x", "score": 1e999}', "too large"),
+        ('{"text": "x", "score": ' + "9" * 5000 + "}", "integer with too many digits"),
+        ('{"text": "x", "deep": ' + "[" * 100_000, "nested too deeply|is not JSON"),
+        ("[]", "is not an object but a list"),
+        ('"text"', "is not an object but a str"),
+        ('{"text": 3}', "has no text"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named_and_the_others_are_read_if_wanted(tmp_path, line, fault):
+    """D3, S8, S14: one row ended all with an error that did not name it, or was stored and printed as invalid JSON."""
+    path = write(tmp_path, "a.jsonl", f'{{"text": "one"}}\n{line}\n{{"text": "three"}}\n')
+    with pytest.raises(UnreadableDocument, match=rf"line 2 of .*a\.jsonl .*{fault}"):
+        load_documents(path)
+    with pytest.warns(SkippedRowsWarning, match=rf"1 of 3 rows of .* left out: line 2 of .* .*{fault}"):
+        documents = load_documents(path, on_bad_row="skip")
+    assert [(d.id, d.text) for d in documents] == [(f"{path}:1", "one"), (f"{path}:3", "three")]
+    only = write(tmp_path, "b.jsonl", line)
+    with pytest.raises(UnreadableDocument, match=r"no row of .*b\.jsonl can be used: line 1 of"):
+        load_documents(only, on_bad_row="skip")
+
+
+def test_rows_of_a_table_with_too_many_fields_are_named_too(tmp_path):
+    path = write(tmp_path, "a.csv", "id,text\n1,one\n2,two, more\n")
+    with pytest.warns(SkippedRowsWarning, match=r"line 3 of .* has more fields than the 2 columns"):
+        (document,) = load_documents(path, on_bad_row="skip")
+    assert document.text == "one"
+
+
+def test_markdown_keeps_lists_of_any_depth_and_refuses_absurd_ones(tmp_path):
+    """S14: of 18 levels, 9 were kept."""
+    levels = "\n".join("  " * i + f"- level {i}" for i in range(60))
+    (document,) = load_documents(write(tmp_path, "a.md", levels))
+    assert [f"level {i}" for i in range(60)] == document.text.split("\n\n")
+    with pytest.raises(UnreadableDocument, match="nested too deeply"):
+        load_documents(write(tmp_path, "b.md", "> " * 5000 + "x"))
+
+
+def test_links_and_pipes_in_a_folder_are_left_out_by_name(tmp_path):
+    """S14: links were followed out of the folder, and a pipe that was named hung."""
+    outside = write(tmp_path, "outside/secret.txt", "secret")
+    folder = tmp_path / "docs"
+    write(folder, "a.txt", "a")
+    (folder / "link.txt").symlink_to(outside)
+    (folder / "linked").symlink_to(outside.parent)
+    (folder / "broken.txt").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe.txt")
+    with pytest.warns(SkippedFilesWarning, match=r"4 of 5 files .* links .*broken.txt, link.txt, linked, pipe"):
+        documents = load_documents(folder)
+    assert [d.text for d in documents] == ["a"]
+    with pytest.raises(UnknownFileType, match="links or not regular files"):
+        load_documents(folder, strict=True)
+    # What the user names is read, also through a link.
+    assert load_documents(folder / "link.txt")[0].text == "secret"
+    with pytest.raises(UnreadableDocument, match=r"pipe\.txt is not a regular file"):
+        load_documents(folder / "pipe.txt")
+
+
+def test_half_a_character_in_a_text_file_is_replaced(tmp_path):
+    """D3: pdf and html can hold what no one can store."""
+    (document,) = load_documents(write(tmp_path, "a.html", "<p>bad &#xD83D; half</p>"))
+    assert document.text == "bad \ufffd half"
+
+
+@pytest.mark.parametrize("source", [None, 3, b"a.txt", {"a": 1}, [3], [None]])
+def test_a_source_of_another_type_is_refused(source):
+    with pytest.raises(InvalidQuery, match=r"source is .*; pass a path, a list of paths or"):
+        load_documents(source)
+
+
+def test_an_empty_path_is_not_the_working_folder():
+    for source in ("", [""]):
+        with pytest.raises(InvalidQuery, match="a path is empty"):
+            load_documents(source)
+    with pytest.raises(InvalidQuery, match="on_bad_row is 'drop'"):
+        load_documents("x", on_bad_row="drop")
+
+
+def test_messages_name_paths_as_text(tmp_path):
+    """U3: a message showed [PosixPath('emptyd')]."""
+    (tmp_path / "emptyd").mkdir()
+    with pytest.raises(EmptyCorpus, match=r"there is no document in /.*/emptyd; name files of type \.txt, ") as caught:
+        load_documents([tmp_path / "emptyd"])
+    assert "Posix" not in str(caught.value)
 
 
 def _pdf(text):

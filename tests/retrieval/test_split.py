@@ -3,8 +3,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retrieval import Document, split_documents
-from retrieval.errors import EmptyCorpus, InvalidQuery
-from retrieval.sentences import sentence_spans
+from retrieval.errors import DocumentError, EmptyCorpus, InvalidQuery
+from retrieval.split import sentence_spans
 
 TEXT = "Dr. Fleming came back in 1928. He saw a mould! Was it useful? It was: naïve 模 № 3.5 died.\n\nA new paragraph."
 
@@ -17,11 +17,12 @@ def test_sentences_are_found_at_character_offsets_also_after_wide_characters():
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.sampled_from("abc dé模. !?\n\t😀A1"), min_size=1, max_size=300), limit=st.integers(1, 20))
+@given(text=st.text(st.sampled_from("abc dé模. !?\n\t😀A1'ﬁß"), min_size=1, max_size=300), limit=st.integers(4, 20))
 def test_every_passage_is_a_slice_of_its_document_and_nothing_is_lost(embedder, text, limit):
     if not text.strip():
         return
     passages = split_documents([Document("d", text)], max_tokens=limit, overlap=1, embedder=embedder)
+    assert max(len(offsets) for offsets in embedder.token_offsets([passage.text for passage in passages])) <= limit
     covered = set()
     for passage in passages:
         assert text[passage.start : passage.end] == passage.text
@@ -60,3 +61,36 @@ def test_no_documents_and_bad_limits_are_refused(embedder):
         split_documents([], embedder=embedder)
     with pytest.raises(InvalidQuery, match="max_tokens is 0"):
         split_documents([Document("d", "x")], max_tokens=0, embedder=embedder)
+
+
+@pytest.mark.parametrize("limit", [8, 16, 100])
+def test_no_passage_exceeds_the_limit_where_a_cut_changes_the_tokens(embedder, limit):
+    """S14: passages had one or two tokens more than the limit, which the embedder does not read."""
+    words = ("unbelievable", "electroencephalographically", "Straßenbahnhaltestelle", "internationalization")
+    glued = Document("glued", "".join(words[i % 4] for i in range(200)))
+    unspaced = Document("unspaced", "".join(f"{words[i % 4]} ends.Then" for i in range(100)))
+    passages = split_documents([glued, unspaced], max_tokens=limit, embedder=embedder)
+    counts = [len(offsets) for offsets in embedder.token_offsets([passage.text for passage in passages])]
+    assert max(counts) <= limit
+    # The limit is still used: only a few tokens of it are given up.
+    assert sorted(counts)[len(counts) // 2] >= limit / 2
+
+
+@pytest.mark.parametrize(
+    ("documents", "message"),
+    [
+        ("a text", "documents is a str; pass a list of Document"),
+        (Document("d", "x"), "documents is a Document; pass a list"),
+        (None, "documents is a NoneType"),
+        (["a text"], r"documents\[0\] is 'a text'; pass Document\(id, text\)"),
+        ([Document("d", None)], r"documents\[0\] is Document\(id='d', text=None"),
+        (
+            [Document("fine", "x"), Document("d", "half \ud83d")],
+            "text of document 'd' has a lone surrogate.*character 6",
+        ),
+    ],
+)
+def test_what_is_no_list_of_documents_is_refused_by_name(embedder, documents, message):
+    """D3, D4."""
+    with pytest.raises(DocumentError, match=message):
+        split_documents(documents, embedder=embedder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from retrieval.sentences import sentence_spans
+from retrieval.split import sentence_spans
 
 if TYPE_CHECKING:
     from halluc.models.language_model import Prompt

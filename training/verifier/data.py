@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from halluc.errors import InvalidInput
-from retrieval.sentences import sentence_spans
+from retrieval.split import sentence_spans
 from training.verifier.corruption import corrupt, names, simplify
 
 __all__ = ["SOURCES", "Pair", "PairLabel", "Part", "part_of", "read_pairs"]
