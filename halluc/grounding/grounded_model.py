@@ -164,7 +164,8 @@ class GroundedModel:
         answers: list[Answer] = []
         packed: list[list[PackedPassage]] = []
         with leaf_errors_as_ours():
-            results = self.index.search(list(questions), k=self.k, mode=self.mode)
+            # The lowest possible threshold: every hit has its similarity then, in sparse search too.
+            results = self.index.search(list(questions), k=self.k, mode=self.mode, min_similarity=-1.0)
         for question, hits, room in zip(questions, results, rooms, strict=True):
             answer = Answer(question, "", hits=tuple(hits))
             near = _near(hits, self.min_similarity)
@@ -271,7 +272,7 @@ def _default_passage_tokens(lm: LanguageModel) -> int:
 
 def _near(hits: Sequence[Hit], threshold: float) -> list[Hit]:
     """All hits if any is near enough, else none: a hybrid search may rank a distant one first for the words it shares."""
-    return list(hits) if any(h.similarity is None or h.similarity >= threshold for h in hits) else []
+    return list(hits) if any(h.similarity is not None and h.similarity >= threshold for h in hits) else []
 
 
 def _with_generation(answer: Answer, generation: Generation, packed: Sequence[PackedPassage]) -> Answer:

@@ -73,6 +73,15 @@ def test_it_abstains_with_the_reason_when_nothing_is_near(lm, index):
     assert list(GroundedModel(lm, index).stream("Which chord follows a dominant seventh?")) == [answer]
 
 
+def test_min_similarity_holds_in_sparse_search_too(lm, index):
+    """Sparse search answered whatever the similarity was."""
+    question = "Who discovered penicillin?"
+    answer = GroundedModel(lm, index, mode="sparse", min_similarity=0.99).ask(question)
+    assert answer.abstained
+    assert "best similarity is" in answer.reason
+    assert not GroundedModel(lm, index, mode="sparse", min_similarity=0.3).ask(question).abstained
+
+
 def test_verdicts_name_the_best_evidence_of_each_sentence(lm, index):
     answer = GroundedModel(lm, index, verifier=WordOverlap()).ask("Who discovered penicillin?")
     assert answer.verdicts
