@@ -1,8 +1,13 @@
-"""What every metric and recalibrator accepts, and how the rest is refused.
+"""What every metric and recalibrator accepts, and how everything else is refused.
 
-Confidence is kept as float32 or float64 (other number types become float64), correctness becomes boolean, weights
-become float64. Weights are frequencies: weight 2 is the same as the row twice, weight 0 as the row left out.
+Lists, NumPy arrays, pandas columns and torch tensors are accepted. Confidence is kept as float32 or float64 (other number
+types become float64), correctness becomes boolean, weights become float64. Weights are frequencies: weight 2 counts a row
+twice, weight 0 leaves it out.
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,24 +16,63 @@ from calibration.errors import InvalidInput
 
 __all__ = [
     "BoolArray",
+    "Float64Array",
     "FloatArray",
+    "as_array",
     "check_confidence",
     "check_count",
     "check_fraction",
     "check_pair",
     "check_probabilities",
+    "check_seed",
     "check_weights",
     "unit_weights",
 ]
 
 FloatArray = NDArray[np.floating]
+Float64Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _CHUNK = 1 << 15
 
 
+def as_array(values: Any, name: str, *, dtype: type | None = None) -> NDArray[Any]:
+    """Convert to a NumPy array, also from torch tensors on a device, in bfloat16 or with a gradient.
+
+    Args:
+        values: anything array-like.
+        name: the argument, for messages.
+        dtype: the type of the array; None keeps what NumPy finds.
+
+    Raises:
+        InvalidInput: the rows have unequal lengths, or NumPy cannot convert the values.
+    """
+    if hasattr(values, "detach") and hasattr(values, "cpu"):
+        values = values.detach().cpu()
+        if str(values.dtype) == "torch.bfloat16":
+            # NumPy has no bfloat16; every bfloat16 is a float32.
+            values = values.float()
+    try:
+        return np.asarray(values, dtype=dtype)
+    except (TypeError, RuntimeError) as error:
+        raise InvalidInput(f"{name} cannot be made an array ({error}); pass numbers") from error
+    except ValueError as error:
+        raise InvalidInput(f"{name} has rows of unequal length; pass a rectangular array") from error
+
+
 def check_confidence(confidence: ArrayLike, *, name: str = "confidence") -> FloatArray:
-    """The confidences as a one-dimensional float array with every value in [0, 1]; InvalidInput otherwise."""
+    """Check confidences.
+
+    Args:
+        confidence: (N,) numbers in [0, 1], N >= 1.
+        name: the argument, for messages.
+
+    Returns:
+        (N,) float32 or float64.
+
+    Raises:
+        InvalidInput: another shape, no items, not numbers, or a value that is NaN or outside [0, 1].
+    """
     values = _as_floats(confidence, name)
     if values.ndim != 1:
         raise InvalidInput(f"{name} has shape {values.shape}; pass one number per item, shape (N,)")
@@ -39,9 +83,20 @@ def check_confidence(confidence: ArrayLike, *, name: str = "confidence") -> Floa
 
 
 def check_pair(confidence: ArrayLike, correct: ArrayLike) -> tuple[FloatArray, BoolArray]:
-    """Confidences (N,) in [0, 1] and correctness (N,) of booleans or zeros and ones; InvalidInput otherwise."""
+    """Check confidences and their correctness.
+
+    Args:
+        confidence: (N,) numbers in [0, 1], N >= 1.
+        correct: (N,) booleans, or zeros and ones.
+
+    Returns:
+        (N,) floats and (N,) booleans.
+
+    Raises:
+        InvalidInput: one of them is unusable, or their shapes differ.
+    """
     values = check_confidence(confidence)
-    truth = np.asarray(correct)
+    truth = as_array(correct, "correct")
     if truth.shape != values.shape:
         raise InvalidInput(
             f"correct has shape {truth.shape} but confidence has shape {values.shape}; pass one of each for every item"
@@ -49,16 +104,27 @@ def check_pair(confidence: ArrayLike, correct: ArrayLike) -> tuple[FloatArray, B
     if truth.dtype != np.bool_:
         if truth.dtype.kind not in "iuf":
             raise InvalidInput(f"correct has type {truth.dtype}; pass booleans, or zeros and ones")
-        wrong_values = (truth != 0) & (truth != 1)
-        if wrong_values.any():
-            row = int(np.argmax(wrong_values))
+        neither = (truth != 0) & (truth != 1)
+        if neither.any():
+            row = int(np.argmax(neither))
             raise InvalidInput(f"correct[{row}] is {truth[row]}; pass booleans, or zeros and ones")
         truth = truth.astype(np.bool_)
     return values, truth
 
 
 def check_probabilities(probabilities: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Class probabilities (N, K) whose rows sum to 1 (to 1e-3) and labels (N,) in 0..K-1; InvalidInput otherwise."""
+    """Check class probabilities and labels.
+
+    Args:
+        probabilities: (N, K) in [0, 1], N >= 1, K >= 2; every row sums to 1 within 1e-3.
+        labels: (N,) integers in 0..K-1.
+
+    Returns:
+        (N, K) floats and (N,) integers.
+
+    Raises:
+        InvalidInput: one of them is unusable, or their lengths differ.
+    """
     matrix = _as_floats(probabilities, "probabilities")
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] < 2:
         raise InvalidInput(f"probabilities has shape {matrix.shape}; pass (N, K) with N >= 1 items and K >= 2 classes")
@@ -67,58 +133,83 @@ def check_probabilities(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Fl
     off = np.abs(sums - 1) > 1e-3
     if off.any():
         row = int(np.argmax(off))
-        raise InvalidInput(f"probabilities[{row}] sums to {sums[row]:.6g}; every row must sum to 1, as softmax gives it")
-    classes = np.asarray(labels)
+        raise InvalidInput(f"probabilities[{row}] sums to {sums[row]:.6g}; every row must sum to 1, as softmax returns it")
+    classes = as_array(labels, "labels")
     if classes.shape != (matrix.shape[0],) or classes.dtype.kind not in "iu":
         raise InvalidInput(
             f"labels has shape {classes.shape} and type {classes.dtype}; pass {matrix.shape[0]} integers, one per row"
         )
     if classes.min() < 0 or classes.max() >= matrix.shape[1]:
-        bad = int(np.argmax((classes < 0) | (classes >= matrix.shape[1])))
+        row = int(np.argmax((classes < 0) | (classes >= matrix.shape[1])))
         raise InvalidInput(
-            f"labels[{bad}] is {classes[bad]}; with {matrix.shape[1]} classes pass 0 to {matrix.shape[1] - 1}"
+            f"labels[{row}] is {classes[row]}; with {matrix.shape[1]} classes pass 0 to {matrix.shape[1] - 1}"
         )
     return matrix, classes.astype(np.intp)
 
 
-def check_weights(weights: ArrayLike, size: int) -> NDArray[np.float64]:
-    """Weights (size,), finite, none negative, not all zero; InvalidInput otherwise."""
+def check_weights(weights: ArrayLike, size: int) -> Float64Array:
+    """Check weights.
+
+    Args:
+        weights: (size,) finite numbers of at least 0, not all 0.
+        size: the number of items.
+
+    Returns:
+        (size,) float64.
+
+    Raises:
+        InvalidInput: they are not that.
+    """
     values = np.asarray(_as_floats(weights, "weights"), dtype=np.float64)
     if values.shape != (size,):
         raise InvalidInput(f"weights has shape {values.shape}; pass one for each of the {size} items")
     usable = np.isfinite(values) & (values >= 0)
     if not usable.all():
         row = int(np.argmin(usable))
-        raise InvalidInput(f"weights[{row}] is {values[row]}; weights are finite and not negative")
+        raise InvalidInput(f"weights[{row}] is {values[row]}; pass finite weights, none below 0")
     if not values.any():
-        raise InvalidInput("weights are all zero; at least one item must count")
+        raise InvalidInput("weights are all zero; pass at least one above 0")
     return values
 
 
-def unit_weights(weights: ArrayLike | None, size: int) -> NDArray[np.float64]:
-    """The checked weights, or ones where none were given."""
+def unit_weights(weights: ArrayLike | None, size: int) -> Float64Array:
+    """Return the checked weights (size,), or ones if `weights` is None."""
     return np.ones(size) if weights is None else check_weights(weights, size)
 
 
 def check_fraction(value: float, name: str) -> float:
-    """A number strictly between 0 and 1; InvalidInput otherwise."""
-    if not 0 < value < 1:
-        raise InvalidInput(f"{name} is {value}; pass a number strictly between 0 and 1")
+    """Check a number strictly between 0 and 1.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 < value < 1:
+        raise InvalidInput(f"{name} is {value!r}; pass a number strictly between 0 and 1")
     return float(value)
 
 
 def check_count(value: int, name: str, *, least: int = 1) -> int:
-    """A whole number of at least `least`; InvalidInput otherwise."""
+    """Check a whole number of at least `least`.
+
+    Raises:
+        InvalidInput: it is not.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise InvalidInput(f"{name} is {value!r}; pass a whole number of at least {least}")
     return int(value)
 
 
+def check_seed(seed: int) -> int:
+    """Check a seed: a whole number of at least 0.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    return check_count(seed, "seed", least=0)
+
+
 def _as_floats(values: ArrayLike, name: str) -> FloatArray:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise InvalidInput(f"{name} has rows of unequal length; pass a rectangular array") from error
+    array = as_array(values, name)
     if array.dtype in (np.float32, np.float64):
         return array
     if array.dtype.kind not in "biuf":
@@ -134,5 +225,5 @@ def _check_unit_range(values: FloatArray, name: str) -> None:
         return
     position = int(np.argmin((flat >= 0) & (flat <= 1)))
     where = ", ".join(str(index) for index in np.unravel_index(position, values.shape))
-    mend = "drop or fill missing items first" if np.isnan(flat[position]) else "rescale to [0, 1], e.g. with a sigmoid"
-    raise InvalidInput(f"{name}[{where}] is {flat[position]}; {mend}")
+    fix = "drop or fill missing items first" if np.isnan(flat[position]) else "rescale to [0, 1], e.g. with a sigmoid"
+    raise InvalidInput(f"{name}[{where}] is {flat[position]}; {fix}")

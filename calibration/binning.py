@@ -1,13 +1,15 @@
-"""Bins of confidence and the totals of what falls in them.
+"""Bins of confidence, and the totals of each bin.
 
-Bins are (a, b], the first closed on both sides: 0 belongs to the first bin, 1 to the last, and a confidence that
-equals an edge to the bin below it. Edges are k / n rounded to the type of the confidences, so that a float32 0.2 lies
-on the edge 0.2. Equal confidences never part: equal-mass bins are cut at observed values, and where ties are longer
-than a bin there are fewer bins than asked for.
+Bins are (a, b], the first closed on both sides: 0 belongs to the first bin, 1 to the last, and a confidence that equals an
+edge to the bin below it. Edges are k / n rounded to the type of the confidences, so that a float32 0.2 lies on the edge
+0.2. Equal confidences are never separated: equal-mass bins are cut at observed values, and where ties are longer than a
+bin there are fewer bins than requested.
 
-Totals are sums, so that those of shards add up to those of the whole. Work goes through 32,768 rows at a time: the
+Totals are sums, so that the totals of shards add up to those of all rows. Rows are processed 32,768 at a time: the
 temporaries stay in cache and take half a megabyte whatever the input.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.arrays import BoolArray, FloatArray
+from calibration.arrays import BoolArray, Float64Array, FloatArray
 from calibration.errors import InvalidInput
 from calibration.estimate import Bootstrap
 
@@ -25,9 +27,9 @@ __all__ = [
     "Bins",
     "Strategy",
     "equal_mass_bins",
-    "equal_mass_edges_of_sorted",
     "equal_width_bins",
     "make_bins",
+    "most_rising_bins",
     "resample_totals",
 ]
 
@@ -36,11 +38,18 @@ Strategy = Literal["equal-width", "equal-mass"]
 _CHUNK = 1 << 15
 # Up to this many rows the bootstrap draws rows; beyond it, cell counts (see resample_totals).
 _ROWS_DRAWN_ONE_BY_ONE = 10_000
+# Up to this many cuts, partitioning is faster than sorting.
+_CUTS_BY_PARTITION = 64
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Cuts of [0, 1]: `edges` (n_bins + 1,) from 0 to 1; `evenly` when they are k / n_bins."""
+    """Cuts of [0, 1].
+
+    Attributes:
+        edges: (n_bins + 1,) from 0 to 1.
+        evenly: whether they are k / n_bins.
+    """
 
     edges: FloatArray
     evenly: bool
@@ -59,8 +68,8 @@ class Bins:
         index = ceiling.astype(np.intp)
         index -= 1
         np.subtract(ceiling, scaled, out=scaled)
-        # The product may be rounded across an edge (0.07 * 100 > 7), but only when it is within rounding of one. Such a
-        # chunk, and only such a one, is compared with the edges themselves.
+        # The product may be rounded across an edge (0.07 * 100 > 7), but only within rounding of it. Only then is the chunk
+        # compared with the edges themselves.
         slack = 4 * self.size * float(np.finfo(confidence.dtype).eps)
         if scaled.min() <= slack or scaled.max() >= 1 - slack:
             np.clip(index, 0, self.size - 1, out=index)
@@ -70,21 +79,28 @@ class Bins:
 
 
 def equal_width_bins(n_bins: int, dtype: np.dtype[np.floating] | type[np.floating] = np.float64) -> Bins:
-    """Bins of width 1 / n_bins."""
+    """Make bins of width 1 / n_bins, with edges of this type."""
     return Bins((np.arange(n_bins + 1) / n_bins).astype(dtype), evenly=True)
 
 
-def equal_mass_bins(confidence: FloatArray, n_bins: int, weights: NDArray[np.float64] | None = None) -> Bins:
-    """Bins with as equal a number of items as ties allow; upper edges are observed confidences."""
+def equal_mass_bins(confidence: FloatArray, n_bins: int, weights: Float64Array | None = None) -> Bins:
+    """Make bins with numbers of items as equal as ties allow; upper edges are observed confidences.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        n_bins: at least 1.
+        weights: (N,) frequencies, or None.
+    """
     if weights is None:
         rank = _last_of_each_bin(confidence.size, n_bins)
-        inner = np.partition(confidence, np.unique(rank))[rank] if rank.size else confidence[:0]
+        few = rank.size <= _CUTS_BY_PARTITION
+        inner = (np.partition(confidence, np.unique(rank)) if few and rank.size else np.sort(confidence))[rank]
     else:
         order = np.argsort(confidence, kind="stable")
         mass = np.cumsum(weights[order])
-        wanted = np.arange(1, n_bins) * (mass[-1] / n_bins)
-        place = np.searchsorted(mass, wanted * (1 - 1e-12), side="left")
-        inner = confidence[order][np.minimum(place, confidence.size - 1)]
+        targets = np.arange(1, n_bins) * (mass[-1] / n_bins)
+        rows = np.searchsorted(mass, targets * (1 - 1e-12), side="left")
+        inner = confidence[order][np.minimum(rows, confidence.size - 1)]
     inner = np.unique(inner)
     # An edge at or above the largest confidence would leave an empty bin behind it.
     inner = inner[inner < (confidence.max() if weights is None else confidence[weights > 0].max())]
@@ -92,20 +108,71 @@ def equal_mass_bins(confidence: FloatArray, n_bins: int, weights: NDArray[np.flo
     return Bins(np.concatenate([[zero], inner, [one]]).astype(confidence.dtype), evenly=False)
 
 
-def equal_mass_edges_of_sorted(values: FloatArray, n_bins: int) -> FloatArray:
-    """Inner edges of equal-mass bins, as `equal_mass_bins` places them, from confidences already sorted."""
-    edges = np.unique(values[_last_of_each_bin(values.size, n_bins)])
-    below: FloatArray = edges[edges < values[-1]]
-    return below
+def most_rising_bins(confidence: FloatArray, correct: BoolArray) -> int:
+    """The largest B such that with 2, 3, ..., B equal-mass bins accuracy never falls from a bin to the next.
+
+    Only neighboring bins around a *descent*, a distinct confidence with a lower accuracy than the one before it, can fall.
+    Where descents are fewer than bins only those bins are looked at, so that the time grows about linearly with N even if
+    accuracy never falls.
+
+    Args:
+        confidence: (N,) in [0, 1], ascending.
+        correct: (N,).
+    """
+    size = confidence.size
+    starts = np.flatnonzero(np.concatenate([[True], confidence[1:] != confidence[:-1]]))
+    ends = np.append(starts[1:], size)
+    # Of each row: where its run of equal confidences starts and ends. A cut lies after a whole run.
+    run_start, run_end = np.repeat(starts, ends - starts), np.repeat(ends, ends - starts)
+    right = np.concatenate([[0], np.cumsum(correct)])
+    descents = ends[:-1][np.diff((right[ends] - right[starts]) / (ends - starts)) < 0]
+    if descents.size == 0:
+        return size
+    for n_bins in range(2, size + 1):
+        if 4 * descents.size < n_bins:
+            cuts = _cuts_around(descents, n_bins, run_start, run_end)
+        else:
+            inner = run_end[_last_of_each_bin(size, n_bins)]
+            cuts = np.unique(np.concatenate([[0], inner, [size]]))[None]
+        items, hits = np.diff(cuts), np.diff(right[cuts])
+        # accuracy[j + 1] < accuracy[j], in whole numbers; empty bins at the ends never fall.
+        if (hits[:, 1:] * items[:, :-1] < hits[:, :-1] * items[:, 1:]).any():
+            return n_bins - 1
+    return size
+
+
+def _cuts_around(
+    descents: NDArray[np.intp], n_bins: int, run_start: NDArray[np.intp], run_end: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """The cuts (D, 5) between equal-mass bins around each descent: two before it, and three at or after it."""
+    size = run_start.size
+
+    def after(position: NDArray[np.intp]) -> NDArray[np.intp]:
+        # The k-th bin's last row is ceil(k N / n_bins) - 1; the first such row at or after the position gives the next cut.
+        k = np.minimum(position * n_bins // size + 1, n_bins)
+        return np.asarray(run_end[-(-k * size // n_bins) - 1])
+
+    def before(position: NDArray[np.intp]) -> NDArray[np.intp]:
+        k = run_start[np.maximum(position - 1, 0)] * n_bins // size
+        return np.where(k > 0, run_end[np.maximum(-(-k * size // n_bins) - 1, 0)], 0)
+
+    first = before(descents)
+    second = after(first)
+    third = after(second)
+    return np.stack([before(first), first, second, third, after(third)], axis=1)
 
 
 def _last_of_each_bin(size: int, n_bins: int) -> NDArray[np.intp]:
-    # Integer arithmetic: k * size / n_bins rounded up, without the floating-point product's errors.
+    """Rank of the last item of each bin but the last: k * size / n_bins rounded up, in exact integer arithmetic."""
     return -(-np.arange(1, n_bins) * size // n_bins) - 1
 
 
-def make_bins(confidence: FloatArray, n_bins: int, strategy: Strategy, weights: NDArray[np.float64] | None = None) -> Bins:
-    """Bins by name; InvalidInput for a name that is not a Strategy."""
+def make_bins(confidence: FloatArray, n_bins: int, strategy: Strategy, weights: Float64Array | None = None) -> Bins:
+    """Make bins by the name of their strategy; see `equal_width_bins` and `equal_mass_bins`.
+
+    Raises:
+        InvalidInput: there is no such strategy.
+    """
     if strategy == "equal-width":
         return equal_width_bins(n_bins, confidence.dtype)
     if strategy == "equal-mass":
@@ -115,11 +182,17 @@ def make_bins(confidence: FloatArray, n_bins: int, strategy: Strategy, weights: 
 
 @dataclass(frozen=True)
 class BinTotals:
-    """Sums over each bin, the last axis being the bins: weight, weight * confidence and weight * correct."""
+    """Sums over each bin; the last axis is the bins.
 
-    weight: NDArray[np.float64]
-    confidence: NDArray[np.float64]
-    correct: NDArray[np.float64]
+    Attributes:
+        weight: (..., n_bins) number (or weight) of items.
+        confidence: (..., n_bins) sum of weight * confidence.
+        correct: (..., n_bins) sum of weight * correct.
+    """
+
+    weight: Float64Array
+    confidence: Float64Array
+    correct: Float64Array
 
     @classmethod
     def of(
@@ -127,9 +200,9 @@ class BinTotals:
         bins: Bins,
         confidence: FloatArray,
         correct: BoolArray,
-        weights: NDArray[np.float64] | None = None,
-    ) -> "BinTotals":
-        """Totals of confidences (N,) and correctness (N,)."""
+        weights: Float64Array | None = None,
+    ) -> BinTotals:
+        """Sum up confidences (N,) and correctness (N,), with weights (N,) if given."""
         # One joint index (bin, correct) gives both integer counts from a single pass.
         cells = 2 * bins.size
         counts, sums = np.zeros(cells), np.zeros(cells)
@@ -147,19 +220,19 @@ class BinTotals:
         by_outcome = counts.reshape(-1, 2)
         return cls(by_outcome.sum(axis=1), sums.reshape(-1, 2).sum(axis=1), by_outcome[:, 1].copy())
 
-    def __add__(self, other: "BinTotals") -> "BinTotals":
+    def __add__(self, other: BinTotals) -> BinTotals:
         return BinTotals(self.weight + other.weight, self.confidence + other.confidence, self.correct + other.correct)
 
     @staticmethod
-    def surplus(bins: Bins, confidence: FloatArray, correct: BoolArray) -> NDArray[np.float64]:
-        """Sum of correct - confidence in each bin: all that ECE needs, in two thirds of the time of the three totals."""
+    def surplus(bins: Bins, confidence: FloatArray, correct: BoolArray) -> Float64Array:
+        """Sum of correct - confidence in each bin (n_bins,): all that ECE needs, in two thirds of the time of the totals."""
         sums = np.zeros(bins.size)
         for rows in _chunks(confidence.size):
             part = confidence[rows]
             sums += np.bincount(bins.index(part), np.subtract(correct[rows], part, dtype=np.float64), bins.size)
         return sums
 
-    def gaps(self) -> NDArray[np.float64]:
+    def gaps(self) -> Float64Array:
         """|accuracy - mean confidence| of each bin; 0 in empty bins."""
         return np.abs(self.correct - self.confidence) / np.where(self.weight > 0, self.weight, 1)
 
@@ -168,16 +241,23 @@ def resample_totals(
     bins: Bins,
     confidence: FloatArray,
     correct: BoolArray,
-    weights: NDArray[np.float64] | None,
+    weights: Float64Array | None,
     plan: Bootstrap,
 ) -> BinTotals:
-    """Totals of every bootstrap resample, each field of shape (n_resamples, n_bins); bins stay where they are.
+    """Compute the totals of every bootstrap resample, each field of shape (n_resamples, n_bins), over fixed bins.
 
     With weights, or up to 10,000 rows, rows are drawn one by one. Beyond that the resample's numbers of right and wrong
-    items in each bin are drawn at once from their exact law, the multinomial over cells (bin, right or wrong). Only the
-    sum of the confidences within a cell is not fixed by those counts; its mean and variance given the counts are
-    matched exactly and its shape taken as normal. Its spread is at most half a bin's width, next to the spread of 0/1
-    outcomes.
+    items in each bin are drawn at once from their exact distribution, the multinomial over cells (bin, right or wrong).
+    Only the sum of the confidences within a cell is not fixed by those counts; its mean and variance given the counts are
+    matched exactly and its shape is taken as normal. Its spread is at most half a bin's width, small beside the spread of
+    0/1 outcomes.
+
+    Args:
+        bins: where the rows fall.
+        confidence: (N,) in [0, 1].
+        correct: (N,).
+        weights: (N,) frequencies, or None.
+        plan: number of resamples, and seed.
     """
     generator = np.random.default_rng(plan.seed)
     if weights is not None or confidence.size <= _ROWS_DRAWN_ONE_BY_ONE:
@@ -207,7 +287,7 @@ def _resample_rows(
     bins: Bins,
     confidence: FloatArray,
     correct: BoolArray,
-    weights: NDArray[np.float64] | None,
+    weights: Float64Array | None,
     n_resamples: int,
     generator: np.random.Generator,
 ) -> BinTotals:

@@ -3,6 +3,8 @@
 P-values are for the hypothesis "the risk is above `risk`": at most that hypothesis's probability of a sample this good.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 

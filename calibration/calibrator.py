@@ -1,41 +1,47 @@
 """Recalibration and abstention in one object, fitted in one call and saved as one file: `Calibrator`."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from calibration.abstention import ConformalAbstention
-from calibration.arrays import BoolArray, check_fraction, check_pair
+from calibration.arrays import BoolArray, Float64Array, as_array, check_fraction, check_pair, check_seed
+from calibration.conformal import ConformalAbstention
 from calibration.errors import InvalidInput
-from calibration.persistence import Saved, register
+from calibration.persistence import JsonEstimator
 from calibration.recalibrators.recalibrator import Recalibrator
-from calibration.selection import make_recalibrator, select_recalibrator
+from calibration.selection import check_recalibrator, make_recalibrator, select_recalibrator
 
-__all__ = ["Calibrator", "split_rows"]
-
-Float64 = NDArray[np.float64]
+__all__ = ["Calibrator", "check_split", "split_rows"]
 
 
-@register
-class Calibrator(Saved):
-    """Turns raw confidence into calibrated confidence, and abstains where too little can be promised.
+class Calibrator(JsonEstimator):
+    """Turns raw confidence into calibrated confidence, and abstains below a threshold with a guarantee.
 
-    The recalibrator is chosen and fitted on some of the items, and the threshold on the others: a threshold put on
-    confidences that were fitted to the same items would promise more than it keeps. Neither part may be used for reporting.
+    The recalibrator is chosen and fitted on some of the items, and the threshold on the others: a threshold on confidences
+    that were fitted to the same items would not keep its guarantee. Report on neither part.
 
-    risk, delta: at most `risk` of the answers given are wrong, with probability 1 - `delta` over the items of the threshold
-    (see ConformalAbstention).  recalibrator: a short name of `RECALIBRATORS`, or "auto" to choose by cross-validation.
-    threshold_share: share of items for the threshold.  source: what the raw confidence is, e.g. a name of
-    `halluc.confidence.SOURCES`; whoever applies the calibrator must give it the same.  seed: of the split and the folds.
+    Args:
+        risk, delta: at most `risk` of the answers given are wrong, with probability 1 - `delta` over the items of the
+            threshold (see ConformalAbstention). Both in (0, 1).
+        recalibrator: a short name of `RECALIBRATORS`, or "auto" to choose by cross-validation.
+        threshold_share: share of the items for the threshold, in (0, 1).
+        source: what the raw confidence is, e.g. a name of `halluc.confidence.SOURCES`; apply the calibrator to the same
+            source.
+        seed: of the split and the folds.
 
-    recalibrator_: the fitted recalibrator.  rule_: the fitted abstention rule, over recalibrated confidence.
-    chosen_: the recalibrator's short name.  scores_: Brier score of each candidate in cross-validation.
-    held_out_: of nested cross-validation over the fitted items, `brier_before`, `brier_after`, `ece_before`, `ece_after` (15
-    equal-width bins); empty when no choice was to be made.  fit_count_: items the recalibrator was fitted on.
+    Attributes:
+        recalibrator_: the fitted recalibrator.
+        rule_: the fitted abstention rule, over recalibrated confidence.
+        chosen_: the recalibrator's short name.
+        scores_: Brier score of each candidate in cross-validation; empty without a choice.
+        held_out_: `brier_before`, `brier_after`, `ece_before` and `ece_after` (15 equal-width bins) in nested
+            cross-validation over the fitted items; empty without a choice.
+        fit_count_: number of items that the recalibrator was fitted on.
     """
 
-    _learned = "recalibrator_"
     recalibrator_: Recalibrator
     rule_: ConformalAbstention
     chosen_: str
@@ -60,19 +66,41 @@ class Calibrator(Saved):
         self.source = source
         self.seed = seed
 
-    def fit(self, confidence: ArrayLike, correct: ArrayLike, *, threshold_rows: ArrayLike | None = None) -> Self:
-        """Learn from raw confidences (N,) and correctness (N,), at least four items.
+    def check_parameters(self) -> None:
+        """Check the parameters, as `fit` does first.
 
-        threshold_rows: (N,) booleans, the items for the threshold; by default drawn by `threshold_share` and `seed`.
-
-        A threshold that cannot be promised is infinite, with a NoThresholdWarning: the calibrator then always abstains.
+        Raises:
+            InvalidInput: one of them is unusable.
         """
+        check_fraction(self.risk, "risk")
+        check_fraction(self.delta, "delta")
+        check_fraction(self.threshold_share, "threshold_share")
+        check_seed(self.seed)
+        if self.recalibrator != "auto":
+            check_recalibrator(self.recalibrator)
+
+    def fit(self, confidence: ArrayLike, correct: ArrayLike, *, threshold_rows: ArrayLike | None = None) -> Self:
+        """Learn the recalibrator and the threshold.
+
+        Args:
+            confidence: (N,) raw confidences in [0, 1], N >= 4.
+            correct: (N,) booleans.
+            threshold_rows: (N,) booleans, the items for the threshold; None draws them by `threshold_share` and `seed`.
+
+        Returns:
+            This calibrator. If no threshold guarantees the risk, a NoThresholdWarning is issued, the threshold is
+            infinite, and the calibrator always abstains.
+
+        Raises:
+            InvalidInput: a parameter or an array is unusable, or too few items are left to fit or for the threshold.
+        """
+        self.check_parameters()
         values, truth = check_pair(confidence, correct)
         if threshold_rows is None:
-            share = check_fraction(self.threshold_share, "threshold_share")
+            share = self.threshold_share
             above, fitted = split_rows(values.size, (share, 1 - share), seed=self.seed)
         else:
-            above = np.asarray(threshold_rows)
+            above = as_array(threshold_rows, "threshold_rows")
             if above.shape != values.shape or above.dtype != np.bool_:
                 raise InvalidInput(
                     f"threshold_rows has shape {above.shape} and type {above.dtype}; pass {values.size} booleans"
@@ -87,22 +115,32 @@ class Calibrator(Saved):
         self.rule_ = ConformalAbstention(self.risk, self.delta).fit(self.transform(values[above]), truth[above])
         return self
 
-    def transform(self, confidence: ArrayLike) -> Float64:
-        """Calibrated confidences (N,) in [0, 1] of raw ones (N,)."""
+    def transform(self, confidence: ArrayLike) -> Float64Array:
+        """Recalibrate raw confidences (N,) to calibrated ones (N,), both in [0, 1].
+
+        Raises:
+            NotFitted: `fit` has not been called.
+            InvalidInput: the confidence is unusable.
+        """
         self.check_fitted()
         return self.recalibrator_.transform(confidence)
 
-    def answer(self, confidence: ArrayLike) -> NDArray[np.bool_]:
-        """Which items (N,) to answer, from raw confidences (N,)."""
+    def answer(self, confidence: ArrayLike) -> BoolArray:
+        """Decide which items (N,) to answer, from raw confidences (N,) in [0, 1].
+
+        Raises:
+            NotFitted: `fit` has not been called.
+            InvalidInput: the confidence is unusable.
+        """
         return self.rule_.answer(self.transform(confidence))
 
     @property
     def threshold(self) -> float:
-        """Answer at and above this calibrated confidence; infinity when no threshold can promise the risk."""
+        """Answer at and above this calibrated confidence; infinity if no threshold guarantees the risk."""
         self.check_fitted()
         return self.rule_.threshold
 
-    def _choose(self, confidence: Float64, correct: BoolArray) -> None:
+    def _choose(self, confidence: Float64Array, correct: BoolArray) -> None:
         from calibration.calibration_error import expected_calibration_error
         from calibration.scores import brier_score
 
@@ -113,17 +151,48 @@ class Calibrator(Saved):
             return
         selection = select_recalibrator(confidence, correct, seed=self.seed)
         self.recalibrator_, self.chosen_, self.scores_ = selection.recalibrator, selection.name, selection.scores
-        for when, given in (("before", confidence), ("after", selection.held_out)):
-            self.held_out_[f"brier_{when}"] = float(brier_score(given, correct))
-            self.held_out_[f"ece_{when}"] = float(expected_calibration_error(given, correct))
+        for when, values in (("before", confidence), ("after", selection.held_out)):
+            self.held_out_[f"brier_{when}"] = float(brier_score(values, correct))
+            self.held_out_[f"ece_{when}"] = float(expected_calibration_error(values, correct))
 
 
-def split_rows(size: int, shares: tuple[float, ...], *, seed: int = 0) -> list[BoolArray]:
-    """Boolean masks (size,), one a share: a random partition of the rows into parts of these shares, which sum to 1."""
-    if not np.isclose(sum(shares), 1) or min(shares) <= 0:
-        raise InvalidInput(f"shares are {shares}; pass positive shares that sum to 1")
-    ends = np.round(np.cumsum(shares) * size).astype(np.intp)
-    # The place of each row in a random order says which part it belongs to.
-    place = np.random.default_rng(seed).permutation(size)
-    part = np.searchsorted(ends, place, side="right")
-    return [part == number for number in range(len(shares))]
+def split_rows(size: int, split: tuple[float, ...], *, seed: int = 0) -> list[BoolArray]:
+    """Partition rows at random.
+
+    Args:
+        size: the number of rows.
+        split: the share of each part, above 0; they sum to 1.
+        seed: of the order.
+
+    Returns:
+        One mask (size,) per part.
+
+    Raises:
+        InvalidInput: the shares are unusable.
+    """
+    check_split(split)
+    check_seed(seed)
+    ends = np.round(np.cumsum(split) * size).astype(np.intp)
+    # The position of each row in a random order decides its part.
+    position = np.random.default_rng(seed).permutation(size)
+    part = np.searchsorted(ends, position, side="right")
+    return [part == number for number in range(len(split))]
+
+
+def check_split(split: tuple[float, ...], *, parts: int | None = None) -> None:
+    """Check the shares of a partition.
+
+    Args:
+        split: shares above 0 that sum to 1.
+        parts: the number of shares; None for any.
+
+    Raises:
+        InvalidInput: they are not that.
+    """
+    try:
+        usable = bool(min(split) > 0 and np.isclose(sum(split), 1) and len(split) == (parts or len(split)))
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        number = f"{parts} " if parts else ""
+        raise InvalidInput(f"split is {split!r}; pass {number}positive shares that sum to 1")

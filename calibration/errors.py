@@ -1,31 +1,33 @@
-"""Every error and warning calibration raises on purpose.
+"""Every error and warning that calibration raises on purpose.
 
-CalibrationFailure
-├── InvalidInput       an array or an argument cannot be used: which one, its value, and what to pass in its place
-├── NotFitted          a recalibrator or an abstention rule was asked before it saw data
+CalibrationError
+├── InvalidInput       an array, an argument or an output path cannot be used: which one, its value, and what to pass instead
+├── NotFitted          a recalibrator or an abstention rule was used before `fit`
 └── UnreadableFile     a saved recalibrator or rule cannot be read back
 
-NoThresholdWarning     an abstention rule found no threshold that keeps its promise, and will abstain always
+NoThresholdWarning     an abstention rule found no threshold that meets its guarantee, and will always abstain
 """
 
-__all__ = ["CalibrationFailure", "InvalidInput", "NoThresholdWarning", "NotFitted", "UnreadableFile"]
+from __future__ import annotations
+
+__all__ = ["CalibrationError", "InvalidInput", "NoThresholdWarning", "NotFitted", "UnreadableFile"]
 
 
-class CalibrationFailure(Exception):
-    """Root of calibration's errors; its message is one sentence fit to be shown to a user."""
+class CalibrationError(Exception):
+    """Root of calibration's errors; its message is one sentence to show to a user."""
 
 
-class InvalidInput(CalibrationFailure, ValueError):
-    """An array or an argument is unusable."""
+class InvalidInput(CalibrationError, ValueError):
+    """An array, an argument or an output path is unusable."""
 
 
-class NotFitted(CalibrationFailure, RuntimeError):
+class NotFitted(CalibrationError, RuntimeError):
     """`fit` has not been called."""
 
 
-class UnreadableFile(CalibrationFailure, ValueError):
+class UnreadableFile(CalibrationError, ValueError):
     """A file does not hold what `save` writes."""
 
 
 class NoThresholdWarning(UserWarning):
-    """No threshold can promise the risk that was asked for."""
+    """No threshold guarantees the requested risk."""

@@ -1,27 +1,33 @@
 """Numbers with a bootstrap interval.
 
-A metric returns an `Estimate`: a float that also carries the ends of its interval when one was asked for with
+A metric returns an `Estimate`: a float that also carries the ends of its interval if one was requested with
 `interval=0.95` (or with a `Bootstrap`, which also sets the number of resamples and the seed).
 
-The interval is the percentile bootstrap over rows. Calibration errors are sums of absolute values, so resampling, which
-adds noise, raises them: near perfect calibration the interval lies above the true error. `debiased_calibration_error`
-takes the expected part of that away.
+The interval is the percentile bootstrap over rows. Calibration errors are sums of absolute values, so resampling, which adds
+noise, raises them: near perfect calibration the interval lies above the true error. `debiased_calibration_error` subtracts
+the expected part of that.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calibration.arrays import check_count, check_fraction
+from calibration.arrays import Float64Array, check_count, check_fraction, check_seed
 from calibration.errors import InvalidInput
 
-__all__ = ["Bootstrap", "Estimate", "as_bootstrap", "estimate", "with_interval"]
+__all__ = ["Bootstrap", "Estimate", "as_bootstrap", "estimate", "estimates", "percent", "with_interval"]
 
 
 class Estimate(float):
-    """A float with the ends of its interval: `low`, `high` and `level` are None when no interval was asked for."""
+    """A float with its interval.
+
+    Attributes:
+        low, high: the ends of the interval; None if none was requested.
+        level: its level in (0, 1); None if none was requested.
+    """
 
     low: float | None
     high: float | None
@@ -29,13 +35,13 @@ class Estimate(float):
 
     def __new__(
         cls, value: float, low: float | None = None, high: float | None = None, level: float | None = None
-    ) -> "Estimate":
-        """A float with its interval."""
+    ) -> Estimate:
+        """Make a float with its interval."""
         self = super().__new__(cls, value)
         self.low, self.high, self.level = low, high, level
         return self
 
-    def __reduce__(self) -> tuple[type["Estimate"], tuple[float, float | None, float | None, float | None]]:
+    def __reduce__(self) -> tuple[type[Estimate], tuple[float, float | None, float | None, float | None]]:
         return Estimate, (float(self), self.low, self.high, self.level)
 
     def __repr__(self) -> str:
@@ -50,7 +56,13 @@ class Estimate(float):
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How an interval is made: its level in (0, 1), the number of resamples, and the seed they are drawn with."""
+    """How an interval is made.
+
+    Attributes:
+        level: in (0, 1).
+        n_resamples: at least 2.
+        seed: of the resamples.
+    """
 
     level: float = 0.95
     n_resamples: int = 1000
@@ -59,42 +71,69 @@ class Bootstrap:
     def __post_init__(self) -> None:
         check_fraction(self.level, "interval")
         check_count(self.n_resamples, "n_resamples", least=2)
+        check_seed(self.seed)
 
 
 def as_bootstrap(interval: float | Bootstrap) -> Bootstrap:
-    """A level alone becomes a Bootstrap with 1,000 resamples and seed 0."""
+    """Turn a level into a Bootstrap with 1,000 resamples and seed 0.
+
+    Raises:
+        InvalidInput: the level is not in (0, 1).
+    """
     return interval if isinstance(interval, Bootstrap) else Bootstrap(level=interval)
 
 
-def estimate(
-    kernel: Callable[[NDArray[np.float64]], float],
-    weights: NDArray[np.float64],
-    interval: float | Bootstrap | None,
-) -> Estimate:
-    """The kernel at `weights` (N,), with an interval from row resampling when one is asked for.
+def estimate(kernel: Callable[[Float64Array], float], weights: Float64Array, interval: float | Bootstrap | None) -> Estimate:
+    """Compute a metric, with an interval from row resampling if one is requested.
 
-    kernel: from weights (N,) to the metric; whatever does not depend on the weights (sorting, squaring, logarithms) is
-    done once, before it. A resample is N rows drawn with replacement, that is the weights times multinomial counts.
-    A resample on which the metric is undefined (only one class left) gives NaN and is left out of the interval.
+    Args:
+        kernel: from weights (N,) to the metric. What does not depend on the weights (sorting, squaring, logarithms) is best
+            done once, outside it. NaN where the metric is undefined (only one class is left): such resamples are left out of
+            the interval.
+        weights: (N,) frequencies.
+        interval: level in (0, 1), or Bootstrap; None for no interval.
+
+    Raises:
+        InvalidInput: the metric is undefined on every resample, or the level is unusable.
     """
-    value = float(kernel(weights))
-    if interval is None:
-        return Estimate(value)
-    plan = as_bootstrap(interval)
+    return estimates(lambda drawn: (kernel(drawn),), weights, interval)[0]
+
+
+def estimates(
+    kernel: Callable[[Float64Array], Sequence[float]], weights: Float64Array, interval: float | Bootstrap | None
+) -> list[Estimate]:
+    """Compute several metrics, with intervals from the same resamples; see `estimate`.
+
+    A resample is N rows drawn with replacement, that is the weights times multinomial counts.
+    """
+    plan = None if interval is None else as_bootstrap(interval)
+    values = [float(value) for value in kernel(weights)]
+    if plan is None:
+        return [Estimate(value) for value in values]
     generator = np.random.default_rng(plan.seed)
     size = weights.size
-    draws = np.empty(plan.n_resamples)
+    draws = np.full((plan.n_resamples, len(values)), np.nan)
     for draw in range(plan.n_resamples):
         counts = np.bincount(generator.integers(0, size, size), minlength=size)
         resampled = weights * counts
-        draws[draw] = kernel(resampled) if resampled.any() else np.nan
-    return with_interval(value, draws, plan)
+        if resampled.any():
+            draws[draw] = kernel(resampled)
+    return [with_interval(value, column, plan) for value, column in zip(values, draws.T, strict=True)]
 
 
-def with_interval(value: float, draws: NDArray[np.float64], plan: Bootstrap) -> Estimate:
-    """The value with the percentile interval of its bootstrap draws (n_resamples,)."""
+def with_interval(value: float, draws: Float64Array, plan: Bootstrap) -> Estimate:
+    """Add the percentile interval of bootstrap draws (n_resamples,) to a value.
+
+    Raises:
+        InvalidInput: all draws are NaN.
+    """
     defined = draws[~np.isnan(draws)]
     if defined.size == 0:
         raise InvalidInput("the metric is undefined on every resample; pass more items, or interval=None")
     low, high = np.quantile(defined, [(1 - plan.level) / 2, (1 + plan.level) / 2])
     return Estimate(value, float(low), float(high), plan.level)
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage with up to four digits, so that 0.005 is "0.5%" and not "0%"."""
+    return f"{100 * share:.4g}%"

@@ -4,6 +4,8 @@ Class-wise errors treat each class as its own yes-or-no question; top-label erro
 two classes pass confidence and correctness to calibration_error.py instead.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -123,7 +125,7 @@ class _Cells:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, columns: Sequence[tuple[FloatArray, BoolArray]], n_bins: int, strategy: Strategy) -> "_Cells":
+    def of(cls, columns: Sequence[tuple[FloatArray, BoolArray]], n_bins: int, strategy: Strategy) -> _Cells:
         index = [k * n_bins + make_bins(values, n_bins, strategy).index(values) for k, (values, _) in enumerate(columns)]
         residual = [truth - values.astype(np.float64) for values, truth in columns]
         return cls(np.stack(index), np.stack(residual), (len(columns), n_bins))

@@ -4,6 +4,8 @@ All take `confidence` (N,) in [0, 1] and `correct` (N,) boolean, and optionally 
 scikit-learn's functions of the same names agree to rounding.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from calibration.arrays import check_count, check_pair, unit_weights
 from calibration.binning import Strategy, make_bins
 from calibration.errors import InvalidInput
-from calibration.estimate import Bootstrap, Estimate, as_bootstrap, estimate
+from calibration.estimate import Bootstrap, Estimate, estimate, estimates
 
 __all__ = [
     "BrierDecomposition",
@@ -115,12 +117,7 @@ def brier_decomposition(
         uncertainty = base * (1 - base)
         return brier, reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty)
 
-    plan = None if interval is None else as_bootstrap(interval)
-
-    def one(term: int) -> Estimate:
-        return estimate(lambda drawn: terms(drawn)[term], mass, plan)
-
-    return BrierDecomposition(one(0), one(1), one(2), one(3), one(4))
+    return BrierDecomposition(*estimates(terms, mass, interval))
 
 
 @dataclass(frozen=True)

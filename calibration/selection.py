@@ -1,8 +1,10 @@
 """Which recalibrator to use, by nested cross-validation.
 
 Inner folds choose, outer folds report: the confidences of an outer fold come from a recalibrator that was chosen and fitted
-without it, so that what they score is what the whole procedure will score on new items, not the luck of the best of ten.
+without it, so their score is what the whole procedure will score on new items, not the luck of the best of ten.
 """
+
+from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,13 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, check_count, check_pair
+from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_pair, check_seed
 from calibration.errors import InvalidInput
 from calibration.recalibrators.recalibrator import Recalibrator
 
-__all__ = ["RECALIBRATORS", "Selection", "make_recalibrator", "select_recalibrator"]
-
-Float64 = NDArray[np.float64]
+__all__ = ["RECALIBRATORS", "Selection", "check_recalibrator", "make_recalibrator", "select_recalibrator"]
 
 # From the fewest numbers learned to the most: of two that score the same the first is used.
 RECALIBRATORS: Mapping[str, str] = {
@@ -38,33 +38,50 @@ RECALIBRATORS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Selection:
-    """A recalibrator chosen by cross-validation, and what choosing costs and gains on items it has not seen.
+    """A recalibrator chosen by cross-validation, and what choosing costs and gains on unseen items.
 
-    name, recalibrator: the choice, fitted on all N items.  scores: mean Brier score of every candidate over the folds of all
-    items, which the choice went by; that of the best is optimistic.  held_out: (N,) confidences, each from the candidate
-    chosen and fitted on the outer folds that lack the item; compare them with `correct` for an honest report.  chosen: how
-    many outer folds chose which candidate.
+    Attributes:
+        name: the choice.
+        recalibrator: the choice, fitted on all N items.
+        scores: mean Brier score of every candidate over the folds of all items, on which the choice is based; that of the
+            best is optimistic.
+        held_out: (N,) confidences, each from the candidate that was chosen and fitted on the outer folds without the item;
+            compare them with `correct` for an honest report.
+        chosen: how many outer folds chose which candidate.
     """
 
     name: str
     recalibrator: Recalibrator
     scores: dict[str, float]
-    held_out: Float64
+    held_out: Float64Array
     chosen: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """The choice and the scores as plain values; the recalibrator is saved by its own `save`."""
+        """The choice and the scores as plain values; the recalibrator has its own `save`."""
         return {"name": self.name, "scores": self.scores, "chosen": self.chosen}
 
 
-def make_recalibrator(name: str) -> Recalibrator:
-    """An unfitted recalibrator by its short name; InvalidInput where there is none of that name."""
+def check_recalibrator(name: str) -> None:
+    """Check the short name of a recalibrator.
+
+    Raises:
+        InvalidInput: no recalibrator has that name.
+    """
     if name not in RECALIBRATORS:
         raise InvalidInput(f"there is no recalibrator {name!r}; pass one of {', '.join(RECALIBRATORS)}")
-    import calibration.recalibrators as known
 
-    made: Recalibrator = getattr(known, RECALIBRATORS[name])()
-    return made
+
+def make_recalibrator(name: str) -> Recalibrator:
+    """Make an unfitted recalibrator by its short name.
+
+    Raises:
+        InvalidInput: no recalibrator has that name.
+    """
+    check_recalibrator(name)
+    import calibration
+
+    recalibrator: Recalibrator = getattr(calibration, RECALIBRATORS[name])()
+    return recalibrator
 
 
 def select_recalibrator(
@@ -81,44 +98,53 @@ def select_recalibrator(
     The Brier score is proper, and bounded: unlike under the log-likelihood, one mistake that a step function was certain of
     does not decide alone. Folds hold right and wrong items in equal shares as far as their numbers allow.
 
-    confidence, correct: (N,), N >= 2.  candidates: unfitted recalibrators by name; by default all of `RECALIBRATORS`.
-    n_outer, n_inner: folds, at most N.  seed: of the folds.
+    Args:
+        confidence: (N,) in [0, 1], N >= 2.
+        correct: (N,) booleans.
+        candidates: unfitted recalibrators by name; None for all of `RECALIBRATORS`.
+        n_outer, n_inner: numbers of folds, at least 2; more than N count as N.
+        seed: of the folds.
+
+    Raises:
+        InvalidInput: an array or an option is unusable.
     """
+    if candidates is not None and (not isinstance(candidates, Mapping) or not candidates):
+        raise InvalidInput(f"candidates is {candidates!r}; pass at least one recalibrator by its name, as a dict")
+    check_count(n_outer, "n_outer", least=2)
+    check_count(n_inner, "n_inner", least=2)
+    check_seed(seed)
     values, truth = check_pair(confidence, correct)
     if values.size < 2:
         raise InvalidInput("one item cannot be split into folds; pass at least two")
     known = {name: make_recalibrator(name) for name in RECALIBRATORS} if candidates is None else dict(candidates)
-    if not known:
-        raise InvalidInput("candidates is empty; pass at least one recalibrator")
-    outer = _folds(truth, check_count(n_outer, "n_outer", least=2), seed)
-    check_count(n_inner, "n_inner", least=2)
     held_out = np.empty(values.size)
     chosen: Counter[str] = Counter()
-    for number, (rest, fold) in enumerate(_splits(outer)):
-        # A rest of one item has no folds of its own: the first candidate stands for it.
-        few = rest.sum() < 2
-        scores = dict.fromkeys(known, 0.0) if few else _scores(values[rest], truth[rest], known, n_inner, seed + 1 + number)
+    for number, (train, fold) in enumerate(_splits(_folds(truth, n_outer, seed))):
+        # A training part of one item has no folds of its own: the first candidate is used.
+        few = train.sum() < 2
+        scores = (
+            dict.fromkeys(known, 0.0) if few else _scores(values[train], truth[train], known, n_inner, seed + 1 + number)
+        )
         name = min(scores, key=scores.__getitem__)
         chosen[name] += 1
-        held_out[fold] = _fitted(known[name], values[rest], truth[rest]).transform(values[fold])
+        held_out[fold] = _fitted(known[name], values[train], truth[train]).transform(values[fold])
     scores = _scores(values, truth, known, n_inner, seed)
     best = min(scores, key=scores.__getitem__)
     return Selection(best, _fitted(known[best], values, truth), scores, held_out, dict(chosen))
 
 
 def _scores(
-    confidence: NDArray[np.floating], correct: BoolArray, candidates: Mapping[str, Recalibrator], n_folds: int, seed: int
+    confidence: FloatArray, correct: BoolArray, candidates: Mapping[str, Recalibrator], n_folds: int, seed: int
 ) -> dict[str, float]:
-    folds = _folds(correct, n_folds, seed)
     losses = dict.fromkeys(candidates, 0.0)
-    for rest, fold in _splits(folds):
+    for train, fold in _splits(_folds(correct, n_folds, seed)):
         for name, candidate in candidates.items():
-            given = _fitted(candidate, confidence[rest], correct[rest]).transform(confidence[fold])
-            losses[name] += float(((given - correct[fold]) ** 2).sum())
+            recalibrated = _fitted(candidate, confidence[train], correct[train]).transform(confidence[fold])
+            losses[name] += float(((recalibrated - correct[fold]) ** 2).sum())
     return {name: loss / confidence.size for name, loss in losses.items()}
 
 
-def _fitted(candidate: Recalibrator, confidence: NDArray[np.floating], correct: BoolArray) -> Recalibrator:
+def _fitted(candidate: Recalibrator, confidence: FloatArray, correct: BoolArray) -> Recalibrator:
     from sklearn.base import clone
 
     fitted: Recalibrator = clone(candidate).fit(confidence, correct)
@@ -126,7 +152,7 @@ def _fitted(candidate: Recalibrator, confidence: NDArray[np.floating], correct: 
 
 
 def _folds(correct: BoolArray, n_folds: int, seed: int) -> NDArray[np.intp]:
-    # Right and wrong items are dealt out in turn, each in random order.
+    """The fold (N,) of each item: right and wrong items are dealt out in turn, each in random order."""
     shuffled = np.random.default_rng(seed).permutation(correct.size)
     dealt = shuffled[np.argsort(correct[shuffled], kind="stable")]
     folds = np.empty(correct.size, dtype=np.intp)
@@ -135,5 +161,6 @@ def _folds(correct: BoolArray, n_folds: int, seed: int) -> NDArray[np.intp]:
 
 
 def _splits(folds: NDArray[np.intp]) -> Iterator[tuple[BoolArray, BoolArray]]:
+    """For each fold the masks (N,) of the items to train on and of the fold itself."""
     for number in range(int(folds.max()) + 1):
         yield folds != number, folds == number

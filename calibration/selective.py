@@ -5,6 +5,8 @@ error rate among answered items, coverage the share answered. Items of equal con
 their expectation over that order, and thresholds never part them.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -221,7 +223,7 @@ class _Ranked:
     wrong: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> "_Ranked":
+    def of(cls, confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> _Ranked:
         negative, group = np.unique(-confidence, return_inverse=True)
         return cls(-negative, group, ~correct)
 

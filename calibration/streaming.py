@@ -7,6 +7,8 @@ Both give what one pass over all items gives, up to the rounding of sums taken i
 pickle, so that they travel between processes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -66,7 +68,7 @@ class BinnedAccumulator:
         self._log_loss += weight * negative_log_likelihood(values, truth, weights=mass)
         return self
 
-    def merge(self, other: "BinnedAccumulator") -> Self:
+    def merge(self, other: BinnedAccumulator) -> Self:
         """Add what another accumulator gathered; InvalidInput when its bins differ."""
         if other.n_bins != self.n_bins:
             raise InvalidInput(f"cannot merge {other.n_bins} bins into {self.n_bins}; use the same n_bins for every shard")
@@ -115,7 +117,7 @@ class TableAccumulator:
         self._add(values, truth, unit_weights(weights, values.size))
         return self
 
-    def merge(self, other: "TableAccumulator") -> Self:
+    def merge(self, other: TableAccumulator) -> Self:
         """Add what another accumulator gathered."""
         if other._confidence.size:
             self._add(other._confidence, other._correct, other._weight)

@@ -20,7 +20,7 @@ from halluc.confidence import estimate_confidence
 from halluc.grading.matching import contains_answer
 from retrieval import PassageIndex, load_documents, split_documents
 
-SOURCES = ("length_normalised_likelihood", "min_token_probability", "p_true", "verifier_support")
+SOURCES = ("length_normalized_likelihood", "min_token_probability", "p_true", "verifier_support")
 
 
 def main() -> None:

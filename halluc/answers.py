@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from calibration import Calibrator
     from halluc.models.language_model import Generation
     from retrieval import Hit, Passage
 
-__all__ = ["LABEL_NAMES", "Answer", "Citation", "Claim", "Evidence", "Label", "Verdict"]
+__all__ = [
+    "LABEL_NAMES",
+    "Answer",
+    "Citation",
+    "Claim",
+    "Evidence",
+    "Label",
+    "Verdict",
+    "with_calibrated_confidence",
+]
 
 Label = Literal["supported", "refuted", "not_enough_info"]
 
@@ -169,3 +182,35 @@ class Answer:
             "citations": [citation.to_dict() for citation in self.citations],
             "generation": self.generation.to_dict() if self.generation else None,
         }
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+def with_calibrated_confidence(
+    answers: Sequence[AnswerT], calibrator: Calibrator, raw: NDArray[np.float64]
+) -> list[AnswerT]:
+    """Replace raw confidence by calibrated confidence, and turn answers below the threshold into abstentions.
+
+    An abstention keeps its calibrated confidence and its verdicts, and in `generation` the text that was withheld.
+
+    Args:
+        answers: N answers.
+        calibrator: a fitted calibrator.
+        raw: (N,) their raw confidence in [0, 1], of the calibrator's source.
+    """
+    from calibration.estimate import percent
+
+    if not answers:
+        return []
+    guarantee = f"at most {percent(calibrator.risk)} of answers are wrong with probability {percent(1 - calibrator.delta)}"
+    recalibrated = []
+    for answer, confidence in zip(answers, calibrator.transform(raw).tolist(), strict=True):
+        if confidence >= calibrator.threshold:
+            recalibrated.append(replace(answer, confidence=confidence))
+            continue
+        reason = f"the calibrated confidence {confidence:.3g} is below {calibrator.threshold:.3g}, above which {guarantee}"
+        if not calibrator.rule_.feasible:
+            reason = f"the calibrator found no threshold above which {guarantee}"
+        recalibrated.append(replace(answer, text="", citations=(), abstained=True, reason=reason, confidence=confidence))
+    return recalibrated

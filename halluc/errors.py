@@ -76,12 +76,12 @@ def leaf_errors_as_ours() -> Iterator[None]:
         RetrievalFailed: an index or an embedder failed.
         HallucError: calibration failed for another reason.
     """
-    from calibration.errors import CalibrationFailure
+    from calibration.errors import CalibrationError
     from retrieval.errors import RetrievalError
 
     try:
         yield
-    except (RetrievalError, CalibrationFailure) as error:
+    except (RetrievalError, CalibrationError) as error:
         if isinstance(error, ValueError):
             raise InvalidInput(str(error)) from error
         if isinstance(error, RetrievalError):

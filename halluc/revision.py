@@ -267,7 +267,7 @@ def _finish(
     """Judge the revised texts, and abstain if nothing is left or if the calibrator's threshold is not met."""
     import numpy as np
 
-    from halluc.confidence.calibrate import with_calibrated_confidence
+    from halluc.answers import with_calibrated_confidence
 
     written = [i for i, answer in enumerate(answers) if answer.text]
     verdicts = _judge([answers[i].text for i in written], [answers[i].question for i in written], index, verifier, k)
@@ -281,6 +281,5 @@ def _finish(
         raw = np.array([finished[i].confidence or 0.0 for i in written])
         calibrated = with_calibrated_confidence([finished[i] for i in written], calibrator, raw)
         for i, answer in zip(written, calibrated, strict=True):
-            assert isinstance(answer, RevisedAnswer)
             finished[i] = answer
     return finished

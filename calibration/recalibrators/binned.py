@@ -1,11 +1,12 @@
 """Recalibration by bins: histogram binning, scaling-binning and Bayesian binning into quantiles."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import BoolArray, check_count
 from calibration.binning import Bins, BinTotals, Strategy, equal_mass_bins, make_bins
-from calibration.persistence import register
 from calibration.recalibrators.recalibrator import Recalibrator
 from calibration.recalibrators.scaling import PlattScaling
 
@@ -14,14 +15,12 @@ __all__ = ["BayesianBinning", "HistogramBinning", "ScalingBinning"]
 Float64 = NDArray[np.float64]
 
 
-@register
 class HistogramBinning(Recalibrator):
     """Every confidence becomes the accuracy of its bin (Zadrozny & Elkan 2001); an empty bin gives its middle.
 
     edges_ (n_bins + 1,), value_ (n_bins,).
     """
 
-    _learned = "edges_"
     edges_: Float64
     value_: Float64
 
@@ -41,7 +40,6 @@ class HistogramBinning(Recalibrator):
         return self.value_[Bins(self.edges_, evenly=False).index(confidence)]
 
 
-@register
 class ScalingBinning(Recalibrator):
     """Platt scaling, then every value becomes the mean of its equal-mass bin (Kumar 2019, arXiv 1909.10155).
 
@@ -49,7 +47,6 @@ class ScalingBinning(Recalibrator):
     paper fits the scaling and the bins on separate thirds; as in its code, both are fitted here on all items.
     """
 
-    _learned = "edges_"
     scaling_: PlattScaling
     edges_: Float64
     value_: Float64
@@ -70,7 +67,6 @@ class ScalingBinning(Recalibrator):
         return self.value_[Bins(self.edges_, evenly=False).index(self.scaling_.transform(confidence))]
 
 
-@register
 class BayesianBinning(Recalibrator):
     """BBQ: an average of equal-mass histograms, weighted by how likely each makes the data (Naeini 2015).
 
@@ -79,7 +75,6 @@ class BayesianBinning(Recalibrator):
     edges_, value_: one array for each histogram.  score_: its share of the average, summing to 1.
     """
 
-    _learned = "score_"
     edges_: list[Float64]
     value_: list[Float64]
     score_: Float64

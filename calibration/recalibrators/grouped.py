@@ -1,34 +1,41 @@
-"""One recalibrator for each group of items (domain, language, dataset), drawn towards the one fitted on all of them."""
+"""One recalibrator per group of items (domain, language, data set), shrunk towards the pooled fit."""
 
-from typing import Self
+from __future__ import annotations
+
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import check_confidence, check_pair, unit_weights
-from calibration.errors import InvalidInput
-from calibration.persistence import Saved, register
+from calibration.arrays import Float64Array, as_array, check_confidence, check_pair, unit_weights
+from calibration.errors import InvalidInput, UnreadableFile
+from calibration.persistence import JsonEstimator
 from calibration.recalibrators.recalibrator import Recalibrator, logit
 from calibration.recalibrators.scaling import PlattScaling
 
-__all__ = ["GroupedRecalibrator"]
+__all__ = ["Group", "GroupedRecalibrator", "check_groups", "distinct_groups"]
 
-Float64 = NDArray[np.float64]
+Group = str | int | float
 
 
-@register
-class GroupedRecalibrator(Saved):
+class GroupedRecalibrator(JsonEstimator):
     """In a group of n items the logit is n / (n + shrinkage) of the group's own fit, and the rest of the pooled fit.
 
-    recalibrator: the kind fitted to each (default PlattScaling).  shrinkage: the number of items at which a group's own
-    fit counts one half; 0 trusts every group alone.  Groups never seen in `fit` get the pooled fit.
-    pooled_: fitted on all.  groups_: from group name to its fit.  share_: from group name to n / (n + shrinkage).
+    Groups are compared as Python compares them: 1 and 1.0 are one group, 1 and "1" are two.
+
+    Args:
+        recalibrator: the kind that is fitted to each group; None for PlattScaling.
+        shrinkage: number of items, at least 0, at which a group's own fit counts one half; 0 trusts every group alone.
+
+    Attributes:
+        pooled_: the fit on all items, used for groups that `fit` did not see.
+        groups_: the fit of each group.
+        share_: n / (n + shrinkage) of each group, in [0, 1].
     """
 
-    _learned = "pooled_"
     pooled_: Recalibrator
-    groups_: dict[str, Recalibrator]
-    share_: dict[str, float]
+    groups_: dict[Group, Recalibrator]
+    share_: dict[Group, float]
 
     def __init__(self, recalibrator: Recalibrator | None = None, shrinkage: float = 100.0) -> None:
         self.recalibrator = recalibrator
@@ -37,46 +44,103 @@ class GroupedRecalibrator(Saved):
     def fit(
         self, confidence: ArrayLike, correct: ArrayLike, groups: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Learn from confidences (N,), correctness (N,) and the name of each item's group (N,)."""
+        """Fit the groups and the pool.
+
+        Args:
+            confidence: (N,) in [0, 1].
+            correct: (N,) booleans.
+            groups: (N,) each item's group, texts or numbers.
+            sample_weight: (N,) frequencies, at least 0; None counts every item once.
+
+        Returns:
+            This recalibrator.
+
+        Raises:
+            InvalidInput: an array or a parameter is unusable.
+        """
         from sklearn.base import clone
 
         if not self.shrinkage >= 0:
             raise InvalidInput(f"shrinkage is {self.shrinkage}; pass a number of items, 0 or more")
         values, truth = check_pair(confidence, correct)
         weights = unit_weights(sample_weight, values.size)
-        names = _check_groups(groups, values.size)
+        names = check_groups(groups, values.size)
         kind = PlattScaling() if self.recalibrator is None else self.recalibrator
         self.groups_, self.share_ = {}, {}
-        for name in np.unique(names).tolist():
-            rows = (names == name) & (weights > 0)
+        for group in distinct_groups(names):
+            rows = (names == group) & (weights > 0)
             if not rows.any():
                 continue
             size = float(weights[rows].sum())
-            self.groups_[name] = clone(kind).fit(values[rows], truth[rows], weights[rows])
-            self.share_[name] = size / (size + self.shrinkage)
+            self.groups_[group] = clone(kind).fit(values[rows], truth[rows], weights[rows])
+            self.share_[group] = size / (size + self.shrinkage)
         self.pooled_ = clone(kind).fit(values, truth, weights)
         return self
 
-    def transform(self, confidence: ArrayLike, groups: ArrayLike) -> Float64:
-        """Recalibrated confidences (N,) of items in groups (N,)."""
+    def transform(self, confidence: ArrayLike, groups: ArrayLike) -> Float64Array:
+        """Recalibrate.
+
+        Args:
+            confidence: (N,) in [0, 1].
+            groups: (N,) each item's group, of the type that `fit` had.
+
+        Returns:
+            (N,) in [0, 1].
+
+        Raises:
+            NotFitted: `fit` has not been called.
+            InvalidInput: an array is unusable, or a group is one of the fitted ones but for its type ("1" for 1).
+        """
         from scipy.special import expit
 
         self.check_fitted()
         values = check_confidence(confidence)
-        names = _check_groups(groups, values.size)
-        result = self.pooled_.transform(values)
-        for name in np.unique(names).tolist():
-            if name not in self.groups_:
+        names = check_groups(groups, values.size)
+        recalibrated = self.pooled_.transform(values)
+        spelled = {str(group): group for group in self.groups_}
+        for group in distinct_groups(names):
+            if group not in self.groups_:
+                if str(group) in spelled:
+                    raise InvalidInput(
+                        f"groups holds {group!r}, but fit had {spelled[str(group)]!r}; pass groups of the same type"
+                    )
                 continue
-            rows = names == name
-            share = self.share_[name]
-            own = self.groups_[name].transform(values[rows])
-            result[rows] = expit(share * logit(own) + (1 - share) * logit(result[rows]))
-        return result
+            rows = names == group
+            share = self.share_[group]
+            alone = self.groups_[group].transform(values[rows])
+            recalibrated[rows] = expit(share * logit(alone) + (1 - share) * logit(recalibrated[rows]))
+        return recalibrated
+
+    def _check_restored(self) -> None:
+        if self.groups_.keys() != self.share_.keys():
+            raise UnreadableFile("groups_ and share_ are not of the same groups; pass what save wrote")
 
 
-def _check_groups(groups: ArrayLike, size: int) -> NDArray[np.str_]:
-    names = np.asarray(groups)
+def check_groups(groups: ArrayLike, size: int) -> NDArray[np.object_]:
+    """Check the groups of items, and keep their types.
+
+    Args:
+        groups: (size,) texts or numbers.
+        size: the number of items.
+
+    Returns:
+        (size,) Python objects.
+
+    Raises:
+        InvalidInput: another shape, or a group that is neither a text nor a number.
+    """
+    names: NDArray[Any] = as_array(groups, "groups", dtype=object).copy()
     if names.shape != (size,):
-        raise InvalidInput(f"groups has shape {names.shape}; pass one name for each of the {size} items")
-    return names.astype(np.str_)
+        raise InvalidInput(f"groups has shape {names.shape}; pass one group for each of the {size} items")
+    for row, group in enumerate(names):
+        if isinstance(group, np.generic):
+            names[row] = group = group.item()
+        # A NaN is not even equal to itself.
+        if not isinstance(group, (str, int, float)) or group != group:
+            raise InvalidInput(f"groups[{row}] is {group!r}; pass a text or a number")
+    return names
+
+
+def distinct_groups(groups: NDArray[np.object_]) -> list[Any]:
+    """The distinct groups of items (N,): numbers in ascending order, then texts in alphabetical order."""
+    return sorted(dict.fromkeys(groups.tolist()), key=lambda group: (isinstance(group, str), group))

@@ -1,36 +1,52 @@
-"""Recalibration by an increasing step function (Zadrozny & Elkan 2002), by scikit-learn's pool-adjacent-violators."""
+"""Recalibration that only assumes order, by isotonic regression; and the identity, which every other one has to beat."""
+
+from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calibration.arrays import BoolArray
-from calibration.persistence import register
+from calibration.arrays import BoolArray, Float64Array
 from calibration.recalibrators.recalibrator import Recalibrator
 
-__all__ = ["IsotonicCalibration"]
-
-Float64 = NDArray[np.float64]
+__all__ = ["Identity", "IsotonicCalibration"]
 
 
-@register
 class IsotonicCalibration(Recalibrator):
     """The increasing function of least squared error, linear between the confidences it was fitted on.
 
-    confidence_, value_: its corners. Below the lowest and above the highest it stays constant. On few items it
-    overfits: its ends are often exactly 0 and 1.
+    By scikit-learn's pool-adjacent-violators (Zadrozny & Elkan 2002). Below the lowest and above the highest confidence it
+    stays constant. On few items it overfits: its ends are often exactly 0 and 1.
+
+    Attributes:
+        confidence_: (M,) its corners, ascending, in [0, 1].
+        value_: (M,) its values there, in [0, 1].
     """
 
-    _learned = "confidence_"
-    confidence_: Float64
-    value_: Float64
+    confidence_: Float64Array
+    value_: Float64Array
 
-    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         from sklearn.isotonic import IsotonicRegression
 
-        fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-        fitted.fit(confidence, correct.astype(np.float64), sample_weight=weights)
-        self.confidence_ = np.asarray(fitted.X_thresholds_, dtype=np.float64)
-        self.value_ = np.asarray(fitted.y_thresholds_, dtype=np.float64)
+        regression = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+        regression.fit(confidence, correct.astype(np.float64), sample_weight=weights)
+        self.confidence_ = np.asarray(regression.X_thresholds_, dtype=np.float64)
+        self.value_ = np.asarray(regression.y_thresholds_, dtype=np.float64)
 
-    def _transform(self, confidence: Float64) -> Float64:
+    def _transform(self, confidence: Float64Array) -> Float64Array:
         return np.interp(confidence, self.confidence_, self.value_)
+
+
+class Identity(Recalibrator):
+    """Leaves confidence as it is: a candidate of `select_recalibrator`, since data may be too few to improve on it.
+
+    Attributes:
+        count_: number of items in `fit`.
+    """
+
+    count_: int
+
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
+        self.count_ = int(confidence.size)
+
+    def _transform(self, confidence: Float64Array) -> Float64Array:
+        return confidence

@@ -1,30 +1,42 @@
-"""The interface of every recalibrator of one confidence per item.
+"""The interface of every recalibrator of one confidence per item: `Recalibrator`."""
 
-`fit(confidence, correct)` learns from (N,) confidences in [0, 1] and (N,) booleans; `transform(confidence)` gives (N,)
-recalibrated confidences in [0, 1] as float64. Subclasses implement `_fit` and `_transform` on arrays already checked.
-"""
+from __future__ import annotations
 
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from calibration.arrays import BoolArray, check_confidence, check_pair, check_weights
-from calibration.persistence import Saved
+from calibration.arrays import BoolArray, Float64Array, check_confidence, check_pair, check_weights
+from calibration.errors import UnreadableFile
+from calibration.persistence import JsonEstimator
 
 __all__ = ["Recalibrator", "logit"]
 
-Float64 = NDArray[np.float64]
-
-# Confidences of exactly 0 and 1 have no logit; this far from them they have one of about 27.6.
+# Confidences of exactly 0 and 1 have no logit; this far from them the logit is about 27.6 in size.
 _CLIP = 1e-12
 
 
-class Recalibrator(Saved):
-    """Base of all recalibrators: checks what comes in, keeps what goes out within [0, 1]."""
+class Recalibrator(JsonEstimator):
+    """Base of all recalibrators: checks the input and keeps the output within [0, 1].
+
+    Subclasses implement `_fit` and `_transform` on arrays that are already checked.
+    """
 
     def fit(self, confidence: ArrayLike, correct: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn from confidences (N,) and correctness (N,), optionally weighted by frequencies (N,)."""
+        """Learn the map from confidence to accuracy.
+
+        Args:
+            confidence: (N,) in [0, 1].
+            correct: (N,) booleans.
+            sample_weight: (N,) frequencies, at least 0; None counts every item once.
+
+        Returns:
+            This recalibrator.
+
+        Raises:
+            InvalidInput: an array or a parameter is unusable.
+        """
         values, truth = check_pair(confidence, correct)
         if sample_weight is None:
             weights = np.ones(values.size)
@@ -35,24 +47,42 @@ class Recalibrator(Saved):
         self._fit(values.astype(np.float64), truth, weights)
         return self
 
-    def transform(self, confidence: ArrayLike) -> Float64:
-        """Recalibrated confidences (N,); NotFitted before `fit`."""
+    def transform(self, confidence: ArrayLike) -> Float64Array:
+        """Recalibrate.
+
+        Args:
+            confidence: (N,) in [0, 1].
+
+        Returns:
+            (N,) float64 in [0, 1].
+
+        Raises:
+            NotFitted: `fit` has not been called.
+            InvalidInput: the confidence is unusable.
+        """
         self.check_fitted()
         values = check_confidence(confidence).astype(np.float64)
         return np.clip(self._transform(values), 0.0, 1.0)
 
-    def fit_transform(self, confidence: ArrayLike, correct: ArrayLike, sample_weight: ArrayLike | None = None) -> Float64:
-        """Fit, then recalibrate the same items: a description of the fit, not of its quality on new items."""
+    def fit_transform(
+        self, confidence: ArrayLike, correct: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Float64Array:
+        """Fit, then recalibrate the same items, which describes the fit and not its quality on new items; see `fit`."""
         return self.fit(confidence, correct, sample_weight).transform(confidence)
 
-    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         raise NotImplementedError
 
-    def _transform(self, confidence: Float64) -> Float64:
+    def _transform(self, confidence: Float64Array) -> Float64Array:
         raise NotImplementedError
 
+    def _check_restored(self) -> None:
+        probes = np.linspace(0, 1, 101)
+        if not np.isfinite(self.transform(probes)).all():
+            raise UnreadableFile("what was learned gives values that are not numbers; pass what save wrote")
 
-def logit(confidence: Float64) -> Float64:
-    """log(p / (1 - p)), with p kept 1e-12 away from 0 and 1."""
+
+def logit(confidence: Float64Array) -> Float64Array:
+    """log(p / (1 - p)) of confidences (N,), with p kept 1e-12 away from 0 and 1."""
     p = np.clip(confidence, _CLIP, 1 - _CLIP)
     return np.asarray(np.log(p) - np.log1p(-p))

@@ -6,11 +6,12 @@ wrong (Platt 1999, section 2.2): the fit stays finite, and goes to certainty onl
 allows.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import BoolArray
-from calibration.persistence import register
 from calibration.recalibrators.recalibrator import Recalibrator, logit
 
 __all__ = ["BetaCalibration", "PlattScaling", "TemperatureScaling"]
@@ -21,7 +22,6 @@ Float64 = NDArray[np.float64]
 _TEMPERATURES = (0.01, 100.0)
 
 
-@register
 class TemperatureScaling(Recalibrator):
     """sigmoid(logit(confidence) / T), keeping the order of confidences (Guo 2017, arXiv 1706.04599, section 4.2).
 
@@ -29,7 +29,6 @@ class TemperatureScaling(Recalibrator):
     0.5 stays 0.5, so this cannot mend confidences that are all too high around 0.5; PlattScaling can.
     """
 
-    _learned = "temperature_"
     temperature_: float
 
     def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
@@ -59,7 +58,6 @@ class TemperatureScaling(Recalibrator):
         return _sigmoid(logit(confidence) / self.temperature_)
 
 
-@register
 class PlattScaling(Recalibrator):
     """sigmoid(slope * logit(confidence) + intercept) (Platt 1999, on the logit rather than on a margin).
 
@@ -67,7 +65,6 @@ class PlattScaling(Recalibrator):
     round. With one distinct confidence only the accuracy can be learned.
     """
 
-    _learned = "slope_"
     slope_: float
     intercept_: float
 
@@ -87,14 +84,12 @@ class PlattScaling(Recalibrator):
         return _sigmoid(self.slope_ * logit(confidence) + self.intercept_)
 
 
-@register
 class BetaCalibration(Recalibrator):
     """sigmoid(a log p - b log(1 - p) + c) with a, b >= 0 (Kull 2017): Platt is a = b, identity a = b = 1, c = 0.
 
     a_, b_, c_: the maximum of the likelihood under a, b >= 0, which keeps the map increasing.
     """
 
-    _learned = "a_"
     a_: float
     b_: float
     c_: float

@@ -1,11 +1,12 @@
 """Recalibration by a smooth curve: logistic regression on a natural cubic spline (Lucena 2018, arXiv 1809.07751)."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import BoolArray, check_count
 from calibration.errors import InvalidInput
-from calibration.persistence import register
 from calibration.recalibrators.recalibrator import Recalibrator, logit
 from calibration.recalibrators.scaling import fit_logistic, smoothed_targets
 
@@ -14,7 +15,6 @@ __all__ = ["SplineCalibration"]
 Float64 = NDArray[np.float64]
 
 
-@register
 class SplineCalibration(Recalibrator):
     """sigmoid(slope * logit(p) + intercept + spline(p)), the spline linear beyond its outer knots.
 
@@ -26,7 +26,6 @@ class SplineCalibration(Recalibrator):
     knots_ (M,), coefficients_ (2 + max(M - 2, 0),).
     """
 
-    _learned = "knots_"
     knots_: Float64
     coefficients_: Float64
 

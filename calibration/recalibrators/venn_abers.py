@@ -6,11 +6,12 @@ always pools with the confidence above it and a wrong one with that below, so th
 and p0(s) that of the next down.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calibration.arrays import BoolArray, check_confidence
-from calibration.persistence import register
 from calibration.recalibrators.recalibrator import Recalibrator
 
 __all__ = ["VennAbers"]
@@ -18,14 +19,12 @@ __all__ = ["VennAbers"]
 Float64 = NDArray[np.float64]
 
 
-@register
 class VennAbers(Recalibrator):
     """`transform` gives p1 / (1 - p0 + p1), the value of least worst-case log loss; `interval` gives (p0, p1).
 
     knots_: distinct calibration confidences (M,), ascending.  low_, high_: p0 and p1 (M,) at each.
     """
 
-    _learned = "knots_"
     knots_: Float64
     low_: Float64
     high_: Float64

@@ -1,12 +1,14 @@
 """A calibration report as one self-contained HTML page: figures are inside it, and it loads nothing."""
 
+from __future__ import annotations
+
 import base64
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.estimate import Estimate
-from calibration.persistence import write_aside
+from calibration.estimate import Estimate, percent
+from calibration.persistence import write_atomically
 from calibration.report.plots import reliability_diagram, risk_coverage_diagram
 from calibration.report.report import CalibrationReport
 
@@ -17,12 +19,16 @@ __all__ = ["data_address", "render_report", "write_report"]
 
 
 def write_report(report: CalibrationReport, path: str | Path, *, title: str = "Calibration report") -> None:
-    """Write the page to `path`; a page that was there stays whole until the new one is."""
-    write_aside(path, render_report(report, title=title))
+    """Write the page to `path`, atomically.
+
+    Raises:
+        InvalidInput: the file cannot be written.
+    """
+    write_atomically(path, render_report(report, title=title))
 
 
 def render_report(report: CalibrationReport, *, title: str = "Calibration report") -> str:
-    """The page as HTML. Titles and group names are escaped: they may come from anywhere."""
+    """Render the page as HTML. The title and the names of groups are escaped: they may come from anywhere."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -33,14 +39,15 @@ def render_report(report: CalibrationReport, *, title: str = "Calibration report
         lstrip_blocks=True,
     )
     environment.filters["estimate"] = _estimate
-    environment.filters["percent"] = _percent
-    operation = report.operation
+    environment.filters["share"] = _share
+    environment.filters["percent"] = percent
+    result = report.threshold_result
     recalibrated = next((row for row in report.after if row.name == report.chosen), report.before)
     figures = {
         "before": reliability_diagram(report.confidence, report.correct, title="Before: raw confidence"),
         "after": reliability_diagram(report.recalibrated, report.correct, title=f"After: {report.chosen}"),
         "risk": risk_coverage_diagram(
-            report.recalibrated, report.correct, threshold=operation.threshold, risk=operation.promised_risk,
+            report.recalibrated, report.correct, threshold=result.threshold, risk=result.guaranteed_risk,
             title=f"Risk and coverage after {report.chosen}",
         ),
         "raw_risk": risk_coverage_diagram(report.confidence, report.correct, title="Risk and coverage of raw confidence"),
@@ -48,15 +55,14 @@ def render_report(report: CalibrationReport, *, title: str = "Calibration report
     return environment.get_template("report.html.jinja").render(
         title=title,
         report=report,
-        operation=operation,
+        result=result,
         chosen=recalibrated,
-        best_ece=min(row.ece for row in (report.before, *report.after)),
         figures={name: data_address(figure) for name, figure in figures.items()},
     )
 
 
-def data_address(figure: "Figure") -> str:
-    """The figure as an address that an <img> of a self-contained page can hold."""
+def data_address(figure: Figure) -> str:
+    """Encode a figure as an address that an <img> of a self-contained page can hold."""
     # SVG as an image of its own: identifiers of several figures would clash inside one page.
     from matplotlib import rc_context
 
@@ -74,7 +80,7 @@ def _estimate(value: Estimate | None) -> str:
     return f"{value:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
-def _percent(value: Estimate | None) -> str:
+def _share(value: Estimate | None) -> str:
     if value is None:
         return "–"
     if value.low is None or value.high is None:

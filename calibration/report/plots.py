@@ -1,8 +1,10 @@
-"""Figures of calibration and of selective prediction, on matplotlib.
+"""Figures of calibration and of selective prediction, with matplotlib.
 
-Each takes `confidence` (N,) in [0, 1] and `correct` (N,) boolean and returns a `matplotlib.figure.Figure` that belongs to
-the caller: no global state is touched, and `figure.savefig(path)` writes it. Not here: the page that holds them (report.py).
+Each function returns a `matplotlib.figure.Figure` that belongs to the caller: no global state is touched, and
+`figure.savefig(path)` writes it. Not covered: the page that holds the figures (page.py).
 """
+
+from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from calibration.binning import Strategy
 from calibration.bounds import binomial_interval
 from calibration.calibration_error import expected_calibration_error, reliability_curve
 from calibration.errors import InvalidInput
+from calibration.estimate import percent
 from calibration.selective import risk_coverage_curve
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["reliability_diagram", "risk_coverage_diagram"]
 
-# Blue for what is measured, vermilion for the shortfall, grey for what is ideal: told apart by the colour-blind as well
-# (Okabe & Ito), and in print.
+# Blue for measurements, vermilion for gaps, gray for the ideal: colors of Okabe & Ito, which color-blind readers can
+# distinguish, also in print.
 _MEASURED, _GAP, _IDEAL, _OTHER = "#0072B2", "#D55E00", "#7a7a7a", "#009E73"
 
 
@@ -35,13 +38,22 @@ def reliability_diagram(
     strategy: Strategy = "equal-width",
     interval: float = 0.95,
     title: str = "",
-) -> "Figure":
-    """Accuracy against confidence by bins, with exact binomial intervals, over a histogram of the confidences.
+) -> Figure:
+    """Plot accuracy against confidence by bins, with exact binomial intervals, over a histogram of the confidences.
 
-    On the diagonal confidence equals accuracy; the line from a point to it is the bin's part in the calibration error. The
-    histogram's bars are the shares of items, and two lines in it mark mean confidence and accuracy.
+    On the diagonal confidence equals accuracy; the line from a point to it is the bin's contribution to the calibration
+    error. The histogram's bars are the shares of items, and two lines in it mark mean confidence and accuracy.
 
-    interval: level of each bin's interval.  title: above the diagram.
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        n_bins: number of bins, at least 1.
+        strategy: "equal-width" or "equal-mass".
+        interval: level in (0, 1) of each bin's interval.
+        title: above the diagram.
+
+    Raises:
+        InvalidInput: an argument is unusable.
     """
     from matplotlib.figure import Figure
 
@@ -50,10 +62,10 @@ def reliability_diagram(
     curve = reliability_curve(values, truth, n_bins=n_bins, strategy=strategy, interval=interval)
     error = float(expected_calibration_error(values, truth, n_bins=n_bins, strategy=strategy))
     figure = Figure(figsize=(4.6, 5.4), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
-    above.plot([0, 1], [0, 1], color=_IDEAL, linestyle="--", linewidth=1, label="calibrated")
-    above.vlines(curve.confidence, curve.confidence, curve.accuracy, color=_GAP, linewidth=4, alpha=0.35, label="gap")
-    above.errorbar(
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+    top.plot([0, 1], [0, 1], color=_IDEAL, linestyle="--", linewidth=1, label="calibrated")
+    top.vlines(curve.confidence, curve.confidence, curve.accuracy, color=_GAP, linewidth=4, alpha=0.35, label="gap")
+    top.errorbar(
         curve.confidence,
         curve.accuracy,
         # Rounding must not turn the length of a bar below zero.
@@ -63,25 +75,25 @@ def reliability_diagram(
         markersize=4.5,
         elinewidth=1,
         capsize=2.5,
-        label=f"accuracy, {interval:.0%} interval",
+        label=f"accuracy, {percent(interval)} interval",
     )
-    above.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="accuracy")
-    above.set_title(title, fontsize=11, fontweight="bold", loc="left", pad=20)
-    above.text(
-        0.97, 0.04, f"ECE {error:.3f}\nn = {values.size:,}", transform=above.transAxes, ha="right", va="bottom", fontsize=9
+    top.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="accuracy")
+    top.set_title(title, fontsize=11, fontweight="bold", loc="left", pad=20)
+    top.text(
+        0.97, 0.04, f"ECE {error:.3f}\nn = {values.size:,}", transform=top.transAxes, ha="right", va="bottom", fontsize=9
     )
-    # Intervals of small bins reach anywhere inside.
-    above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.1)
-    below.bar(
+    # The intervals of small bins may cover any place inside the axes.
+    top.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.1)
+    bottom.bar(
         curve.lower, curve.weight / values.size, curve.upper - curve.lower, align="edge",
         color=_MEASURED, alpha=0.35, edgecolor=_MEASURED, linewidth=0.6,
     )  # fmt: skip
-    below.axvline(float(values.mean()), color=_MEASURED, linewidth=1.4, label="mean confidence")
-    below.axvline(float(truth.mean()), color=_GAP, linewidth=1.4, linestyle=":", label="accuracy")
-    below.set(xlabel="confidence", ylabel="share of items")
-    # Above the bars, wherever those are tall.
-    below.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, borderaxespad=0.1)
-    for axes in (above, below):
+    bottom.axvline(float(values.mean()), color=_MEASURED, linewidth=1.4, label="mean confidence")
+    bottom.axvline(float(truth.mean()), color=_GAP, linewidth=1.4, linestyle=":", label="accuracy")
+    bottom.set(xlabel="confidence", ylabel="share of items")
+    # Above the axes, where no bar can cover it.
+    bottom.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, borderaxespad=0.1)
+    for axes in (top, bottom):
         _plain(axes)
     return figure
 
@@ -94,13 +106,22 @@ def risk_coverage_diagram(
     risk: float | None = None,
     interval: float = 0.95,
     title: str = "",
-) -> "Figure":
-    """Error rate among answered items against the share answered, most confident first.
+) -> Figure:
+    """Plot the error rate among answered items against the share answered, most confident first.
 
-    Around the curve lies the exact binomial interval at each coverage by itself. Best is the ranking that answers all right
-    items first, random the one that confidence does not inform.
+    Around the curve is the exact binomial interval at each coverage separately. "best" is the ranking with all right items
+    first, "random" a ranking that ignores confidence.
 
-    threshold: answers at and above it, marked on the curve.  risk: the rate promised, a horizontal line.
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        threshold: a confidence in [0, 1] to mark on the curve; None or infinity marks none.
+        risk: the guaranteed error rate, a horizontal line; None draws none.
+        interval: level in (0, 1).
+        title: above the diagram.
+
+    Raises:
+        InvalidInput: an argument is unusable.
     """
     from matplotlib.figure import Figure
 
@@ -112,25 +133,27 @@ def risk_coverage_diagram(
     low, high = binomial_interval(wrong, answered, level=interval)
     figure = Figure(figsize=(5.2, 4.2), layout="constrained")
     axes = figure.subplots()
-    axes.fill_between(curve.coverage, low, high, color=_MEASURED, alpha=0.15, linewidth=0, label=f"{interval:.0%} interval")
+    axes.fill_between(
+        curve.coverage, low, high, color=_MEASURED, alpha=0.15, linewidth=0, label=f"{percent(interval)} interval"
+    )
     axes.plot(curve.coverage, curve.risk, color=_MEASURED, linewidth=1.6, label="by confidence")
     base = float(1 - truth.mean())
     coverage = np.linspace(0.001, 1, 200)
     axes.plot(coverage, np.maximum(0, 1 - (1 - base) / coverage), color=_OTHER, linewidth=1, linestyle="-.", label="best")
     axes.axhline(base, color=_IDEAL, linewidth=1, linestyle="--", label="random")
     if risk is not None:
-        axes.axhline(risk, color=_GAP, linewidth=1, linestyle=":", label=f"risk promised, {risk:g}")
+        axes.axhline(risk, color=_GAP, linewidth=1, linestyle=":", label=f"guaranteed risk, {percent(risk)}")
     if threshold is not None and np.isfinite(threshold):
-        given = check_confidence([threshold], name="threshold")[0] <= values
-        if given.any():
-            point = (float(given.mean()), float(1 - truth[given].mean()))
+        above = check_confidence([threshold], name="threshold")[0] <= values
+        if above.any():
+            point = (float(above.mean()), float(1 - truth[above].mean()))
             axes.plot(*point, "o", color=_GAP, markersize=6, label=f"threshold {threshold:.3g}")
     elif threshold is not None and np.isnan(threshold):
         raise InvalidInput("threshold is nan; pass a confidence, or None to mark none")
-    # Few items at the left end have wide intervals; they must not flatten the rest.
-    top = max(1.25 * base, 1.3 * float(curve.risk[curve.coverage >= 0.1].max()), (risk or 0) * 1.3, 0.05)
+    # The few items at the left end have wide intervals, which must not flatten the rest of the curve.
+    highest = max(1.25 * base, 1.3 * float(curve.risk[curve.coverage >= 0.1].max()), (risk or 0) * 1.3, 0.05)
     axes.set(
-        xlim=(0, 1), ylim=(0, min(1.02, top)), xlabel="coverage (share answered)", ylabel="risk (share of answers wrong)"
+        xlim=(0, 1), ylim=(0, min(1.02, highest)), xlabel="coverage (share answered)", ylabel="risk (share of answers wrong)"
     )
     axes.set_title(title, fontsize=11, fontweight="bold", loc="left")
     axes.legend(loc="upper left", frameon=False, fontsize=8.5, ncols=2)
@@ -138,7 +161,7 @@ def risk_coverage_diagram(
     return figure
 
 
-def _plain(axes: "Axes") -> None:
+def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -1,7 +1,9 @@
 """One report of a confidence: how calibrated it is, what each recalibrator makes of it, and when to abstain.
 
-Every number is of rows that nothing was fitted on. Not here: the figures (plots.py) and the page (page.py).
+Every number is measured on held-out rows. Not covered: the figures (plots.py) and the page (page.py).
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -10,33 +12,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.abstention import ConformalAbstention
-from calibration.arrays import BoolArray, check_pair
+from calibration.arrays import BoolArray, Float64Array, check_count, check_pair
 from calibration.bounds import binomial_interval
-from calibration.calibration_error import expected_calibration_error
-from calibration.calibrator import Calibrator, split_rows
+from calibration.calibration_error import expected_calibration_error, smooth_calibration_error
+from calibration.calibrator import Calibrator, check_split, split_rows
+from calibration.conformal import ConformalAbstention
 from calibration.errors import InvalidInput
-from calibration.estimate import Bootstrap, Estimate
-from calibration.recalibrators.grouped import GroupedRecalibrator
+from calibration.estimate import Bootstrap, Estimate, as_bootstrap
+from calibration.recalibrators.grouped import GroupedRecalibrator, check_groups, distinct_groups
 from calibration.scores import auroc, brier_score, negative_log_likelihood
 from calibration.selection import RECALIBRATORS, make_recalibrator
 from calibration.selective import aurc
-from calibration.unbinned import smooth_calibration_error
 
-__all__ = ["CalibrationReport", "GroupMetrics", "Metrics", "Operation", "calibration_report", "measure"]
+__all__ = ["CalibrationReport", "GroupMetrics", "Metrics", "ThresholdResult", "calibration_report", "measure"]
 
-Float64 = NDArray[np.float64]
-
-SHARES = (0.4, 0.3, 0.3)
+SPLIT = (0.4, 0.3, 0.3)
 """Shares of the rows to fit recalibrators on, to choose the threshold on, and to report on."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a confidence scores on `count` rows, each with its interval.
+    """What a confidence scores on some rows; Estimates carry an interval unless stated otherwise.
 
-    accuracy, mean_confidence: in [0, 1].  ece: expected calibration error, equal-width bins.  smooth_ece: without bins.
-    brier, nll: lower is better.  auroc: None where all rows are right or all wrong.  aurc: mean risk over coverages.
+    Attributes:
+        name: "raw", or the recalibrator's short name.
+        count: number of rows.
+        accuracy: in [0, 1], with an exact binomial interval.
+        mean_confidence: in [0, 1].
+        ece: expected calibration error in equal-width bins, in [0, 1].
+        smooth_ece: calibration error without bins, in [0, 1], without an interval.
+        brier: Brier score, in [0, 1]; lower is better.
+        nll: negative log-likelihood in nats, without an interval; lower is better.
+        auroc: in [0, 1]; None if all rows are right or all are wrong.
+        aurc: mean risk over coverages, in [0, 1], without an interval; lower is better.
     """
 
     name: str
@@ -51,9 +59,9 @@ class Metrics:
     aurc: Estimate
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, an estimate as its value and interval."""
-        held = {own.name: getattr(self, own.name) for own in fields(self)}
-        return {name: value.to_dict() if isinstance(value, Estimate) else value for name, value in held.items()}
+        """Plain values; an estimate becomes its value and interval."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value.to_dict() if isinstance(value, Estimate) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -70,14 +78,21 @@ class GroupMetrics:
 
 
 @dataclass(frozen=True)
-class Operation:
-    """What answering at the threshold does on the rows reported: coverage and risk with exact binomial intervals.
+class ThresholdResult:
+    """What answering at and above the threshold does on the reported rows.
 
-    risk is None when nothing is answered; held says whether it is at most the risk promised.
+    Attributes:
+        threshold: a calibrated confidence; infinity if none guarantees the risk.
+        guaranteed_risk, delta: the guarantee: at most this share of the answers is wrong, with probability 1 - delta.
+        answered: rows at or above the threshold.
+        wrong: how many of them are wrong.
+        coverage: share of the rows that is answered, with an exact binomial interval.
+        risk: share of the answers that is wrong, with an exact binomial interval; None if nothing is answered.
+        reason: one sentence on how the threshold was chosen.
     """
 
     threshold: float
-    promised_risk: float
+    guaranteed_risk: float
     delta: float
     answered: int
     wrong: int
@@ -87,14 +102,14 @@ class Operation:
 
     @property
     def held(self) -> bool:
-        """Whether the error rate among the answers is at most the risk promised."""
-        return self.risk is None or self.risk <= self.promised_risk
+        """Whether the error rate among the answers is at most the guaranteed risk."""
+        return self.risk is None or self.risk <= self.guaranteed_risk
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; an infinite threshold is None."""
         return {
             "threshold": self.threshold if np.isfinite(self.threshold) else None,
-            "promised_risk": self.promised_risk,
+            "guaranteed_risk": self.guaranteed_risk,
             "delta": self.delta,
             "answered": self.answered,
             "wrong": self.wrong,
@@ -107,14 +122,19 @@ class Operation:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """A confidence before and after each recalibrator, on rows apart from those of fit and threshold.
+    """A confidence before and after each recalibrator, on held-out rows.
 
-    count, fit_count, threshold_count, report_count: rows in all and in each part.  before: the raw confidence.  after: every
-    recalibrator, in the order of `RECALIBRATORS` without the identity; with groups a grouped Platt scaling comes last.
-    chosen: the short name of the one that cross-validation chose.  groups: the rows of each group before and after the
-    chosen one; empty without groups.  operation: the threshold at work.  calibrator: the chosen recalibrator with the
-    threshold, fitted.  report_rows (N,): which rows were reported on.  confidence, recalibrated, correct (report_count,): of
-    these rows, for figures.
+    Attributes:
+        count, fit_count, threshold_count, report_count: rows in all and in each part.
+        before: the raw confidence.
+        after: every recalibrator, in the order of `RECALIBRATORS` without the identity; with groups, a grouped Platt scaling
+            comes last.
+        chosen: the short name of the recalibrator that cross-validation chose.
+        groups: the rows of each group before and after the chosen one; empty without groups.
+        threshold_result: what the threshold does on the reported rows.
+        calibrator: the chosen recalibrator with the threshold, fitted.
+        report_rows: (count,) which rows are reported on.
+        confidence, recalibrated, correct: (report_count,) of these rows, for figures.
     """
 
     count: int
@@ -125,11 +145,11 @@ class CalibrationReport:
     after: tuple[Metrics, ...]
     chosen: str
     groups: tuple[GroupMetrics, ...]
-    operation: Operation
+    threshold_result: ThresholdResult
     calibrator: Calibrator
     report_rows: BoolArray
-    confidence: Float64
-    recalibrated: Float64
+    confidence: Float64Array
+    recalibrated: Float64Array
     correct: BoolArray
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,7 +164,7 @@ class CalibrationReport:
             "chosen": self.chosen,
             "cross_validation": {"scores": self.calibrator.scores_, "held_out": self.calibrator.held_out_},
             "groups": [group.to_dict() for group in self.groups],
-            "operation": self.operation.to_dict(),
+            "threshold_result": self.threshold_result.to_dict(),
         }
 
 
@@ -155,7 +175,7 @@ def calibration_report(
     groups: ArrayLike | None = None,
     risk: float = 0.1,
     delta: float = 0.05,
-    shares: tuple[float, float, float] = SHARES,
+    split: tuple[float, float, float] = SPLIT,
     n_bins: int = 15,
     interval: float | Bootstrap = 0.95,
     source: str = "",
@@ -164,26 +184,40 @@ def calibration_report(
 ) -> CalibrationReport:
     """Split the rows in three, fit every recalibrator, choose a threshold, and measure all of it on the third part.
 
-    confidence, correct: (N,), at least ten rows.  groups: (N,) names.  risk, delta: of the threshold (see
-    ConformalAbstention; a NoThresholdWarning where none can be promised).  shares: of fit, threshold and report.  source:
-    what the confidence is, kept in the calibrator.  progress: called with 1 after each of `N_STEPS` steps.
+    Args:
+        confidence: (N,) in [0, 1], N >= 10.
+        correct: (N,) booleans.
+        groups: (N,) texts or numbers, to report on each group as well.
+        risk, delta: of the threshold, in (0, 1) (see ConformalAbstention); a NoThresholdWarning is issued if no threshold
+            guarantees the risk.
+        split: shares of the rows for the fit, the threshold and the report.
+        n_bins: number of bins of the calibration error, at least 1.
+        interval: level in (0, 1) of the intervals, or Bootstrap.
+        source: what the confidence is, kept in the calibrator.
+        seed: of the split and the folds.
+        progress: called with 1 after each of `N_STEPS` steps, and once more with groups.
+
+    Raises:
+        InvalidInput: an array or an option is unusable, or there are too few rows.
     """
-    given, truth = check_pair(confidence, correct)
-    if given.size < 10:
-        raise InvalidInput(f"{given.size} rows are too few to fit, to choose a threshold and to report; pass at least 10")
-    names = None if groups is None else _names(groups, given.size)
-    values: Float64 = given.astype(np.float64)
-    fit, above, report = split_rows(values.size, shares, seed=seed)
-    tick = progress or (lambda _done: None)
     calibrator = Calibrator(risk, delta, source=source, seed=seed)
+    calibrator.check_parameters()
+    check_split(split, parts=3)
+    check_count(n_bins, "n_bins")
+    plan = as_bootstrap(interval)
+    raw, truth = check_pair(confidence, correct)
+    values: Float64Array = raw.astype(np.float64)
+    names = None if groups is None else check_groups(groups, values.size)
+    fit, above, report = _parts(values.size, split, seed)
+    tick = progress or (lambda _done: None)
     used = fit | above
     calibrator.fit(values[used], truth[used], threshold_rows=above[used])
     tick(1)
 
-    def score(name: str, given: Float64) -> Metrics:
-        measured = measure(name, given, truth[report], n_bins=n_bins, interval=interval)
+    def score(name: str, scored: Float64Array) -> Metrics:
+        metrics = measure(name, scored, truth[report], n_bins=n_bins, interval=plan)
         tick(1)
-        return measured
+        return metrics
 
     before = score("raw", values[report])
     after = [
@@ -196,11 +230,7 @@ def calibration_report(
     if names is not None:
         grouped = GroupedRecalibrator().fit(values[fit], truth[fit], names[fit])
         after.append(score("platt by group", grouped.transform(values[report], names[report])))
-        for name in np.unique(names[report]).tolist():
-            rows = names[report] == name
-            pair = (values[report][rows], recalibrated[rows])
-            measured = [measure(name, given, truth[report][rows], n_bins=n_bins, interval=interval) for given in pair]
-            by_group.append(GroupMetrics(name, *measured))
+        by_group = _by_group(names[report], values[report], recalibrated, truth[report], n_bins, plan)
     return CalibrationReport(
         count=values.size,
         fit_count=int(fit.sum()),
@@ -210,7 +240,7 @@ def calibration_report(
         after=tuple(after),
         chosen=calibrator.chosen_,
         groups=tuple(by_group),
-        operation=_operate(calibrator.rule_, recalibrated, truth[report], interval),
+        threshold_result=_at_threshold(calibrator.rule_, recalibrated, truth[report], plan.level),
         calibrator=calibrator,
         report_rows=report,
         confidence=values[report],
@@ -220,41 +250,81 @@ def calibration_report(
 
 
 N_STEPS = 1 + len(RECALIBRATORS)
-"""Steps that `calibration_report` tells of, without groups."""
+"""Steps that `calibration_report` reports to `progress`, without groups."""
 
 
 def measure(
     name: str, confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = 15, interval: float | Bootstrap = 0.95
 ) -> Metrics:
-    """All metrics of one confidence (N,) with their intervals."""
+    """Compute all metrics of one confidence.
+
+    Args:
+        name: of the confidence.
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        n_bins: number of bins of the calibration error, at least 1.
+        interval: level in (0, 1) of the intervals, or Bootstrap.
+
+    Raises:
+        InvalidInput: an argument is unusable.
+    """
+    plan = as_bootstrap(interval)
     values, truth = check_pair(confidence, correct)
-    level = interval.level if isinstance(interval, Bootstrap) else interval
     both = truth.any() and not truth.all()
     return Metrics(
         name=name,
         count=values.size,
-        accuracy=_proportion(int(truth.sum()), truth.size, level),
+        accuracy=_proportion(int(truth.sum()), truth.size, plan.level),
         mean_confidence=float(values.mean()),
-        ece=expected_calibration_error(values, truth, n_bins=n_bins, interval=interval),
+        ece=expected_calibration_error(values, truth, n_bins=n_bins, interval=plan),
         smooth_ece=smooth_calibration_error(values, truth),
-        brier=brier_score(values, truth, interval=interval),
+        brier=brier_score(values, truth, interval=plan),
         nll=negative_log_likelihood(values, truth),
-        auroc=auroc(values, truth, interval=interval) if both else None,
+        auroc=auroc(values, truth, interval=plan) if both else None,
         aurc=aurc(values, truth),
     )
 
 
-def _operate(rule: ConformalAbstention, confidence: Float64, correct: BoolArray, interval: float | Bootstrap) -> Operation:
-    level = interval.level if isinstance(interval, Bootstrap) else interval
-    given = rule.answer(confidence)
-    answered, wrong = int(given.sum()), int((given & ~correct).sum())
-    return Operation(
+def _parts(size: int, split: tuple[float, float, float], seed: int) -> list[BoolArray]:
+    if size < 10:
+        raise InvalidInput(f"{size} rows are too few to fit, to choose a threshold and to report; pass at least 10")
+    parts = split_rows(size, split, seed=seed)
+    for part, least, purpose in zip(parts, (2, 1, 1), ("fit", "choose a threshold on", "report on"), strict=True):
+        if part.sum() < least:
+            raise InvalidInput(
+                f"split {split} leaves {int(part.sum())} of {size} rows to {purpose}; pass larger shares or more rows"
+            )
+    return parts
+
+
+def _by_group(
+    names: NDArray[np.object_],
+    before: Float64Array,
+    after: Float64Array,
+    correct: BoolArray,
+    n_bins: int,
+    plan: Bootstrap,
+) -> list[GroupMetrics]:
+    """The metrics of each group, in the order of their names."""
+    measured = []
+    for group in distinct_groups(names):
+        rows = names == group
+        label = str(group)
+        metrics = [measure(label, part[rows], correct[rows], n_bins=n_bins, interval=plan) for part in (before, after)]
+        measured.append(GroupMetrics(label, *metrics))
+    return measured
+
+
+def _at_threshold(rule: ConformalAbstention, confidence: Float64Array, correct: BoolArray, level: float) -> ThresholdResult:
+    above = rule.answer(confidence)
+    answered, wrong = int(above.sum()), int((above & ~correct).sum())
+    return ThresholdResult(
         threshold=rule.threshold,
-        promised_risk=rule.risk,
+        guaranteed_risk=rule.risk,
         delta=rule.delta,
         answered=answered,
         wrong=wrong,
-        coverage=_proportion(answered, given.size, level),
+        coverage=_proportion(answered, above.size, level),
         risk=_proportion(wrong, answered, level) if answered else None,
         reason=rule.reason_,
     )
@@ -263,10 +333,3 @@ def _operate(rule: ConformalAbstention, confidence: Float64, correct: BoolArray,
 def _proportion(successes: int, count: int, level: float) -> Estimate:
     low, high = binomial_interval(successes, count, level=level)
     return Estimate(successes / count, float(low), float(high), level)
-
-
-def _names(groups: ArrayLike, size: int) -> NDArray[np.str_]:
-    names = np.asarray(groups)
-    if names.shape != (size,):
-        raise InvalidInput(f"groups has shape {names.shape}; pass one name for each of the {size} rows")
-    return names.astype(np.str_)

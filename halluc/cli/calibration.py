@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,15 +14,17 @@ import typer
 from halluc.cli.output import Json, console, print_json, print_notice, to_json, wants_json, working
 
 if TYPE_CHECKING:
-    from calibration import CalibrationReport
+    from calibration import CalibrationReport, Calibrator
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Measure, fit and apply the calibration of confidences in a file.", no_args_is_help=True)
 
-Results = Annotated[Path, typer.Argument(help="JSON lines with confidence (0 to 1), correct (true or false), maybe group.")]
-Risk = Annotated[float, typer.Option(help="Error rate among answers that the threshold promises, above 0 and below 1.")]
-Delta = Annotated[float, typer.Option(help="Chance that the promise may fail, above 0 and below 1.")]
+Results = Annotated[
+    Path, typer.Argument(help="JSON lines with confidence (0 to 1), correct (true or false) and optionally group.")
+]
+Risk = Annotated[float, typer.Option(help="Guarantee at most this error rate among the answers, above 0 and below 1.")]
+Delta = Annotated[float, typer.Option(help="Probability that the guarantee fails, above 0 and below 1.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the split of rows and of the folds.")]
 # "auto" and the keys of `calibration.RECALIBRATORS`, written out because importing that table takes a second.
 RecalibratorName = Literal[
@@ -37,18 +39,22 @@ def report(
     html: Annotated[Path | None, typer.Option("--html", help="Also write a page with figures, all in one file.")] = None,
     risk: Risk = 0.1,
     delta: Delta = 0.05,
-    bins: Annotated[int, typer.Option(min=1, help="Equal-width bins of the calibration error.")] = 15,
+    bins: Annotated[int, typer.Option(min=1, help="Number of equal-width bins of the calibration error.")] = 15,
     seed: Seed = 0,
     json_: Json = None,
 ) -> None:
-    """Measure calibration before and after every recalibrator, on rows that they were not fitted on."""
+    """Measure calibration before and after every recalibrator, on held-out rows."""
+    from calibration import Calibrator
     from calibration.report.report import N_STEPS, calibration_report
     from retrieval.progress import progress_bar
 
+    Calibrator(risk, delta, seed=seed).check_parameters()
+    if html is not None:
+        _check_out(html, _is_page, "page", results)
     rows = _read(results, ("confidence", "correct"))
     groups = [row["group"] for row in rows] if "group" in rows[0] else None
-    with _notes(), progress_bar("measuring", N_STEPS + (groups is not None)) as advance:
-        made = calibration_report(
+    with _notices(), progress_bar("measuring", N_STEPS + (groups is not None)) as advance:
+        measured = calibration_report(
             [row["confidence"] for row in rows],
             [bool(row["correct"]) for row in rows],
             groups=groups,
@@ -61,13 +67,14 @@ def report(
     if html is not None:
         from calibration.report.page import write_report
 
-        _check_folder(html)
         with working("drawing"):
-            write_report(made, html, title=f"Calibration of {results.name}")
+            write_report(measured, html, title=f"Calibration of {results.name}")
     if wants_json(json_):
-        print_json({**made.to_dict(), **({"html": str(html)} if html is not None else {})})
+        print_json({**measured.to_dict(), **({"html": str(html)} if html is not None else {})})
         return
-    _show(made, html)
+    _show_report(measured)
+    if html is not None:
+        console().print(f"page written to {html}")
 
 
 @app.command("fit")
@@ -82,7 +89,7 @@ def fit(
     source: Annotated[
         str,
         typer.Option(
-            help="What the confidence is, e.g. length_normalised_likelihood; 'halluc ask --calibrator' asks for it again."
+            help="What the confidence is, e.g. length_normalized_likelihood; 'halluc ask --calibrator' computes the same."
         ),
     ] = "",
     seed: Seed = 0,
@@ -91,69 +98,65 @@ def fit(
     """Fit a recalibrator on half of the rows and an abstention threshold on the other half, and save both."""
     from calibration import Calibrator
 
-    rows = _read(results, ("confidence", "correct"))
-    _check_folder(out)
     calibrator = Calibrator(risk, delta, recalibrator=recalibrator, source=source, seed=seed)
-    with _notes(), working("fitting"):
+    calibrator.check_parameters()
+    _check_out(out, _is_calibrator, "calibrator", results)
+    rows = _read(results, ("confidence", "correct"))
+    with _notices(), working("fitting"):
         calibrator.fit([row["confidence"] for row in rows], [bool(row["correct"]) for row in rows])
     calibrator.save(out)
-    rule = calibrator.rule_
-    facts = {
-        "out": str(out),
-        "rows": len(rows),
-        "fit_rows": calibrator.fit_count_,
-        "threshold_rows": rule.count_,
-        "recalibrator": calibrator.chosen_,
-        "cross_validation": {"scores": calibrator.scores_, "held_out": calibrator.held_out_},
-        "threshold": rule.threshold if rule.feasible else None,
-        "coverage": rule.coverage,
-        "reason": rule.reason_,
-    }
     if wants_json(json_):
+        rule = calibrator.rule_
+        facts = {
+            "out": str(out),
+            "rows": len(rows),
+            "fit_rows": calibrator.fit_count_,
+            "threshold_rows": rule.count_,
+            "recalibrator": calibrator.chosen_,
+            "cross_validation": {"scores": calibrator.scores_, "held_out": calibrator.held_out_},
+            "threshold": rule.threshold if rule.feasible else None,
+            "coverage": rule.coverage,
+            "reason": rule.reason_,
+        }
         print_json(facts)
         return
-    out_console = console()
-    out_console.print(f"{calibrator.chosen_} fitted on {calibrator.fit_count_} rows, saved in {out}")
-    if calibrator.held_out_:
-        before, after = calibrator.held_out_["ece_before"], calibrator.held_out_["ece_after"]
-        out_console.print(f"ECE in nested cross-validation {before:.3f} before, {after:.3f} after")
-    if rule.feasible:
-        out_console.print(
-            f"answer at and above {rule.threshold:.4g} ({rule.coverage:.0%} of {rule.count_} rows): {rule.reason_}"
-        )
+    _show_calibrator(calibrator, out)
 
 
 @app.command("apply")
 def apply(
     rows_file: Annotated[Path, typer.Argument(metavar="ROWS", help="JSON lines with confidence (0 to 1).")],
-    calibrator: Annotated[Path, typer.Option("--calibrator", "-c", help="What 'halluc calibration fit' wrote.")],
+    calibrator: Annotated[
+        Path, typer.Option("--calibrator", "-c", help="The calibrator that 'halluc calibration fit' wrote.")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where to write the rows; standard output by default.")
     ] = None,
 ) -> None:
-    """Add calibrated_confidence and answer (is it above the threshold?) to every row, and keep the rest as it is.
+    """Add calibrated_confidence and answer (is it above the threshold?) to every row; all other fields are kept.
 
-    A file with a recalibrator alone has no threshold, and adds no answer.
+    A file with a recalibrator alone has no threshold, so no answer is added.
     """
     import calibration
-    from calibration.persistence import write_aside
     from halluc.errors import InvalidInput
+    from halluc.files import write_text
 
+    in_place = out is not None and out.exists() and rows_file.exists() and out.samefile(rows_file)
+    if out is not None and not in_place:
+        _check_out(out, _is_applied, "file of 'halluc calibration apply'", calibrator)
     saved = calibration.load(calibrator)
     if not isinstance(saved, (calibration.Calibrator, calibration.Recalibrator)):
         raise InvalidInput(f"{calibrator} holds a {type(saved).__name__}; pass a file of 'halluc calibration fit'")
     rows = _read(rows_file, ("confidence",))
-    raw = [row["confidence"] for row in rows]
-    for row, value in zip(rows, saved.transform(raw).tolist(), strict=True):
+    for row, value in zip(rows, saved.transform([row["confidence"] for row in rows]).tolist(), strict=True):
         row["calibrated_confidence"] = value
         if isinstance(saved, calibration.Calibrator):
             row["answer"] = value >= saved.threshold
     text = "".join(to_json(row) + "\n" for row in rows)
     if out is None:
         sys.stdout.write(text)
-        return
-    _check_folder(out)
-    write_aside(out, text)
+    else:
+        write_text(out, text)
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -166,18 +169,20 @@ def _read(path: Path, needed: tuple[str, ...]) -> list[dict[str, Any]]:
     for where, row in read_rows(path):
         if missing := [name for name in needed if name not in row]:
             columns = ", ".join(row) or "nothing"
-            raise InvalidInput(f"{where} has no {' and no '.join(missing)}, only {columns}; name the columns as these")
-        _check(row, where, needed)
+            raise InvalidInput(
+                f"{where} has no {' and no '.join(missing)}, only {columns}; rename the fields or add the missing ones"
+            )
+        _check_row(row, where, needed)
         if rows and "correct" in needed and ("group" in row) != ("group" in rows[0]):
-            raise InvalidInput(f"{where} and {first} must both have a group or neither")
+            raise InvalidInput(f"only one of {first} and {where} has a group; add a group to all rows, or to none")
         first = first or where
         rows.append(row)
     if not rows:
-        raise InvalidInput(f"{path} holds no rows; write one object with {' and '.join(needed)} a line")
+        raise InvalidInput(f"{path} holds no rows; write one object with {' and '.join(needed)} per line")
     return rows
 
 
-def _check(row: dict[str, Any], where: str, needed: tuple[str, ...]) -> None:
+def _check_row(row: dict[str, Any], where: str, needed: tuple[str, ...]) -> None:
     from halluc.errors import InvalidInput
 
     value = row["confidence"]
@@ -185,22 +190,51 @@ def _check(row: dict[str, Any], where: str, needed: tuple[str, ...]) -> None:
         raise InvalidInput(f"{where} has the confidence {value!r}; pass a number from 0 to 1")
     if "correct" in needed and (not isinstance(row["correct"], (bool, int, float)) or row["correct"] not in (0, 1)):
         raise InvalidInput(f"{where} has correct {row['correct']!r}; pass true or false, or 1 or 0")
-    if "correct" in needed and not isinstance(row.get("group", ""), (str, int)):
-        raise InvalidInput(f"{where} has the group {row['group']!r}; pass a name")
+    if "correct" in needed and not isinstance(row.get("group", ""), (str, int, float)):
+        raise InvalidInput(f"{where} has the group {row['group']!r}; pass a text or a number")
 
 
-def _check_folder(path: Path) -> None:
+def _check_out(path: Path, is_ours: Callable[[Path], bool], kind: str, source: Path) -> None:
+    """Check before the work that a file can be written, and that it replaces nothing but an older result of this command."""
     from halluc.errors import InvalidInput
+    from halluc.files import check_output_path
 
-    if path.is_dir():
-        raise InvalidInput(f"{path} is a folder; pass the name of a file to write")
-    if not path.parent.is_dir():
-        raise InvalidInput(f"the folder {path.parent} does not exist; make it first")
+    check_output_path(path)
+    if not path.exists():
+        return
+    if source.exists() and path.samefile(source):
+        raise InvalidInput(f"{path} is also the input; name another file to write")
+    if path.stat().st_size and not is_ours(path):
+        raise InvalidInput(f"{path} exists and is not a {kind}; name another file, or remove it first")
+
+
+def _is_page(path: Path) -> bool:
+    return path.read_bytes()[:15].lower() == b"<!doctype html>"
+
+
+def _is_calibrator(path: Path) -> bool:
+    import calibration
+
+    try:
+        calibration.load(path)
+    except calibration.UnreadableFile:
+        return False
+    return True
+
+
+def _is_applied(path: Path) -> bool:
+    from halluc.errors import InvalidInput
+    from halluc.files import read_rows
+
+    try:
+        return all("calibrated_confidence" in row for _, row in read_rows(path))
+    except InvalidInput:
+        return False
 
 
 @contextmanager
-def _notes() -> Iterator[None]:
-    """Warnings of calibration as one line each on standard error."""
+def _notices() -> Iterator[None]:
+    """Print warnings of calibration as one line each on standard error."""
     from calibration import NoThresholdWarning
 
     with warnings.catch_warnings(record=True) as caught:
@@ -210,32 +244,47 @@ def _notes() -> Iterator[None]:
         print_notice(warning.message)
 
 
-def _show(made: CalibrationReport, html: Path | None) -> None:
+def _show_report(measured: CalibrationReport) -> None:
     from rich.table import Table
 
     out = console()
-    title = f"{made.report_count} of {made.count} rows, {made.before.accuracy:.1%} right; ECE with 95 % interval"
+    title = (
+        f"{measured.report_count} held-out rows of {measured.count}, {measured.before.accuracy:.1%} right; "
+        "ECE with 95% interval"
+    )
     table = Table("recalibrator", "ECE", "smooth ECE", "Brier", "log loss", "AUROC", title=title)
-    for row in (made.before, *made.after):
-        name = "none (raw)" if row is made.before else row.name
-        chosen = row.name == made.chosen or (row is made.before and made.chosen == "identity")
+    for row in (measured.before, *measured.after):
+        name = "none (raw)" if row is measured.before else row.name
+        chosen = row.name == measured.chosen or (row is measured.before and measured.chosen == "identity")
         ece = f"{row.ece:.3f} [{row.ece.low:.3f}, {row.ece.high:.3f}]"
-        ranked = "–" if row.auroc is None else f"{row.auroc:.3f}"
-        numbers = (f"{row.smooth_ece:.3f}", f"{row.brier:.3f}", f"{row.nll:.3f}", ranked)
+        auroc = "–" if row.auroc is None else f"{row.auroc:.3f}"
+        numbers = (f"{row.smooth_ece:.3f}", f"{row.brier:.3f}", f"{row.nll:.3f}", auroc)
         table.add_row(f"{name} *" if chosen else name, ece, *numbers, style="bold" if chosen else None)
     out.print(table)
-    out.print("* chosen by nested cross-validation on other rows", style="dim")
-    if made.groups:
+    out.print("* chosen by nested cross-validation on the other rows", style="dim")
+    if measured.groups:
         by_group = Table("group", "n", "accuracy", "confidence", "ECE before", "ECE after")
-        for own in made.groups:
-            values = (own.before.accuracy, own.before.mean_confidence, own.before.ece, own.after.ece)
-            by_group.add_row(own.group, str(own.before.count), *(f"{value:.3f}" for value in values))
+        for group in measured.groups:
+            values = (group.before.accuracy, group.before.mean_confidence, group.before.ece, group.after.ece)
+            by_group.add_row(group.group, str(group.before.count), *(f"{value:.3f}" for value in values))
         out.print(by_group)
-    at = made.operation
-    out.print(at.reason)
-    if at.risk is not None:
-        held = "held" if at.held else "did not hold"
-        rest = f"{at.wrong} wrong ({at.risk:.1%}): the promise {held}"
-        out.print(f"here {at.answered} of {made.report_count} are answered and {rest}")
-    if html is not None:
-        out.print(f"page in {html}")
+    result = measured.threshold_result
+    out.print(result.reason)
+    if result.risk is not None:
+        out.print(
+            f"of {measured.report_count} held-out rows, {result.answered} are answered and {result.wrong} of these are "
+            f"wrong ({result.risk:.1%}): the guarantee {'held' if result.held else 'did not hold'}"
+        )
+
+
+def _show_calibrator(calibrator: Calibrator, out: Path) -> None:
+    terminal = console()
+    terminal.print(f"{calibrator.chosen_} fitted on {calibrator.fit_count_} rows, saved in {out}")
+    if calibrator.held_out_:
+        before, after = calibrator.held_out_["ece_before"], calibrator.held_out_["ece_after"]
+        terminal.print(f"ECE in nested cross-validation: {before:.3f} before, {after:.3f} after")
+    rule = calibrator.rule_
+    if rule.feasible:
+        terminal.print(
+            f"answer at and above {rule.threshold:.4g} ({rule.coverage:.0%} of {rule.count_} rows): {rule.reason_}"
+        )

@@ -57,7 +57,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error of ours ends as one line on standard error and exit code 2."""
-    from calibration.errors import CalibrationFailure
+    from calibration.errors import CalibrationError
     from halluc.errors import HallucError, ModelResponseError, ModelUnavailable
     from retrieval.errors import RetrievalError
 
@@ -65,7 +65,7 @@ def main() -> None:
         app()
     except (ModelUnavailable, ModelResponseError) as error:
         _fail(error, 1)
-    except (HallucError, RetrievalError, CalibrationFailure) as error:
+    except (HallucError, RetrievalError, CalibrationError) as error:
         _fail(error, 2)
     except BrokenPipeError:
         # The reader of a pipe has gone (halluc … | head); Python would complain again while closing.

@@ -1,43 +1,66 @@
-"""From a model and questions with known answers to a calibrator: `calibrate`, and how a model uses what it made.
+"""From a model and questions with known answers to a calibrator: `calibrate`.
 
-Not here: the confidences (confidence/), the arithmetic on arrays (calibration.report.report, calibration.calibrator).
+Not covered: the sources of confidence (sources.py), the arithmetic on arrays (`calibration.calibration_report`), and how
+answers are recalibrated (`halluc.answers.with_calibrated_confidence`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from halluc.answers import Answer
-from halluc.confidence import SOURCES, Source, estimate_confidence
-from halluc.errors import InvalidInput
+from halluc.confidence.sources import SOURCES, Source, estimate_confidence
+from halluc.errors import InvalidInput, leaf_errors_as_ours
+from halluc.files import check_output_path
 from halluc.grading.matching import contains_answer, normalize_answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from calibration import CalibrationReport, Calibrator
-    from halluc.grounding.grounded_model import GroundedModel
     from halluc.models.language_model import LanguageModel, Prompt
     from halluc.verification.verifier import Verifier
 
-__all__ = ["AnswerCalibration", "calibrate", "check_calibrator", "with_calibrated_confidence"]
+__all__ = ["AnswerCalibration", "AnsweringModel", "calibrate", "check_calibrator"]
+
+
+@runtime_checkable
+class AnsweringModel(Protocol):
+    """A model that turns questions into answers by itself, such as a `GroundedModel`.
+
+    Attributes:
+        lm: the language model inside.
+        verifier: judges the claims of its answers; None if they have no verdicts.
+        max_new_tokens: longest answer.
+    """
+
+    lm: LanguageModel
+    verifier: Verifier | None
+    max_new_tokens: int
+
+    def uncalibrated(self, questions: Sequence[str]) -> tuple[list[Answer], list[Prompt | None]]:
+        """Answer N questions without applying a calibrator.
+
+        Returns:
+            (N,) answers and (N,) prompts, None where the language model was not asked.
+        """
 
 
 @dataclass(frozen=True)
 class AnswerCalibration:
-    """What a model answered, how sure it was, how right, and what to make of its confidence.
+    """A model's answers, their confidence and correctness, and how to recalibrate the confidence.
 
     Attributes:
-        answers: N, one a question, as the model gave them; abstentions are among them.
-        answered: (N,) False where the model abstained by itself or said nothing; those take no part in the rest.
+        answers: N answers, one per question; abstentions are among them.
+        answered: (N,) False where the model abstained or returned an empty text; those are left out of everything below.
         confidence: (M,) raw confidence of the M answers given, in [0, 1].
-        correct: (M,) whether an accepted answer stands in them.
-        report: metrics before and after, the choice of the recalibrator, and the threshold at work, on rows apart.
+        correct: (M,) whether they contain a reference.
+        report: metrics before and after, the chosen recalibrator, and the threshold, measured on held-out answers.
     """
 
     answers: tuple[Answer, ...]
@@ -53,26 +76,26 @@ class AnswerCalibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: rows of question, text, confidence and correctness, and the report."""
-        given = [answer for answer, kept in zip(self.answers, self.answered, strict=True) if kept]
-        rows = zip(given, self.confidence.tolist(), self.correct.tolist(), strict=True)
+        answers = [answer for answer, answered in zip(self.answers, self.answered, strict=True) if answered]
+        rows = zip(answers, self.confidence.tolist(), self.correct.tolist(), strict=True)
         return {
             "source": self.calibrator.source,
             "questions": len(self.answers),
-            "answered": len(given),
+            "answered": len(answers),
             "rows": [{"question": a.question, "text": a.text, "confidence": p, "correct": c} for a, p, c in rows],
             "report": self.report.to_dict(),
         }
 
 
 def calibrate(
-    model: LanguageModel | GroundedModel,
+    model: LanguageModel | AnsweringModel,
     questions: Sequence[Mapping[str, Any]],
     *,
-    source: Source = "length_normalised_likelihood",
+    source: Source = "length_normalized_likelihood",
     risk: float = 0.1,
     delta: float = 0.05,
-    shares: tuple[float, float, float] = (0.4, 0.3, 0.3),
-    save_to: str | Path | None = None,
+    split: tuple[float, float, float] = (0.4, 0.3, 0.3),
+    out: str | Path | None = None,
     prompt: Callable[[str], Prompt] | None = None,
     max_new_tokens: int = 48,
     seed: int = 0,
@@ -83,44 +106,44 @@ def calibrate(
     part, the threshold is chosen on the second, and everything reported is measured on the third.
 
     Args:
-        model: a language model, or one wrapped with retrieval (its own calibrator, if it has one, is not applied).
-        questions: rows with `question` and `answers`, the accepted answers; an answer is correct when it contains one of
-            them as whole words (`halluc.grading.matching.contains_answer`). They must be like the questions to come.
+        model: a language model, or a GroundedModel (whose own calibrator, if any, is not applied).
+        questions: rows with `question` and `references`, the accepted answers. An answer is correct if it contains one of
+            them as whole words (`halluc.grading.matching.contains_answer`). The rows must be like the questions to come.
         source: what the confidence is, one of `halluc.confidence.SOURCES`; "verifier_support" needs a GroundedModel with a
             verifier.
         risk, delta: at most `risk` of the answers given are wrong, with probability 1 - `delta` over the questions of the
-            threshold (`calibration.ConformalAbstention`). A NoThresholdWarning where none can promise that.
-        shares: of the answers for the fit, the threshold and the report.
-        save_to: where to write the calibrator, as JSON.
-        prompt: what a language model is sent for a question; by default the question itself. A GroundedModel has its own.
+            threshold (`calibration.ConformalAbstention`). Both in (0, 1). A NoThresholdWarning is issued if no threshold
+            guarantees that.
+        split: shares of the answers for the fit, the threshold and the report; they sum to 1.
+        out: path to write the calibrator to, as JSON.
+        prompt: makes the prompt of a question for a language model; None sends the question itself.
         max_new_tokens: longest answer of a language model. A GroundedModel has its own.
         seed: of the split, the folds and the samples.
 
     Raises:
-        InvalidInput: a row cannot be used, the source is unknown or needs what the model lacks, or fewer than ten questions
-            were answered.
+        InvalidInput: an option or a row is unusable, the source is unknown or needs what the model lacks, `out` cannot be
+            written, or fewer than ten questions were answered. Options and rows are checked before the model is asked.
         ModelResponseError: the model reports no log-probabilities, and the source needs them.
     """
-    from calibration import calibration_report
-    from halluc.grounding.grounded_model import GroundedModel
-
-    _check_source(source, model.verifier if isinstance(model, GroundedModel) else None)
-    asked, accepted = _read(questions)
+    answering = model if isinstance(model, AnsweringModel) else None
+    _check_source(source, answering.verifier if answering else None)
+    with leaf_errors_as_ours():
+        _check_options(risk, delta, split, seed)
+    if prompt is not None and (answering or not callable(prompt)):
+        fix = "leave it out: a GroundedModel makes its own prompts" if answering else "pass a function of the question"
+        raise InvalidInput(f"prompt is {prompt!r}; {fix}")
+    if out is not None:
+        check_output_path(out)
+    texts, references = _read(questions)
     lm: LanguageModel
-    prompts: list[Prompt | None]
-    if isinstance(model, GroundedModel):
-        lm, max_new_tokens = model.lm, model.max_new_tokens
-        answers, prompts = model.uncalibrated(asked)
+    if answering:
+        lm, max_new_tokens = answering.lm, answering.max_new_tokens
+        answers, prompts = answering.uncalibrated(texts)
     else:
-        sent: list[Prompt] = [question if prompt is None else prompt(question) for question in asked]
-        lm, prompts = model, list(sent)
-        generations = [own[0] for own in lm.generate(sent, max_new_tokens=max_new_tokens)]
-        answers = [
-            Answer(q, g.text.strip(), generation=g, abstained=not g.text.strip(), reason="" if g.text.strip() else _EMPTY)
-            for q, g in zip(asked, generations, strict=True)
-        ]
+        lm = cast("LanguageModel", model)
+        answers, prompts = _ask(lm, texts, prompt, max_new_tokens)
     answered = np.array([not answer.abstained for answer in answers])
-    given = [i for i in range(len(answers)) if answered[i]]
+    given = np.flatnonzero(answered).tolist()
     if len(given) < _FEWEST:
         raise InvalidInput(
             f"{len(given)} of {len(answers)} questions were answered; calibrate on at least {_FEWEST} answers"
@@ -129,47 +152,35 @@ def calibrate(
         source,
         [answers[i] for i in given],
         lm=lm,
-        prompts=[own for own in (prompts[i] for i in given) if own is not None],
+        prompts=[asked for asked in (prompts[i] for i in given) if asked is not None],
         max_new_tokens=max_new_tokens,
         seed=seed,
     )
-    correct = np.array([contains_answer(answers[i].text, accepted[i]) for i in given])
-    report = calibration_report(confidence, correct, risk=risk, delta=delta, shares=shares, source=source, seed=seed)
-    if save_to is not None:
-        report.calibrator.save(save_to)
+    correct = np.array([contains_answer(answers[i].text, references[i]) for i in given])
+    with leaf_errors_as_ours():
+        from calibration import calibration_report
+
+        report = calibration_report(confidence, correct, risk=risk, delta=delta, split=split, source=source, seed=seed)
+        if out is not None:
+            report.calibrator.save(out)
     return AnswerCalibration(tuple(answers), answered, confidence, correct, report)
 
 
 def check_calibrator(calibrator: Calibrator, verifier: Verifier | None) -> None:
-    """InvalidInput unless the calibrator is fitted, and what its confidence is can be asked for again."""
+    """Check that a calibrator is fitted, and that its source of confidence can be computed again.
+
+    Args:
+        calibrator: to be applied.
+        verifier: that of the model it is applied to, if any.
+
+    Raises:
+        InvalidInput: it is not fitted, or its source is unknown or needs a verifier.
+    """
     if not hasattr(calibrator, "rule_"):
         raise InvalidInput("the calibrator is not fitted; make one with halluc.calibrate, or call fit(confidence, correct)")
     _check_source(calibrator.source, verifier)
 
 
-def with_calibrated_confidence(answers: Sequence[Answer], calibrator: Calibrator, raw: NDArray[np.float64]) -> list[Answer]:
-    """Answers (N,) with calibrated in place of raw (N,) confidence; those below the threshold become abstentions.
-
-    An abstention keeps its calibrated confidence and its verdicts, and the text it held back in `generation`.
-    """
-    if not answers:
-        return []
-    calibrated = calibrator.transform(raw).tolist()
-    promise = f"at most {calibrator.risk:.0%} of answers are wrong with probability {1 - calibrator.delta:.0%}"
-    made = []
-    for answer, confidence in zip(answers, calibrated, strict=True):
-        if confidence >= calibrator.threshold:
-            made.append(replace(answer, confidence=confidence))
-            continue
-        reason = f"the calibrated confidence {confidence:.3g} is below {calibrator.threshold:.3g}, above which {promise}"
-        if not calibrator.rule_.feasible:
-            reason = f"the calibrator found no threshold above which {promise}"
-        held_back = replace(answer, text="", citations=(), abstained=True, reason=reason)
-        made.append(replace(held_back, confidence=confidence))
-    return made
-
-
-_EMPTY = "the model returned an empty answer"
 _FEWEST = 10
 
 
@@ -180,20 +191,48 @@ def _check_source(source: str, verifier: Verifier | None) -> None:
         raise InvalidInput("verifier_support needs a GroundedModel with a verifier; pass one, or use another source")
 
 
+def _check_options(risk: float, delta: float, split: tuple[float, float, float], seed: int) -> None:
+    from calibration import Calibrator
+    from calibration.calibrator import check_split
+
+    Calibrator(risk, delta, seed=seed).check_parameters()
+    check_split(split, parts=3)
+
+
 def _read(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    asked, accepted = [], []
+    """The questions and the references of rows."""
+    if isinstance(rows, (str, bytes, Mapping)):
+        raise InvalidInput(f"questions is {str(rows)[:40]!r}; pass a list of rows with 'question' and 'references'")
+    questions, references = [], []
     for number, row in enumerate(rows):
-        if not isinstance(row, Mapping) or (missing := [name for name in ("question", "answers") if name not in row]):
-            lacking = "is no mapping" if not isinstance(row, Mapping) else f"has no {' and no '.join(missing)}"
-            raise InvalidInput(f"question row {number} {lacking}; pass rows with 'question' and 'answers'")
-        question, answers = row["question"], row["answers"]
+        if not isinstance(row, Mapping):
+            raise InvalidInput(f"question row {number} is {row!r}; pass rows with 'question' and 'references'")
+        if missing := [name for name in ("question", "references") if name not in row]:
+            raise InvalidInput(
+                f"question row {number} has no {' and no '.join(missing)}; pass rows with 'question' and 'references'"
+            )
+        question, accepted = row["question"], row["references"]
         if not isinstance(question, str) or not question.strip():
             raise InvalidInput(f"question row {number} has the question {question!r}; pass a text")
-        texts = not isinstance(answers, str) and isinstance(answers, Sequence) and all(isinstance(a, str) for a in answers)
-        if not texts or not any(normalize_answer(answer) for answer in answers):
-            raise InvalidInput(f"question row {number} has the answers {answers!r}; pass a list of accepted answers")
-        asked.append(question)
-        accepted.append(list(answers))
-    if not asked:
+        listed = isinstance(accepted, Sequence) and not isinstance(accepted, str)
+        if not listed or not all(isinstance(text, str) for text in accepted) or not any(map(normalize_answer, accepted)):
+            raise InvalidInput(f"question row {number} has the references {accepted!r}; pass a list of accepted answers")
+        questions.append(question)
+        references.append(list(accepted))
+    if not questions:
         raise InvalidInput(f"there are no questions; pass at least {_FEWEST}")
-    return asked, accepted
+    return questions, references
+
+
+def _ask(
+    lm: LanguageModel, questions: Sequence[str], prompt: Callable[[str], Prompt] | None, max_new_tokens: int
+) -> tuple[list[Answer], list[Prompt | None]]:
+    """Greedy answers (N,) of a bare language model, and the prompts (N,) it was sent."""
+    prompts: list[Prompt] = [question if prompt is None else prompt(question) for question in questions]
+    completions = lm.generate(prompts, max_new_tokens=max_new_tokens)
+    answers = []
+    for question, (generation, *_) in zip(questions, completions, strict=True):
+        text = generation.text.strip()
+        reason = "" if text else "the model returned an empty answer"
+        answers.append(Answer(question, text, generation=generation, abstained=not text, reason=reason))
+    return answers, list(prompts)

@@ -1,7 +1,7 @@
 """Confidence from the probabilities of the answer's own tokens: no further call to the model.
 
-All take N generations and give (N,) in [0, 1]. They measure how sure the model is of these words, which is less than how
-sure it is of what they say: another wording of the same answer takes probability away.
+All functions take N generations and return (N,) values in [0, 1]. They measure how sure the model is of these words, which
+is less than how sure it is of their meaning: other wordings of the same answer take probability away.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from halluc.models.language_model import Generation
 
-__all__ = ["length_normalised_likelihood", "mean_token_probability", "min_token_probability", "sequence_likelihood"]
+__all__ = ["length_normalized_likelihood", "mean_token_probability", "min_token_probability", "sequence_likelihood"]
 
 
 def sequence_likelihood(generations: Sequence[Generation]) -> NDArray[np.float64]:
-    """(N,) probability of the whole answer, the product over its tokens; falls with length.
+    """(N,) probability of the whole answer, the product over its tokens; it falls with length.
 
     Raises:
         InvalidInput: a generation has no token log-probabilities.
@@ -30,10 +30,10 @@ def sequence_likelihood(generations: Sequence[Generation]) -> NDArray[np.float64
     return _pooled(generations, lambda logprobs: np.exp(logprobs.sum()))
 
 
-def length_normalised_likelihood(generations: Sequence[Generation]) -> NDArray[np.float64]:
+def length_normalized_likelihood(generations: Sequence[Generation]) -> NDArray[np.float64]:
     """(N,) geometric mean of the token probabilities, exp of the mean log-probability (arXiv 2002.07650, eq. 9).
 
-    It is 1 / perplexity, and what `Answer.confidence` is without a calibrator.
+    It is 1 / perplexity, and is `Answer.confidence` if there is no calibrator.
 
     Raises:
         InvalidInput: a generation has no token log-probabilities.
@@ -62,14 +62,19 @@ def min_token_probability(generations: Sequence[Generation]) -> NDArray[np.float
 def _pooled(generations: Sequence[Generation], pool: Callable[[NDArray[np.float64]], np.float64]) -> NDArray[np.float64]:
     values = np.empty(len(generations))
     for i, generation in enumerate(generations):
+        if not hasattr(generation, "token_logprobs"):
+            raise InvalidInput(
+                f"generations[{i}] is a {type(generation).__name__}; pass a list of Generation, e.g. "
+                "[completions[0] for completions in lm.generate(prompts)]"
+            )
         logprobs = np.asarray(generation.token_logprobs, dtype=np.float64)
         if logprobs.size == 0:
             raise InvalidInput(
                 f"generation {i} ({generation.text[:40]!r}) has no token log-probabilities; use a model that reports them, "
-                "or a confidence that needs none (verbalised, self-consistency, verifier support)"
+                "or a confidence that needs none (verbalized, self-consistency, verifier support)"
             )
+        # A NaN fails the comparison too.
         if not (logprobs <= 1e-3).all():
-            # A NaN fails the comparison too.
-            raise InvalidInput(f"generation {i} has the log-probabilities {logprobs.tolist()}; they are at most 0")
+            raise InvalidInput(f"generation {i} has the log-probabilities {logprobs.tolist()}; they must be at most 0")
         values[i] = pool(np.minimum(logprobs, 0.0))
     return values

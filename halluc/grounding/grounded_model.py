@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from halluc.answers import Answer, Citation, Verdict
+from halluc.answers import Answer, Citation, Verdict, with_calibrated_confidence
 from halluc.claims import RuleClaimExtractor
 from halluc.errors import ContextOverflow, InvalidInput, check_texts, leaf_errors_as_ours
 from halluc.grounding.context import PackedPassage, pack_passages
@@ -244,7 +244,6 @@ class GroundedModel:
         if self.calibrator is None:
             return answers
         from halluc.confidence import estimate_confidence
-        from halluc.confidence.calibrate import with_calibrated_confidence
 
         given = [(i, prompt) for i, prompt in enumerate(prompts) if prompt is not None and not answers[i].abstained]
         raw = estimate_confidence(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from calibration.recalibrators import Recalibrator
+    from calibration import Recalibrator
 
 __all__ = ["CrossEncoderVerifier", "load_cross_encoder"]
 

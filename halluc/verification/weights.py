@@ -18,7 +18,7 @@ from halluc.errors import InvalidInput, ModelUnavailable, VerifierMismatch
 from retrieval.files import parse_json_object, write_atomically
 
 if TYPE_CHECKING:
-    from calibration.recalibrators import Recalibrator
+    from calibration import Recalibrator
 
 __all__ = ["TrainedVerifier", "new_cross_encoder", "read_weights", "save_weights"]
 
@@ -134,8 +134,7 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from calibration.errors import CalibrationFailure
-    from calibration.recalibrators import Recalibrator
+    from calibration import CalibrationError, Recalibrator
 
     try:
         description = parse_json_object((folder / _FACTS).read_bytes())
@@ -149,7 +148,7 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
         model, tokenizer = new_cross_encoder(base or (None if trained_on == _default_base_name() else trained_on))
         trained = TrainedVerifier(model.eval(), tokenizer, max_tokens, calibrator, dict(description["facts"]))
         fingerprint = str(description["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, CalibrationFailure) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, CalibrationError) as error:
         raise ModelUnavailable(
             f"{folder} holds no usable verifier: {error}; train one with 'halluc train verifier'"
         ) from error

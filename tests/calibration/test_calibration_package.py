@@ -11,10 +11,11 @@ import calibration
 
 
 def test_every_public_name_loads_and_has_a_docstring():
-    for name in calibration.__all__:
+    assert len(dir(calibration)) > 80
+    for name in dir(calibration):
         assert getattr(calibration, name).__doc__, name
     assert "nonsense" not in dir(calibration)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="nonsense"):
         _ = calibration.nonsense
 
 

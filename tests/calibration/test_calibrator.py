@@ -13,71 +13,71 @@ def overconfident(size, seed=0):
     return confidence, rng.random(size) < confidence**3
 
 
-def test_a_split_is_a_partition_in_the_shares_asked_for():
+def test_a_split_is_a_partition_with_the_requested_shares():
     parts = split_rows(10, (0.4, 0.3, 0.3), seed=1)
     assert [int(part.sum()) for part in parts] == [4, 3, 3]
     assert (np.sum(parts, axis=0) == 1).all()
     assert [part.tolist() for part in split_rows(10, (0.4, 0.3, 0.3), seed=1)] == [part.tolist() for part in parts]
     assert [part.tolist() for part in split_rows(10, (0.4, 0.3, 0.3), seed=2)] != [part.tolist() for part in parts]
-    with pytest.raises(InvalidInput, match="sum to 1"):
+    with pytest.raises(InvalidInput, match=r"split is \(0.4, 0.4\); pass positive shares that sum to 1"):
         split_rows(10, (0.4, 0.4))
 
 
-def test_recalibrator_and_threshold_come_from_rows_of_their_own():
+def test_recalibrator_and_threshold_are_fitted_on_separate_rows():
     confidence, correct = overconfident(400)
     above = np.arange(400) % 2 == 0
-    made = Calibrator(risk=0.3, recalibrator="platt").fit(confidence, correct, threshold_rows=above)
+    calibrator = Calibrator(risk=0.3, recalibrator="platt").fit(confidence, correct, threshold_rows=above)
     alone = calibration.PlattScaling().fit(confidence[~above], correct[~above])
-    assert made.transform(confidence).tolist() == alone.transform(confidence).tolist()
+    assert calibrator.transform(confidence).tolist() == alone.transform(confidence).tolist()
     rule = calibration.ConformalAbstention(0.3, 0.05).fit(alone.transform(confidence[above]), correct[above])
-    assert made.threshold == rule.threshold
-    assert made.answer(confidence).tolist() == (alone.transform(confidence) >= rule.threshold).tolist()
-    assert made.fit_count_ == made.rule_.count_ == 200
+    assert calibrator.threshold == rule.threshold
+    assert calibrator.answer(confidence).tolist() == (alone.transform(confidence) >= rule.threshold).tolist()
+    assert calibrator.fit_count_ == calibrator.rule_.count_ == 200
     # Other labels on the rows of the threshold leave the recalibrator alone.
     other = Calibrator(risk=0.3, recalibrator="platt").fit(confidence, correct | above, threshold_rows=above)
-    assert other.recalibrator_.slope_ == made.recalibrator_.slope_
+    assert other.recalibrator_.slope_ == calibrator.recalibrator_.slope_
 
 
-def test_the_choice_by_cross_validation_is_kept_with_what_it_is_worth():
+def test_the_choice_by_cross_validation_is_kept_with_its_scores():
     confidence, correct = overconfident(200)
-    made = Calibrator(risk=0.3).fit(confidence, correct)
-    assert made.chosen_ == min(made.scores_, key=made.scores_.get)
-    assert set(made.scores_) == set(calibration.RECALIBRATORS)
-    assert made.held_out_["ece_after"] < made.held_out_["ece_before"]
+    calibrator = Calibrator(risk=0.3).fit(confidence, correct)
+    assert calibrator.chosen_ == min(calibrator.scores_, key=calibrator.scores_.get)
+    assert set(calibrator.scores_) == set(calibration.RECALIBRATORS)
+    assert calibrator.held_out_["ece_after"] < calibrator.held_out_["ece_before"]
 
 
-def test_a_saved_calibrator_reads_back_the_same_also_when_it_can_promise_nothing(tmp_path):
+def test_a_saved_calibrator_reads_back_the_same_even_without_a_threshold(tmp_path):
     confidence, correct = overconfident(120)
     for risk in (0.3, 0.01):
-        made = Calibrator(risk, recalibrator="isotonic", source="p_true")
+        calibrator = Calibrator(risk, recalibrator="isotonic", source="p_true")
         if risk == 0.01:
             with pytest.warns(NoThresholdWarning):
-                made.fit(confidence, correct)
-            assert made.threshold == float("inf")
-            assert not made.answer(confidence).any()
+                calibrator.fit(confidence, correct)
+            assert calibrator.threshold == float("inf")
+            assert not calibrator.answer(confidence).any()
         else:
-            made.fit(confidence, correct)
-        made.save(tmp_path / "c.json")
+            calibrator.fit(confidence, correct)
+        calibrator.save(tmp_path / "c.json")
         read = calibration.load(tmp_path / "c.json")
         assert isinstance(read, Calibrator)
-        assert read.get_params() == made.get_params()
-        assert read.threshold == made.threshold
-        assert read.transform(confidence).tolist() == made.transform(confidence).tolist()
+        assert read.get_params() == calibrator.get_params()
+        assert read.threshold == calibrator.threshold
+        assert read.transform(confidence).tolist() == calibrator.transform(confidence).tolist()
         json.loads((tmp_path / "c.json").read_text())
 
 
 def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "c.json"
-    made = calibration.PlattScaling().fit(*overconfident(20))
-    made.save(path)
+    calibrator = calibration.PlattScaling().fit(*overconfident(20))
+    calibrator.save(path)
     before = path.read_text()
 
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        made.save(path)
+    with pytest.raises(InvalidInput, match="cannot be written: No space"):
+        calibrator.save(path)
     assert path.read_text() == before
     assert [file.name for file in tmp_path.iterdir()] == ["c.json"]
     with pytest.raises(UnreadableFile, match=r"nowhere\.json cannot be read"):
@@ -85,16 +85,16 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::calibration.NoThresholdWarning")
-def test_the_promise_holds_over_many_draws_with_the_fitted_recalibrator():
+def test_the_guarantee_holds_over_many_draws_with_the_fitted_recalibrator():
     # 300 draws at delta 0.1: the true risk is known, so a violation is exact. 3 standard errors above 0.1 is 0.152.
     risk, delta, broken = 0.3, 0.1, 0
     grid = (np.arange(4000) + 0.5) / 4000 * 0.7 + 0.3
     for seed in range(300):
         confidence, correct = overconfident(160, seed)
-        made = Calibrator(risk, delta, recalibrator="platt", seed=seed)
-        made.fit(confidence, correct)
-        given = made.answer(grid)
-        broken += bool(given.any() and np.mean(1 - grid[given] ** 3) > risk)
+        calibrator = Calibrator(risk, delta, recalibrator="platt", seed=seed)
+        calibrator.fit(confidence, correct)
+        answered = calibrator.answer(grid)
+        broken += bool(answered.any() and np.mean(1 - grid[answered] ** 3) > risk)
     assert broken / 300 <= 0.152
 
 
@@ -104,6 +104,9 @@ def test_the_promise_holds_over_many_draws_with_the_fitted_recalibrator():
         ({"risk": 2}, "risk is 2"),
         ({"recalibrator": "magic"}, "no recalibrator 'magic'"),
         ({"threshold_share": 1.5}, "threshold_share is 1.5"),
+        ({"risk": "0.1"}, "risk is '0.1'"),
+        ({"delta": 0}, "delta is 0"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_options_out_of_range_are_named(options, message):
@@ -111,7 +114,7 @@ def test_options_out_of_range_are_named(options, message):
         Calibrator(**{"recalibrator": "platt", **options}).fit(*overconfident(20))
 
 
-def test_rows_that_cannot_be_used_are_named():
+def test_unusable_rows_are_named():
     confidence, correct = overconfident(20)
     with pytest.raises(InvalidInput, match="pass 20 booleans"):
         Calibrator().fit(confidence, correct, threshold_rows=[1, 2])
@@ -119,3 +122,20 @@ def test_rows_that_cannot_be_used_are_named():
         Calibrator().fit(confidence[:2], correct[:2])
     with pytest.raises(NotFitted):
         Calibrator().transform(confidence)
+
+
+@pytest.mark.parametrize(
+    "options", [{"risk": 2}, {"delta": 0}, {"threshold_share": 0}, {"seed": -1}, {"recalibrator": "magic"}]
+)
+def test_options_are_checked_before_anything_is_fitted(options, monkeypatch):
+    """D7."""
+    monkeypatch.setattr("calibration.calibrator.select_recalibrator", lambda *_, **__: pytest.fail("fitted first"))
+    with pytest.raises(InvalidInput, match=f"{next(iter(options))} is|no recalibrator"):
+        Calibrator(**options).fit(*overconfident(20))
+
+
+@pytest.mark.parametrize("split", [(1, 1, 1), (0.5, 0.5, 0), (2, -1), (), "abc", 0.5, (0.5, None)])
+def test_a_split_that_is_no_partition_is_refused(split):
+    """D7."""
+    with pytest.raises(InvalidInput, match="pass positive shares that sum to 1"):
+        split_rows(10, split)

@@ -1,4 +1,4 @@
-"""What every recalibrator promises, then each by its own definition."""
+"""The properties of every recalibrator, then each by its own definition."""
 
 import json
 import pickle
@@ -17,6 +17,8 @@ import calibration
 from calibration import (
     BayesianBinning,
     BetaCalibration,
+    Calibrator,
+    ConformalAbstention,
     GroupedRecalibrator,
     HistogramBinning,
     InvalidInput,
@@ -27,6 +29,7 @@ from calibration import (
     SplineCalibration,
     TemperatureScaling,
     UnreadableFile,
+    VectorScaling,
     VennAbers,
     expected_calibration_error,
     negative_log_likelihood,
@@ -126,7 +129,7 @@ def test_weights_are_frequencies(kind):
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_what_is_missing_or_unusable_is_said(kind, tmp_path):
+def test_a_missing_fit_and_unusable_input_are_refused(kind, tmp_path):
     with pytest.raises(NotFitted, match=f"{kind.__name__} has not seen data"):
         kind().transform([0.5])
     with pytest.raises(NotFitted):
@@ -141,18 +144,109 @@ def test_what_is_missing_or_unusable_is_said(kind, tmp_path):
     ("text", "says"),
     [
         ("not json", "is not JSON"),
-        ("[]", "names no class"),
-        ('{"format": 9, "class": "PlattScaling", "parameters": {}, "learned": {}}', "has format 9"),
+        ("[]", "have no class"),
+        ('{"format": 9, "class": "PlattScaling", "parameters": {}, "learned": {}}', "have format 9"),
         ('{"format": 1, "class": "os.system", "parameters": {}, "learned": {}}', "class 'os.system' is unknown"),
         ('{"format": 1, "class": "PlattScaling", "parameters": {"x": 1}, "learned": {}}', "parameters do not fit"),
-        ('{"format": 1, "class": "PlattScaling", "parameters": {}, "learned": {"fit": 1}}', "not a learned attribute"),
+        (
+            '{"format": 1, "class": "PlattScaling", "parameters": {}, "learned": {"fit": 1}}',
+            "has learned slope_, intercept_, but",
+        ),
     ],
 )
-def test_a_file_that_is_not_ours_is_refused(text, says, tmp_path):
+def test_a_file_of_something_else_is_refused(text, says, tmp_path):
     path = tmp_path / "file.json"
     path.write_text(text)
     with pytest.raises(UnreadableFile, match=says):
         calibration.load(path)
+
+
+def save_fitted(name, path):
+    confidence, correct = overconfident(60)
+    kinds = {
+        "platt": lambda: PlattScaling().fit(confidence, correct),
+        "histogram": lambda: HistogramBinning(n_bins=3).fit(confidence, correct),
+        "bayesian": lambda: BayesianBinning().fit(confidence, correct),
+        "grouped": lambda: GroupedRecalibrator().fit(confidence, correct, np.arange(60) % 2),
+        "rule": lambda: ConformalAbstention(0.9).fit(confidence, correct),
+        "calibrator": lambda: Calibrator(0.9, recalibrator="platt").fit(confidence, correct),
+        "vector": lambda: VectorScaling().fit([[0.5, 0.5], [0.2, 0.8]], [0, 1]),
+    }
+    kinds[name]().save(path)
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "damage"),
+    [
+        ("platt", ["learned"], None),
+        ("platt", ["learned"], []),
+        ("platt", ["learned"], {}),
+        ("platt", ["parameters"], []),
+        ("platt", ["class"], ["PlattScaling"]),
+        ("platt", ["class"], "load"),
+        ("platt", ["format"], "1"),
+        ("platt", ["learned", "slope_"], "abc"),
+        ("platt", ["learned", "slope_"], None),
+        ("platt", ["learned", "slope_"], True),
+        ("platt", ["learned", "slope_"], {"float": "abc"}),
+        ("platt", ["learned", "slope_"], {"float": "nan"}),
+        ("platt", ["learned", "slope_"], {"float": []}),
+        ("platt", ["learned", "slope_"], {"map": 1}),
+        ("platt", ["learned", "slope_"], {"estimator": "x"}),
+        ("platt", ["learned", "slope_"], {"unknown": 1}),
+        ("platt", ["learned", "extra_"], 1.0),
+        ("histogram", ["learned", "edges_"], {"array": [[0.0], [0.0, 1.0]]}),
+        ("histogram", ["learned", "edges_"], {"array": ["a"]}),
+        ("histogram", ["learned", "edges_"], {"array": [10**400]}),
+        ("histogram", ["learned", "edges_"], {"array": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0]}),
+        ("histogram", ["learned", "value_"], [0.5, 0.5, 0.5]),
+        ("histogram", ["parameters", "n_bins"], "abc"),
+        ("histogram", ["parameters", "strategy"], "quantile"),
+        ("bayesian", ["learned", "score_"], {"array": [1.0]}),
+        ("bayesian", ["learned", "edges_"], {"array": [1.0]}),
+        ("grouped", ["learned", "pooled_"], 1.0),
+        ("grouped", ["learned", "share_"], {"map": [[5, 0.5]]}),
+        ("grouped", ["learned", "groups_"], {"map": [[0, 0.5], [1, 0.5]]}),
+        ("grouped", ["parameters", "shrinkage"], "abc"),
+        ("rule", ["learned", "threshold_"], "abc"),
+        ("rule", ["learned", "count_"], 0.5),
+        ("calibrator", ["learned", "rule_"], None),
+        ("calibrator", ["learned", "recalibrator_"], {"estimator": {"format": 1, "class": "PlattScaling"}}),
+        ("calibrator", ["learned", "scores_"], {"map": [[1, "a"]]}),
+        ("calibrator", ["parameters", "risk"], "abc"),
+        ("vector", ["learned", "weight_"], {"array": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]}),
+    ],
+)
+def test_a_damaged_file_is_refused_as_unreadable(kind, keys, damage, tmp_path):
+    """E2."""
+    path = tmp_path / "saved.json"
+    data = save_fitted(kind, path)
+    calibration.load(path)
+    inner = data
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = damage
+    path.write_text(json.dumps(data))
+    with pytest.raises(UnreadableFile, match=r"saved\.json cannot be used: "):
+        calibration.load(path)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 100_000, b"1" * 5000, b"", b'{"format": 1'])
+def test_a_file_that_is_no_json_is_refused_as_unreadable(content, tmp_path):
+    """E2."""
+    (tmp_path / "saved.json").write_bytes(content)
+    with pytest.raises(UnreadableFile, match="is not JSON"):
+        calibration.load(tmp_path / "saved.json")
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path):
+    """E6."""
+    fitted = PlattScaling().fit([0.2, 0.8], [0, 1])
+    with pytest.raises(InvalidInput, match=r"x\.json cannot be written: No such file or directory; name another file"):
+        fitted.save(tmp_path / "missing" / "x.json")
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        fitted.save(tmp_path)
 
 
 def test_a_file_of_another_class_is_refused(tmp_path):
@@ -231,7 +325,7 @@ def test_bayesian_binning_averages_histograms_and_never_says_0_or_1():
     assert 0 < values.min() < values.max() < 1
 
 
-def test_groups_are_fitted_apart_and_drawn_to_the_pooled_fit():
+def test_groups_are_fitted_separately_and_shrunk_towards_the_pooled_fit():
     low, high = overconfident(3000, bias=-1.5), overconfident(3000, seed=1, bias=1.5)
     confidence, correct = np.concatenate([low[0], high[0]]), np.concatenate([low[1], high[1]])
     groups = np.repeat(["low", "high"], 3000)
@@ -260,6 +354,42 @@ def test_a_grouped_recalibrator_survives_its_file(tmp_path):
         fitted.transform(confidence, groups[:5])
     with pytest.raises(InvalidInput, match="shrinkage is -1"):
         GroupedRecalibrator(shrinkage=-1).fit(confidence, correct, groups)
+
+
+@pytest.mark.parametrize(
+    ("groups", "same", "other"),
+    [
+        ([1.0, 2.0], [1, 2], ["1.0", "2.0"]),
+        ([1, 2], [1.0, 2.0], ["1", "2"]),
+        (np.array([1, 2], dtype=np.int32), [1, 2], ["1", "2"]),
+        (["1", "2"], np.array(["1", "2"]), [1, 2]),
+        (["a", 1], ["a", 1.0], ["a", "1"]),
+    ],
+)
+def test_groups_keep_their_type_in_memory_and_in_a_file(groups, same, other, tmp_path):
+    """D8: fitted on 1.0, a group of 1 got the pooled fit without a word."""
+    low, high = overconfident(300, bias=-1.5), overconfident(300, seed=1, bias=1.5)
+    confidence, correct = np.concatenate([low[0], high[0]]), np.concatenate([low[1], high[1]])
+    fitted = GroupedRecalibrator().fit(confidence, correct, [groups[0]] * 300 + [groups[1]] * 300)
+    pooled = fitted.transform([0.7, 0.7], ["new", "new"])
+    expected = fitted.transform([0.7, 0.7], groups)
+    assert abs(expected - pooled).min() > 0.05
+    fitted.save(tmp_path / "grouped.json")
+    for estimator in (fitted, calibration.load(tmp_path / "grouped.json")):
+        assert (estimator.transform([0.7, 0.7], same) == expected).all()
+        with pytest.raises(InvalidInput, match="pass groups of the same type"):
+            estimator.transform([0.7, 0.7], other)
+
+
+@pytest.mark.parametrize("group", [None, float("nan"), ("a", "b"), b"a"])
+def test_groups_that_are_neither_text_nor_number_are_refused(group):
+    """D8."""
+    groups = np.array([None, None], dtype=object)
+    groups[:] = ["a", "b"]
+    groups[1] = group
+    with pytest.raises(InvalidInput, match=r"groups\[1\] is .*; pass a text or a number"):
+        GroupedRecalibrator().fit([0.2, 0.8], [0, 1], groups)
+    assert groups[1] is group
 
 
 @given(

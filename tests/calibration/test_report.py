@@ -30,38 +30,40 @@ def overconfident(size, seed=0):
 
 
 @pytest.fixture(scope="module")
-def made():
+def report():
     confidence, correct, groups = overconfident(300)
     return calibration_report(confidence, correct, groups=groups, risk=0.5, seed=5)
 
 
-def test_every_number_is_of_rows_apart_from_fit_and_threshold(made):
+def test_every_number_is_measured_on_held_out_rows(report):
     confidence, correct, _ = overconfident(300)
-    fit, above, report = split_rows(300, (0.4, 0.3, 0.3), seed=5)
+    fit, above, held_out = split_rows(300, (0.4, 0.3, 0.3), seed=5)
     assert (
-        (made.fit_count, made.threshold_count, made.report_count) == (fit.sum(), above.sum(), report.sum()) == (120, 90, 90)
+        (report.fit_count, report.threshold_count, report.report_count)
+        == (fit.sum(), above.sum(), held_out.sum())
+        == (120, 90, 90)
     )
-    assert made.report_rows.tolist() == report.tolist()
-    assert made.before.ece == pytest.approx(float(expected_calibration_error(confidence[report], correct[report])))
-    platt = PlattScaling().fit(confidence[fit], correct[fit]).transform(confidence[report])
-    row = next(row for row in made.after if row.name == "platt")
-    assert row.ece == pytest.approx(float(expected_calibration_error(platt, correct[report])))
+    assert report.report_rows.tolist() == held_out.tolist()
+    assert report.before.ece == pytest.approx(float(expected_calibration_error(confidence[held_out], correct[held_out])))
+    platt = PlattScaling().fit(confidence[fit], correct[fit]).transform(confidence[held_out])
+    row = next(row for row in report.after if row.name == "platt")
+    assert row.ece == pytest.approx(float(expected_calibration_error(platt, correct[held_out])))
     assert row.ece.low < row.ece.high
-    given = made.calibrator.answer(confidence[report])
-    assert made.operation.answered == given.sum() > 0
-    assert made.operation.wrong == (given & ~correct[report]).sum()
-    assert made.calibrator.rule_.count_ == 90
+    answered = report.calibrator.answer(confidence[held_out])
+    assert report.threshold_result.answered == answered.sum() > 0
+    assert report.threshold_result.wrong == (answered & ~correct[held_out]).sum()
+    assert report.calibrator.rule_.count_ == 90
 
 
-def test_every_recalibrator_has_a_row_and_every_group_its_own(made):
+def test_every_recalibrator_has_a_row_and_every_group_its_own(report):
     names = [name for name in RECALIBRATORS if name != "identity"]
-    assert [row.name for row in made.after] == [*names, "platt by group"]
-    assert {own.group for own in made.groups} == {"easy", "<b>hard</b>"}
-    assert sum(own.before.count for own in made.groups) == made.report_count
-    json.dumps(made.to_dict(), allow_nan=False)
+    assert [row.name for row in report.after] == [*names, "platt by group"]
+    assert {group.group for group in report.groups} == {"easy", "<b>hard</b>"}
+    assert sum(group.before.count for group in report.groups) == report.report_count
+    json.dumps(report.to_dict(), allow_nan=False)
 
 
-def test_measures_of_four_rows_are_those_by_hand():
+def test_the_metrics_of_four_rows_by_hand():
     row = measure("raw", [0.9, 0.9, 0.6, 0.6], [True, True, True, False], n_bins=10)
     assert row.count == 4
     assert float(row.accuracy) == 0.75
@@ -72,29 +74,29 @@ def test_measures_of_four_rows_are_those_by_hand():
     assert measure("raw", [0.9, 0.8], [True, True]).auroc is None
 
 
-def test_a_promise_that_cannot_be_made_is_reported_as_such():
+def test_a_missing_threshold_is_reported_as_such():
     confidence, correct, _ = overconfident(60)
     with pytest.warns(NoThresholdWarning):
-        made = calibration_report(confidence, correct, risk=0.01)
-    assert made.operation.risk is None
-    assert made.operation.coverage == 0
-    assert made.to_dict()["operation"]["threshold"] is None
-    assert "nothing is answered" in render_report(made)
+        report = calibration_report(confidence, correct, risk=0.01)
+    assert report.threshold_result.risk is None
+    assert report.threshold_result.coverage == 0
+    assert report.to_dict()["threshold_result"]["threshold"] is None
+    assert "No held-out row is answered" in render_report(report)
 
 
 def test_all_right_and_constant_rows_make_a_report_and_too_few_are_refused():
     with pytest.warns(NoThresholdWarning):
-        made = calibration_report([0.5] * 12, [True] * 12)
-    assert made.before.auroc is None
-    assert "<html" in render_report(made)
+        report = calibration_report([0.5] * 12, [True] * 12)
+    assert report.before.auroc is None
+    assert "<html" in render_report(report)
     with pytest.raises(InvalidInput, match="9 rows are too few"):
         calibration_report([0.5] * 9, [True] * 9)
     with pytest.raises(InvalidInput, match="groups has shape"):
         calibration_report([0.5] * 12, [True] * 12, groups=["a"])
 
 
-def test_the_page_holds_its_figures_loads_nothing_and_escapes_names(made, tmp_path):
-    write_report(made, tmp_path / "r.html", title="A & B <script>")
+def test_the_page_holds_its_figures_loads_nothing_and_escapes_names(report, tmp_path):
+    write_report(report, tmp_path / "r.html", title="A & B <script>")
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert re.findall(r"<title>(.*?)</title>", page) == ["A &amp; B &lt;script&gt;"]
     assert "&lt;b&gt;hard&lt;/b&gt;" in page
@@ -105,7 +107,7 @@ def test_the_page_holds_its_figures_loads_nothing_and_escapes_names(made, tmp_pa
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert all(address.startswith("data:") for address in addresses)
     assert "nan" not in re.sub(r"base64,[^\"]+", "", page).lower()
-    assert render_report(made) == render_report(made)
+    assert render_report(report) == render_report(report)
 
 
 def test_the_reliability_diagram_draws_the_bins_and_their_intervals():
@@ -132,3 +134,50 @@ def test_the_risk_coverage_diagram_marks_the_threshold_at_its_risk_and_coverage(
     assert lines["threshold 0.7"].get_xydata().tolist() == [pytest.approx([0.75, 1 / 3])]
     with pytest.raises(InvalidInput, match="threshold is nan"):
         risk_coverage_diagram([0.5], [True], threshold=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"risk": 2}, "risk is 2"),
+        ({"delta": 0}, "delta is 0"),
+        ({"split": (1, 1, 1)}, "split is"),
+        ({"split": (0.5, 0.5)}, "pass 3 positive shares"),
+        ({"split": (0.98, 0.01, 0.01)}, "leaves 0 of 20 rows to choose a threshold on"),
+        ({"n_bins": 0}, "n_bins is 0"),
+        ({"interval": 95}, "interval is 95"),
+        ({"seed": -1}, "seed is -1"),
+        ({"groups": "ab" * 10}, "groups has shape"),
+        ({"groups": [None] * 20}, r"groups\[0\] is None"),
+    ],
+)
+def test_options_are_checked_before_anything_is_fitted(options, message, monkeypatch):
+    """D7."""
+    monkeypatch.setattr("calibration.calibrator.Calibrator.fit", lambda *_, **__: pytest.fail("fitted first"))
+    confidence, correct, _ = overconfident(20)
+    with pytest.raises(InvalidInput, match=message):
+        calibration_report(confidence, correct, **options)
+
+
+def test_groups_of_numbers_and_texts_are_reported_separately():
+    """D8."""
+    confidence, correct, _ = overconfident(100)
+    groups = np.array([1, "1", 2.5, "a"] * 25, dtype=object)
+    report = calibration_report(confidence, correct, groups=groups, risk=0.9)
+    assert [group.group for group in report.groups] == ["1", "2.5", "1", "a"]
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_small_risks_are_written_in_full(tmp_path):
+    """A risk of .005 read "at most 0%"."""
+    confidence, correct, _ = overconfident(60)
+    with pytest.warns(NoThresholdWarning):
+        page = render_report(calibration_report(confidence, correct, risk=0.005, interval=0.995))
+    assert "the guarantee is at most 0.5%" in page
+    assert "99.5% intervals" in page
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(report, tmp_path):
+    """E6."""
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        write_report(report, tmp_path / "missing" / "r.html")

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
 from calibration import (
+    Bootstrap,
     InvalidInput,
     auprc,
     auroc,
@@ -136,3 +137,19 @@ def test_the_terms_of_the_decomposition_carry_intervals_from_the_same_resamples(
     assert made.brier.low < made.brier < made.brier.high
     alone = brier_score(confidence, correct, interval=0.9)
     assert (made.brier.low, made.brier.high) == pytest.approx((alone.low, alone.high))
+
+
+def test_the_decomposition_resamples_once_for_all_terms(monkeypatch):
+    """It ran the bootstrap once per term, five times in all."""
+    drawn = []
+    bincount = np.bincount
+
+    def counting(values, *arguments, **options):
+        if options.get("minlength") == 50:
+            drawn.append(values)
+        return bincount(values, *arguments, **options)
+
+    monkeypatch.setattr("calibration.estimate.np.bincount", counting)
+    confidence = np.linspace(0, 1, 50)
+    brier_decomposition(confidence, confidence > 0.5, n_bins=5, interval=Bootstrap(0.9, n_resamples=20))
+    assert len(drawn) == 20

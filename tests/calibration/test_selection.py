@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 
-from calibration import RECALIBRATORS, InvalidInput, PlattScaling, Recalibrator, make_recalibrator, select_recalibrator
-from calibration.recalibrators import Identity
+from calibration import (
+    RECALIBRATORS,
+    Identity,
+    InvalidInput,
+    PlattScaling,
+    Recalibrator,
+    make_recalibrator,
+    select_recalibrator,
+)
 
 
 def overconfident(size, seed=0):
@@ -25,14 +32,14 @@ def test_the_identity_changes_nothing():
     assert Identity().fit_transform(confidence, correct).tolist() == confidence.tolist()
 
 
-def test_what_mends_the_confidence_is_chosen_over_leaving_it_and_the_other_way_round():
+def test_recalibration_is_chosen_if_it_helps_on_held_out_items_and_the_identity_otherwise():
     candidates = {"identity": Identity(), "platt": PlattScaling()}
     confidence, correct = overconfident(300)
     made = select_recalibrator(confidence, correct, candidates=candidates)
     assert made.name == "platt"
     assert made.chosen == {"platt": 5}
     assert made.scores["platt"] < made.scores["identity"]
-    # Calibrated to begin with, and too few items to tell: what fits them better than the truth does worse on the rest.
+    # Calibrated from the start, and few items: what fits them better than the identity does worse on held-out items.
     rng = np.random.default_rng(3)
     calibrated = rng.uniform(0, 1, 40)
     kept = select_recalibrator(calibrated, rng.random(40) < calibrated, candidates=candidates)
@@ -40,11 +47,9 @@ def test_what_mends_the_confidence_is_chosen_over_leaving_it_and_the_other_way_r
     assert kept.held_out.tolist() == pytest.approx(calibrated.tolist())
 
 
-def test_held_out_confidences_know_nothing_of_their_own_items():
+def test_held_out_confidences_do_not_depend_on_their_own_items():
     class Memory(Recalibrator):
-        """Gives 1 for confidences seen to be right, 0 for those seen to be wrong and 0.5 for the rest."""
-
-        _learned = "seen_"
+        """Returns 1 for confidences that were right in `fit`, 0 for those that were wrong, and 0.5 for others."""
 
         def _fit(self, confidence, correct, weights):
             self.seen_ = dict(zip(confidence.tolist(), correct.tolist(), strict=True))
@@ -70,5 +75,9 @@ def test_the_same_seed_chooses_the_same_and_degenerate_data_works():
             assert ((made.held_out >= 0) & (made.held_out <= 1)).all()
     with pytest.raises(InvalidInput, match="at least two"):
         select_recalibrator([0.5], [True])
-    with pytest.raises(InvalidInput, match="candidates is empty"):
+    with pytest.raises(InvalidInput, match="pass at least one recalibrator by its name"):
         select_recalibrator(confidence, correct, candidates={})
+    with pytest.raises(InvalidInput, match="candidates is 'platt'"):
+        select_recalibrator(confidence, correct, candidates="platt")
+    with pytest.raises(InvalidInput, match="seed is -1"):
+        select_recalibrator(confidence, correct, seed=-1)

@@ -36,16 +36,16 @@ def results(size=200, *, groups=True):
     return made
 
 
-def test_the_report_tells_before_and_after_on_rows_apart_and_writes_a_page(halluc, tmp_path):
+def test_the_report_measures_before_and_after_on_held_out_rows_and_writes_a_page(halluc, tmp_path):
     file = write(tmp_path / "results.jsonl", results(400))
     code, out, err = halluc("calibration", "report", file, "--html", tmp_path / "r.html", "--risk", 0.6, "--json")
     assert (code, err) == (0, "")
-    told = json.loads(out)
-    assert told["report_count"] == 120
-    assert told["before"]["count"] == 120
-    assert {row["name"] for row in told["after"]} >= {"temperature", "isotonic", "venn-abers", "platt by group"}
-    assert {own["group"] for own in told["groups"]} == {"a", "b"}
-    assert told["operation"]["promised_risk"] == 0.6
+    facts = json.loads(out)
+    assert facts["report_count"] == 120
+    assert facts["before"]["count"] == 120
+    assert {row["name"] for row in facts["after"]} >= {"temperature", "isotonic", "venn-abers", "platt by group"}
+    assert {group["group"] for group in facts["groups"]} == {"a", "b"}
+    assert facts["threshold_result"]["guaranteed_risk"] == 0.6
     assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
@@ -83,14 +83,14 @@ def test_a_recalibrator_alone_is_applied_without_a_threshold_and_a_rule_alone_is
     assert "holds a ConformalAbstention" in err
 
 
-def test_a_threshold_that_cannot_be_promised_is_one_line_of_warning(halluc, tmp_path):
+def test_a_missing_threshold_is_one_line_of_warning(halluc, tmp_path):
     file = write(tmp_path / "results.jsonl", results(40, groups=False))
     code, printed, err = halluc(
         "calibration", "fit", file, "-o", tmp_path / "c.json", "--risk", 0.01, "--recalibrator", "platt"
     )
     assert code == 0
     assert json.loads(printed)["threshold"] is None
-    assert err.startswith("halluc: no threshold can promise a risk of 0.01")
+    assert err.startswith("halluc: no threshold guarantees a risk of 0.01")
     assert err.count("\n") == 1
 
 
@@ -111,12 +111,12 @@ def test_a_threshold_that_cannot_be_promised_is_one_line_of_warning(halluc, tmp_
         ('{"confidence": 0.5, "correct": null}', "has correct None"),
         (
             '{"confidence": 0.5, "correct": 1, "group": "a"}\n{"confidence": 0.5, "correct": 1}',
-            "line 2 of {} and line 1 of {}",
+            "only one of line 1 of {} and line 2 of {} has a group",
         ),
         ('{"confidence": 0.5, "correct": 1}\n' * 9, "9 rows are too few"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_its_line_and_ends_with_code_2(halluc, tmp_path, lines, message):
+def test_an_unusable_line_is_named_and_ends_with_code_2(halluc, tmp_path, lines, message):
     file = tmp_path / "results.jsonl"
     file.write_text(lines, encoding="utf-8")
     code, out, err = halluc("calibration", "report", file)
@@ -126,12 +126,12 @@ def test_what_cannot_be_read_is_named_with_its_line_and_ends_with_code_2(halluc,
     assert err.count("\n") == 1
 
 
-def test_files_and_folders_that_are_not_there_are_named(halluc, tmp_path):
+def test_missing_files_and_folders_are_named(halluc, tmp_path):
     file = write(tmp_path / "results.jsonl", results(20))
     nowhere = tmp_path / "nowhere"
     for arguments, message in (
         (("report", nowhere), "cannot be read"),
-        (("fit", file, "--out", nowhere / "c.json"), "the folder"),
+        (("fit", file, "--out", nowhere / "c.json"), "there is no folder"),
         (("fit", file, "--out", tmp_path), "is a folder"),
         (("fit", file, "--out", tmp_path / "c.json", "--risk", "1.5", "--recalibrator", "platt"), "risk is 1.5"),
         (("apply", file, "--calibrator", nowhere), "cannot be read"),
@@ -141,3 +141,86 @@ def test_files_and_folders_that_are_not_there_are_named(halluc, tmp_path):
         assert code == 2, arguments
         assert message in err
     assert not (tmp_path / "c.json").exists()
+
+
+def test_options_and_outputs_are_checked_before_the_work(halluc, tmp_path, monkeypatch):
+    """D7: the page's folder was checked after every recalibrator had been fitted, and risk after cross-validation."""
+    file = write(tmp_path / "results.jsonl", results(20))
+    calibration.PlattScaling().fit([0.2, 0.8], [0, 1]).save(tmp_path / "p.json")
+    monkeypatch.setattr("calibration.calibrator.Calibrator.fit", lambda *_, **__: pytest.fail("fitted first"))
+    monkeypatch.setattr("calibration.Recalibrator.transform", lambda *_: pytest.fail("applied first"))
+    nowhere = tmp_path / "nowhere"
+    for arguments, message in (
+        (("report", file, "--html", nowhere / "x.html"), "there is no folder"),
+        (("report", file, "--html", tmp_path), "is a folder"),
+        (("report", file, "--risk", 2), "risk is 2"),
+        (("report", file, "--delta", 0), "delta is 0"),
+        (("fit", file, "--out", nowhere / "c.json"), "there is no folder"),
+        (("fit", file, "--out", tmp_path / "c.json", "--risk", 2), "risk is 2"),
+        (("apply", file, "--calibrator", tmp_path / "p.json", "--out", nowhere / "x.jsonl"), "there is no folder"),
+    ):
+        code, out, err = halluc("calibration", *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_no_command_overwrites_a_file_that_is_not_its_own_result(halluc, tmp_path):
+    """D2: only what an earlier run wrote is replaced."""
+    file = write(tmp_path / "results.jsonl", results(40, groups=False))
+    before = file.read_text()
+    book = tmp_path / "book.txt"
+    book.write_text("chapter one")
+    calibrator = tmp_path / "c.json"
+    fit = ("fit", file, "--recalibrator", "platt", "--risk", 0.9, "--out")
+    assert halluc("calibration", *fit, calibrator)[0] == 0
+    assert halluc("calibration", *fit, calibrator)[0] == 0  # its own result is replaced
+    apply = ("apply", file, "--calibrator", calibrator, "--out")
+    for arguments, message in (
+        ((*fit, book), "exists and is not a calibrator"),
+        ((*fit, file), "is also the input"),
+        (("report", file, "--html", book), "exists and is not a page"),
+        (("report", file, "--html", file), "is also the input"),
+        ((*apply, book), "exists and is not a file of"),
+        ((*apply, calibrator), "is also the input"),
+    ):
+        code, _, err = halluc("calibration", *arguments)
+        assert code == 2, arguments
+        assert message in err
+    assert (book.read_text(), file.read_text()) == ("chapter one", before)
+    assert halluc("calibration", *apply, tmp_path / "applied.jsonl")[0] == 0
+    assert halluc("calibration", *apply, tmp_path / "applied.jsonl")[0] == 0
+    assert halluc("calibration", *apply, file)[0] == 0  # in place: every field is kept
+    assert [json.loads(line)["id"] for line in file.read_text().splitlines()] == list(range(40))
+
+
+def test_numbers_that_are_not_finite_are_refused_in_every_field(halluc, tmp_path):
+    """S8: a NaN in a field that is only kept made the output invalid JSON."""
+    calibration.PlattScaling().fit([0.2, 0.8], [0, 1]).save(tmp_path / "p.json")
+    for number in ("NaN", "Infinity", "-Infinity", "1e999"):
+        file = tmp_path / "rows.jsonl"
+        file.write_text(f'{{"confidence": 0.5}}\n{{"confidence": 0.5, "score": {number}}}\n')
+        code, out, err = halluc("calibration", "apply", file, "--calibrator", tmp_path / "p.json")
+        assert (code, out) == (2, "")
+        assert f"line 2 of {file}" in err
+
+
+def test_numeric_groups_are_kept_apart_from_texts(halluc, tmp_path):
+    """D8."""
+    rows = [{**row, "group": [1, 2.5, "1"][number % 3]} for number, row in enumerate(results(120))]
+    code, out, _ = halluc("calibration", "report", write(tmp_path / "r.jsonl", rows), "--risk", 0.9, "--json")
+    assert code == 0
+    assert [group["group"] for group in json.loads(out)["groups"]] == ["1", "2.5", "1"]
+
+
+def test_text_for_people_names_held_out_rows_and_the_guarantee(halluc, tmp_path):
+    file = write(tmp_path / "results.jsonl", results(400))
+    code, out, _ = halluc("calibration", "report", file, "--risk", 0.6, "--no-json", "--html", tmp_path / "r.html")
+    assert code == 0
+    assert "120 held-out rows of 400" in out
+    assert "the guarantee held" in out or "the guarantee did not hold" in out
+    assert "page written to" in out
+    code, out, _ = halluc("calibration", "fit", file, "--risk", 0.6, "--no-json", "--out", tmp_path / "c.json")
+    assert code == 0
+    assert "ECE in nested cross-validation" in out
+    assert "answer at and above" in out

@@ -6,33 +6,39 @@ import pytest
 from halluc import Answer, Claim, Generation, Verdict
 from halluc.confidence import (
     SOURCES,
+    confidence_replies,
     estimate_confidence,
-    length_normalised_likelihood,
+    length_normalized_likelihood,
     mean_token_probability,
     min_token_probability,
     p_true,
     self_consistency,
     sequence_likelihood,
-    verbalised_confidence,
+    verbalized_confidence,
     verdict_support,
     verifier_support,
 )
+from halluc.confidence.self_evaluation import p_not_supported
 from halluc.errors import InvalidInput, ModelResponseError
 
 QUESTIONS = ["What is the capital of France?", "Who wrote Romeo and Juliet?"]
 
 
 class WordOverlap:
-    """A verifier whose verdicts can be told beforehand."""
+    """A verifier with verdicts that can be computed by hand."""
 
     name = "overlap"
 
+    def probabilities(self, pairs):
+        support = np.array([len({*e.split()} & {*c.split()}) / len({*c.split()}) for e, c in pairs])
+        return np.stack([support, np.zeros(len(pairs)), 1 - support], axis=1)
+
     def support(self, pairs):
-        return np.array([len({*e.split()} & {*c.split()}) / len({*c.split()}) for e, c in pairs])
+        return self.probabilities(pairs)[:, 0]
 
 
 class Replies:
-    """A model that says what it is told to say."""
+    """A model with scripted replies."""
 
     name = "scripted"
 
@@ -50,7 +56,7 @@ def spoken(*probabilities):
 def test_likelihoods_are_the_product_the_means_and_the_least_of_the_token_probabilities():
     generations = [spoken(0.9, 0.4), spoken(0.5)]
     assert sequence_likelihood(generations) == pytest.approx([0.36, 0.5])
-    assert length_normalised_likelihood(generations) == pytest.approx([0.6, 0.5])
+    assert length_normalized_likelihood(generations) == pytest.approx([0.6, 0.5])
     assert mean_token_probability(generations) == pytest.approx([0.65, 0.5])
     assert min_token_probability(generations) == pytest.approx([0.4, 0.5])
     assert sequence_likelihood([]).shape == (0,)
@@ -89,19 +95,38 @@ def test_p_true_of_a_model_without_log_probabilities_is_refused():
         p_true(Replies(["True"]), ["Why?"], ["So."])
 
 
-def test_the_confidence_a_model_states_is_read_from_its_reply():
+def test_p_not_supported_asks_about_each_pair_once_and_keeps_the_order():
+    class Chooses(Replies):
+        def generate(self, prompts, **_):
+            self.prompts = prompts
+            no = {"the sky": 0.6, "<|im_end|>": 0.1}
+            return [
+                [Generation("No", top_logprobs=((("No", math.log(next(p for t, p in no.items() if t.strip("<|>") in x))),
+                                                 ("Yes", math.log(0.2))),))]
+                for x in prompts
+            ]  # fmt: skip
+
+    lm = Chooses([])
+    pairs = [("the sky", "It is blue."), ("<|im_end|>", "So."), ("the sky", "It is blue.")]
+    assert p_not_supported(lm, pairs) == pytest.approx([0.75, 1 / 3, 0.75])
+    assert len(lm.prompts) == 2
+    assert "<|im_end|>" not in lm.prompts[1]
+    assert p_not_supported(lm, []).shape == (0,)
+
+
+def test_a_stated_confidence_is_read_from_the_reply():
     lm = Replies(["0.8", "I am 30% sure", "almost certain"])
-    assert verbalised_confidence(lm, ["q"] * 3, ["a"] * 3) == pytest.approx([0.8, 0.3, 0.95])
+    assert verbalized_confidence(lm, ["q"] * 3, ["a"] * 3) == pytest.approx([0.8, 0.3, 0.95])
 
 
-def test_a_reply_without_a_confidence_is_an_error_or_what_the_caller_says_with_a_warning():
+def test_a_reply_without_a_confidence_is_an_error_or_counts_as_missing_with_a_warning():
     with pytest.raises(ModelResponseError, match="1 of 2 replies of scripted state no confidence"):
-        verbalised_confidence(Replies(["0.8", "Paris"]), QUESTIONS, ["a", "b"])
+        verbalized_confidence(Replies(["0.8", "Paris"]), QUESTIONS, ["a", "b"])
     with pytest.warns(UserWarning, match="1 of 2 replies .* count as 0.5"):
-        values = verbalised_confidence(Replies(["0.8", "Paris"]), QUESTIONS, ["a", "b"], missing=0.5)
+        values = verbalized_confidence(Replies(["0.8", "Paris"]), QUESTIONS, ["a", "b"], missing=0.5)
     assert values.tolist() == [0.8, 0.5]
     with pytest.raises(InvalidInput, match="missing is 2"):
-        verbalised_confidence(Replies([]), [], [], missing=2)
+        verbalized_confidence(Replies([]), [], [], missing=2)
 
 
 def test_self_consistency_is_the_share_of_samples_that_say_the_same():
@@ -129,14 +154,24 @@ def test_the_support_of_an_answer_is_that_of_its_least_supported_claim_by_its_be
     "call",
     [
         lambda: p_true(Replies([]), ["a"], []),
-        lambda: verbalised_confidence(Replies([]), ["a"], []),
+        lambda: verbalized_confidence(Replies([]), ["a"], []),
         lambda: self_consistency(["a"], []),
         lambda: self_consistency(["a"], [[]]),
         lambda: self_consistency(["a"], ["text"]),
+        lambda: self_consistency("a", [["text"]]),
+        lambda: self_consistency(["a"], [["text"]], questions="q"),
+        lambda: p_true(Replies([]), "a", "b"),
+        lambda: p_true(Replies([]), ["a"], ["b"], samples=["c"]),
+        lambda: verbalized_confidence(Replies([]), "a", "b"),
+        lambda: confidence_replies(Replies([]), ["a"], "b"),
+        lambda: sequence_likelihood([[spoken(0.5)]]),
+        lambda: sequence_likelihood("text"),
+        lambda: estimate_confidence("p_true", "text", lm=Replies([])),
         lambda: verifier_support(WordOverlap(), [], ["a"]),
     ],
 )
-def test_lengths_that_differ_and_missing_samples_are_refused(call):
+def test_different_lengths_missing_samples_and_texts_in_place_of_lists_are_refused(call):
+    """D4: a text was taken for a list of its characters."""
     with pytest.raises(InvalidInput, match="pass"):
         call()
 
@@ -154,7 +189,7 @@ def test_every_source_gives_a_number_in_the_unit_interval_for_a_real_answer(lm):
 def test_an_unknown_source_and_an_answer_without_a_generation_are_named(lm):
     with pytest.raises(InvalidInput, match="no confidence source 'vibes'"):
         estimate_confidence("vibes", [], lm=lm)
-    with pytest.raises(InvalidInput, match="answer 0 holds no generation"):
+    with pytest.raises(InvalidInput, match="answer 0 has no generation"):
         estimate_confidence("sequence_likelihood", [Answer("q", "a")], lm=lm)
     with pytest.raises(InvalidInput, match="prompt of each answer"):
         estimate_confidence("self_consistency", [Answer("q", "a", generation=spoken(0.5))], lm=lm)

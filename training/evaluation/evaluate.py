@@ -124,12 +124,12 @@ def _last_turn(prompt: Any) -> str:
 
 
 def _judged(question: str, answers: tuple[str, ...], _: Prompt, reply: Generation) -> QuestionResult:
-    from halluc.confidence.likelihood import length_normalised_likelihood
+    from halluc.confidence.likelihood import length_normalized_likelihood
 
     text = reply.text.strip()
     if abstains(text):
         return QuestionResult(question, answers, text, "abstained", None)
-    confidence = float(length_normalised_likelihood([reply])[0]) if reply.token_logprobs else None
+    confidence = float(length_normalized_likelihood([reply])[0]) if reply.token_logprobs else None
     return QuestionResult(question, answers, text, "right" if contains_answer(text, answers) else "wrong", confidence)
 
 

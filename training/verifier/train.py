@@ -25,7 +25,7 @@ from training.verifier.data import SOURCES, Pair, read_pairs
 if TYPE_CHECKING:
     import torch
 
-    from calibration.recalibrators import PlattScaling
+    from calibration import PlattScaling
     from halluc.verification.cross_encoder import CrossEncoderVerifier
 
 __all__ = ["VerifierConfig", "even_weights", "train_verifier"]
@@ -195,7 +195,7 @@ def _nearest_unit(units: Sequence[str], claim: str) -> str:
 
 def _calibrate(verifier: CrossEncoderVerifier, pairs: Sequence[Pair]) -> PlattScaling:
     """Platt scaling on documents apart."""
-    from calibration.recalibrators import PlattScaling
+    from calibration import PlattScaling
 
     support = verifier.support([(pair.evidence, pair.claim) for pair in pairs])
     return PlattScaling().fit(support, [pair.label == "supported" for pair in pairs], even_weights(pairs))

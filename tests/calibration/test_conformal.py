@@ -1,4 +1,4 @@
-"""The promise of an abstention rule, by simulation; its threshold, by hand."""
+"""Thresholds with a guarantee: the guarantee by simulation, the threshold by hand."""
 
 import math
 
@@ -19,7 +19,7 @@ from calibration import (
 
 pytestmark = pytest.mark.filterwarnings("ignore::calibration.errors.NoThresholdWarning")
 DRAWS = 1000
-# One-sided 99.9% room for the sampling error of a violation rate of 5% over 1,000 draws.
+# One-sided 99.9% margin for the sampling error of a violation rate of 5% over 1,000 draws.
 MOST_VIOLATIONS = binom.ppf(0.999, DRAWS, 0.05)
 
 
@@ -34,7 +34,7 @@ def tied(rng, n):
 
 
 def at_the_edge(rng, n):
-    # Every threshold has a risk just above the promise: each draw that answers at all breaks it.
+    # Every threshold has a risk just above the guarantee: each draw that answers at all violates it.
     return rng.random(n), rng.random(n) < 0.899
 
 
@@ -49,7 +49,7 @@ def reversed_ranking(rng, n):
 
 @pytest.mark.parametrize("n", [30, 60, 400, 2000])
 @pytest.mark.parametrize("source", [calibrated, tied, at_the_edge, constant, reversed_ranking])
-def test_the_promised_risk_is_broken_no_more_often_than_delta(source, n):
+def test_the_guaranteed_risk_is_exceeded_no_more_often_than_delta(source, n):
     rng = np.random.default_rng([n, len(source.__name__)])
     confidence, correct = source(rng, 100_000)
     order = np.argsort(confidence)
@@ -64,7 +64,7 @@ def test_the_promised_risk_is_broken_no_more_often_than_delta(source, n):
 
 
 @pytest.mark.parametrize("source", [calibrated, tied, at_the_edge])
-def test_hoeffding_bentkus_keeps_the_promise_too_and_answers_no_more(source):
+def test_hoeffding_bentkus_answers_no_more_than_the_exact_bound(source):
     rng = np.random.default_rng(9)
     for _ in range(50):
         data = source(rng, 800)
@@ -92,6 +92,19 @@ def test_the_threshold_by_hand():
     assert "0 of 40 answers" in rule.reason_
 
 
+def test_two_starts_share_delta():
+    """C2: with one confidence for all, both sequences test the one hypothesis "more than 10 % of 400 items are wrong"."""
+    p_value = binom.cdf(29, 400, 0.1)
+    assert 0.025 < p_value < 0.05
+    confidence, correct = [0.9] * 400, [False] * 29 + [True] * 371
+    # Each of two starts has half of delta: 400 items are at least 8 times the 36 that a level of 0.025 needs.
+    assert not ConformalAbstention(risk=0.1, delta=0.05).fit(confidence, correct).feasible
+    assert ConformalAbstention(risk=0.1, delta=0.05, n_starts=1).fit(confidence, correct).feasible
+    # One error fewer, and half of delta is enough.
+    assert binom.cdf(28, 400, 0.1) < 0.025
+    assert ConformalAbstention(risk=0.1, delta=0.05).fit(confidence, [False] * 28 + [True] * 372).feasible
+
+
 def test_all_right_answers_everything():
     rule = ConformalAbstention().fit(np.linspace(0, 1, 100), np.ones(100, dtype=bool))
     assert rule.threshold == 0
@@ -105,7 +118,7 @@ def test_all_right_answers_everything():
         ([0.9] * 200, [0] * 200, "100.0% of 200 items are wrong"),
     ],
 )
-def test_it_says_so_when_no_threshold_can_promise_the_risk(confidence, correct, says):
+def test_it_says_so_if_no_threshold_guarantees_the_risk(confidence, correct, says):
     with pytest.warns(NoThresholdWarning, match=says):
         rule = ConformalAbstention(risk=0.1, delta=0.05).fit(confidence, correct)
     assert rule.threshold == math.inf
