@@ -1,42 +1,24 @@
-"""Equalities in prose, read without `eval`: "3 boxes x $2.50 = $7.50", "20% of 50 = 10", "x = (4 + 2) / 3".
+"""Read equalities in prose, without `eval`: "3 boxes x $2.50 = $7.50", "20% of 50 = 10", "x = (4 + 2) / 3".
 
-`equalities` finds, around every "=", the longest expressions that stand on its two sides; `evaluate` computes one exactly,
-as a sympy rational or, with unknowns in it, a sympy expression. Text goes through the tokenizer below and never through
-sympy's own parser, which evaluates Python. Not here: when an equality counts as a mistake (reasoning.py).
+`equalities` finds, around every "=", the longest expressions on its two sides. Text is read by the tokenizer below and never
+by sympy's own parser, which evaluates Python. Most rules here decide which words and numbers of a sentence belong to an
+expression at all; the grammar of expressions is a small part. Not covered: values of expressions (expressions.py), and when
+an equality counts as a mistake (steps.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-__all__ = ["Equality", "Expression", "equalities", "evaluate", "literals", "symbols"]
+from halluc.reasoning.expressions import Expression
 
-
-@dataclass(frozen=True)
-class Expression:
-    """A tree: a number, an unknown, or an operation on others.
-
-    Attributes:
-        kind: "number", "symbol", "neg", or one of + - * / ^.
-        text: the number as it is written without commas, or the unknown's name.
-        percent: whether a number is followed by a percent sign.
-        units: the words after a number, and "$" for a currency sign before it.
-        parts: the operands.
-    """
-
-    kind: str
-    text: str = ""
-    percent: bool = False
-    units: frozenset[str] = frozenset()
-    parts: tuple[Expression, ...] = ()
+__all__ = ["Equality", "equalities"]
 
 
 @dataclass(frozen=True)
 class Equality:
-    """`left = right`, standing at [start, end) of the text that was read, in characters."""
+    """An equality `left = right`, at the characters [start, end) of the text."""
 
     left: Expression
     right: Expression
@@ -76,82 +58,29 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Words that carry a quantity or join clauses: what they stand in is not an expression with a unit.
+# Words that carry a quantity or join clauses: none of them is a unit.
 _NO_UNITS = _words(
     "and or so is are was were then which that but if because dozen dozens hundred thousand million billion half twice "
     "double triple pair pairs couple quarter third remainder mod percent more less fewer equals gives leaves"
 )
-_MOST_UNIT_WORDS = 4
-# Longer than any sum in prose; bounds the quadratic search for the longest expression.
-_MOST_TOKENS = 80
-_MOST_DIGITS = 30
+_MAX_UNIT_WORDS = 4
+# Longer than any expression in prose; bounds the quadratic search for the longest one.
+_MAX_TOKENS = 80
+_MAX_DIGITS = 30
 
 
 def equalities(text: str) -> list[Equality]:
-    """The equalities in `text` whose sides can both be read, in order; of "a = b = c" those are a = b and b = c."""
+    """Find the equalities in a text whose sides can both be read, in order; "a = b = c" gives a = b and b = c."""
     tokens = _tokens(text)
     marks = [i for i, token in enumerate(tokens) if token.kind == "equals"]
-    found = []
+    readable = []
     for n, mark in enumerate(marks):
         before = tokens[marks[n - 1] + 1 if n else 0 : mark]
         after = tokens[mark + 1 : marks[n + 1] if n + 1 < len(marks) else len(tokens)]
         left, right = _suffix(before), _prefix(after)
         if left is not None and right is not None:
-            found.append(Equality(left[0], right[0], left[1], right[1]))
-    return found
-
-
-def evaluate(expression: Expression, *, percent: bool = True, changed: dict[int, Any] | None = None) -> Any:
-    """The exact value as a sympy number or expression; None where there is none (division by zero, a huge power).
-
-    Args:
-        expression: what to compute.
-        percent: whether "5%" is 1/20; otherwise the sign is taken as a unit and "5%" is 5.
-        changed: amounts to add to the numbers of the expression, by their place in `literals`.
-    """
-    return _evaluate(expression, percent, iter(range(10**6)), changed or {})
-
-
-def literals(expression: Expression) -> list[Expression]:
-    """The numbers of an expression from left to right."""
-    if expression.kind == "number":
-        return [expression]
-    return [number for part in expression.parts for number in literals(part)]
-
-
-def symbols(expression: Expression) -> set[str]:
-    """The unknowns of an expression."""
-    if expression.kind == "symbol":
-        return {expression.text}
-    return {name for part in expression.parts for name in symbols(part)}
-
-
-def _evaluate(node: Expression, percent: bool, place: Iterator[int], changed: dict[int, Any]) -> Any:
-    import sympy
-
-    if node.kind == "number":
-        value = sympy.Rational(node.text) + changed.get(next(place), 0)
-        return value / 100 if node.percent and percent else value
-    if node.kind == "symbol":
-        return sympy.Symbol(node.text)
-    values = [_evaluate(part, percent, place, changed) for part in node.parts]
-    if any(value is None for value in values):
-        return None
-    if node.kind == "neg":
-        return -values[0]
-    a, b = values
-    if node.kind == "+":
-        return a + b
-    if node.kind == "-":
-        return a - b
-    if node.kind == "*":
-        return a * b
-    if node.kind == "/":
-        return None if b == 0 else a / b
-    # A power: only what stays small.
-    if not b.is_Integer or abs(b) > 16 or (a == 0 and b < 0) or (a.is_Rational and abs(a) > 10**6):
-        return None
-    return a**b
+            readable.append(Equality(left[0], right[0], left[1], right[1]))
+    return readable
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -168,7 +97,7 @@ def _tokens(text: str) -> list[_Token]:
         if kind == "word" and piece.lower() in _OPERATOR_WORDS and re.match(r"\s*[-$€£¥(\d.]", text[match.end() :]):
             kind, piece = "operator", _OPERATOR_WORDS[piece.lower()]
         elif kind == "letter" and piece in "xX" and re.match(r"\s*[$€£¥(\d.]|\s+-\S", text[match.end() :]):
-            # A times sign, if something that can be multiplied stands before it; "3x-5" is algebra.
+            # A times sign, if it follows something that can be multiplied; "3x-5" is algebra.
             if tokens and tokens[-1].kind in ("number", "mixed", "close", "percent", "word"):
                 kind, piece = "operator", "*"
         elif kind == "operator":
@@ -179,20 +108,20 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _suffix(tokens: list[_Token]) -> tuple[Expression, int] | None:
-    """The longest expression that ends where the tokens end, and where it starts in the text."""
-    for start in range(max(0, len(tokens) - _MOST_TOKENS), len(tokens)):
+    """Parse the longest expression at the end of the tokens; return it with its first character."""
+    for start in range(max(0, len(tokens) - _MAX_TOKENS), len(tokens)):
         if tokens[start].kind in ("word", "other", "close", "percent") or (
             start and tokens[start - 1].kind == "currency" and tokens[start].kind == "number"
         ):
             continue
-        parsed = _parse(tokens[start:], whole=True)
+        parsed = _parse(tokens[start:])
         if parsed is None:
             continue
-        # What goes on to the left would have been part of it, had it been readable: better say nothing.
+        # If the expression continues to the left in a form that cannot be read, no part of it can be judged.
         previous = tokens[start - 1] if start else None
-        # "25 classmates + his 1 teacher = 26": words that stand for a number come between.
+        # "25 classmates + his 1 teacher = 26": words are part of the sum.
         words = start
-        while words and start - words < _MOST_UNIT_WORDS and tokens[words - 1].kind == "word":
+        while words and start - words < _MAX_UNIT_WORDS and tokens[words - 1].kind == "word":
             words -= 1
         if 0 < words < start and tokens[words - 1].kind in ("operator", "power"):
             return None
@@ -209,14 +138,14 @@ def _suffix(tokens: list[_Token]) -> tuple[Expression, int] | None:
             dash = previous.text == "-" and start == 1 and tokens[start].spaced
             if not dash:
                 return None
-        return parsed[0], tokens[start].start
+        return parsed, tokens[start].start
     return None
 
 
 def _prefix(tokens: list[_Token]) -> tuple[Expression, int] | None:
-    """The longest expression that begins where the tokens begin, and where it ends in the text."""
-    for count in range(min(len(tokens), _MOST_TOKENS), 0, -1):
-        parsed = _parse(tokens[:count], whole=True)
+    """Parse the longest expression at the beginning of the tokens; return it with its end."""
+    for count in range(min(len(tokens), _MAX_TOKENS), 0, -1):
+        parsed = _parse(tokens[:count])
         if parsed is None:
             continue
         following = tokens[count] if count < len(tokens) else None
@@ -227,21 +156,22 @@ def _prefix(tokens: list[_Token]) -> tuple[Expression, int] | None:
             or (following.kind == "word" and (following.text == "/" or following.text.lower() in _NO_UNITS - _JOINING))
         ):
             return None
-        return parsed[0], tokens[count - 1].end
+        return parsed, tokens[count - 1].end
     return None
 
 
-# After a result these begin the next clause; the other words of `_NO_UNITS` change the number before them.
+# After a result these words begin the next clause; the other words of `_NO_UNITS` change the number before them.
 _JOINING = _words("and or so is are was were then which that but if because more less fewer gives leaves")
 
 
-def _parse(tokens: list[_Token], *, whole: bool) -> tuple[Expression, int] | None:
+def _parse(tokens: list[_Token]) -> Expression | None:
+    """Parse all tokens as one expression; None if they are not one."""
     parser = _Parser(tokens)
     try:
         tree = parser.sum()
     except _Unreadable:
         return None
-    return None if whole and parser.at < len(tokens) else (tree, parser.at)
+    return tree if parser.at == len(tokens) else None
 
 
 class _Unreadable(Exception):
@@ -249,7 +179,11 @@ class _Unreadable(Exception):
 
 
 class _Parser:
-    """Recursive descent: sum := product (± product)*, product := factor (*/ factor)*, factor := ± factor | power."""
+    """Recursive descent: sum := product (± product)*, product := factor (*/ factor)*, factor := ± factor | power.
+
+    Three rules depend on what has been read, and so are no part of a context-free grammar: units (`_units`), "of" as a times
+    sign (`_multiplies`), and a slash before a rate (`_rate_follows`).
+    """
 
     def __init__(self, tokens: list[_Token]) -> None:
         self.tokens = tokens
@@ -266,10 +200,10 @@ class _Parser:
         tree = self.factor()
         while True:
             if (sign := self._operator("*/")) is not None:
-                if sign == "/" and not self.tokens[self.at - 1].spaced and not _takes_factor(tree) and self._rate():
+                if sign == "/" and not self.tokens[self.at - 1].spaced and not _takes_factor(tree) and self._rate_follows():
                     raise _Unreadable  # "2 snowballs/15 minutes" divides before what is to its left does
                 tree = Expression(sign, parts=(tree, self.factor()))
-            elif self._of(tree):
+            elif self._multiplies(tree):
                 self.at += 1
                 tree = Expression("*", parts=(tree, self.factor()))
             elif (token := self._peek()) and not token.spaced and token.kind in ("open", "letter") and _takes_factor(tree):
@@ -310,7 +244,7 @@ class _Parser:
             token = self._take()
             if token.text == "-":
                 sign, token = "-", self._take()
-        if token.kind not in ("number", "mixed") or len(token.text) > _MOST_DIGITS:
+        if token.kind not in ("number", "mixed") or len(token.text) > _MAX_DIGITS:
             raise _Unreadable
         percent = bool((following := self._peek()) and following.kind == "percent")
         self.at += percent
@@ -325,24 +259,24 @@ class _Parser:
         return number
 
     def _units(self) -> set[str]:
-        """The words after a number, as far as they can be its unit."""
+        """Take the words after a number that can be its unit."""
         words: set[str] = set()
         begin = self.at
         while (token := self._peek()) and token.kind == "word" and not self._of_number():
             word = token.text.lower()
             joined = not token.spaced and token.text[0].isupper()  # "1Dachshund + 1/4Papillon" is algebra
-            if joined or word in _NO_UNITS or self.at - begin >= _MOST_UNIT_WORDS:
+            if joined or word in _NO_UNITS or self.at - begin >= _MAX_UNIT_WORDS:
                 raise _Unreadable
             words.add(word)
             self.at += 1
         return words
 
-    def _rate(self) -> bool:
-        """Whether a number with a unit comes next."""
+    def _rate_follows(self) -> bool:
+        """Whether a number with a unit follows."""
         after = self.tokens[self.at : self.at + 2]
         return [token.kind for token in after] == ["number", "word"]
 
-    def _of(self, tree: Expression) -> bool:
+    def _multiplies(self, tree: Expression) -> bool:
         """Whether "of" multiplies here: "20% of 50", "1/2 of 30"."""
         fraction = tree.kind == "/" and all(part.kind == "number" for part in tree.parts)
         return self._of_number() and (fraction or (tree.kind == "number" and tree.percent))

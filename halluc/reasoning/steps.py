@@ -1,8 +1,8 @@
-"""Mistakes in worked solutions: equalities that do not hold, steps other samples do not share, the first mistaken step.
+"""Find mistakes in worked solutions: equalities that do not hold, the first such step, and results no other sample reaches.
 
 `check_steps` reads every equality of every step (arithmetic.py), computes both sides exactly and compares them to the digits
-that are written. `step_consistency` asks how many other solutions reach the same intermediate results. Not here: mistakes of
-logic or of reading the question, which no arithmetic shows.
+that are written. `step_consistency` measures how many other solutions reach the same intermediate results. Not covered:
+mistakes of logic, or in understanding the question, which arithmetic does not show.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from halluc.errors import InvalidInput
-from halluc.reasoning.arithmetic import Equality, Expression, equalities, evaluate, literals, symbols
-from halluc.reasoning.units import is_conversion, measured, mixes_units, names_a_part
+from halluc.errors import InvalidInput, check_texts
+from halluc.reasoning.arithmetic import Equality, equalities
+from halluc.reasoning.expressions import Expression, evaluate, literals, symbols
+from halluc.reasoning.units import has_units, is_conversion, mixes_units, names_a_part
 
 __all__ = [
     "EquationCheck",
@@ -31,10 +32,10 @@ class EquationCheck:
     """One equality of a step.
 
     Attributes:
-        text: the equality as it is written, calculator annotations taken out.
+        text: the equality as it is written, without calculator annotations.
         holds: whether both sides agree to the digits written.
-        value: what the left side comes to, or for an unknown what earlier equations make it; as a decimal.
-        annotation: whether it stands in a calculator annotation, `<<a+b=c>>`, rather than in the text.
+        value: the value of the left side or, for an unknown, the value that earlier equations give it; as a decimal.
+        annotation: whether it is in a calculator annotation, `<<a+b=c>>`, rather than in the text.
     """
 
     text: str
@@ -49,7 +50,7 @@ class EquationCheck:
 
 @dataclass(frozen=True)
 class StepCheck:
-    """A step and those of its equalities that could be read."""
+    """A step and those of its equalities that can be judged."""
 
     step: str
     equations: tuple[EquationCheck, ...]
@@ -69,7 +70,7 @@ class StepCheck:
 
 
 def split_steps(solution: str) -> list[str]:
-    """The steps of a written solution: its lines, without the empty ones and without their numbers and bullets."""
+    """Split a written solution into steps: its lines that are not blank, without their numbers and bullets."""
     lines = [re.sub(r"^\s*(?:(?:step\s*)?\d+\s*[.):]\s+|[-*•]\s+)", "", line, flags=re.I) for line in solution.splitlines()]
     return [line.strip() for line in lines if line.strip()]
 
@@ -77,35 +78,34 @@ def split_steps(solution: str) -> list[str]:
 def check_steps(steps: Sequence[str]) -> list[StepCheck]:
     """Check the equalities of a solution's steps.
 
-    An equality holds if its sides agree exactly, or to the digits written on its right side (rounded or cut), or if it is
-    one of a chain that runs on ("5 + 3 = 8 * 2 = 16"). A percent sign may be a factor or a unit. Left out, as nothing can be
-    said of them: bare conversions ("1 foot = 12 inches"), sums of unlike units, sides with words that cannot be a unit.
-    An equation in one unknown must give it the value that earlier steps gave it; a value that a step states is taken over,
-    so that one mistake is not charged to the steps that build on it. The same expression set equal to another number ("3x =
-    27" red ones, "3x = 12" blue ones) is a new equation, not a slip.
+    An equality holds if its sides agree exactly, or to the digits written on its right side (rounded or truncated), or if it
+    is part of a running calculation ("5 + 3 = 8 * 2 = 16"). A percent sign may be a factor or a unit. Left out, since they
+    cannot be judged, are conversions ("1 foot = 12 inches"), sums of unlike units, and sides with words that cannot be a
+    unit. An equation in one unknown must give it the value that earlier steps gave it; a value that a step states is used
+    from then on, so that one mistake is not counted again in the steps that build on it. The same expression set equal to
+    another number ("3x = 27" red ones, "3x = 12" blue ones) is a new equation, not a mistake.
 
     Args:
-        steps: the steps in their order, see `split_steps`.
+        steps: the steps in order; see `split_steps`.
 
     Returns:
-        One `StepCheck` a step.
+        One `StepCheck` per step.
 
     Raises:
-        InvalidInput: `steps` is one string.
+        InvalidInput: `steps` is one string, or holds something that is not a text.
     """
-    if isinstance(steps, str):
-        raise InvalidInput("steps is a string; pass a list of steps, for instance split_steps(solution)")
+    check_texts("steps", steps, allow_blank=True)
     known: dict[str, _Known] = {}
     return [_check_step(step, known) for step in steps]
 
 
 def first_mistake(steps: Sequence[str]) -> int | None:
-    """Index of the first step with an equality that does not hold; None where all that can be checked is right."""
+    """Find the index of the first step with an equality that does not hold; None if all that can be judged hold."""
     return next((i for i, check in enumerate(check_steps(steps)) if check.mistaken), None)
 
 
 def step_consistency(steps: Sequence[str], samples: Sequence[Sequence[str]]) -> list[float | None]:
-    """How far other solutions reach the results of each step (self-consistency, arXiv 2203.11171, one step at a time).
+    """Measure how many other solutions reach the results of each step (self-consistency, arXiv 2203.11171, per step).
 
     Args:
         steps: the solution to judge.
@@ -113,18 +113,22 @@ def step_consistency(steps: Sequence[str], samples: Sequence[Sequence[str]]) -> 
 
     Returns:
         Per step the mean, over the results it states (the right sides of its equalities), of the share in [0, 1] of samples
-        in which some step states the same number; None for a step that states none.
+        in which a step states the same number; None for a step that states no result.
 
     Raises:
-        InvalidInput: there are no samples.
+        InvalidInput: there are no samples, or a solution is one string.
     """
+    check_texts("steps", steps, allow_blank=True)
+    for i, sample in enumerate(samples):
+        check_texts(f"samples[{i}]", sample, allow_blank=True)
     if not samples:
         raise InvalidInput("there are no samples to compare the steps with; pass at least one other solution")
     reached = [{value for step in sample for value in _results(step)} for sample in samples]
     shares: list[float | None] = []
     for step in steps:
-        own = _results(step)
-        shares.append(sum(value in other for value in own for other in reached) / (len(own) * len(reached)) if own else None)
+        results = _results(step)
+        matches = sum(value in other for value in results for other in reached)
+        shares.append(matches / (len(results) * len(reached)) if results else None)
     return shares
 
 
@@ -133,7 +137,7 @@ _ANNOTATION = re.compile(r"<<([^<>]*)>>")
 
 @dataclass(frozen=True)
 class _Known:
-    """The value an equation gives its unknown, and its sides, the one with the unknown first."""
+    """The value that an equation gives its unknown, and its sides, the one with the unknown first."""
 
     value: Any
     side: Expression
@@ -141,31 +145,31 @@ class _Known:
 
 
 def _results(step: str) -> list[Any]:
-    """The numbers a step's equalities end in, each once."""
-    found = []
+    """The numbers on the right sides of a step's equalities, each once."""
+    results: list[Any] = []
     for equality in equalities(_ANNOTATION.sub("", step)):
         value = evaluate(equality.right) if _is_number(equality.right) else None
-        if value is not None and value not in found:
-            found.append(value)
-    return found
+        if value is not None and value not in results:
+            results.append(value)
+    return results
 
 
 def _check_step(step: str, known: dict[str, _Known]) -> StepCheck:
     bare = _ANNOTATION.sub("", step)
     annotations = [(text, equality) for text in _ANNOTATION.findall(step) for equality in equalities(text)]
-    # "2L * 4 = <<2*4=8>>8" counts without the unknown, and says nothing of it.
-    without = {evaluate(e.right) for _, e in annotations if not _is_number(e.left) and not symbols(e.left)}
+    # "2L * 4 = <<2*4=8>>8" calculates without the unknown, and so is no equation for it.
+    calculated = {evaluate(e.right) for _, e in annotations if not _is_number(e.left) and not symbols(e.left)}
     checks = [
         _check(equality, bare, known)
         for equality in equalities(bare)
-        if not (_is_compound(equality.left) and _is_number(equality.right) and evaluate(equality.right) in without)
+        if not (_is_compound(equality.left) and _is_number(equality.right) and evaluate(equality.right) in calculated)
     ]
     checks += [_check(equality, text, {}, annotation=True) for text, equality in annotations]
     return StepCheck(step, tuple(check for check in checks if check is not None))
 
 
 def _is_compound(expression: Expression) -> bool:
-    """Whether it is more than an unknown, and has one."""
+    """Whether an expression contains an unknown and is not one by itself."""
     return bool(symbols(expression)) and expression.kind != "symbol"
 
 
@@ -178,7 +182,7 @@ def _check(equality: Equality, text: str, known: dict[str, _Known], *, annotatio
         return _check_unknown(left, right, written, known)
     if names_a_part(left) or (_is_number(left) and not left.percent and all(n.percent for n in literals(right))):
         return None
-    if _is_number(left) and (_is_number(right) or literals(left)[0].units) and measured(left, right):
+    if _is_number(left) and (_is_number(right) or literals(left)[0].units) and (has_units(left) or has_units(right)):
         return None
     value = evaluate(left)
     if value is None or evaluate(right) is None:
@@ -190,38 +194,37 @@ def _check(equality: Equality, text: str, known: dict[str, _Known], *, annotatio
 
 
 def _check_unknown(left: Expression, right: Expression, written: str, known: dict[str, _Known]) -> EquationCheck | None:
-    """Solve a linear equation in one unknown, after the unknowns already known are filled in, and compare."""
+    """Solve a linear equation in one unknown and compare; with several unknowns, compare if all are known."""
     import sympy
 
     names = symbols(left) | symbols(right)
     sides = evaluate(left), evaluate(right)
     if any(side is None for side in sides):
         return None
-    alone = names.pop() if len(names) == 1 else None
-    if alone is None:
-        # With several unknowns only an equality whose unknowns are all known can be checked.
-        if not symbols(left) | symbols(right) <= set(known):
+    if len(names) > 1:
+        if not names <= set(known):
             return None
-        filled = [sympy.sympify(side).subs({sympy.Symbol(name): own.value for name, own in known.items()}) for side in sides]
-        if not all(side.is_Rational for side in filled):
+        values = {sympy.Symbol(name): equation.value for name, equation in known.items()}
+        a, b = (sympy.sympify(side).subs(values) for side in sides)
+        if not (a.is_Rational and b.is_Rational):
             return None
-        holds = abs(filled[0] - filled[1]) <= _tolerance(right, filled[0])
-        return EquationCheck(written, bool(holds), _decimal(filled[0]))
-    unknown = sympy.Symbol(alone)
+        return EquationCheck(written, bool(abs(a - b) <= _tolerance(right, a)), _decimal(a))
+    name = names.pop()
+    unknown = sympy.Symbol(name)
     difference = sympy.expand(sides[0] - sides[1])
     if difference != 0 and difference.subs(unknown, 0) == 0 and symbols(left) and symbols(right):
-        # "x + x + 2x = 3x": both sides are multiples of the unknown, which is a claim about any x.
+        # "x + x + 2x = 3x": both sides are multiples of the unknown, so the equality is a claim about any x.
         return EquationCheck(written, False, str(sympy.expand(sides[0])))
     if not difference.is_polynomial(unknown) or sympy.degree(difference, unknown) != 1:
         return None
     slope, constant = sympy.Poly(difference, unknown).all_coeffs()
     value = -constant / slope
-    earlier = known.get(alone)
+    earlier = known.get(name)
     side, numbers = (left, right) if not symbols(right) else (right, left)
     if earlier is None and symbols(numbers):
-        # "4 + x = 4x / 2" may be an equation to solve, or an expression put otherwise: not to be relied on.
+        # "4 + x = 4x / 2" may be an equation to solve, or an expression rewritten: it is not relied on.
         return None
-    known[alone] = _Known(value, side, numbers)
+    known[name] = _Known(value, side, numbers)
     if earlier is None or (side == earlier.side and _is_compound(side) and _is_number(earlier.other)):
         return None
     holds = abs(earlier.value - value) <= _tolerance(numbers, earlier.value)
@@ -239,7 +242,7 @@ def _agree(left: Expression, right: Expression) -> bool:
 
 
 def _runs_on(left: Expression, right: Expression, written: str) -> bool:
-    """Whether the right side begins with the result and goes on from it, as in "5 + 3 = 8 * 2 = 16"."""
+    """Whether the right side begins with the result and continues from it, as in "5 + 3 = 8 * 2 = 16"."""
     first = right
     while first.kind in "+-*/^" and first.parts:
         first = first.parts[0]
@@ -253,12 +256,12 @@ _LESS = re.compile(
 
 
 def _is_less(value: Any, right: Expression, after: str) -> bool:
-    """Whether a negative result is told by its size and a word, as in "87 - 100 = 13 fewer apples"."""
+    """Whether a negative result is written as its size and a word, as in "87 - 100 = 13 fewer apples"."""
     return bool(value < 0 and _is_number(right) and evaluate(right) == -value and _LESS.match(after))
 
 
 def _tolerance(written: Expression, exact: Any) -> Any:
-    """How far a written number may be from the exact one: a unit of its last digit, where there was something to round."""
+    """How far a written number may be from the exact value: a unit of its last digit, if the exact value has more digits."""
     import sympy
 
     if not _is_number(written):
@@ -268,7 +271,6 @@ def _tolerance(written: Expression, exact: Any) -> Any:
     unit = sympy.Rational(1, 10**places)
     if number.percent:
         unit /= 100
-    # Nothing is rounded where the exact value has no more digits than are written.
     # Calculators leave noise in the sixteenth digit, but not in whole numbers.
     noise = abs(exact) * sympy.Rational(1, 10**9) if places else 0
     return noise if (exact / unit).is_Integer else unit * (1 - sympy.Rational(1, 10**9)) + noise
@@ -279,7 +281,7 @@ _REPEATING = re.compile(r"\.\d*(?:33|66|67|83|16|17|142|714|285|857|428|571|11|2
 
 
 def _slack(expression: Expression, percent: bool) -> Any:
-    """What rounding in the numbers of an expression can have changed of its value, to first order."""
+    """How much rounding in the numbers of an expression can have changed its value, to first order."""
     import sympy
 
     numbers = literals(expression)
@@ -287,11 +289,11 @@ def _slack(expression: Expression, percent: bool) -> Any:
         return 0
     value = evaluate(expression, percent=percent)
     total = sympy.Integer(0)
-    for place, number in enumerate(numbers):
+    for i, number in enumerate(numbers):
         if _REPEATING.search(number.text):
             unit = sympy.Rational(1, 10 ** len(number.text.partition(".")[2]))
-            moved = evaluate(expression, percent=percent, changed={place: unit})
-            total += abs(moved - value) if moved is not None else 0
+            shifted = evaluate(expression, percent=percent, offsets={i: unit})
+            total += abs(shifted - value) if shifted is not None else 0
     return total
 
 
