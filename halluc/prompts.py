@@ -26,7 +26,7 @@ _FORMS = re.compile(
       <\|[^<>\s]{0,80}>               # <|im_start|>, <|turn>
     | <[^<>\s]{0,80}\|>               # <turn|>
     | \[\|[^\[\]\s]{0,80}\|\]         # [|endofturn|]
-    | <(?:/\s*)?passages?\b           # this module's delimiter, however it ends
+    | (?i:<(?:/\s*)?passages?\b)      # this module's delimiter, however it ends
     | (?P<tag></?(?P<word>[\w:.~-]{1,60})/?>)           # <start_of_turn>, </s>, <eop>: unless it is HTML or code
     | \[/?(?:[A-Z]+(?:_[A-Z0-9]+)+|[a-z]?[A-Z]{3,}[0-9]*|(?i:inst|system_prompt|(?:available_)?tool_?\w*))\]   # [INST]
     | [\[\]]\w{0,10}~!?\w{0,10}[\[\]] # ]~b]
