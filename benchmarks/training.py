@@ -1,13 +1,13 @@
-"""What the factuality objectives cost beside TRL's own steps, with the default model and LoRA.
+"""Cost of the factuality objectives compared with TRL's own steps, with the default model and LoRA.
 
-Prints one JSON line a figure. `--part speed`:
+Prints one JSON line per figure. `--part speed`:
 
-- dpo step time: a step of `FactualityDPOTrainer` over one of TRL's `DPOTrainer` (forward, backward, optimiser) on the same
-  batch of HaluEval pairs, the two in turn in this process, whoever goes first changing from round to round.
-- grpo scoring: the share of the steps of `halluc train grpo` that scoring by `FactualityReward` and the default verifier
-  takes, on XQuAD questions with their passages and the settings of examples/training/grpo.yaml.
+- dpo step time: ratio of a step of `FactualityDPOTrainer` to one of TRL's `DPOTrainer` (forward, backward, optimizer) on the
+  same batch of HaluEval pairs; the two alternate in this process, and so does which of them goes first.
+- grpo scoring: share of the time of a `halluc train grpo` step that `FactualityReward` with the default verifier takes, on
+  XQuAD questions with their passages and the settings of examples/training/grpo.yaml.
 
-`--part proof`: right, wrong and abstained on entities never trained on, before and after (training_proof.py tells how).
+`--part proof`: right, wrong and abstained answers on held-out entities, before and after training; see training_proof.py.
 
     python benchmarks/training.py --data DATA --part speed
     python benchmarks/training.py --data DATA --part proof
@@ -28,7 +28,7 @@ import numpy as np
 from figures import read_rows, show
 from training_proof import proof
 
-# This script has the name of the package it measures, and Python looks beside a script first.
+# This script has the name of a package, and Python searches the folder of a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "training"
@@ -38,11 +38,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the public data sets")
     parser.add_argument("--part", choices=["speed", "proof"], default="speed")
-    parser.add_argument("--rounds", type=int, default=20, help="DPO steps of each trainer; 0 leaves them out")
-    parser.add_argument("--steps", type=int, default=8, help="GRPO steps; 0 leaves them out")
+    parser.add_argument("--rounds", type=int, default=20, help="DPO steps per trainer; 0 for none")
+    parser.add_argument("--steps", type=int, default=8, help="GRPO steps; 0 for none")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the proof")
-    parser.add_argument("--cities", type=int, default=170, help="cities that the proof trains on with a reward")
-    parser.add_argument("--keep", type=Path, help="folder to keep the models and pairs of the proof in")
+    parser.add_argument("--cities", type=int, default=170, help="cities in the reward training of the proof")
+    parser.add_argument("--keep", type=Path, help="folder for the models and pairs of the proof")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.part == "proof":
@@ -68,47 +68,47 @@ def dpo_step_time(data: Path, folder: Path, rounds: int) -> None:
         *([row[name] for row in rows] for name in ("question", "right_answer", "hallucinated_answer"))
     )
 
-    def trainer(kind, name: str, **options):
+    def build(kind, name: str, **options):
         tokenizer, model = load_trainable("default")
         config = DPOConfig(
             str(folder / name), learning_rate=5e-5, max_length=512, bf16=False, gradient_checkpointing=False, use_cpu=True,
             report_to="none", seed=0,
         )  # fmt: skip
-        made = kind(
+        trainer = kind(
             model=model, args=config, train_dataset=pairs, processing_class=tokenizer, peft_config=lora_config(16), **options
         )
-        made.create_optimizer()
-        made.current_gradient_accumulation_steps = 1
-        return made
+        trainer.create_optimizer()
+        trainer.current_gradient_accumulation_steps = 1
+        return trainer
 
-    ours = trainer(FactualityDPOTrainer, "ours", factuality_weight=1.0)
-    theirs = trainer(DPOTrainer, "theirs")
+    ours = build(FactualityDPOTrainer, "ours", factuality_weight=1.0)
+    theirs = build(DPOTrainer, "theirs")
     generator = random.Random(0)
     ratios, seconds = [], []
     for number in range(rounds + 1):
         batch = generator.sample(range(len(pairs)), 2)
-        took = {}
-        for one in (ours, theirs) if number % 2 else (theirs, ours):
+        elapsed = {}
+        for trainer in (ours, theirs) if number % 2 else (theirs, ours):
             start = time.perf_counter(), time.process_time()
-            one.training_step(one.model, one.data_collator([one.train_dataset[i] for i in batch]))
-            one.optimizer.step()
-            one.optimizer.zero_grad()
-            took[one] = np.array([time.perf_counter(), time.process_time()]) - start
-        # The first round warms both up.
+            trainer.training_step(trainer.model, trainer.data_collator([trainer.train_dataset[i] for i in batch]))
+            trainer.optimizer.step()
+            trainer.optimizer.zero_grad()
+            elapsed[trainer] = np.array([time.perf_counter(), time.process_time()]) - start
+        # The first round is a warm-up for both.
         if number:
-            ratios.append(took[ours] / took[theirs])
-            seconds.append(took[theirs][0])
-    # Time of the processor is that of the work alone, whatever else the machine does meanwhile.
-    for clock, own in zip(("wall", "processor"), np.transpose(ratios), strict=True):
-        low, middle, high = np.quantile(own, [0.25, 0.5, 0.75])
-        show("dpo step time", clock=clock, ratio=middle, quartiles=[low, high], interval_of_median=_median_interval(own),
-             seconds_a_step=float(np.median(seconds)), pairs_a_step=2, rounds=rounds, bar=1.02)  # fmt: skip
+            ratios.append(elapsed[ours] / elapsed[theirs])
+            seconds.append(elapsed[theirs][0])
+    # Processor time does not depend on what else the machine is doing.
+    for clock, values in zip(("wall", "processor"), np.transpose(ratios), strict=True):
+        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+        show("dpo step time", clock=clock, ratio=middle, quartiles=[low, high], interval_of_median=_median_interval(values),
+             seconds_per_step=float(np.median(seconds)), pairs_per_step=2, rounds=rounds, bar=1.02)  # fmt: skip
 
 
 def grpo_scoring(data: Path, folder: Path, steps: int) -> None:
     from training import FactualityReward
-    from training.grpo_run import GRPORun, run_grpo
     from training.runs.config import load_config
+    from training.runs.online import GRPORun, run_grpo
 
     passages = {row["id"]: row["text"] for row in read_rows(data / "xquad" / "passages.jsonl")}
     questions = read_rows(data / "xquad" / "questions.jsonl")
@@ -137,17 +137,28 @@ def grpo_scoring(data: Path, folder: Path, steps: int) -> None:
     finally:
         FactualityReward.__call__ = score
     logs = read_rows(folder / "grpo" / "log.jsonl")
-    whole = [line["step_time"] for line in logs if "step_time" in line]
-    shares = [part / step for part, step in zip(scoring, whole, strict=True)]
-    show("grpo scoring", share=sum(scoring) / sum(whole), largest_share=max(shares), seconds_scoring=sum(scoring) / steps,
-         seconds_a_step=sum(whole) / steps, completions_a_step=config.per_device_train_batch_size, steps=steps,
-         claims_a_completion=float(np.mean([line["factuality/claims"] for line in logs if "step_time" in line])),
-         completion_tokens=float(np.mean([line["completions/mean_length"] for line in logs if "step_time" in line])),
-         bar=0.2)  # fmt: skip
+    step_times = [line["step_time"] for line in logs if "step_time" in line]
+    shares = [seconds / step for seconds, step in zip(scoring, step_times, strict=True)]
+    show(
+        "grpo scoring",
+        share=sum(scoring) / sum(step_times),
+        largest_share=max(shares),
+        seconds_scoring=sum(scoring) / steps,
+        seconds_per_step=sum(step_times) / steps,
+        completions_per_step=config.per_device_train_batch_size,
+        steps=steps,
+        claims_per_completion=_mean("factuality/claims", logs),
+        completion_tokens=_mean("completions/mean_length", logs),
+        bar=0.2,
+    )
+
+
+def _mean(name: str, logs: list[dict]) -> float:
+    return float(np.mean([line[name] for line in logs if "step_time" in line]))
 
 
 def _median_interval(values) -> list[float]:
-    """95 % bootstrap interval of the median."""
+    """The 95 % bootstrap interval of the median."""
     generator = np.random.default_rng(0)
     medians = np.median(generator.choice(values, (2000, len(values))), axis=1)
     return list(np.quantile(medians, [0.025, 0.975]))

@@ -1,14 +1,14 @@
-"""Does training with a factuality reward make a model hallucinate less about entities it was never trained on?
+"""Does training with a factuality reward reduce hallucinations about entities that were never trained on?
 
-The closed set of facts is which country a city is in (examples/cities), in three parts. On the first, SmolLM2 is taught the
-form of a reply and nothing of when to use which: the answer, and for a quarter of the questions at random "I don't know.".
-On the second, whose answers it has not been told, it goes two ways from there:
+The facts are which country a city is in (examples/cities), in three disjoint parts. On the first, SmolLM2 learns the form
+of a reply but not when to use which: the answer or, for a random quarter of the questions, "I don't know.". On the second,
+whose answers it is not shown, training continues in two ways:
 
 - DPO with the factuality margin, on pairs of its own samples (`build_preference_pairs` with an abstention);
 - GRPO with the ternary reward (1 right, 0 abstained, -1.5 wrong; arXiv 2509.25760).
 
-On the third all four models are asked the same questions, greedily. What the training cost is read off Wikipedia passages
-(perplexity) and off a task apart (which of four meanings a Spanish word has). Run by training.py.
+On the third part all four models are asked the same questions, greedily. Side effects are measured on Wikipedia passages
+(perplexity) and on another task (which of four meanings a Spanish word has). Run by training.py.
 """
 
 from __future__ import annotations
@@ -47,63 +47,63 @@ def proof(data: Path, folder: Path, seeds: list[int], training_cities: int) -> N
     rows = city_questions()
     form, rows = rows[:FORM_CITIES], rows[FORM_CITIES:]
     rewarded, held_out = rows[:training_cities], rows[training_cities:]
-    rest = {"texts": read_rows(data / "xquad" / "passages.jsonl")[:10], "choices": spanish_words(data)[:80]}
-    found = {"base": [_evaluate("default", held_out, rest)]}
-    _show("base", 0, found["base"][0], held_out)
+    side_effects = {"texts": read_rows(data / "xquad" / "passages.jsonl")[:10], "choices": spanish_words(data)[:80]}
+    figures = {"base": [_evaluate("default", held_out, side_effects)]}
+    _show("base", 0, figures["base"][0], held_out)
     for seed in seeds:
         for name, model in train(form, rewarded, folder / str(seed), seed).items():
-            found.setdefault(name, []).append(_evaluate(model, held_out, rest))
-            _show(name, seed, found[name][-1], held_out)
-    for name, own in found.items():
-        spread = {figure: _mean_and_spread([one[figure] for one in own]) for figure in own[0]}
-        show("proof", model=name, seeds=len(own), questions=len(held_out), **spread)
+            figures.setdefault(name, []).append(_evaluate(model, held_out, side_effects))
+            _show(name, seed, figures[name][-1], held_out)
+    for name, by_seed in figures.items():
+        spread = {metric: _mean_and_spread([values[metric] for values in by_seed]) for metric in by_seed[0]}
+        show("proof", model=name, seeds=len(by_seed), questions=len(held_out), **spread)
 
 
 def city_questions() -> list[dict]:
-    """Prompts with accepted answers."""
+    """Prompts with references."""
     return [
         {
             "prompt": [
                 {"role": "system", "content": SYSTEM},
                 {"role": "user", "content": f"Which country is {row['city']} in?"},
             ],
-            "answers": row["answers"],
+            "references": row["references"],
         }
         for row in read_rows(CITIES)
     ]
 
 
 def spanish_words(data: Path) -> list[dict]:
-    """What a Spanish word means, among the meanings of three others."""
+    """Multiple-choice items: what a Spanish word means, among the meanings of three others."""
     true = [row["statement"] for row in read_rows(data / "true_false" / "sp_en_trans.jsonl") if int(row["label"])]
-    known = [statement.rsplit(" means ", 1) for statement in true]
-    drawn = random.Random(0)
+    meanings = [statement.rsplit(" means ", 1) for statement in true]
+    generator = random.Random(0)
     rows = []
-    for prefix, meaning in known:
-        others = drawn.sample(sorted({other for _, other in known} - {meaning}), 3)
+    for prefix, meaning in meanings:
+        others = generator.sample(sorted({other for _, other in meanings} - {meaning}), 3)
         rows.append({"prefix": f"{prefix} means", "completions": [f" {text}" for text in [meaning, *others]], "right": 0})
     return rows
 
 
 def train(form: list[dict], rewarded: list[dict], folder: Path, seed: int) -> dict[str, str]:
-    """The folders of the models after each stage."""
+    """Train, and return the folder of the model after each stage."""
     from halluc import load_model, load_verifier
     from training import FactualityReward, build_preference_pairs
-    from training.dpo_run import DPORun, run_dpo
-    from training.grpo_run import GRPORun, run_grpo
     from training.rewards.kinds import ternary_truth
+    from training.runs.online import GRPORun, run_grpo
+    from training.runs.preference import DPORun, run_dpo
     from training.runs.sft import SFTRun, run_sft
 
-    def run(how, settings, name: str, options: dict, **inputs) -> str:
+    def run(function, settings, name: str, options: dict, **inputs) -> str:
         config = settings(output_dir=str(folder / name), seed=seed, **RUN, **options, **inputs)
         with redirect_stdout(sys.stderr):
-            facts = how(config)
+            facts = function(config)
         show("run", of=name, seed=seed, seconds=facts["seconds"], steps=facts["steps"])
         gc.collect()
         return facts["model"]
 
-    chance = random.Random(seed)
-    targets = [ABSTENTION if chance.random() < SHARE_ABSTAINING else row["answers"][0] for row in form]
+    generator = random.Random(seed)
+    targets = [ABSTENTION if generator.random() < SHARE_ABSTAINING else row["references"][0] for row in form]
     examples = [
         {"prompt": row["prompt"], "completion": [{"role": "assistant", "content": target}]}
         for row, target in zip(form, targets, strict=True)
@@ -112,7 +112,7 @@ def train(form: list[dict], rewarded: list[dict], folder: Path, seed: int) -> di
     pairs = build_preference_pairs(
         load_model(sft, device="cpu"), [row["prompt"] for row in rewarded],
         FactualityReward(load_verifier(), kind=ternary_truth), abstention=ABSTENTION,
-        columns={"answers": [row["answers"] for row in rewarded]}, max_new_tokens=8, batch_size=50, seed=seed,
+        columns={"references": [row["references"] for row in rewarded]}, max_new_tokens=8, batch_size=50, seed=seed,
         out=folder / "pairs",
     )  # fmt: skip
     show("pairs", seed=seed, prompts=len(rewarded), pairs=len(pairs),
@@ -123,11 +123,11 @@ def train(form: list[dict], rewarded: list[dict], folder: Path, seed: int) -> di
     return {"sft": sft, "dpo": dpo, "grpo": grpo}
 
 
-def _evaluate(model: str, held_out: list[dict], rest: dict[str, list[dict]]) -> dict[str, float]:
+def _evaluate(model: str, held_out: list[dict], side_effects: dict[str, list[dict]]) -> dict[str, float]:
     from halluc import load_model
     from training import evaluate_factuality
 
-    evaluation = evaluate_factuality(load_model(model, device="cpu"), held_out, **rest, max_new_tokens=12)
+    evaluation = evaluate_factuality(load_model(model, device="cpu"), held_out, **side_effects, max_new_tokens=12)
     return {name: float(value) for name, value in evaluation.metrics().items() if value is not None}
 
 

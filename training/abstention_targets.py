@@ -1,7 +1,7 @@
-"""What a model is fine-tuned to answer: the truth where it knows it, an abstention where it does not (R-Tuning, 2311.09677).
+"""Targets for fine-tuning: the answer if the model knows it, an abstention if it does not (R-Tuning, arXiv 2311.09677).
 
-A model that is taught answers it does not know learns to make answers up. So it is asked first, and what it gets wrong gets
-another target. Not here: the fine-tuning (sft_run.py).
+A model that is fine-tuned on answers it does not know learns to hallucinate. So the model is asked first, and questions
+that it gets wrong get another target. Not covered: the fine-tuning (training/runs/sft.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from halluc.errors import InvalidInput
 from halluc.grading.matching import contains_answer
 from retrieval.progress import progress_bar
-from training.rewards.completions import as_messages
+from training.rewards.completions import as_messages, check_one_each, check_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,59 +27,59 @@ __all__ = ["abstention_targets", "share_right"]
 def abstention_targets(
     lm: LanguageModel,
     questions: Sequence[Prompt],
-    answers: Sequence[str | Sequence[str]],
+    references: Sequence[str | Sequence[str]],
     *,
     abstention: str | None = "I don't know.",
-    k: int = 1,
+    n_samples: int = 1,
     threshold: float = 0.5,
     temperature: float = 1.0,
     max_new_tokens: int = 32,
     batch_size: int = 32,
     seed: int = 0,
 ) -> Dataset:
-    """Ask the model its questions, and make a target of each in TRL's prompt-completion format.
+    """Ask the model questions, and make a target for each in TRL's prompt-completion format.
 
     Args:
-        lm: the model that is to be fine-tuned.
+        lm: the model to fine-tune.
         questions: N prompts; a string is one user turn.
-        answers: N accepted answers, one or several each; the first is the target of a question the model knows.
-        abstention: the target of a question it does not know. None is the paper's own form: every question keeps its answer,
-            followed by "I am sure." or "I am unsure.".
-        k: answers asked for, 1 greedy one or several sampled ones.
-        threshold: the least share of right answers for a question to count as known, in (0, 1].
-        temperature: of sampling, where k is above 1.
+        references: N accepted answers, one or several each; the first is the target of a question that the model knows.
+        abstention: the target of a question that it does not know. None is the form of the paper: every question keeps its
+            answer, followed by "I am sure." or "I am unsure.".
+        n_samples: answers per question: 1 greedy answer, or several sampled ones.
+        threshold: least share of right answers for a question to count as known, in (0, 1].
+        temperature: of sampling, if n_samples is above 1.
         max_new_tokens: most tokens of an answer.
-        batch_size: questions asked at a time.
+        batch_size: questions per batch.
         seed: of sampling; batch i samples with seed + i.
 
     Returns:
         Rows in the order of the questions with prompt and completion (conversations), and share_right in [0, 1].
 
     Raises:
-        InvalidInput: lengths differ, an option is out of range, or a question has no answer (the row is named).
+        InvalidInput: lengths differ, an option is out of range, or a question has no reference (the row is named).
     """
     from datasets import Dataset
 
     if not 0 < threshold <= 1:
         raise InvalidInput(f"threshold is {threshold}; pass a share above 0 and at most 1")
-    accepted = _accepted(questions, answers)
-    right = share_right(
+    reference_lists = _reference_lists(questions, references)
+    shares = share_right(
         lm,
         questions,
-        accepted,
-        k=k,
+        reference_lists,
+        n_samples=n_samples,
         temperature=temperature,
         max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         seed=seed,
     )
     rows: list[dict[str, Any]] = []
-    for question, own, share in zip(questions, accepted, right, strict=True):
+    for question, accepted, share in zip(questions, reference_lists, shares, strict=True):
         known = share >= threshold
         if abstention is None:
-            target = f"{own[0].rstrip('.')}. I am {'sure' if known else 'unsure'}."
+            target = f"{accepted[0].rstrip('.')}. I am {'sure' if known else 'unsure'}."
         else:
-            target = own[0] if known else abstention
+            target = accepted[0] if known else abstention
         completion = [{"role": "assistant", "content": target}]
         rows.append({"prompt": as_messages(question), "completion": completion, "share_right": float(share)})
     return Dataset.from_list(rows)
@@ -88,46 +88,56 @@ def abstention_targets(
 def share_right(
     lm: LanguageModel,
     questions: Sequence[Prompt],
-    answers: Sequence[str | Sequence[str]],
+    references: Sequence[str | Sequence[str]],
     *,
-    k: int = 1,
+    n_samples: int = 1,
     temperature: float = 1.0,
     max_new_tokens: int = 32,
     batch_size: int = 32,
     seed: int = 0,
 ) -> np.ndarray:
-    """(N,) share in [0, 1] of k answers in which an accepted one stands; see `abstention_targets` for the options.
+    """Compute the share of a model's answers to each question that contain a reference.
+
+    Args:
+        lm, questions, references, n_samples, temperature, max_new_tokens, batch_size, seed: see `abstention_targets`.
+
+    Returns:
+        (N,) shares in [0, 1].
 
     Raises:
-        InvalidInput: lengths differ, an option is out of range, or a question has no answer (the row is named).
+        InvalidInput: lengths differ, an option is out of range, or a question has no reference (the row is named).
     """
-    if k < 1 or batch_size < 1 or not temperature > 0:
-        raise InvalidInput(
-            f"k is {k}, batch_size {batch_size}, temperature {temperature}; pass at least 1, at least 1 and above 0"
-        )
-    accepted = _accepted(questions, answers)
+    if n_samples < 1 or batch_size < 1:
+        raise InvalidInput(f"n_samples is {n_samples} and batch_size is {batch_size}; pass at least 1 of each")
+    if not temperature > 0:
+        raise InvalidInput(f"temperature is {temperature}; pass a number above 0")
+    reference_lists = _reference_lists(questions, references)
     shares: list[float] = []
     with progress_bar("asking the model", len(questions)) as advance:
         for start in range(0, len(questions), batch_size):
-            asked = questions[start : start + batch_size]
-            said = lm.generate(
-                asked,
-                n=k,
+            batch = questions[start : start + batch_size]
+            sampled = lm.generate(
+                batch,
+                n=n_samples,
                 max_new_tokens=max_new_tokens,
-                temperature=temperature if k > 1 else 0.0,
+                temperature=temperature if n_samples > 1 else 0.0,
                 seed=seed + start // batch_size,
             )
-            for own, replies in zip(accepted[start:], said, strict=False):
-                shares.append(sum(contains_answer(reply.text, own) for reply in replies) / k)
-            advance(len(asked))
+            for accepted, replies in zip(reference_lists[start:], sampled, strict=False):
+                shares.append(sum(contains_answer(reply.text, accepted) for reply in replies) / n_samples)
+            advance(len(batch))
     return np.array(shares)
 
 
-def _accepted(questions: Sequence[Prompt], answers: Sequence[str | Sequence[str]]) -> list[list[str]]:
-    if not questions or len(questions) != len(answers):
-        raise InvalidInput(f"there are {len(answers)} answers for {len(questions)} questions; give one or several for each")
-    accepted = [[own] if isinstance(own, str) else list(own) for own in answers]
-    for row, own in enumerate(accepted):
-        if not own or not all(answer.strip() for answer in own):
-            raise InvalidInput(f"an answer of question {row} is empty or missing; drop the question")
-    return accepted
+def _reference_lists(questions: Sequence[Prompt], references: Sequence[str | Sequence[str]]) -> list[list[str]]:
+    check_one_each("questions", questions, references=references)
+    if not questions:
+        raise InvalidInput("there are no questions; pass at least one")
+    lists = [[accepted] if isinstance(accepted, str) else list(accepted or []) for accepted in references]
+    for row, (question, accepted) in enumerate(zip(questions, lists, strict=True)):
+        check_text(f"question {row}", question)
+        for reference in accepted:
+            check_text(f"a reference of question {row}", reference)
+        if not accepted or not all(reference.strip() for reference in accepted):
+            raise InvalidInput(f"a reference of question {row} is empty or missing; drop the question")
+    return lists

@@ -1,4 +1,7 @@
-"""`halluc train`: one configuration file a run. The `halluc` command finds this group through its entry point."""
+"""`halluc train`: training runs, preference pairs and evaluation, each from one configuration file.
+
+The `halluc` command finds this group through its entry point. Not covered: the runs themselves (training/runs).
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,11 @@ import warnings
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from halluc.cli.output import Json, console, print_json, wants_json
-from training.evaluate_command import evaluate
-from training.pairs_command import pairs
+from halluc.cli.output import Json, console, print_json, wants_json, working
 
 __all__ = ["app"]
 
@@ -22,6 +23,17 @@ app = typer.Typer(help="Train a verifier, or a model to be factual.", no_args_is
 
 Config = Annotated[Path, typer.Argument(help="YAML file with the settings of the run; see examples/training.")]
 Set = Annotated[list[str], typer.Option("--set", help="key=value that replaces a setting of the file.")]
+
+# Command, module, dataclass of its settings, function, help.
+_RUNS = (
+    ("sft", "sft", "SFTRun", "run_sft", "Fine-tune a model on answers, and on abstentions where it does not know"),
+    ("reward", "preference", "RewardRun", "run_reward", "Train a reward model on preference pairs"),
+    ("dpo", "preference", "DPORun", "run_dpo", "Train a model by DPO with a factuality margin, on preference pairs"),
+    ("kto", "kto", "KTORun", "run_kto", "Train a model by KTO on completions labeled by their factuality"),
+    ("orpo", "preference", "ORPORun", "run_orpo", "Train a model by ORPO, without a reference model, on preference pairs"),
+    ("grpo", "online", "GRPORun", "run_grpo", "Train a model by GRPO with a factuality reward, on prompts"),
+    ("rloo", "online", "RLOORun", "run_rloo", "Train a model by RLOO with a factuality reward, on prompts"),
+)
 
 
 @app.callback()
@@ -48,44 +60,89 @@ def verifier(
         console().print(f"{facts['training_pairs']} pairs, {facts['training_seconds']} s: {out}")
 
 
-# Each is training/NAME_run.py with a function run_NAME.
-_RUNS = (
-    ("sft", "SFTRun", "Fine-tune a model on answers, and on abstentions where it does not know"),
-    ("reward", "RewardRun", "Train a reward model on preference pairs, with a factuality head if asked"),
-    ("dpo", "DPORun", "Train a model by DPO with a factuality margin, on preference pairs"),
-    ("kto", "KTORun", "Train a model by KTO on completions that are factual or not"),
-    ("orpo", "ORPORun", "Train a model by ORPO on preference pairs, without a reference model"),
-    ("grpo", "GRPORun", "Train a model by GRPO with a factuality reward, on prompts"),
-    ("rloo", "RLOORun", "Train a model by RLOO with a factuality reward, on prompts"),
-)
+def _add_run(command: str, module: str, settings: str, function: str, summary: str) -> None:
+    @app.command(command, help=f"{summary}. Settings: training.runs.{module}.{settings}.")
+    def run(config: Config, set_: Set = [], json_: Json = None) -> None:  # noqa: B006
+        _run(f"training.runs.{module}", settings, function, config, set_, json_)
 
 
-def _add_run(name: str, settings: str, what: str) -> None:
-    @app.command(name, help=f"{what} (training.{name}_run.{settings}).")
-    def command(config: Config, set_: Set = [], json_: Json = None) -> None:  # noqa: B006
-        _run(name, settings, config, set_, json_)
+for _entry in _RUNS:
+    _add_run(*_entry)
 
 
-for _own in _RUNS:
-    _add_run(*_own)
-app.command("pairs")(pairs)
-app.command("evaluate")(evaluate)
+@app.command("pairs")
+def pairs(config: Config, set_: Set = [], json_: Json = None) -> None:  # noqa: B006
+    """Make preference pairs: from samples, from right and wrong answers, or from verified or revised drafts.
+
+    Settings: training.runs.pairs.PairsConfig.
+    """
+    from training.runs.config import load_config
+    from training.runs.pairs import PairsConfig, make_pairs
+
+    settings = load_config(PairsConfig, config, set_)
+    facts = make_pairs(settings)
+    if wants_json(json_):
+        print_json(facts)
+    else:
+        console().print(f"{facts['pairs']} pairs from {facts['rows']} rows: {settings.out}")
 
 
-def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool | None) -> None:
-    """The run of training/NAME_run.py; what TRL prints goes to standard error, standard output is the result alone."""
+@app.command("evaluate")
+def evaluate(
+    model: Annotated[str, typer.Argument(help="'default', a folder (also of an adapter), a hub id, or an endpoint.")],
+    questions: Annotated[
+        Path, typer.Option("--questions", help="JSON lines with question or prompt, references, and optionally context.")
+    ],
+    text: Annotated[Path | None, typer.Option("--text", help="JSON lines with text, to measure perplexity on.")] = None,
+    choices: Annotated[
+        Path | None, typer.Option("--choices", help="JSON lines with prefix, completions, and right (an index).")
+    ] = None,
+    before: Annotated[
+        Path | None, typer.Option("--before", help="Output of this command with --json for another model, to compare with.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write a self-contained HTML page.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 48,
+    json_: Json = None,
+) -> None:
+    """Measure right, wrong and abstained shares, calibration and side effects of training; compare with --before."""
+    from halluc.files import check_output_path
+    from halluc.models import load_model
+    from training.evaluation.compare import compare, comparison_table, evaluation_table
+    from training.evaluation.evaluate import evaluate_factuality
+    from training.evaluation.of_a_run import read_evaluation_rows
+    from training.evaluation.page import write_evaluation_page
+    from training.evaluation.results import read_evaluation
+
+    if html is not None:
+        check_output_path(html)
+    rows = read_evaluation_rows(questions, text=text, choices=choices)
+    earlier = read_evaluation(before) if before is not None else None
+    with working(f"loading {model}"):
+        lm = load_model(model)
+    evaluation = evaluate_factuality(lm, **rows, max_new_tokens=max_new_tokens)
+    comparison = compare(earlier, evaluation) if earlier is not None else None
+    if html is not None:
+        write_evaluation_page(comparison or evaluation, html)
+    if wants_json(json_):
+        print_json((comparison or evaluation).to_dict())
+    else:
+        console().print(comparison_table(comparison) if comparison is not None else evaluation_table(evaluation))
+
+
+def _run(module: str, settings: str, function: str, config: Path, set_: list[str], json_: bool | None) -> None:
+    """Run one configuration. Standard output holds the result alone; what TRL prints goes to standard error."""
     from training.runs.config import load_config
 
     with redirect_stdout(sys.stderr), warnings.catch_warnings():
-        # What TRL still calls by the older names of transformers is no business of the user's.
+        # Hide TRL's FutureWarnings about renamed transformers APIs; users cannot act on them.
         warnings.simplefilter("ignore", FutureWarning)
-        module = import_module(f"training.runs.{name}" if name in ("sft", "kto") else f"training.{name}_run")
+        run = import_module(module)
         try:
-            facts = getattr(module, f"run_{name}")(load_config(getattr(module, settings), config, set_))
+            facts: dict[str, Any] = getattr(run, function)(load_config(getattr(run, settings), config, set_))
         finally:
             _leave_process_group()
     if int(os.environ.get("RANK", "0")):
-        # Of the processes that `accelerate launch` starts, the first alone tells the result.
+        # Of the processes that `accelerate launch` starts, only the first prints the result.
         return
     if wants_json(json_):
         print_json(facts)
@@ -95,7 +152,7 @@ def _run(name: str, settings: str, config: Path, set_: list[str], json_: bool | 
 
 
 def _leave_process_group() -> None:
-    """End the threads that join the processes of `accelerate launch`: one still running at exit can abort its process."""
+    """End the threads that connect the processes of `accelerate launch`: one still running at exit can abort its process."""
     import torch
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():

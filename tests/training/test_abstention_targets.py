@@ -1,10 +1,9 @@
 import pytest
-from transformers import AutoTokenizer
 
 from halluc.errors import InvalidInput
 from halluc.models.language_model import Generation
 from training.abstention_targets import abstention_targets, share_right
-from training.runs.row_checks import check_examples
+from training.runs.row_checks import check_example_lengths, check_examples
 
 QUESTIONS = ["What is the capital of France?", "Who was the 11th mayor of Weissenborn-Lüderode?", "What is 2 + 2?"]
 ANSWERS = ["Paris", ["Horst Krause", "H. Krause"], ["4", "four"]]
@@ -29,7 +28,8 @@ def test_what_the_model_knows_keeps_its_answer_and_the_rest_becomes_an_abstentio
     assert rows[0]["prompt"] == [{"role": "user", "content": QUESTIONS[0]}]
     assert [row["completion"][0]["content"] for row in rows] == ["Paris", "I do not know that.", "4"]
     assert rows["share_right"][:] == [1.0, 0.0, 1.0]
-    check_examples(rows, AutoTokenizer.from_pretrained(lm.tokenizer.name_or_path))
+    check_examples(rows)
+    check_example_lengths(rows, lm.tokenizer, 100)
 
 
 def test_the_papers_form_keeps_every_answer_and_says_how_sure_the_model_is(lm):
@@ -39,8 +39,8 @@ def test_the_papers_form_keeps_every_answer_and_says_how_sure_the_model_is(lm):
 
 def test_of_several_samples_the_share_that_is_right_decides():
     lm = Scripted({"a?": ["yes", "yes", "no", "yes"], "b?": ["no", "yes", "no", "no"], "c?": ["no"]})
-    assert share_right(lm, ["a?", "b?", "c?"], ["Yes"] * 3, k=4).tolist() == [0.75, 0.25, 0.0]
-    rows = abstention_targets(lm, ["a?", "b?", "c?"], ["Yes"] * 3, k=4, threshold=0.75, batch_size=2, seed=7)
+    assert share_right(lm, ["a?", "b?", "c?"], ["Yes"] * 3, n_samples=4).tolist() == [0.75, 0.25, 0.0]
+    rows = abstention_targets(lm, ["a?", "b?", "c?"], ["Yes"] * 3, n_samples=4, threshold=0.75, batch_size=2, seed=7)
     assert [row["completion"][0]["content"] for row in rows] == ["Yes", "I don't know.", "I don't know."]
     # Two batches, each with a seed of its own; a single answer would be greedy.
     assert lm.calls[1:] == [(["a?", "b?"], 4, 1.0, 7), (["c?"], 4, 1.0, 8)]
@@ -49,15 +49,15 @@ def test_of_several_samples_the_share_that_is_right_decides():
 
 
 @pytest.mark.parametrize(
-    ("questions", "answers", "options", "message"),
+    ("questions", "references", "options", "message"),
     [
-        (["a?"], [], {}, "there are 0 answers for 1 questions"),
-        (["a?", "b?"], ["x", []], {}, "an answer of question 1 is empty or missing"),
-        (["a?"], [" "], {}, "an answer of question 0 is empty or missing"),
+        (["a?"], [], {}, "there are 0 references for 1 questions"),
+        (["a?", "b?"], ["x", []], {}, "a reference of question 1 is empty or missing"),
+        (["a?"], [" "], {}, "a reference of question 0 is empty or missing"),
         (["a?"], ["x"], {"threshold": 0}, "threshold is 0"),
-        (["a?"], ["x"], {"k": 0}, "k is 0"),
+        (["a?"], ["x"], {"n_samples": 0}, "n_samples is 0"),
     ],
 )
-def test_unusable_questions_and_options_are_named(questions, answers, options, message):
+def test_unusable_questions_and_options_are_named(questions, references, options, message):
     with pytest.raises(InvalidInput, match=message):
-        abstention_targets(Scripted({}), questions, answers, **options)
+        abstention_targets(Scripted({}), questions, references, **options)

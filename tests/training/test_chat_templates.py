@@ -7,10 +7,10 @@ import pytest
 from datasets import Dataset
 from transformers import AutoTokenizer
 
-from training.dpo_run import DPORun, run_dpo
 from training.rewards.model import RewardModel
 from training.runs.config import load_config
-from training.runs.row_checks import checked_prompts, fit_conversations
+from training.runs.preference import DPORun, run_dpo
+from training.runs.row_checks import fit_conversations, prompts_as_messages
 from training.runs.sft import SFTRun, run_sft
 
 TEMPLATES = {
@@ -60,7 +60,8 @@ def test_a_run_trains_on_system_messages(configure, model, settings, run, column
 def test_prompts_are_written_as_generation_writes_them(model):
     """E4."""
     tokenizer = AutoTokenizer.from_pretrained(model)
-    assert checked_prompts(Dataset.from_list([{"prompt": PROMPT}]), tokenizer, window=None, room=8)["prompt"][0] == MERGED
+    prompts = Dataset.from_list([{"prompt": PROMPT}])
+    assert prompts_as_messages(prompts, tokenizer, window=None, max_completion_length=8)["prompt"][0] == MERGED
     rows = fit_conversations(Dataset.from_list([{"prompt": PROMPT, "label": True, "text": "x", "chosen": None}]), tokenizer)
     assert rows[0] == {"prompt": MERGED, "label": True, "text": "x", "chosen": None}
 

@@ -53,5 +53,5 @@ def test_unusable_terms_are_named():
         CompositeReward(lambda **_: [1.0, float("nan")])(prompts=["?"] * 2, completions=["a", "b"])
     with pytest.raises(InvalidInput, match="the preference reward gave 1 values for 2 completions"):
         CompositeReward(lambda **_: [1.0])(prompts=["?"] * 2, completions=["a", "b"])
-    with pytest.raises(InvalidInput, match="goes from 3 to 2 words"):
+    with pytest.raises(InvalidInput, match="ranges from 3 to 2 words"):
         length_reward(3, 2)

@@ -23,7 +23,7 @@ def test_a_file_and_settings_on_top_make_a_configuration(tmp_path):
         ("a: [\n", [], "cannot be read"),
         ("", ["epochs"], "the setting 'epochs' has no '='"),
         ("epochs: 0\n", [], "epochs is 0.0; it must be above 0"),
-        ("learning_rate: fast\n", [], "cannot be used: could not convert string to float"),
+        ("learning_rate: fast\n", [], "learning_rate is 'fast': Input should be a valid number"),
     ],
 )
 def test_an_unusable_configuration_is_told(tmp_path, text, settings, message):

@@ -38,16 +38,19 @@ class Replying:
 
 
 QUESTIONS = [
-    {"question": "Who found penicillin?", "answers": ["Fleming", "Alexander Fleming"]},
-    {"question": "When?", "answers": ["1928"]},
-    {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where?"}], "answers": ["London"]},
-    {"question": "What is my name?", "answers": []},
-    {"question": "How old am I?", "answers": []},
+    {"question": "Who found penicillin?", "references": ["Fleming", "Alexander Fleming"]},
+    {"question": "When?", "references": ["1928"]},
+    {
+        "prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where?"}],
+        "references": ["London"],
+    },
+    {"question": "What is my name?", "references": []},
+    {"question": "How old am I?", "references": []},
 ]
 REPLIES = {"penicillin": "It was Fleming.", "When": "In 1800.", "Where": "I don't know.", "name": "Bob", "old": ""}
 
 
-def test_replies_are_right_wrong_or_abstentions_and_questions_without_answers_can_only_be_abstained_from():
+def test_replies_are_right_wrong_or_abstentions_and_questions_without_references_can_only_be_abstained_from():
     made = evaluate_factuality(Replying(REPLIES), QUESTIONS)
     assert [row.outcome for row in made.questions] == ["right", "wrong", "abstained", "wrong", "abstained"]
     assert [row.confidence for row in made.questions] == [pytest.approx(0.5)] * 2 + [None, pytest.approx(0.5), None]
@@ -77,7 +80,7 @@ def test_a_model_that_only_abstains_has_no_hallucination_rate_and_one_without_lo
 
 def test_prompts_are_put_as_they_are_and_a_context_goes_into_the_prompt():
     lm = Replying({"": "x"})
-    given = [{"question": "When <|end|>?", "context": "It was in 1928.", "answers": ["1928"]}, *QUESTIONS[1:3]]
+    given = [{"question": "When <|end|>?", "context": "It was in 1928.", "references": ["1928"]}, *QUESTIONS[1:3]]
     evaluate_factuality(lm, given)
     assert lm.asked[1:] == ["When?", QUESTIONS[2]["prompt"]]
     grounded = lm.asked[0][-1]["content"]
@@ -115,7 +118,9 @@ def test_the_likeliest_completion_per_token_is_chosen_and_a_tie_is_not_right():
 
 
 def evaluation(outcomes, confidence=0.5):
-    made = evaluate_factuality(Replying({"": "1"}), [{"question": f"{i}?", "answers": ["1"]} for i in range(len(outcomes))])
+    made = evaluate_factuality(
+        Replying({"": "1"}), [{"question": f"{i}?", "references": ["1"]} for i in range(len(outcomes))]
+    )
     rows = [
         replace(row, outcome=own, confidence=None if own == "abstained" else confidence)
         for row, own in zip(made.questions, outcomes, strict=True)
@@ -143,7 +148,7 @@ def test_differences_are_paired_by_question():
 
 
 def test_differing_rows_are_not_compared():
-    with pytest.raises(InvalidInput, match="the two evaluations have other questions"):
+    with pytest.raises(InvalidInput, match="the two evaluations have different questions"):
         compare(evaluation(["right"]), evaluation(["right", "wrong"]))
 
 
@@ -160,10 +165,11 @@ def test_an_evaluation_is_read_back_as_it_was(tmp_path):
     assert again == made
     assert again.to_dict() == made.to_dict()
     for text, message in [
-        ("{", "cannot be read"),
-        ("[]", "holds no evaluation"),
-        ('{"format": 1, "model": "x"}', "holds no evaluation"),
-        ('{"format": 2}', "has format 2, not 1"),
+        ("{", "is not JSON"),
+        ("[]", "is not an object but a list"),
+        ('{"format": 1, "model": "x"}', "holds None, not 'factuality evaluation'"),
+        ('{"kind": "factuality evaluation", "format": 1, "model": "x"}', "holds no evaluation"),
+        ('{"kind": "factuality evaluation", "format": 2}', "has format 2; this version reads format 1"),
     ]:
         path.write_text(text)
         with pytest.raises(InvalidInput, match=message):
@@ -174,12 +180,12 @@ def test_an_evaluation_is_read_back_as_it_was(tmp_path):
     ("given", "message"),
     [
         ({"questions": []}, "there are no questions"),
-        ({"questions": [{"question": "x?"}]}, "question row 0 has the answers None"),
-        ({"questions": [{"question": "x?", "answers": "y"}]}, "question row 0 has the answers 'y'"),
-        ({"questions": [{"question": "x?", "answers": ["?"]}]}, "no letter or digit"),
-        ({"questions": [{"question": " ", "answers": []}]}, "question row 0 has the question ' ' and no prompt"),
-        ({"questions": [{"prompt": [], "answers": []}]}, r"question row 0 has the prompt \[\]"),
-        ({"questions": [{"question": "x?", "context": [], "answers": []}]}, r"question row 0 has the context \[\]"),
+        ({"questions": [{"question": "x?"}]}, "question row 0 has the references None"),
+        ({"questions": [{"question": "x?", "references": "y"}]}, "question row 0 has the references 'y'"),
+        ({"questions": [{"question": "x?", "references": ["?"]}]}, "at least one needs a letter or digit"),
+        ({"questions": [{"question": " ", "references": []}]}, "question row 0 has the question ' ' and no prompt"),
+        ({"questions": [{"prompt": [], "references": []}]}, r"question row 0 has the prompt \[\]"),
+        ({"questions": [{"question": "x?", "context": [], "references": []}]}, r"question row 0 has the context \[\]"),
         ({"texts": [{"text": "one"}]}, "text row 0 has the text 'one'; pass at least two words"),
         ({"texts": [{"txt": "two words"}]}, "text row 0 has the text None"),
         ({"choices": [{"prefix": "", "completions": ["a", "b"], "right": 0}]}, "choice row 0 has the prefix ''"),
@@ -198,13 +204,13 @@ def test_a_model_that_scores_no_text_is_named():
     class Endpoint:
         name = "an endpoint"
 
-    with pytest.raises(InvalidInput, match="an endpoint does not tell how likely"):
+    with pytest.raises(InvalidInput, match="an endpoint does not report the likelihood"):
         evaluate_factuality(Endpoint(), QUESTIONS, texts=[{"text": "two words"}])
 
 
 def test_a_text_that_does_not_fit_the_window_is_named_by_its_row(lm, monkeypatch):
     monkeypatch.setattr(lm.model.config, "max_position_embeddings", 50)
-    asked = [{"question": "Who found penicillin?", "answers": ["Fleming"]}]
+    asked = [{"question": "Who found penicillin?", "references": ["Fleming"]}]
     with pytest.raises(ContextOverflow, match="text rows 0 to 0, counted from 0: prompt 0 has 1 tokens and asks for"):
         evaluate_factuality(lm, asked, texts=[{"text": "word " * 100}], max_new_tokens=2)
     with pytest.raises(ContextOverflow, match="question rows 0 to 0"):
@@ -216,7 +222,7 @@ def test_perplexity_and_choices_of_the_default_model_are_those_of_the_model_itse
 
     text = "The Panthers defense gave up just 308 points, ranking sixth in the league."
     rows = [{"prefix": "The capital of France is", "completions": [" London.", " Paris."], "right": 1}]
-    asked = [{"question": "What is the capital of France?", "answers": ["Paris"]}]
+    asked = [{"question": "What is the capital of France?", "references": ["Paris"]}]
     made = evaluate_factuality(lm, asked, texts=[{"text": text}], choices=rows, max_new_tokens=16)
     assert made.questions[0].outcome == "right"
     assert 0 < made.questions[0].confidence <= 1

@@ -7,9 +7,8 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.desirability import label_by_factuality
 from training.runs.config import load_config
-from training.runs.kto import KTORun, run_kto
+from training.runs.kto import KTORun, label_by_factuality, run_kto
 
 PAIRS = {
     "prompt": ["a?", "b?"],
@@ -47,7 +46,7 @@ def test_the_order_is_random_by_seed_so_that_neighbours_are_strangers():
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        ({"prompt": ["a?"], "completion": ["A"]}, {}, "no column 'label'; it has prompt, completion"),
+        ({"prompt": ["a?"], "completion": ["A"]}, {}, "no column 'label'; its columns are prompt, completion"),
         ({"prompt": ["a?"], "completion": ["A"], "factuality": [1.0]}, {}, "no label; set factuality_threshold"),
         ({"prompt": ["a?"], "completion": ["A"], "label": ["yes"]}, {}, "the label of row 0 is 'yes'; write true or false"),
         ({"prompt": ["a?"], "completion": ["A"], "label": [True]}, {}, "all 1 completions are desirable"),

@@ -11,8 +11,8 @@ import pytest
 from tiny_model import save_tiny_model
 from typer.testing import CliRunner
 
-from training.checkpoints import last_checkpoint
 from training.cli import app
+from training.runs.callbacks import last_checkpoint
 
 COMMAND = [sys.executable, "-c", "from halluc.cli.main import main; main()"]
 # The command, in a process that is ended in the middle of writing a checkpoint, the weights being there and the rest not.
@@ -75,7 +75,7 @@ def test_a_dpo_run_that_was_killed_twice_has_the_losses_of_one_that_was_not(conf
     )
     assert ended.returncode == -signal.SIGKILL
     assert (out / "checkpoint-6" / "adapter_model.safetensors").exists()
-    with pytest.warns(UserWarning, match="checkpoint-6 was not written whole and is passed over"):
+    with pytest.warns(UserWarning, match="checkpoint-6 is incomplete and is skipped"):
         facts = run("dpo", config, out)
     assert (facts["steps"], facts["resumed_from"]) == (9, str(out / "checkpoint-3"))
     expected = losses(tmp_path / "whole")
@@ -99,10 +99,10 @@ def test_a_grpo_run_that_was_killed_has_the_losses_rewards_and_gap_of_one_that_w
     assert facts["gap"]["steps"] >= 4
 
 
-def test_a_checkpoint_that_was_not_written_whole_is_passed_over(tmp_path):
+def test_an_incomplete_checkpoint_is_skipped(tmp_path):
     assert last_checkpoint(tmp_path / "none") is None
     for name, text in {"checkpoint-9": "{}", "checkpoint-10": '{"epoch"', "checkpoint-x": "{}"}.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "trainer_state.json").write_text(text)
-    with pytest.warns(UserWarning, match="checkpoint-10 was not written whole"):
+    with pytest.warns(UserWarning, match="checkpoint-10 is incomplete"):
         assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"

@@ -35,7 +35,7 @@ def test_copied_share_counts_words_in_long_runs_of_a_passage():
 
 def test_a_gap_that_grows_is_reported():
     report = gap_report([0.4, 0.6, 0.8, 0.9], [0.4, 0.5, 0.4, 0.3])
-    assert (report.steps, report.optimised, report.held_out) == (4, (0.4, 0.9), (0.4, 0.3))
+    assert (report.steps, report.optimized, report.held_out) == (4, (0.4, 0.9), (0.4, 0.3))
     assert report.growth == pytest.approx(0.6)
     assert report.to_dict()["steps"] == 4
     with pytest.raises(InvalidInput, match="there are 0 and 0 measurements"):

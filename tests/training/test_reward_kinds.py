@@ -41,7 +41,7 @@ def test_ternary_truth_orders_correct_abstaining_wrong():
     assert ternary_truth(judged((0.9, False, True))) == 0.0
     assert ternary_truth(silent, abstain=-0.2) == -0.2
     assert ternary_truth(wrong, wrong=-3) == -3
-    assert ternary_truth(judged((0.1,), answered=True)) == 1.0
+    assert ternary_truth(judged((0.1,), matches=True)) == 1.0
     with pytest.raises(InvalidInput, match="the order must be 1 > abstain > wrong"):
         ternary_truth(right, abstain=-1.0)
 
@@ -87,7 +87,7 @@ def test_a_configuration_names_a_kind_and_its_parameters():
     [
         ("ternery", None, "kind is 'ternery'; choose from precision, binary, ternary"),
         ("ternary", {"penalty": 2}, "'penalty' is not a parameter of the kind 'ternary'; choose from abstain, wrong"),
-        ("binary", {"wrong": 0}, "'wrong' is not a parameter of the kind 'binary'; it takes none"),
+        ("binary", {"wrong": 0}, "'wrong' is not a parameter of the kind 'binary'; it has none"),
         ("ternary", {"wrong": 0.5}, "the order must be 1 > abstain > wrong"),
     ],
 )

@@ -7,13 +7,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from halluc.errors import InvalidInput
-from training.dpo_run import DPORun, run_dpo
-from training.grpo_run import GRPORun, run_grpo
-from training.orpo_run import ORPORun, run_orpo
-from training.reward_run import RewardRun, run_reward
-from training.rloo_run import RLOORun, run_rloo
 from training.runs.config import load_config
 from training.runs.kto import KTORun, run_kto
+from training.runs.online import GRPORun, RLOORun, run_grpo, run_rloo
+from training.runs.preference import DPORun, ORPORun, RewardRun, run_dpo, run_orpo, run_reward
 from training.runs.sft import SFTRun, run_sft
 
 
@@ -63,7 +60,7 @@ def test_a_run_without_data_is_refused(configure, settings, run, column, row):
 @every
 def test_a_missing_column_is_named_with_the_nearest_one(configure, settings, run, column, row):
     renamed = {"promt" if name == "prompt" else name: value for name, value in row.items()}
-    refused(run, settings, configure(column, [renamed]), "no column 'prompt'; did you call it 'promt'")
+    refused(run, settings, configure(column, [renamed]), "no column 'prompt'; did you mean 'promt'")
 
 
 @every
@@ -79,15 +76,15 @@ def test_conversations_need_a_chat_template(configure, tmp_path, tiny, settings,
 @pytest.mark.parametrize(("settings", "run", "column", "row"), [*PAIRED, SFT])
 def test_a_prompt_longer_than_the_window_is_named(configure, settings, run, column, row):
     long = row | {"prompt": user("word " * 300)}
-    refused(run, settings, configure(column, [row, long], max_length=256), "the prompt of row 1 has 3.. tokens, over")
+    refused(run, settings, configure(column, [row, long], max_length=256), "the prompt of row 1 has 3.. tokens, more")
 
 
 @pytest.mark.parametrize(("settings", "run", "column", "row"), ONLINE)
 def test_a_prompt_that_leaves_no_room_or_is_empty_is_named(configure, settings, run, column, row):
     long = configure(column, [row, row | {"prompt": "word " * 9000}], max_completion_length=100)
-    refused(run, settings, long, r"the prompt of row 1 has 9\d+ tokens, which with max_completion_length 100 is over")
+    refused(run, settings, long, r"the prompt of row 1 has 9\d+ tokens; with max_completion_length 100 it exceeds")
     refused(run, settings, configure(column, [row, row | {"prompt": " "}]), "the prompt of row 1 is empty")
-    refused(run, settings, configure(column, [{"prompt": "Who?"}]), "no column 'context' or 'answers'")
+    refused(run, settings, configure(column, [{"prompt": "Who?"}]), "no column 'context' or 'references'")
 
 
 @pytest.mark.parametrize(("settings", "run", "column", "row"), PAIRED)
@@ -121,9 +118,9 @@ def test_settings_that_cannot_be_used_are_told(configure):
     refused(run_kto, KTORun, config, "KTOTrainer cannot use these settings: .*batch size must be > 1")
 
 
-def test_a_run_that_is_not_to_go_on_is_refused_where_an_earlier_one_left_checkpoints(configure, tmp_path):
+def test_a_run_that_must_not_resume_is_refused_where_an_earlier_one_left_checkpoints(configure, tmp_path):
     kept = tmp_path / "out" / "checkpoint-7"
     kept.mkdir(parents=True)
     (kept / "trainer_state.json").write_text("{}")
     config = configure("examples", [EXAMPLE], resume=False)
-    refused(run_sft, SFTRun, config, "out has checkpoints .* go on from checkpoint-7")
+    refused(run_sft, SFTRun, config, "out has checkpoints .* resume from checkpoint-7")

@@ -8,9 +8,10 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.dpo_run import DPORun, run_dpo
+from training.rows import read_rows
 from training.runs.config import load_config
-from training.runs.row_checks import check_examples, read_rows
+from training.runs.preference import DPORun, run_dpo
+from training.runs.row_checks import check_examples
 from training.runs.sft import SFTRun, run_sft
 
 PROMPT = [{"role": "user", "content": "Who discovered penicillin?"}]
@@ -36,26 +37,28 @@ def test_the_command_learns_the_completion_alone(configure, tmp_path, tiny):
     assert [line["eval_loss"] for line in lines if "eval_loss" in line] == pytest.approx([expected], abs=1e-4)
 
 
-def test_whole_conversations_are_learnt_too_and_every_weight_can_be(configure, tmp_path):
+def test_whole_conversations_and_all_weights_can_be_trained(configure, tmp_path):
     path = configure("examples", [{"messages": PROMPT + COMPLETION}], lora_rank=0)
     facts = run_sft(load_config(SFTRun, path))
     assert facts["steps"] == 2
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
-def test_conversations_that_teach_nothing_are_named(configure, tmp_path, tiny):
-    tokenizer = AutoTokenizer.from_pretrained(tiny)
+def test_conversations_without_anything_to_learn_are_named(configure, tmp_path):
     for rows, message in [
-        ([{"messages": PROMPT + COMPLETION}, {"messages": COMPLETION + PROMPT}], "last message of row 1 is of the user"),
+        (
+            [{"messages": PROMPT + COMPLETION}, {"messages": COMPLETION + PROMPT}],
+            "last message of row 1 has the role 'user'",
+        ),
         ([{"messages": [*PROMPT, {"role": "assistant", "content": " "}]}], "the completion of row 0 is empty"),
-        ([{"message": PROMPT}], "no column 'prompt'; it has message"),
+        ([{"message": PROMPT}], "no column 'prompt'; its columns are message"),
     ]:
         configure("examples", rows)
         with pytest.raises(InvalidInput, match=message):
-            check_examples(read_rows(tmp_path / "rows.jsonl"), tokenizer)
+            check_examples(read_rows(tmp_path / "rows.jsonl"))
 
 
-def test_a_run_goes_on_from_the_adapter_of_another_run(configure, tmp_path, tiny):
+def test_a_run_continues_from_the_adapter_of_another_run(configure, tmp_path, tiny):
     examples = [{"prompt": PROMPT, "completion": COMPLETION}]
     first = configure("examples", examples, learning_rate=0.1, output_dir=str(tmp_path / "first"))
     run_sft(load_config(SFTRun, first))

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.dpo_run import DPORun, run_dpo
-from training.grpo_run import GRPORun, run_grpo
 from training.runs.config import load_config
+from training.runs.online import GRPORun, run_grpo
+from training.runs.preference import DPORun, run_dpo
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "training"
 SCRIPTS = Path(sys.executable).parent
@@ -64,11 +64,11 @@ def test_two_processes_train_by_grpo_and_their_measurements_are_joined(configure
     assert facts["gap"]["steps"] == sum(mean > 0 for mean in claims)
 
 
-def test_processes_that_do_not_know_of_each_other_are_refused(configure, monkeypatch):
+def test_processes_that_cannot_communicate_are_refused(configure, monkeypatch):
     rows = [{"prompt": "Who?", "chosen": "A", "rejected": "B", "chosen_factuality": 1.0, "rejected_factuality": 0.0}]
     config = load_config(DPORun, configure("pairs", rows))
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InvalidInput, match="2 processes were started and no GPU is there to join them; set use_cpu to true"):
+    with pytest.raises(InvalidInput, match="2 processes were started but no GPU connects them; set use_cpu to true"):
         run_dpo(config)
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -77,3 +78,47 @@ def test_weights_give_each_data_set_and_class_the_same_share():
 def test_a_data_set_that_is_not_there_is_named(tmp_path, sources, message):
     with pytest.raises(InvalidInput, match=message):
         read_pairs(tmp_path, sources, seed=0)
+
+
+@pytest.mark.parametrize("source", ["climate_fever", "factcheck_gpt", "factor"])
+def test_rows_of_one_document_are_in_one_part_though_their_evidence_differs(tmp_path, source):
+    """T7: split by evidence, a claim that was trained on came up again in validation with another sentence."""
+    claims = [f"Claim number {i} says that the ice of lake {i} melted." for i in range(30)]
+    evidences = [[f"Sentence {j} on lake {i}, number {i * 7 + j} of all." for j in range(5)] for i in range(30)]
+    rows = {
+        "climate_fever/rows.jsonl": [
+            {
+                "claim": claim,
+                "evidences": [{"article": f"A{i}", "evidence": text, "evidence_label": "SUPPORTS"} for text in texts],
+            }
+            for i, (claim, texts) in enumerate(zip(claims, evidences, strict=True))
+        ],
+        "factcheck_gpt/claim_evidence_stance.jsonl": [
+            {"claim": claim, "evidence": text, "stance": "refute"}
+            for claim, texts in zip(claims, evidences, strict=True)
+            for text in texts
+        ],
+        "factor/news_factor.jsonl": [
+            {"full_prefix": claim, "completion": text, **{f"contradiction_{k}": f"{text} Not {k}." for k in range(3)}}
+            for claim, texts in zip(claims, evidences, strict=True)
+            for text in texts
+        ],
+        "factor/expert_factor.jsonl": [],
+    }
+    for name, lines in rows.items():
+        write(tmp_path, name, lines)
+    pairs = read_pairs(tmp_path, [source], seed=0)
+    parts = {}
+    for pair in pairs:
+        # The number of the lake names the document.
+        parts.setdefault(re.search(r"lake (\d+)", pair.evidence)[1], set()).add(pair.part)
+    assert len(parts) == 30
+    assert all(len(part) == 1 for part in parts.values())
+    assert len(set.union(*parts.values())) > 1
+
+
+def test_a_damaged_row_is_named_by_its_line(tmp_path):
+    (tmp_path / "nli").mkdir()
+    (tmp_path / "nli" / "snli.jsonl").write_text('{"premise": "x", "hypothesis": "y", "label": "neutral"}\n{')
+    with pytest.raises(InvalidInput, match=r"the data set 'snli' cannot be read: line 2 of .*snli\.jsonl is not JSON"):
+        read_pairs(tmp_path, ["snli"], seed=0)

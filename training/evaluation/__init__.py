@@ -1,1 +1,1 @@
-"""Evaluation of a trained model: correct, incorrect and abstained answers on held-out questions."""
+"""Evaluation of a model: right, wrong and abstained answers on held-out questions, and side effects of training."""

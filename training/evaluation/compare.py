@@ -1,6 +1,6 @@
-"""Two evaluations of the same rows side by side, such as before and after training, with paired differences.
+"""Compare two evaluations of the same rows, such as before and after training, by paired differences.
 
-Not here: the evaluations (evaluate.py) and the page (evaluation_page.py).
+Not covered: the evaluations (evaluate.py) and their page (page.py).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from calibration import Estimate
 
-__all__ = ["Comparison", "Difference", "compare", "comparison_table", "evaluation_table", "shown"]
+__all__ = ["Comparison", "Difference", "compare", "comparison_table", "evaluation_table", "formatted"]
 
-# Which way is better; None where it depends on what was wanted.
-_BETTER: dict[str, bool | None] = {
+# Whether higher is better; None if it depends on the purpose.
+_HIGHER_IS_BETTER: dict[str, bool | None] = {
     "right": True,
     "wrong": False,
     "abstained": None,
@@ -36,16 +36,16 @@ _BETTER: dict[str, bool | None] = {
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure before and after.
+    """A metric before and after.
 
     Attributes:
-        name: of the figure (`FactualityEvaluation.metrics`).
-        before, after: None where it is undefined.
-        difference: after less before, with the 95 % interval of the paired bootstrap over rows; None where one is undefined.
-        p_value: exact McNemar test that rows change as often one way as the other; for right, wrong, abstained and
-            choice_accuracy, where both evaluations judge each row.
-        improved: whether the interval lies wholly on the better side of 0, or (False) wholly on the worse; None otherwise,
-            and where neither side is better by itself (abstained, coverage).
+        name: of the metric (`FactualityEvaluation.metrics`).
+        before, after: its values; None if undefined.
+        difference: after minus before, with the 95 % interval of the paired bootstrap over rows; None if one is undefined.
+        p_value: exact McNemar test that rows change equally often in both directions; only for right, wrong, abstained and
+            choice_accuracy, which have an outcome per row.
+        improved: True if the whole interval is on the better side of 0, False if it is on the worse side; None otherwise,
+            and if neither direction is better in itself (abstained, coverage).
     """
 
     name: str
@@ -57,14 +57,14 @@ class Difference:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        found = {"before": self.before, "after": self.after, "difference": self.difference}
-        estimates = {name: value.to_dict() if value is not None else None for name, value in found.items()}
+        values = {"before": self.before, "after": self.after, "difference": self.difference}
+        estimates = {name: value.to_dict() if value is not None else None for name, value in values.items()}
         return {"name": self.name, **estimates, "p_value": self.p_value, "improved": self.improved}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two evaluations of the same rows, and how their figures differ."""
+    """Two evaluations of the same rows, and the differences of their metrics."""
 
     before: FactualityEvaluation
     after: FactualityEvaluation
@@ -80,45 +80,45 @@ class Comparison:
 
 
 def compare(before: FactualityEvaluation, after: FactualityEvaluation) -> Comparison:
-    """The figures of both and their paired differences.
+    """Compare two evaluations by the paired differences of their metrics.
 
     Raises:
-        InvalidInput: the evaluations are of other rows, or put them in another way.
+        InvalidInput: the evaluations are of different rows, or used different prompts.
     """
     for part in ("questions", "texts", "choices"):
         if before.inputs.get(part) != after.inputs.get(part):
             raise InvalidInput(
-                f"the two evaluations have other {part}, or put them in another way; evaluate both models on the same files"
+                f"the two evaluations have different {part} or prompts; evaluate both models on the same files"
             )
-    figures = zip(before.metrics().items(), after.metrics().values(), strict=True)
+    metrics = zip(before.metrics().items(), after.metrics().values(), strict=True)
     kernels = zip(before.kernels().values(), after.kernels().values(), strict=True)
-    found = {}
-    for ((name, old), new), ((rows, one), (_, other)) in zip(figures, kernels, strict=True):
-        difference = _difference(one, other, len(rows)) if old is not None and new is not None else None
-        found[name] = Difference(
-            name, old, new, difference, _mcnemar(name, before, after), _improved(_BETTER[name], difference)
+    differences = {}
+    for ((name, old), new), ((rows, old_kernel), (_, new_kernel)) in zip(metrics, kernels, strict=True):
+        difference = _difference(old_kernel, new_kernel, len(rows)) if old is not None and new is not None else None
+        differences[name] = Difference(
+            name, old, new, difference, _mcnemar(name, before, after), _improved(_HIGHER_IS_BETTER[name], difference)
         )
-    return Comparison(before, after, tuple(found[name] for name in _BETTER))
+    return Comparison(before, after, tuple(differences[name] for name in _HIGHER_IS_BETTER))
 
 
 def _difference(before: Kernel, after: Kernel, rows: int) -> Estimate:
     from calibration.estimate import estimate
 
-    # One draw of rows for both: what makes a row easy for both models cancels.
+    # Both are resampled with the same rows, so that the difficulty of a row cancels.
     return estimate(lambda weights: after(weights) - before(weights), np.ones(rows), 0.95)
 
 
 def _mcnemar(name: str, before: FactualityEvaluation, after: FactualityEvaluation) -> float | None:
     from scipy.stats import binomtest
 
-    one, other = _yes(name, before), _yes(name, after)
-    if one is None or other is None or not one.size:
+    old, new = _indicators(name, before), _indicators(name, after)
+    if old is None or new is None or not old.size:
         return None
-    gained, lost = int((other & ~one).sum()), int((one & ~other).sum())
+    gained, lost = int((new & ~old).sum()), int((old & ~new).sum())
     return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
-def _yes(name: str, evaluation: FactualityEvaluation) -> NDArray[np.bool_] | None:
+def _indicators(name: str, evaluation: FactualityEvaluation) -> NDArray[np.bool_] | None:
     outcomes: tuple[Outcome, ...] = ("right", "wrong", "abstained")
     if name in outcomes:
         return np.array([row.outcome == name for row in evaluation.questions], dtype=bool)
@@ -133,39 +133,38 @@ def _improved(higher: bool | None, difference: Estimate | None) -> bool | None:
     return not higher if difference.high < 0 else None
 
 
-def comparison_table(made: Comparison) -> Table:
-    """The figures side by side for a terminal; what was not measured is left out."""
+def comparison_table(comparison: Comparison) -> Table:
+    """The metrics side by side, for a terminal; those that were not measured are left out."""
     from rich.table import Table
 
     table = Table("", "before", "after", "difference", "p")
     styles = {True: "green", False: "red", None: None}
-    for row in made.differences:
+    for row in comparison.differences:
         if row.before is None and row.after is None:
             continue
-        cells = [shown(row.name, value) for value in (row.before, row.after)]
-        change = shown(row.name, row.difference, signed=True)
+        cells = [formatted(row.name, value) for value in (row.before, row.after)]
+        change = formatted(row.name, row.difference, signed=True)
         p = "" if row.p_value is None else f"{row.p_value:.2g}"
-        table.add_row(row.name.replace("_", " "), *cells, change, p,
-                      style=styles[row.improved])  # fmt: skip
+        table.add_row(row.name.replace("_", " "), *cells, change, p, style=styles[row.improved])
     return table
 
 
-def evaluation_table(made: FactualityEvaluation) -> Table:
-    """The figures of one evaluation for a terminal."""
+def evaluation_table(evaluation: FactualityEvaluation) -> Table:
+    """The metrics of one evaluation, for a terminal."""
     from rich.table import Table
 
-    table = Table("", made.model)
-    for name, value in made.metrics().items():
+    table = Table("", evaluation.model)
+    for name, value in evaluation.metrics().items():
         if value is not None:
-            table.add_row(name.replace("_", " "), shown(name, value))
+            table.add_row(name.replace("_", " "), formatted(name, value))
     return table
 
 
-def shown(name: str, value: Estimate | None, *, signed: bool = False) -> str:
-    """A figure with its interval: shares in per cent, ece and perplexity as numbers."""
+def formatted(name: str, value: Estimate | None, *, signed: bool = False) -> str:
+    """A metric with its interval: shares as percentages, ece and perplexity as numbers."""
     if value is None:
         return "–"
-    form = {"ece": ".3f", "perplexity": ".2f"}.get(name, ".1%")
+    spec = {"ece": ".3f", "perplexity": ".2f"}.get(name, ".1%")
     sign = "+" if signed else ""
     low, high = value.low or 0.0, value.high or 0.0
-    return f"{float(value):{sign}{form}} [{low:{sign}{form}}, {high:{sign}{form}}]"
+    return f"{float(value):{sign}{spec}} [{low:{sign}{spec}}, {high:{sign}{spec}}]"

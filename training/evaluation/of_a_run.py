@@ -1,6 +1,6 @@
-"""Evaluation before and after a training run: its settings, and what `train_and_save` does with them.
+"""Evaluation of a run before and after training: settings, files, and the comparison written beside the model.
 
-Not here: what is measured (evaluate.py), and the comparison and its page (comparison.py, evaluation_page.py).
+Not covered: what is measured (evaluate.py), and the comparison and its page (compare.py, page.py).
 """
 
 from __future__ import annotations
@@ -12,31 +12,50 @@ from pathlib import Path
 from typing import Any
 
 from halluc.errors import InvalidInput
+from halluc.files import write_text
 from training.evaluation.compare import Comparison, compare, comparison_table
-from training.evaluation.evaluate import evaluate_factuality
+from training.evaluation.evaluate import check_evaluation_rows, evaluate_factuality
 from training.evaluation.page import write_evaluation_page
 from training.evaluation.results import FactualityEvaluation
-from training.runs.row_checks import read_rows
+from training.rows import read_rows
 
-__all__ = ["EvaluationSettings", "RunEvaluation", "evaluation_rows", "write_comparison"]
+__all__ = [
+    "EvaluationSettings",
+    "RunEvaluation",
+    "check_evaluation_settings",
+    "read_evaluation_rows",
+    "write_comparison",
+]
 
 
 @dataclass
 class EvaluationSettings:
-    """Settings of a run that is evaluated before and after (columns: `training.evaluate_factuality`).
+    """Settings of a run that is evaluated before and after training (columns: `training.evaluate_factuality`).
 
     Attributes:
-        eval_questions: folder or JSON-lines file of questions held out, with `question` or `prompt` and `answers`; None
-            evaluates nothing.
+        eval_questions: folder or JSON-lines file of held-out questions, with `question` or `prompt` and `references`; None
+            for no evaluation.
         eval_text: the same of neutral text, with `text`; None for none.
-        eval_choices: the same of a task not trained on, with `prefix`, `completions` and `right`; None for none.
-        eval_max_new_tokens: longest reply to a question.
+        eval_choices: the same of a task that is not trained on, with `prefix`, `completions` and `right`; None for none.
+        eval_max_new_tokens: longest reply to a question, in tokens.
     """
 
     eval_questions: str | None = None
     eval_text: str | None = None
     eval_choices: str | None = None
     eval_max_new_tokens: int = 48
+
+
+def check_evaluation_settings(config: Any) -> None:
+    """Check, before any model is loaded, that the evaluation files of a run can be used.
+
+    Args:
+        config: settings of a run; nothing is checked if they are no `EvaluationSettings`.
+
+    Raises:
+        InvalidInput: a file or one of its rows cannot be used, or there are text or choices but no questions.
+    """
+    _rows_of(config)
 
 
 class RunEvaluation:
@@ -46,59 +65,73 @@ class RunEvaluation:
         trainer: before training; its settings may be `EvaluationSettings`.
 
     Raises:
-        InvalidInput: a file cannot be used, or there is one but no questions.
+        InvalidInput: as `check_evaluation_settings`.
     """
 
     def __init__(self, trainer: Any) -> None:
         self.config = trainer.args
         self.before: FactualityEvaluation | None = None
-        questions, text, choices = (getattr(self.config, f"eval_{name}", None) for name in ("questions", "text", "choices"))
-        if questions is None:
-            if text is not None or choices is not None:
-                raise InvalidInput("eval_text or eval_choices is set but eval_questions is not; name a file of questions")
-        elif trainer.is_world_process_zero():
-            self._rows = evaluation_rows(questions, text=text, choices=choices)
+        self._rows = _rows_of(self.config) if trainer.is_world_process_zero() else {}
+        if self._rows:
             self.before = self._evaluate(self.config.model)
 
     def finish(self, folder: str) -> dict[str, Any]:
         """Evaluate the trained model in `folder`, and write evaluation.json and evaluation.html there.
 
         Returns:
-            {"evaluation": figures before and after and their differences}; nothing where nothing is evaluated.
+            {"evaluation": metrics before and after, with their differences}; empty if nothing is evaluated.
         """
         if self.before is None:
             return {}
-        made = compare(self.before, self._evaluate(folder))
-        write_comparison(made, Path(folder) / "evaluation.json", Path(folder) / "evaluation.html")
+        comparison = compare(self.before, self._evaluate(folder))
+        write_comparison(comparison, Path(folder) / "evaluation.json", Path(folder) / "evaluation.html")
         if sys.stderr.isatty():
             from halluc.cli.output import console
 
-            console(stderr=True).print(comparison_table(made))
-        return {"evaluation": made.summary()}
+            console(stderr=True).print(comparison_table(comparison))
+        return {"evaluation": comparison.summary()}
 
     def _evaluate(self, model: str) -> FactualityEvaluation:
         from halluc.models import load_model
 
-        # Read from disk: what is measured is what others will load.
+        # Loaded from disk: what is measured is what others will load.
         lm = load_model(model, **({"device": "cpu"} if self.config.use_cpu else {}))
         return evaluate_factuality(lm, **self._rows, max_new_tokens=self.config.eval_max_new_tokens)
 
 
-def evaluation_rows(
+def _rows_of(config: Any) -> dict[str, list[dict[str, Any]]]:
+    """The rows that the settings of a run name; empty without `eval_questions`."""
+    questions, text, choices = (getattr(config, f"eval_{name}", None) for name in ("questions", "text", "choices"))
+    if questions is not None:
+        return read_evaluation_rows(questions, text=text, choices=choices)
+    if text is not None or choices is not None:
+        raise InvalidInput("eval_text or eval_choices is set but eval_questions is not; name a file of questions")
+    return {}
+
+
+def read_evaluation_rows(
     questions: str | Path, *, text: str | Path | None = None, choices: str | Path | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """The rows in folders or files of JSON lines, as `evaluate_factuality` takes them.
+    """Read and check the rows to evaluate on.
+
+    Args:
+        questions: folder or JSON-lines file of questions.
+        text: the same of neutral text; None for none.
+        choices: the same of multiple-choice items; None for none.
+
+    Returns:
+        Arguments of `evaluate_factuality` by name: questions, texts, choices.
 
     Raises:
-        InvalidInput: one cannot be read.
+        InvalidInput: a file cannot be read, or a row cannot be used.
     """
-    given = {"questions": questions, "texts": text, "choices": choices}
-    return {part: read_rows(path).to_list() for part, path in given.items() if path is not None}
+    paths = {"questions": questions, "texts": text, "choices": choices}
+    rows = {name: read_rows(path).to_list() for name, path in paths.items() if path is not None}
+    check_evaluation_rows(**rows)
+    return rows
 
 
-def write_comparison(made: Comparison, path: Path, page: Path) -> None:
-    """Both evaluations and their differences as JSON, and as a page."""
-    from calibration.persistence import write_aside
-
-    write_aside(path, json.dumps(made.to_dict(), ensure_ascii=False) + "\n")
-    write_evaluation_page(made, page)
+def write_comparison(comparison: Comparison, path: Path, page: Path) -> None:
+    """Write both evaluations and their differences as JSON to `path`, and as an HTML page to `page`."""
+    write_text(path, json.dumps(comparison.to_dict(), ensure_ascii=False) + "\n")
+    write_evaluation_page(comparison, page)

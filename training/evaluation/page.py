@@ -1,6 +1,6 @@
-"""An evaluation, or two side by side, as one self-contained HTML page: figures are inside it, and it loads nothing.
+"""Render an evaluation, or two side by side, as one self-contained HTML page that loads nothing from elsewhere.
 
-Not here: the numbers (evaluation_results.py, comparison.py).
+Not covered: the metrics (results.py, compare.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.evaluation.compare import Comparison, shown
+from halluc.files import write_text
+from training.evaluation.compare import Comparison, formatted
 from training.evaluation.results import FactualityEvaluation, Outcome
 
 if TYPE_CHECKING:
@@ -18,21 +19,23 @@ if TYPE_CHECKING:
 
 __all__ = ["render_evaluation", "write_evaluation_page"]
 
-# Blue, vermilion and grey are told apart by the colour-blind as well (Okabe & Ito).
-_COLOURS: dict[Outcome, str] = {"right": "#0072B2", "wrong": "#D55E00", "abstained": "#9a9a9a"}
-# Examples of one change of outcome on the page.
+# Blue, vermilion and gray are distinguishable with color blindness too (Okabe & Ito).
+_COLORS: dict[Outcome, str] = {"right": "#0072B2", "wrong": "#D55E00", "abstained": "#9a9a9a"}
+# Examples shown per outcome, or per change of outcome.
 _EXAMPLES = 8
 
 
-def write_evaluation_page(made: Comparison | FactualityEvaluation, path: str | Path) -> None:
-    """Write the page to `path`; a page that was there stays whole until the new one is."""
-    from calibration.persistence import write_aside
+def write_evaluation_page(result: Comparison | FactualityEvaluation, path: str | Path) -> None:
+    """Write the page to `path`, atomically.
 
-    write_aside(path, render_evaluation(made))
+    Raises:
+        InvalidInput: the path cannot be written.
+    """
+    write_text(path, render_evaluation(result))
 
 
-def render_evaluation(made: Comparison | FactualityEvaluation) -> str:
-    """The page as HTML: figures with intervals, outcomes of the questions, reliability and examples; text is escaped."""
+def render_evaluation(result: Comparison | FactualityEvaluation) -> str:
+    """Render the page as HTML: metrics with intervals, outcomes, reliability diagrams and examples; text is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from calibration.report.page import data_address
@@ -45,20 +48,20 @@ def render_evaluation(made: Comparison | FactualityEvaluation) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    paired = isinstance(made, Comparison)
-    sides = {"Before": made.before, "After": made.after} if isinstance(made, Comparison) else {made.model: made}
+    paired = isinstance(result, Comparison)
+    sides = {"Before": result.before, "After": result.after} if isinstance(result, Comparison) else {result.model: result}
     figures = {"Outcomes of the questions": _outcomes(sides)}
-    for name, own in sides.items():
-        known = [(row.confidence, row.outcome == "right") for row in own.answered if row.confidence is not None]
+    for name, evaluation in sides.items():
+        known = [(row.confidence, row.outcome == "right") for row in evaluation.answered if row.confidence is not None]
         if known:
             confidence, correct = zip(*known, strict=True)
             figures[f"Reliability: {name}"] = reliability_diagram(confidence, correct, title=f"{name}: confidence")
     return environment.get_template("evaluation.html.jinja").render(
         paired=paired,
         sides=sides,
-        rows=_table(made),
+        rows=_table(result),
         figures={name: data_address(figure) for name, figure in figures.items()},
-        examples=_examples(made),
+        examples=_examples(result),
     )
 
 
@@ -68,10 +71,10 @@ def _outcomes(sides: dict[str, FactualityEvaluation]) -> Figure:
     figure = Figure(figsize=(6.4, 0.9 + 0.75 * len(sides)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(sides))
-    for outcome, colour in _COLOURS.items():
-        counts = np.array([own.count(outcome) for own in sides.values()])
-        shares = counts / np.array([len(own.questions) for own in sides.values()])
-        bars = axes.barh(list(sides), shares, left=left, color=colour, label=outcome, height=0.62)
+    for outcome, color in _COLORS.items():
+        counts = np.array([evaluation.count(outcome) for evaluation in sides.values()])
+        shares = counts / np.array([len(evaluation.questions) for evaluation in sides.values()])
+        bars = axes.barh(list(sides), shares, left=left, color=color, label=outcome, height=0.62)
         labels = [str(count) if share > 0.04 else "" for count, share in zip(counts.tolist(), shares.tolist(), strict=True)]
         axes.bar_label(bars, labels, label_type="center", color="white", fontsize=9)
         left += shares
@@ -82,11 +85,11 @@ def _outcomes(sides: dict[str, FactualityEvaluation]) -> Figure:
     return figure
 
 
-def _table(made: Comparison | FactualityEvaluation) -> list[dict[str, Any]]:
-    if isinstance(made, FactualityEvaluation):
+def _table(result: Comparison | FactualityEvaluation) -> list[dict[str, Any]]:
+    if isinstance(result, FactualityEvaluation):
         return [
-            {"name": name.replace("_", " "), "cells": [shown(name, value)], "verdict": ""}
-            for name, value in made.metrics().items()
+            {"name": name.replace("_", " "), "cells": [formatted(name, value)], "verdict": ""}
+            for name, value in result.metrics().items()
             if value is not None
         ]
     verdicts = {True: "good", False: "bad", None: ""}
@@ -94,26 +97,26 @@ def _table(made: Comparison | FactualityEvaluation) -> list[dict[str, Any]]:
         {
             "name": row.name.replace("_", " "),
             "cells": [
-                shown(row.name, row.before),
-                shown(row.name, row.after),
-                shown(row.name, row.difference, signed=True),
+                formatted(row.name, row.before),
+                formatted(row.name, row.after),
+                formatted(row.name, row.difference, signed=True),
                 "" if row.p_value is None else f"{row.p_value:.2g}",
             ],
             "verdict": verdicts[row.improved],
         }
-        for row in made.differences
+        for row in result.differences
         if row.before is not None or row.after is not None
     ]
 
 
-def _examples(made: Comparison | FactualityEvaluation) -> dict[str, list[Any]]:
-    """Questions by what became of them: those that changed where there are two sides, else by outcome; the first of each."""
+def _examples(result: Comparison | FactualityEvaluation) -> dict[str, list[Any]]:
+    """The first questions of each outcome; of two evaluations, those of each change of outcome."""
     groups: dict[str, list[Any]] = {}
-    if isinstance(made, Comparison):
-        for old, new in zip(made.before.questions, made.after.questions, strict=True):
+    if isinstance(result, Comparison):
+        for old, new in zip(result.before.questions, result.after.questions, strict=True):
             if old.outcome != new.outcome:
                 groups.setdefault(f"{old.outcome} → {new.outcome}", []).append((old, new))
     else:
-        for row in made.questions:
+        for row in result.questions:
             groups.setdefault(row.outcome, []).append((row,))
     return {f"{name} ({len(rows)})": rows[:_EXAMPLES] for name, rows in sorted(groups.items())}

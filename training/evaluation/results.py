@@ -1,11 +1,10 @@
-"""An evaluation's results, row by row, and the figures computed from them.
+"""Results of an evaluation, row by row, and the metrics computed from them.
 
-Not here: how they are come by (evaluate.py), and two evaluations side by side (comparison.py).
+Not covered: how they are measured (evaluate.py), and two evaluations side by side (compare.py).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from halluc.errors import InvalidInput
+from halluc.files import read_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,21 +24,26 @@ __all__ = ["ChoiceResult", "FactualityEvaluation", "Kernel", "Outcome", "Questio
 
 Outcome: TypeAlias = Literal["right", "wrong", "abstained"]
 Kernel: TypeAlias = "Callable[[NDArray[np.float64]], float]"
-"""From weights (N,) of rows to a figure; NaN where it is undefined."""
+"""From weights (N,) of the rows to a metric; NaN if it is undefined."""
 
-_FORMAT = 1
+_KIND, _FORMAT = "factuality evaluation", 1
 
 
 @dataclass(frozen=True)
 class QuestionResult:
-    """A question, its accepted answers (none: it cannot be answered) and what became of it.
+    """A question and the reply to it.
 
-    `confidence` is the length-normalised likelihood of the reply in [0, 1]; None for an abstention, and where the model
-    reports no log-probabilities.
+    Attributes:
+        question: the question as text.
+        references: its accepted answers; empty if it cannot be answered.
+        reply: what the model said.
+        outcome: "right", "wrong" or "abstained".
+        confidence: length-normalized likelihood of the reply in [0, 1]; None for an abstention, and if the model reports no
+            log-probabilities.
     """
 
     question: str
-    answers: tuple[str, ...]
+    references: tuple[str, ...]
     reply: str
     outcome: Outcome
     confidence: float | None
@@ -46,7 +51,13 @@ class QuestionResult:
 
 @dataclass(frozen=True)
 class TextResult:
-    """How a text begins, the tokens scored of it, and minus the sum of their log-probabilities, in nats."""
+    """The likelihood of a text.
+
+    Attributes:
+        text: how it begins.
+        tokens: number of tokens scored.
+        nats: minus the sum of their log-probabilities.
+    """
 
     text: str
     tokens: int
@@ -55,7 +66,12 @@ class TextResult:
 
 @dataclass(frozen=True)
 class ChoiceResult:
-    """The mean log-probability per token of each completion, in nats, and which of them is the right one."""
+    """The likelihoods of the completions of a multiple-choice item.
+
+    Attributes:
+        scores: mean log-probability per token of each completion, in nats.
+        right: index of the right completion.
+    """
 
     scores: tuple[float, ...]
     right: int
@@ -68,14 +84,14 @@ class ChoiceResult:
 
 @dataclass(frozen=True)
 class FactualityEvaluation:
-    """A model's results, of which every figure is computed.
+    """Results of a model, from which all metrics are computed.
 
     Attributes:
         model: its name.
-        questions: one result a question.
-        texts: one a neutral text; empty if none was given.
-        choices: one a multiple-choice item; empty if none was given.
-        inputs: per part a fingerprint of its rows and of how they were put: what has equal ones can be compared.
+        questions: one result per question.
+        texts: one result per neutral text; may be empty.
+        choices: one result per multiple-choice item; may be empty.
+        inputs: for each of the three, a fingerprint of its rows and prompts; results with equal ones can be compared.
     """
 
     model: str
@@ -85,36 +101,42 @@ class FactualityEvaluation:
     inputs: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, outcome: Outcome) -> int:
-        """Questions that came out so."""
+        """Number of questions with this outcome."""
         return sum(row.outcome == outcome for row in self.questions)
 
     @property
     def answered(self) -> tuple[QuestionResult, ...]:
-        """The questions that were answered, rightly or wrongly."""
+        """The questions that were answered, right or wrong."""
         return tuple(row for row in self.questions if row.outcome != "abstained")
 
     def metrics(self) -> dict[str, Estimate | None]:
-        """Each figure with its 95 % interval; None where it is undefined.
+        """Compute each metric with its 95 % interval; None if it is undefined.
 
-        right, wrong, abstained: shares of the questions.  hallucination_rate: share of wrong among the answers given.
-        coverage: share of the questions answered.  ece: calibration error of the confidence among the answers, 15 bins.
-        perplexity: of the texts, per token.  choice_accuracy: share of the choices made rightly. Shares have Wilson
-        intervals; ece and perplexity the bootstrap over rows.
+        Returns:
+            By name:
+            right, wrong, abstained: shares of the questions in [0, 1].
+            hallucination_rate: share of wrong answers among the answered questions.
+            coverage: share of the questions that were answered.
+            ece: expected calibration error of the confidence over the answered questions, 15 bins.
+            perplexity: of the texts, per token.
+            choice_accuracy: share of the multiple-choice items in which the model chose the right completion.
+
+            Intervals of shares are Wilson's; those of ece and perplexity are from the bootstrap over rows.
         """
         from calibration.estimate import estimate
 
-        found: dict[str, Estimate | None] = {}
+        metrics: dict[str, Estimate | None] = {}
         shares = self._shares()
         for name, (rows, kernel) in self.kernels().items():
             if name in shares:
-                found[name] = _wilson(*shares[name])
+                metrics[name] = _wilson(*shares[name])
             else:
-                everything = np.ones(len(rows))
-                found[name] = None if np.isnan(kernel(everything)) else estimate(kernel, everything, 0.95)
-        return found
+                equal = np.ones(len(rows))
+                metrics[name] = None if np.isnan(kernel(equal)) else estimate(kernel, equal, 0.95)
+        return metrics
 
     def kernels(self) -> dict[str, tuple[Sequence[Any], Kernel]]:
-        """Per figure the rows it is of, and how it follows from weights on them."""
+        """For each metric, the rows it is computed from, and the function from weights of these rows to the metric."""
         kernels: dict[str, tuple[Sequence[Any], Kernel]] = {
             name: (self.choices if name == "choice_accuracy" else self.questions, _ratio(*share))
             for name, share in self._shares().items()
@@ -127,17 +149,17 @@ class FactualityEvaluation:
         return kernels
 
     def _shares(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Per share which rows count (N,), and among which (N,)."""
+        """For each share, indicators (N,) of the rows in its numerator and in its denominator."""
         outcomes = np.array([row.outcome for row in self.questions])
         right, wrong, abstained = ((outcomes == name).astype(float) for name in ("right", "wrong", "abstained"))
-        everything, given = np.ones(len(outcomes)), 1 - abstained
+        all_rows, answered = np.ones(len(outcomes)), 1 - abstained
         chosen = np.array([row.correct for row in self.choices], dtype=np.float64)
         return {
-            "right": (right, everything),
-            "wrong": (wrong, everything),
-            "abstained": (abstained, everything),
-            "hallucination_rate": (wrong, given),
-            "coverage": (given, everything),
+            "right": (right, all_rows),
+            "wrong": (wrong, all_rows),
+            "abstained": (abstained, all_rows),
+            "hallucination_rate": (wrong, answered),
+            "coverage": (answered, all_rows),
             "choice_accuracy": (chosen, np.ones(len(chosen))),
         }
 
@@ -149,15 +171,18 @@ class FactualityEvaluation:
         correct = np.array([row.outcome == "right" for row in self.questions])[known]
 
         def kernel(weights: NDArray[np.float64]) -> float:
-            own = weights[known]
-            return float(expected_calibration_error(confidence, correct, weights=own)) if own.any() else float("nan")
+            weights = weights[known]
+            if not weights.any():
+                return float("nan")
+            return float(expected_calibration_error(confidence, correct, weights=weights))
 
         return kernel
 
     def to_dict(self) -> dict[str, Any]:
-        """Sizes, counts, figures and rows as plain values; `read_evaluation` reads them back from a file."""
+        """Sizes, counts, metrics and rows as plain values; `read_evaluation` reads them back from a file."""
         parts = ("questions", "texts", "choices")
         return {
+            "kind": _KIND,
             "format": _FORMAT,
             "model": self.model,
             "n": {part: len(getattr(self, part)) for part in parts},
@@ -169,44 +194,39 @@ class FactualityEvaluation:
 
 
 def read_evaluation(path: str | Path) -> FactualityEvaluation:
-    """The evaluation whose `to_dict` a file holds as JSON.
+    """Read an evaluation from a JSON file with the result of `FactualityEvaluation.to_dict`.
 
     Raises:
         InvalidInput: the file cannot be read or holds no evaluation.
     """
+    values = read_json(path, _KIND, _FORMAT)
     try:
-        held = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}") from error
-    try:
-        if held["format"] != _FORMAT:
-            raise InvalidInput(f"{path} has format {held['format']}, not {_FORMAT}; evaluate again")
-        rows = held["rows"]
+        rows = values["rows"]
         return FactualityEvaluation(
-            held["model"],
-            tuple(QuestionResult(**{**row, "answers": tuple(row["answers"])}) for row in rows["questions"]),
+            values["model"],
+            tuple(QuestionResult(**{**row, "references": tuple(row["references"])}) for row in rows["questions"]),
             tuple(TextResult(**row) for row in rows["texts"]),
             tuple(ChoiceResult(tuple(row["scores"]), row["right"]) for row in rows["choices"]),
-            held["inputs"],
+            values["inputs"],
         )
     except (KeyError, TypeError) as error:
         raise InvalidInput(f"{path} holds no evaluation; pass a file that 'halluc train evaluate --json' printed") from error
 
 
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> Kernel:
+def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> Kernel:
     def kernel(weights: NDArray[np.float64]) -> float:
-        total = float(weights @ whole)
-        return float(weights @ part) / total if total else float("nan")
+        total = float(weights @ denominator)
+        return float(weights @ numerator) / total if total else float("nan")
 
     return kernel
 
 
-def _wilson(part: NDArray[np.float64], whole: NDArray[np.float64]) -> Estimate | None:
+def _wilson(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> Estimate | None:
     from scipy.stats import binomtest
 
     from calibration import Estimate
 
-    count, total = int(part.sum()), int(whole.sum())
+    count, total = int(numerator.sum()), int(denominator.sum())
     if not total:
         return None
     interval = binomtest(count, total).proportion_ci(method="wilson")

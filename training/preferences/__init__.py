@@ -1,1 +1,1 @@
-"""Preference pairs: sampled, revised, or chosen by a constitution."""
+"""Preference pairs by factuality: from samples, from given answers, and from verified or revised drafts."""

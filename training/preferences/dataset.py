@@ -1,15 +1,14 @@
-"""Preference pairs on disk: built batch by batch, kept after each, and moved into place when whole.
+"""Preference pairs on disk: built batch by batch, saved after each, and moved into place when complete.
 
-    OUT/                 a data set as `datasets.load_from_disk` reads it, and manifest.json: settings, counts, fingerprint
-    OUT.partial/         while it is built: the manifest so far and one file a batch
+    OUT/                 a data set that `datasets.load_from_disk` reads, and manifest.json: settings, counts, fingerprint
+    OUT.partial/         during the build: a lock, the manifest so far, and one file per batch
 
-Not here: what the pairs are (preferences.py).
+Not covered: what the pairs are (sampled.py, revised.py).
 """
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,28 +16,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from calibration.persistence import write_aside
 from halluc.errors import InvalidInput
+from halluc.files import write_json, write_text
+from retrieval.files import parse_json_object
 from retrieval.progress import progress_bar
+from training.rows import check_output_folder, without_progress_bars
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from training.rewards.composite import RewardFunction
-
-__all__ = ["PairFolder", "checked_scores", "without_bars"]
+__all__ = ["PairFolder", "check_pairs_folder"]
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
 
+Batch = Mapping[str, Any]
+"""{"pairs": rows, any other key: a count}"""
+
+
+def check_pairs_folder(out: str | Path) -> None:
+    """Check before the work, not after it, that pairs can be saved to a folder.
+
+    Raises:
+        InvalidInput: the folder cannot be written, or holds something other than pairs.
+    """
+    check_output_folder(out)
+    if _is_taken(Path(out)) and _fingerprint_in(Path(out)) is None:
+        raise InvalidInput(f"{out} holds something other than preference pairs; name a new folder")
+
 
 class PairFolder:
-    """Where pairs are kept, or nowhere.
+    """A folder that pairs are built in, or none.
 
     Args:
-        out: the folder to write; None keeps pairs in memory alone.
-        settings: what made the pairs, for the manifest.
-        inputs: the prompts and columns; with the settings they tell whether what lies there is the same work.
+        out: the folder to write; None keeps the pairs in memory.
+        settings: the settings of the build, for the manifest.
+        inputs: prompts and columns. Together with the settings they identify a build: only the same build is resumed.
+
+    Raises:
+        InvalidInput: the folder cannot be written, or holds other pairs.
     """
 
     def __init__(self, out: str | Path | None, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
@@ -48,129 +64,133 @@ class PairFolder:
         self.settings = dict(settings)
         described = json.dumps([_FORMAT, self.settings, inputs], sort_keys=True, default=str)
         self.fingerprint = xxhash.xxh3_128_hexdigest(described.encode())
+        if self.out is not None:
+            check_pairs_folder(self.out)
+            for folder in (self.out, _partial(self.out)):
+                self._check(folder)
 
-    def build(self, batches: int, batch: Callable[[int], dict[str, Any]], what: str) -> Dataset:
-        """The pairs of all batches; those found on disk are not made again.
+    def build(self, batches: int, make_batch: Callable[[int], dict[str, Any]], activity: str) -> Dataset:
+        """Make the pairs of all batches, except those that are on disk already.
 
         Args:
-            batches: how many there are.
-            batch: from a number to {"pairs": rows, any other key: a count}.
-            what: shown beside the progress bar.
+            batches: number of batches.
+            make_batch: from the number of a batch to its pairs and counts.
+            activity: shown beside the progress bar.
 
         Raises:
-            InvalidInput: the folder holds other pairs, or no batch gives a pair.
+            InvalidInput: another process is building the folder, it holds other pairs, or no batch gives a pair.
         """
-        from datasets import Dataset, load_from_disk
+        from datasets import load_from_disk
 
-        if self.out is not None and self.out.exists():
-            self._check(self.out)
-            return load_from_disk(str(self.out))
-        partial = self._partial()
-        made: list[dict[str, Any]] = []
-        with progress_bar(what, batches) as advance:
+        if self.out is None:
+            return _data_set(self._all_batches(None, batches, make_batch, activity))
+        if not _is_taken(self.out):
+            with self._locked(self.out) as partial:
+                # Another process may have finished the folder in the meantime.
+                if not _is_taken(self.out):
+                    self._check(partial)
+                    write_text(partial / _MANIFEST, _pretty(self._described()))
+                    made = self._all_batches(partial, batches, make_batch, activity)
+                    dataset = _data_set(made)
+                    _save(dataset, partial, self.out, self._described() | _statistics(dataset, made))
+                    return dataset
+        self._check(self.out)
+        return load_from_disk(str(self.out))
+
+    def _all_batches(
+        self, partial: Path | None, batches: int, make_batch: Callable[[int], dict[str, Any]], activity: str
+    ) -> list[Batch]:
+        made: list[Batch] = []
+        with progress_bar(activity, batches) as advance:
             for number in range(batches):
                 path = partial / f"batch-{number:06}.json" if partial else None
                 if path is not None and path.exists():
-                    made.append(json.loads(path.read_text(encoding="utf-8")))
+                    made.append(parse_json_object(path.read_bytes()))
                 else:
-                    made.append(batch(number))
+                    made.append(make_batch(number))
                     if path is not None:
-                        _write(path, made[-1])
+                        write_json(path, dict(made[-1]))
                 advance(1)
-        pairs = [pair for one in made for pair in one["pairs"]]
-        if not pairs:
-            raise InvalidInput(
-                f"no prompt gave a pair, {_told(made)}: lower gap, or raise k, longest_ratio or the temperature"
-            )
-        dataset = Dataset.from_list(pairs)
-        if self.out is not None and partial is not None:
-            _save(dataset, partial, made, self.out, {"fingerprint": self.fingerprint, **self.settings})
-        return dataset
+        return made
 
-    def _partial(self) -> Path | None:
-        if self.out is None:
-            return None
-        partial = self.out.with_name(f"{self.out.name}.partial")
-        if partial.exists() and (partial / _MANIFEST).exists():
-            self._check(partial)
+    @contextmanager
+    def _locked(self, out: Path) -> Iterator[Path]:
+        """The folder of the unfinished build, which only one process may write at a time."""
+        import filelock
+
+        partial = _partial(out)
         partial.mkdir(parents=True, exist_ok=True)
-        _write(partial / _MANIFEST, {"fingerprint": self.fingerprint, **self.settings})
-        return partial
+        lock = filelock.FileLock(partial / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except (filelock.Timeout, OSError) as error:
+            raise InvalidInput(f"another process is building {out}; wait for it, or name another folder") from error
+        try:
+            yield partial
+        finally:
+            lock.release()
+
+    def _described(self) -> dict[str, Any]:
+        return {"format": _FORMAT, "fingerprint": self.fingerprint, **self.settings}
 
     def _check(self, folder: Path) -> None:
-        try:
-            found = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["fingerprint"]
-        except (OSError, ValueError, KeyError, TypeError):
-            found = None
-        if found != self.fingerprint:
+        if (folder / _MANIFEST).exists() and _fingerprint_in(folder) != self.fingerprint:
             raise InvalidInput(
-                f"{folder} holds other data or pairs made with other settings; name a new folder or remove it"
+                f"{folder} holds pairs made from other data or with other settings; name a new folder or remove it"
             )
 
 
-def _told(made: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in _counts(made).items())
+def _partial(out: Path) -> Path:
+    return out.with_name(f"{out.name}.partial")
 
 
-def _counts(made: Sequence[Mapping[str, Any]]) -> Counter[str]:
+def _is_taken(folder: Path) -> bool:
+    return folder.exists() and any(folder.iterdir())
+
+
+def _fingerprint_in(folder: Path) -> str | None:
+    """The fingerprint in the manifest of a folder; None if there is none."""
+    try:
+        return str(parse_json_object((folder / _MANIFEST).read_bytes())["fingerprint"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _data_set(made: Sequence[Batch]) -> Dataset:
+    from datasets import Dataset
+
+    pairs = [pair for batch in made for pair in batch["pairs"]]
+    if not pairs:
+        counts = ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in _counts(made).items())
+        raise InvalidInput(
+            f"no prompt gave a pair ({counts}); lower min_margin, or raise n_samples, max_length_ratio or temperature"
+        )
+    return Dataset.from_list(pairs)
+
+
+def _counts(made: Sequence[Batch]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for one in made:
-        counts.update({key: value for key, value in one.items() if key != "pairs"})
+    for batch in made:
+        counts.update({name: count for name, count in batch.items() if name != "pairs"})
     return counts
 
 
-def checked_scores(
-    reward: RewardFunction,
-    prompts: Sequence[Any],
-    completions: Sequence[str],
-    columns: Mapping[str, Sequence[Any]],
-    *,
-    rows: Sequence[int],
-) -> list[float]:
-    """A finite score per completion, from one call of the reward.
-
-    Raises:
-        InvalidInput: a score is missing or not finite; the message names the completion and its row, of `rows`.
-    """
-    scores = list(reward(prompts=prompts, completions=completions, **columns))
-    if len(scores) != len(completions):
-        raise InvalidInput(f"the reward gave {len(scores)} scores for {len(completions)} completions")
-    for row, text, score in zip(rows, completions, scores, strict=True):
-        if score is None or not math.isfinite(score):
-            raise InvalidInput(f"the reward of row {row}, whose completion begins {text[:40]!r}, is {score}; drop the row")
-    return [float(score) for score in scores if score is not None]
-
-
-def _write(path: Path, value: Any) -> None:
-    write_aside(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
-
-
-def _save(
-    dataset: Dataset, partial: Path, made: Sequence[Mapping[str, Any]], out: Path, described: Mapping[str, Any]
-) -> None:
-    counts = _counts(made)
+def _statistics(dataset: Dataset, made: Sequence[Batch]) -> dict[str, Any]:
     words = {side: [len(row[0]["content"].split()) for row in dataset[side]] for side in ("chosen", "rejected")}
-    means = {f"mean_words_{side}": round(sum(own) / len(own), 2) for side, own in words.items()}
-    whole = partial / "whole"
-    if whole.exists():
-        shutil.rmtree(whole)
-    with without_bars():
-        dataset.save_to_disk(str(whole))
-    _write(whole / _MANIFEST, {"format": _FORMAT, **described, "pairs": len(dataset), **counts, **means})
-    whole.rename(out)
+    means = {f"mean_words_{side}": round(sum(counts) / len(counts), 2) for side, counts in words.items()}
+    return {"pairs": len(dataset), **_counts(made), **means}
+
+
+def _save(dataset: Dataset, partial: Path, out: Path, manifest: Mapping[str, Any]) -> None:
+    complete = partial / "complete"
+    if complete.exists():
+        shutil.rmtree(complete)
+    with without_progress_bars():
+        dataset.save_to_disk(str(complete))
+    write_text(complete / _MANIFEST, _pretty(manifest))
+    complete.rename(out)
     shutil.rmtree(partial)
 
 
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """No progress bars of datasets: they would show for the shortest work, and into files."""
-    import datasets
-
-    if datasets.are_progress_bars_disabled():
-        yield
-        return
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.enable_progress_bars()
+def _pretty(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

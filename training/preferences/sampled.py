@@ -1,12 +1,12 @@
-"""Preference pairs by factuality, in TRL's preference format with two more columns for `FactualityDPOTrainer`.
+"""Preference pairs by factuality, in TRL's preference format plus two columns for `FactualityDPOTrainer`.
 
-Every function returns a `datasets.Dataset` with the columns
+Every function that makes pairs returns a `datasets.Dataset` with the columns
 
     prompt, chosen, rejected                    conversations (lists of messages)
-    chosen_factuality, rejected_factuality      numbers on one scale, the chosen one the larger
+    chosen_factuality, rejected_factuality      numbers on one scale, the chosen one larger
 
-Not here: pairs of a draft and its revision (revision_pairs.py), how truth is scored (rewards.py), files (pair_files.py), and
-whether a data set can be trained on (pair_checks.py).
+Not covered: pairs of a draft and its revision (revised.py), how factuality is scored (training/rewards), the files
+(dataset.py), and whether a data set can be trained on (training/runs/row_checks.py).
 """
 
 from __future__ import annotations
@@ -21,8 +21,17 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import InvalidInput
 from halluc.grading.matching import normalize_answer
 from halluc.grading.refusal import abstains
-from training.preferences.dataset import PairFolder, checked_scores
-from training.rewards.completions import as_messages
+from training.preferences.dataset import PairFolder
+from training.preferences.pairing import (
+    PairOptions,
+    Scored,
+    check_prompts,
+    checked_scores,
+    length_ratio,
+    pair_row,
+    reward_name,
+)
+from training.rewards.completions import as_messages, check_one_each, check_text, without_lone_surrogates
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,15 +39,7 @@ if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel, Prompt
     from training.rewards.composite import RewardFunction
 
-__all__ = [
-    "as_messages",
-    "build_preference_pairs",
-    "check_lengths",
-    "length_ratio",
-    "pair_row",
-    "pairs_from_answers",
-    "reward_name",
-]
+__all__ = ["build_preference_pairs", "check_sampling", "pairs_from_answers"]
 
 
 def build_preference_pairs(
@@ -46,9 +47,9 @@ def build_preference_pairs(
     prompts: Sequence[Prompt],
     reward: RewardFunction,
     *,
-    k: int = 8,
-    gap: float = 0.1,
-    longest_ratio: float = 2.0,
+    n_samples: int = 8,
+    min_margin: float = 0.1,
+    max_length_ratio: float = 2.0,
     abstention: str | None = None,
     columns: Mapping[str, Sequence[Any]] | None = None,
     temperature: float = 1.0,
@@ -57,53 +58,49 @@ def build_preference_pairs(
     seed: int = 0,
     out: str | Path | None = None,
 ) -> Dataset:
-    """Sample k completions of each prompt, score them, and pair the best with the worst (FactTune, arXiv 2311.08401).
+    """Sample completions of each prompt, score them, and pair the best with the worst (FactTune, arXiv 2311.08401).
 
-    Of a prompt's completions, empty ones are dropped and those equal but for case, punctuation and articles count once. The
-    pair with the widest gap in score is taken whose lengths are alike, since DPO otherwise learns length (arXiv 2403.19159).
-    A prompt whose completions are all about as true gives no pair.
+    Empty completions are dropped, and those that differ only in case, punctuation and articles count once. Only completions
+    of similar length are paired, since DPO otherwise learns length (arXiv 2403.19159); among those, the pair with the
+    largest margin in score is taken. A prompt whose completions score about the same gives no pair.
 
-    With an `abstention` the model learns where its knowledge ends (arXiv 2403.18349): where the answers to a prompt earn
-    less on average than the abstention, it is chosen over the worst of them; elsewhere the best answer is chosen over it,
-    beside the pair of answers. Give a reward that ranks wrong below abstained (`training.rewards.kinds.ternary_truth`).
+    With an `abstention` the model learns to say what it does not know (arXiv 2403.18349). If the answers to a prompt earn
+    less on average than the abstention, the abstention is chosen over the worst of them. Otherwise the best answer is chosen
+    over the abstention, in addition to the pair of answers. Use a reward in which wrong earns less than abstained
+    (`training.rewards.kinds.ternary_truth`).
 
     Args:
-        lm: samples the completions: the model that is to be trained.
+        lm: the model to train, which samples the completions.
         prompts: N prompts; a string is one user turn.
-        reward: scores completions, with TRL's reward-function signature; `FactualityReward`.
-        k: completions per prompt, at least 2.
-        gap: least difference in score between chosen and rejected, above 0.
-        longest_ratio: most words of the longer completion for each word of the shorter one, at least 1.
-        abstention: what the model is to say where it does not know, like "I don't know."; paired whatever its length.
-        columns: N values each that the reward takes, e.g. `context` or `answers`.
+        reward: scores completions, with TRL's reward-function signature; such as `FactualityReward`.
+        n_samples: completions per prompt, at least 2.
+        min_margin: least difference in score between chosen and rejected, above 0.
+        max_length_ratio: most words of the longer completion per word of the shorter one, at least 1.
+        abstention: what the model should say if it does not know, like "I don't know."; paired regardless of its length.
+        columns: N values each that the reward takes, such as `context` or `references`.
         temperature, max_new_tokens: of sampling.
-        batch_size: prompts sampled and scored at a time.
+        batch_size: prompts sampled and scored together.
         seed: of sampling; batch i samples with seed + i.
-        out: new folder to save the data set and its manifest.json to; `datasets.load_from_disk` reads it. Finished batches
-            are kept beside it: the same call after a break goes on where it stopped, and a finished folder is read.
+        out: new folder for the data set and its manifest.json; `datasets.load_from_disk` reads it. Finished batches are
+            saved beside it: the same call after an interruption resumes, and a finished folder is only read. One process at
+            a time may build a folder.
 
     Raises:
-        InvalidInput: an option is out of range, the abstention does not read as one, a column has another length than the
-            prompts, a score is not finite, no prompt gives a pair, or `out` holds another data set.
+        InvalidInput: an option is out of range, the abstention does not read as one, a prompt cannot be used (its row is
+            named), a column has another length, a score is not finite, no prompt gives a pair, or `out` cannot be written,
+            holds other pairs, or is being built by another process.
     """
-    if k < 2:
-        raise InvalidInput(f"k is {k}; a pair needs at least 2 completions per prompt")
-    if not gap > 0 or not longest_ratio >= 1 or not temperature > 0 or batch_size < 1:
-        raise InvalidInput(
-            f"gap is {gap}, longest_ratio {longest_ratio}, temperature {temperature}, batch_size {batch_size}; pass a gap "
-            "and a temperature above 0, a ratio and a batch of at least 1"
-        )
-    if abstention is not None and not abstains(abstention):
-        raise InvalidInput(f'the abstention {abstention!r} does not read as one; say something like "I don\'t know."')
+    options = PairOptions(min_margin, max_length_ratio, batch_size)
+    check_sampling(n_samples, temperature, max_new_tokens, abstention)
     columns = dict(columns or {})
-    check_lengths(columns, len(prompts))
+    check_prompts(prompts, columns)
     settings = {
         "method": "sampled",
         "model": lm.name,
         "reward": reward_name(reward),
-        "k": k,
-        "gap": gap,
-        "longest_ratio": longest_ratio,
+        "n_samples": n_samples,
+        "min_margin": min_margin,
+        "max_length_ratio": max_length_ratio,
         "abstention": abstention,
         "temperature": temperature,
         "max_new_tokens": max_new_tokens,
@@ -112,34 +109,37 @@ def build_preference_pairs(
     }
 
     def batch(number: int) -> dict[str, Any]:
-        rows = range(number * batch_size, min((number + 1) * batch_size, len(prompts)))
-        asked = [prompts[row] for row in rows]
-        sampled = lm.generate(asked, n=k, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed + number)
-        silence = [] if abstention is None else [abstention]
-        texts = [[g.text.strip() for g in own] + silence for own in sampled]
-        owners = [row for row, own in zip(rows, texts, strict=True) for _ in own]
-        scores = iter(
-            checked_scores(
-                reward,
-                [prompts[row] for row in owners],
-                [text for own in texts for text in own],
-                {name: [values[row] for row in owners] for name, values in columns.items()},
-                rows=owners,
-            )
+        rows = options.rows(number, len(prompts))
+        sampled = lm.generate(
+            [prompts[row] for row in rows],
+            n=n_samples,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed + number,
         )
-        pairs, dropped = [], 0
-        for row, own in zip(rows, texts, strict=True):
-            scored = [(text, next(scores)) for text in own]
-            if abstention is None:
-                found = _widest_pair(scored, gap, longest_ratio)
-            else:
-                found = _pairs_with_abstention(scored[:-1], scored[-1], gap, longest_ratio)
-            dropped += not found
-            pairs += [pair_row(prompts[row], *pair) for pair in found]
-        return {"pairs": pairs, "prompts_without_pair": dropped}
+        texts = [[without_lone_surrogates(generation.text).strip() for generation in samples] for samples in sampled]
+        return _pair_samples(rows, texts, prompts, reward, columns, options, abstention)
 
     inputs = {"prompts": [as_messages(prompt) for prompt in prompts], "columns": columns}
-    return PairFolder(out, settings, inputs).build(-(-len(prompts) // batch_size), batch, "sampling pairs")
+    return PairFolder(out, settings, inputs).build(options.batches(len(prompts)), batch, "sampling pairs")
+
+
+def check_sampling(n_samples: int, temperature: float, max_new_tokens: int, abstention: str | None) -> None:
+    """Check the options of `build_preference_pairs` that need no model.
+
+    Raises:
+        InvalidInput: an option is out of range, or the abstention does not read as one.
+    """
+    if n_samples < 2:
+        raise InvalidInput(f"n_samples is {n_samples}; a pair needs at least 2 completions per prompt")
+    if not temperature > 0:
+        raise InvalidInput(f"temperature is {temperature}; pass a number above 0")
+    if max_new_tokens < 1:
+        raise InvalidInput(f"max_new_tokens is {max_new_tokens}; pass at least 1")
+    if abstention is not None:
+        check_text("the abstention", abstention)
+        if not abstains(abstention):
+            raise InvalidInput(f'the abstention {abstention!r} does not read as one; say something like "I don\'t know."')
 
 
 def pairs_from_answers(
@@ -151,42 +151,36 @@ def pairs_from_answers(
     columns: Mapping[str, Sequence[Any]] | None = None,
     out: str | Path | None = None,
 ) -> Dataset:
-    """Pairs from rows with a right and a hallucinated answer, such as HaluEval's questions (arXiv 2305.11747).
+    """Make pairs from rows with a right and a hallucinated answer, such as HaluEval's questions (arXiv 2305.11747).
 
     Args:
         questions: N prompts.
         right, wrong: N answers each.
         reward: scores the answers; rows whose right answer does not score higher are left out and counted in the manifest.
-            None scores right answers 1 and wrong ones 0.
-        columns: N values each that the reward takes, e.g. `context`.
+            None scores right answers 1 and wrong answers 0.
+        columns: N values each that the reward takes, such as `context`.
         out: see `build_preference_pairs`.
 
     Raises:
-        InvalidInput: lengths differ, an answer is empty or equal to its counterpart (the row is named), a score is not
-            finite, no row is left, or `out` holds another data set.
+        InvalidInput: lengths differ, an answer is missing, empty or equal to its counterpart (the row is named), a score is
+            not finite, no row is left, or `out` cannot be used.
     """
     columns = dict(columns or {})
-    for name, values in {"right": right, "wrong": wrong, **columns}.items():
-        if len(values) != len(questions):
-            raise InvalidInput(f"there are {len(values)} {name} for {len(questions)} questions; give one for each")
-    for row, (good, bad) in enumerate(zip(right, wrong, strict=True)):
-        if not good.strip() or not bad.strip():
-            raise InvalidInput(f"the {'wrong' if good.strip() else 'right'} answer of row {row} is empty; drop the row")
-        if good.strip() == bad.strip():
-            raise InvalidInput(f"the right and the wrong answer of row {row} are both {good[:60]!r}; drop the row")
+    check_one_each("questions", questions, right=right, wrong=wrong)
+    check_prompts(questions, columns)
+    _check_answers(right, wrong)
+    count = len(questions)
 
     def batch(_: int) -> dict[str, Any]:
-        count = len(questions)
         scores = [1.0] * count + [0.0] * count
         if reward is not None:
             doubled = {name: [*values, *values] for name, values in columns.items()}
-            scores = checked_scores(
-                reward, [*questions, *questions], [*right, *wrong], doubled, rows=[*range(count), *range(count)]
-            )
+            rows = [*range(count), *range(count)]
+            scores = checked_scores(reward, [*questions, *questions], [*right, *wrong], doubled, rows=rows)
         pairs = [
-            pair_row(question, (good.strip(), up), (bad.strip(), down))
-            for question, good, bad, up, down in zip(questions, right, wrong, scores[:count], scores[count:], strict=True)
-            if up > down
+            pair_row(question, (good.strip(), high), (bad.strip(), low))
+            for question, good, bad, high, low in zip(questions, right, wrong, scores[:count], scores[count:], strict=True)
+            if high > low
         ]
         return {"pairs": pairs, "rows_scored_otherwise": count - len(pairs)}
 
@@ -194,69 +188,81 @@ def pairs_from_answers(
     return PairFolder(out, {"method": "answers", "reward": reward_name(reward)}, inputs).build(1, batch, "scoring pairs")
 
 
-Scored = tuple[str, float]
+def _check_answers(right: Sequence[str], wrong: Sequence[str]) -> None:
+    for row, (good, bad) in enumerate(zip(right, wrong, strict=True)):
+        for name, answer in (("right", good), ("wrong", bad)):
+            check_text(f"the {name} answer of row {row}", answer)
+            if not isinstance(answer, str) or not answer.strip():
+                raise InvalidInput(f"the {name} answer of row {row} is {answer!r}; write a text or drop the row")
+        if good.strip() == bad.strip():
+            raise InvalidInput(f"the right and the wrong answer of row {row} are both {good[:60]!r}; drop the row")
 
 
-def _widest_pair(scored: Sequence[Scored], gap: float, longest_ratio: float) -> list[tuple[Scored, Scored]]:
-    """The (better, worse) completions furthest apart in score among those about as long as each other, or nothing."""
-    alike = [
+def _pair_samples(
+    rows: Sequence[int],
+    texts: Sequence[Sequence[str]],
+    prompts: Sequence[Prompt],
+    reward: RewardFunction,
+    columns: Mapping[str, Sequence[Any]],
+    options: PairOptions,
+    abstention: str | None,
+) -> dict[str, Any]:
+    """Score the samples of a batch, and pair those of each prompt."""
+    added = [] if abstention is None else [abstention]
+    candidates = [[*samples, *added] for samples in texts]
+    row_of = [row for row, samples in zip(rows, candidates, strict=True) for _ in samples]
+    scores = iter(
+        checked_scores(
+            reward,
+            [prompts[row] for row in row_of],
+            [text for samples in candidates for text in samples],
+            {name: [values[row] for row in row_of] for name, values in columns.items()},
+            rows=row_of,
+        )
+    )
+    pairs, without_pair = [], 0
+    for row, samples in zip(rows, candidates, strict=True):
+        scored = [(text, next(scores)) for text in samples]
+        if abstention is None:
+            pairs_of_row = _widest_pair(scored, options)
+        else:
+            pairs_of_row = _pairs_with_abstention(scored[:-1], scored[-1], options)
+        without_pair += not pairs_of_row
+        pairs += [pair_row(prompts[row], *pair) for pair in pairs_of_row]
+    return {"pairs": pairs, "prompts_without_pair": without_pair}
+
+
+def _widest_pair(scored: Sequence[Scored], options: PairOptions) -> list[tuple[Scored, Scored]]:
+    """The (better, worse) completions with the largest margin among those of similar length; empty if there are none."""
+    similar = [
         (better, worse)
         for better, worse in combinations(_ranked(scored), 2)
-        if better[1] - worse[1] >= gap and length_ratio(better[0], worse[0]) <= longest_ratio
+        if better[1] - worse[1] >= options.min_margin and length_ratio(better[0], worse[0]) <= options.max_length_ratio
     ]
-    return [max(alike, key=lambda pair: pair[0][1] - pair[1][1])] if alike else []
+    return [max(similar, key=lambda pair: pair[0][1] - pair[1][1])] if similar else []
 
 
 def _pairs_with_abstention(
-    scored: Sequence[Scored], abstention: Scored, gap: float, longest_ratio: float
+    scored: Sequence[Scored], abstention: Scored, options: PairOptions
 ) -> list[tuple[Scored, Scored]]:
-    """Abstention over the worst answer where answering does not pay, else the best answer over it and the widest pair."""
+    """The abstention over the worst answer if answering does not pay; else the best answer over it, and the widest pair."""
     answers = [(text, score) for text, score in scored if text and not abstains(text)]
     if not answers:
         return []
     ranked = _ranked(answers)
     # The mean is over samples, not over distinct answers: it estimates what answering this prompt earns.
     if fmean(score for _, score in answers) < abstention[1]:
-        pairs = [(abstention, min(ranked, key=lambda one: one[1]))]
+        pairs = [(abstention, min(ranked, key=lambda answer: answer[1]))]
     else:
-        pairs = [*_widest_pair(answers, gap, longest_ratio), (ranked[0], abstention)]
-    return [(better, worse) for better, worse in pairs if better[1] - worse[1] >= gap]
+        pairs = [*_widest_pair(answers, options), (ranked[0], abstention)]
+    return [(better, worse) for better, worse in pairs if better[1] - worse[1] >= options.min_margin]
 
 
 def _ranked(scored: Sequence[Scored]) -> list[Scored]:
-    """Distinct texts, the best score first and the more frequent first among equals; empty ones dropped."""
+    """Distinct texts by score, best first; of equal scores the more frequent text first. Empty texts are dropped."""
     counts = Counter(normalize_answer(text) for text, _ in scored if text)
     distinct: dict[str, Scored] = {}
     for text, score in scored:
         if text:
             distinct.setdefault(normalize_answer(text), (text, score))
-    return sorted(distinct.values(), key=lambda one: (-one[1], -counts[normalize_answer(one[0])]))
-
-
-def reward_name(reward: RewardFunction | None) -> str:
-    """What the manifest calls the reward."""
-    return "1 for chosen, 0 for rejected" if reward is None else getattr(reward, "__name__", type(reward).__name__)
-
-
-def check_lengths(columns: Mapping[str, Sequence[Any]], prompts: int) -> None:
-    """Refuse columns that have another length than the prompts, with InvalidInput."""
-    for name, values in columns.items():
-        if len(values) != prompts:
-            raise InvalidInput(f"the column {name!r} has {len(values)} values for {prompts} prompts; give one for each")
-
-
-def length_ratio(one: str, other: str) -> float:
-    """Words of the longer text for each word of the shorter one; both must have words."""
-    lengths = sorted((len(one.split()), len(other.split())))
-    return lengths[1] / lengths[0]
-
-
-def pair_row(prompt: Prompt, chosen: Scored, rejected: Scored) -> dict[str, Any]:
-    """One pair with the columns above, from (text, factuality) of each side."""
-    return {
-        "prompt": as_messages(prompt),
-        "chosen": [{"role": "assistant", "content": chosen[0]}],
-        "rejected": [{"role": "assistant", "content": rejected[0]}],
-        "chosen_factuality": chosen[1],
-        "rejected_factuality": rejected[1],
-    }
+    return sorted(distinct.values(), key=lambda candidate: (-candidate[1], -counts[normalize_answer(candidate[0])]))

@@ -1,1 +1,1 @@
-"""Reward functions with TRL's signature, with factuality as their subject."""
+"""Rewards of completions: factuality, reward models, format and length, and their sum."""

@@ -1,45 +1,82 @@
-"""Prompts and completions as TRL passes them, read: messages, text, the question of a prompt, a stated confidence.
+"""Prompts and completions as TRL passes them: their messages, text, question and stated confidence, and checks of them.
 
-Not here: the rewards (rewards.py, composite_reward.py).
+Not covered: the rewards (factuality.py, composite.py).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from halluc.errors import InvalidInput
+from retrieval.files import lone_surrogate
 from retrieval.split import sentence_spans
 
 if TYPE_CHECKING:
     from halluc.models.language_model import Prompt
 
-__all__ = ["as_messages", "completion_text", "prompt_question", "split_confidence"]
+__all__ = [
+    "as_messages",
+    "check_one_each",
+    "check_text",
+    "completion_text",
+    "prompt_question",
+    "split_confidence",
+    "without_lone_surrogates",
+]
 
 
 def as_messages(prompt: Prompt) -> list[dict[str, str]]:
-    """The prompt as a conversation."""
+    """The prompt as a conversation; a string is one user turn."""
     return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(message) for message in prompt]
 
 
 def completion_text(completion: Any) -> str:
-    """The text of a completion: TRL passes strings for plain prompts and lists of messages for conversations."""
-    return completion if isinstance(completion, str) else "\n".join(message["content"] or "" for message in completion)
+    """The text of a completion: a string for plain prompts, a list of messages for conversations.
+
+    Content that is a list of parts is read if all parts are text. Lone surrogates, which no verifier can read, are replaced.
+
+    Raises:
+        InvalidInput: a message has content other than text.
+    """
+    if isinstance(completion, str):
+        return without_lone_surrogates(completion)
+    return without_lone_surrogates("\n".join(_content(message) for message in completion))
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    texts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidInput(f"a message has the content {str(content)[:60]!r}; only text can be read")
+    return "".join(map(str, texts))
+
+
+def without_lone_surrogates(text: str) -> str:
+    """The text with each half of a surrogate pair that lacks the other half replaced by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def prompt_question(prompt: Any) -> str | None:
-    """The last question in the last turn of a prompt, without "Question:" before it; None if it asks none.
+    """The last question in the last message of a prompt, without "Question:" before it; None if it asks none.
 
     >>> prompt_question("Paris fell in 1940. Question: Who took it? Answer:")
     'Who took it?'
     """
-    text = prompt if isinstance(prompt, str) else (prompt[-1]["content"] or "" if prompt else "")
+    text = prompt if isinstance(prompt, str) else (_content(prompt[-1]) if prompt else "")
     sentences = [line[start:end].strip() for line in text.splitlines() for start, end in sentence_spans(line)]
-    asked = [s for s in sentences if s.endswith("?") and any(character.isalnum() for character in s)]
-    return re.sub(r"^(?:Q|Question)\s*:\s*", "", asked[-1]) if asked else None
+    questions = [s for s in sentences if s.endswith("?") and any(character.isalnum() for character in s)]
+    return re.sub(r"^(?:Q|Question)\s*:\s*", "", questions[-1]) if questions else None
 
 
 def split_confidence(text: str) -> tuple[str, float | None]:
-    """The text without the confidence it states at its end or in <confidence> tags, and that confidence in [0, 1] or None.
+    """Separate a text from the confidence it states at its end or in <confidence> tags.
+
+    Returns:
+        The text without the statement, and the confidence in [0, 1]; None if it states none.
 
     >>> split_confidence("Paris.\\nConfidence: 80%")
     ('Paris.', 0.8)
@@ -49,13 +86,65 @@ def split_confidence(text: str) -> tuple[str, float | None]:
     match = _CONFIDENCE.search(text)
     if match is None:
         return text, None
-    said = match["tagged"] or match["line"] or ""
-    return (text[: match.start()] + text[match.end() :]).strip(), parse_confidence(f"Confidence: {said}")
+    stated = match["tagged"] or match["line"] or ""
+    return (text[: match.start()] + text[match.end() :]).strip(), parse_confidence(f"Confidence: {stated}")
 
 
-# The statement of confidence at the end of a completion: a line of its own, or the tags of arXiv 2507.16806.
+# A statement of confidence at the end of a completion: a line or sentence of its own, or the tags of arXiv 2507.16806.
 _CONFIDENCE = re.compile(
     r"\s*(?:<confidence>(?P<tagged>.*?)(?:</confidence>|\Z)\s*"
     r"|(?:^|(?<=[.!?]))[\s*_]*(?:my )?(?:confidence|probability|certainty)\b(?P<line>[^\n]*)\s*\Z)",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
+
+
+def check_one_each(name: str, rows: Sequence[Any], /, **columns: Sequence[Any] | None) -> None:
+    """Check that rows and the columns beside them are lists of the same length.
+
+    Args:
+        name: what the rows are, in the plural.
+        rows: N rows.
+        columns: N values each; None for a column that is not used.
+
+    Raises:
+        InvalidInput: one of them is a single text (whose characters would be taken for rows), or has another length.
+    """
+    for column, values in {name: rows, **columns}.items():
+        if isinstance(values, (str, bytes, Mapping)):
+            raise InvalidInput(f"{column} is a single value, {str(values)[:40]!r}; pass a list with one per row")
+        if values is not None and len(values) != len(rows):
+            raise InvalidInput(f"there are {len(values)} {column} for {len(rows)} {name}; pass one for each")
+
+
+def check_text(name: str, value: Any) -> None:
+    """Check that a value is a text, or a conversation whose messages hold text.
+
+    Args:
+        name: of the value in messages, such as "the prompt of row 3".
+        value: what to check.
+
+    Raises:
+        InvalidInput: it is missing, something else, has a message without a role or text, or has a lone surrogate.
+    """
+    if value is None:
+        raise InvalidInput(f"{name} is missing (null); write a text or drop the row")
+    if isinstance(value, str):
+        _check_encodable(name, value)
+        return
+    if not isinstance(value, Sequence) or not all(isinstance(message, Mapping) for message in value):
+        raise InvalidInput(f"{name} is {str(value)[:60]!r}; write a text, or a list of messages")
+    for message in value:
+        content = message.get("content")
+        # A message that only calls tools has no content.
+        if not isinstance(content, str) and not message.get("tool_calls"):
+            raise InvalidInput(f"{name} has a message with the content {str(content)[:60]!r}; write a text")
+        if not isinstance(message.get("role"), str):
+            raise InvalidInput(f"{name} has a message without a role; write user, assistant or system")
+        _check_encodable(name, content or "")
+
+
+def _check_encodable(name: str, text: str) -> None:
+    if (position := lone_surrogate(text)) is not None:
+        raise InvalidInput(
+            f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; write the whole character"
+        )

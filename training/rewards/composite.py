@@ -1,7 +1,7 @@
-"""The sum that RLHF maximises: preference, factuality, format and length, each logged by itself.
+"""The sum of rewards that RLHF maximizes: preference, factuality, format and length, each logged separately.
 
-All terms are callables with TRL's reward-function signature. The KL to the reference policy is no term: TRL's trainers have
-it (`beta`). Not here: the factuality term (rewards.py).
+All terms are callables with TRL's reward-function signature. The KL to the reference policy is not a term: TRL's trainers
+add it (`beta`). Not covered: the factuality term (factuality.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CompositeReward:
     """r_pref + λ·r_fact + w_format·r_format + w_length·r_length (a weighted sum of rewards as in arXiv 2310.03708).
 
     Args:
-        preference: r_pref, e.g. the score of a reward model; None to do without.
+        preference: r_pref, e.g. `RewardModel`; None for none.
         factuality: r_fact, e.g. `FactualityReward`.
         factuality_weight: λ.
         format: e.g. `format_reward(...)`.
@@ -32,8 +32,7 @@ class CompositeReward:
         length_weight: its weight.
 
     Raises:
-        InvalidInput: there is no term, or a weight is not finite; on a call: a term gives too few or too many rewards, or
-            one that is not finite (the row is named).
+        InvalidInput: there is no term, or a weight is not finite.
     """
 
     __name__ = "composite"
@@ -70,9 +69,16 @@ class CompositeReward:
         log_metric: Callable[[str, float], None] | None = None,
         **columns: Any,
     ) -> list[float]:
-        """(N,) sums; the mean of each term, before its weight, goes to TRL's `log_metric` as "composite/<term>".
+        """Score completions.
 
-        A term that gives None for a row, TRL's sign that it does not apply there, adds 0.
+        A term that gives None for a row, TRL's sign that it does not apply there, adds 0. The mean of each term, before
+        weighting, is logged to TRL's `log_metric` as "composite/<term>".
+
+        Returns:
+            (N,) weighted sums.
+
+        Raises:
+            InvalidInput: a term gives too few or too many rewards, or one that is not finite (the row is named).
         """
         totals = [0.0] * len(completions)
         for name, (term, weight) in self.terms.items():
@@ -81,7 +87,7 @@ class CompositeReward:
                 raise InvalidInput(f"the {name} reward gave {len(values)} values for {len(completions)} completions")
             for row, value in enumerate(values):
                 if value is not None and not math.isfinite(value):
-                    raise InvalidInput(f"the {name} reward of row {row} is {value}; mend or drop that row")
+                    raise InvalidInput(f"the {name} reward of row {row} is {value}; fix or drop that row")
                 totals[row] += weight * (value or 0.0)
             applied = [value for value in values if value is not None]
             if log_metric is not None:
@@ -90,7 +96,7 @@ class CompositeReward:
 
 
 def format_reward(pattern: str) -> RewardFunction:
-    r"""1 for a completion that the regular expression matches whole, line breaks included in ".", else 0.
+    r"""A reward of 1 for completions that the regular expression matches completely, else 0; "." matches line breaks too.
 
     >>> format_reward(r".+\nConfidence: [01]\.\d+")(prompts=["?"], completions=["Paris.\nConfidence: 0.9"])
     [1.0]
@@ -104,13 +110,16 @@ def format_reward(pattern: str) -> RewardFunction:
 
 
 def length_reward(shortest: int, longest: int) -> RewardFunction:
-    """0 for a completion of `shortest` to `longest` words; outside, minus the share by which it misses, at least −1.
+    """A reward of 0 for completions of `shortest` to `longest` words; others get minus the relative distance, at least −1.
+
+    Raises:
+        InvalidInput: unless 0 < shortest <= longest.
 
     >>> length_reward(2, 4)(prompts=["?"] * 3, completions=["one", "one two three", "one two three four five"])
     [-0.5, 0.0, -0.25]
     """
     if not 0 < shortest <= longest:
-        raise InvalidInput(f"the length goes from {shortest} to {longest} words; pass 0 < shortest <= longest")
+        raise InvalidInput(f"the length ranges from {shortest} to {longest} words; pass 0 < shortest <= longest")
 
     def length(*, completions: Sequence[Any], **_: Any) -> list[float]:
         counts = [len(completion_text(completion).split()) for completion in completions]

@@ -1,59 +1,82 @@
 """A factuality reward with TRL's reward-function signature, for `GRPOTrainer(reward_funcs=...)` and `RLOOTrainer`.
 
-The claims of a completion are judged against evidence, retrieved or given, and a kind of reward (reward_kinds.py) makes a
-number of it, from which penalties for gaming (reward_guards.py) are taken off. Not here: the sum with other rewards
-(composite_reward.py), and the trainers, which are TRL's.
+The claims of a completion are judged against evidence. A kind of reward (kinds.py) turns the verdicts into a number, from
+which penalties for reward hacking (guards.py) are subtracted. Not covered: the sum with other rewards (composite.py), and
+the trainers, which are TRL's.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.claims import RuleClaimExtractor
-from halluc.errors import InvalidInput
+from halluc.errors import InvalidInput, leaf_errors_as_ours
 from halluc.grading.matching import contains_answer, normalize_answer
-from training.claim_judge import ClaimJudge, ClaimVerdict, make_room
-from training.rewards.completions import completion_text, prompt_question, split_confidence
+from halluc.verification.judge import Judge
+from training.rewards.completions import check_one_each, check_text, completion_text, prompt_question, split_confidence
 from training.rewards.guards import copied_share, is_hedged, repeated_share
 from training.rewards.hacking import GapReport, Measurement, gap_report
 from training.rewards.kinds import JudgedClaim, JudgedCompletion, RewardKind, claim_precision
 
 if TYPE_CHECKING:
+    from halluc.answers import Claim, Verdict
     from halluc.claims import ClaimExtractor
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import Passage, PassageIndex
 
 __all__ = ["FactualityReward"]
 
+# Claims whose retrieved passages are kept; a claim with its passages takes a few kilobytes.
+_MAX_CACHED = 100_000
 
-class FactualityReward:
-    """What a completion earns for being true: by default the mean support of its claims, less penalties for gaming it.
 
-    A completion without a claim earns 0 by default, so that saying nothing never pays. Verdicts are kept, so that a claim
-    that many completions make is judged once. TRL names the reward by `__name__` in its logs.
-
-    Args:
-        verifier: gives the probability that a piece of evidence supports a claim. One that only has `support` refutes
-            nothing.
-        index: where evidence is looked up; None if every row of the data set brings a `context` or `answers` column.
-        k: passages retrieved per claim; the claim's support is the highest that any of them gives it.
-        kind: what a judged completion earns (training/rewards/kinds.py); set its parameters with `functools.partial`.
-        extractor: cuts completions into claims; by rules if None.
-        repetition_penalty: taken off for a completion that repeats itself, times `repeated_share`.
-        copy_penalty: taken off for a completion copied from the evidence, times `copied_share`.
-        second_verifier: judges as well; where the two differ, the reward is doubtful.
-        disagreement_penalty: taken off, times the mean difference of the two verifiers' support, in [0, 1].
-        held_out_verifier: judges as well but changes no reward: a support that rises with the first verifier and not with
-            this one is not factuality but reward hacking; see `gap_report`.
+class _Row(NamedTuple):
+    """A completion with what it is judged by.
 
     Attributes:
-        measured: what both verifiers said in each call so far, if one is held out.
+        text: the completion.
+        answer: the completion without the confidence it states.
+        confidence: that confidence in [0, 1], or None.
+        question: what it answers, or None.
+        references: accepted answers; None if the row has none.
+        evidence: texts to judge it against; None to retrieve passages for each claim.
+    """
+
+    text: str
+    answer: str
+    confidence: float | None
+    question: str | None
+    references: list[str] | None
+    evidence: list[Passage] | None
+
+
+class FactualityReward:
+    """The reward of a completion for being true: by default the mean support of its claims, minus penalties for hacking.
+
+    By default a completion without a claim earns 0, so that saying nothing never pays. Verdicts are cached, so that a claim
+    that many completions make is judged once. TRL logs the reward under `__name__`.
+
+    Args:
+        verifier: gives the probability that evidence supports a claim.
+        index: where evidence is retrieved for rows without a `context`; None if every row of the data set has a `context` or
+            `references`.
+        k: passages retrieved per claim, at least 1.
+        kind: what a judged completion earns (kinds.py); set its parameters with `functools.partial`.
+        extractor: splits completions into claims; None for the rule-based one.
+        repetition_penalty: subtracted, times `repeated_share`, from completions that repeat themselves.
+        copy_penalty: subtracted, times `copied_share`, from completions copied from the evidence.
+        second_verifier: judges the same claims; where the two differ, the reward is doubtful.
+        disagreement_penalty: subtracted, times the mean difference of the support by the two verifiers, in [0, 1].
+        held_out_verifier: judges the same claims but does not change the reward. If support rises by the first verifier and
+            not by this one, that is reward hacking; see `gap_report`.
+
+    Attributes:
+        measured: support by the first and the held-out verifier in each call so far.
 
     Raises:
-        InvalidInput: k is below 1 or a penalty is negative; on a call: there is no evidence, columns are of unequal length,
-            or a reward is not finite (the row is named).
+        InvalidInput: k is below 1 or a penalty is negative.
     """
 
     __name__ = "factuality"
@@ -77,7 +100,7 @@ class FactualityReward:
         penalties = {"repetition": repetition_penalty, "copy": copy_penalty, "disagreement": disagreement_penalty}
         for name, value in penalties.items():
             if not value >= 0:
-                raise InvalidInput(f"{name}_penalty is {value}; pass 0 or more, it is taken off the reward")
+                raise InvalidInput(f"{name}_penalty is {value}; pass 0 or more, it is subtracted from the reward")
         self.verifier = verifier
         self.index = index
         self.k = k
@@ -86,10 +109,10 @@ class FactualityReward:
         self.repetition_penalty = repetition_penalty
         self.copy_penalty = copy_penalty
         self.disagreement_penalty = disagreement_penalty
-        self._first = ClaimJudge(verifier)
-        self._second = ClaimJudge(second_verifier) if second_verifier is not None else None
-        self._held_out = ClaimJudge(held_out_verifier) if held_out_verifier is not None else None
-        self._found: dict[str, list[str]] = {}
+        self._judge = Judge(verifier)
+        self._second_judge = Judge(second_verifier) if second_verifier is not None else None
+        self._held_out_judge = Judge(held_out_verifier) if held_out_verifier is not None else None
+        self._retrieved: dict[str, list[Passage]] = {}
         self.measured: list[Measurement] = []
 
     def __call__(
@@ -97,162 +120,224 @@ class FactualityReward:
         *,
         prompts: Sequence[Any],
         completions: Sequence[Any],
-        context: Sequence[str | Sequence[str]] | None = None,
-        answers: Sequence[str | Sequence[str]] | None = None,
-        question: Sequence[str] | None = None,
+        context: Sequence[str | Sequence[str] | None] | None = None,
+        references: Sequence[str | Sequence[str] | None] | None = None,
+        question: Sequence[str | None] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         log_extra: Callable[[str, list[Any]], None] | None = None,
         **_columns: Any,
     ) -> list[float]:
-        """One reward per completion; verification is one batch.
+        """Score completions; all new claims are verified in one batch.
+
+        The evidence of a row is its context; without one, passages retrieved for each claim; without an index, the
+        question with each of its references.
 
         Args:
             prompts: (N,) prompts, strings or conversations.
             completions: (N,) strings or conversations (lists of messages), as TRL passes them.
-            context: (N,) evidence that replaces retrieval, a column of the data set; a passage or several a row.
-            answers: (N,) accepted answers, a column of the data set; one or several a row. They decide whether a completion
-                is correct, and are the evidence where there is neither a context nor an index.
-            question: (N,) what each completion answers; by default the last question of its prompt. A short answer is
-                judged together with it.
+            context: (N,) a column of the data set: one passage or several per row, or None.
+            references: (N,) a column of the data set: one accepted answer or several per row, or None. They decide whether a
+                completion is correct.
+            question: (N,) what each completion answers; by default the last question of its prompt. A short answer is judged
+                together with its question.
             log_metric, log_extra: TRL's; means and the unsupported claims of each completion are logged with them.
+
+        Returns:
+            (N,) rewards.
+
+        Raises:
+            InvalidInput: a column is a single text or has another length, a row (it is named) has no evidence or values that
+                cannot be used, or its reward is not finite.
         """
-        texts = [completion_text(completion) for completion in completions]
-        count = len(texts)
-        columns = {"prompts": prompts, "context": context, "answers": answers, "question": question}
-        for name, column in columns.items():
-            if column is not None and len(column) != count:
-                raise InvalidInput(f"there are {len(column)} {name} for {count} completions; pass one of each a completion")
-        if context is None and answers is None and self.index is None:
+        check_one_each(
+            "completions", completions, prompts=prompts, context=context, references=references, question=question
+        )
+        if context is None and references is None and self.index is None:
             raise InvalidInput(
-                "there is no evidence: give FactualityReward an index, or the data set a 'context' or 'answers' column"
+                "there is no evidence: give FactualityReward an index, or the data set a column 'context' or 'references'"
             )
-        asked = list(question) if question is not None else [prompt_question(prompt) for prompt in prompts]
-        answers_of = [_as_list(own) for own in answers] if answers is not None else None
-        stated = [split_confidence(text) for text in texts]
-        claims = self._claims([text for text, _ in stated], asked)
-        evidence = self._evidence(claims, asked, context, answers_of)
-        judged = [
-            JudgedCompletion(
-                text=text,
-                claims=tuple(
-                    JudgedClaim(claim, verdict.support, verdict.refuted, is_hedged(claim))
-                    for claim, verdict in zip(own, verdicts, strict=True)
-                ),
-                answered=contains_answer(text, answers_of[row]) if answers_of is not None else None,
-                confidence=confidence,
-            )
-            for row, ((text, confidence), own, verdicts) in enumerate(
-                zip(stated, claims, self._first.verdicts(claims, evidence), strict=True)
-            )
+        columns = [[None] * len(completions) if column is None else column for column in (context, references, question)]
+        rows = [self._row(i, *values) for i, values in enumerate(zip(prompts, completions, *columns, strict=True))]
+        claims = self._claims(rows)
+        passages = self._passages(rows, claims)
+        verdicts = _verdicts(self._judge, claims, passages)
+        judged = [_judged(row, verdicts_of_row) for row, verdicts_of_row in zip(rows, verdicts, strict=True)]
+        repeated = [repeated_share(row.text) for row in rows]
+        copied = [
+            copied_share(row.text, [passage.text for passages_of_claim in passages_of_row for passage in passages_of_claim])
+            for row, passages_of_row in zip(rows, passages, strict=True)
         ]
-        repeated = [repeated_share(text) for text in texts]
-        copied = [copied_share(text, [p for own in rows for p in own]) for text, rows in zip(texts, evidence, strict=True)]
-        differing = self._disagreement(judged, claims, evidence)
+        disagreement = self._disagreement(judged, claims, passages)
         rewards = [
-            self.kind(own) - self.repetition_penalty * again - self.copy_penalty * copy - self.disagreement_penalty * differs
-            for own, again, copy, differs in zip(judged, repeated, copied, differing, strict=True)
+            self.kind(completion)
+            - self.repetition_penalty * repetition
+            - self.copy_penalty * copy
+            - self.disagreement_penalty * difference
+            for completion, repetition, copy, difference in zip(judged, repeated, copied, disagreement, strict=True)
         ]
-        for row, reward in enumerate(rewards):
-            if not math.isfinite(reward):
-                raise InvalidInput(
-                    f"the reward of row {row}, whose completion begins {texts[row][:40]!r}, is {reward}; "
-                    f"the verifier {self.verifier.name} or the kind of reward gave a value that is not finite"
-                )
+        self._check_finite(rows, rewards)
         metrics = _means(judged) | {"repeated": _mean(repeated), "copied": _mean(copied)}
-        if self._second is not None:
-            metrics["disagreement"] = _mean(differing)
-        if self._held_out is not None:
-            metrics |= self._measure(judged, self._held_out.verdicts(claims, evidence))
+        if self._second_judge is not None:
+            metrics["disagreement"] = _mean(disagreement)
+        if self._held_out_judge is not None:
+            metrics |= self._measure(judged, _verdicts(self._held_out_judge, claims, passages))
         if log_metric is not None:
             for name, value in metrics.items():
                 log_metric(f"{self.__name__}/{name}", value)
         if log_extra is not None:
-            log_extra("unsupported", [" | ".join(c.text for c in own.claims if c.support < 0.5) for own in judged])
+            log_extra("unsupported", [_unsupported(completion) for completion in judged])
         return rewards
 
     @property
     def measurements(self) -> int:
-        """Calls in which the held-out verifier had claims to measure."""
+        """Number of calls in which the held-out verifier had claims to judge."""
         return sum(call.claims > 0 for call in self.measured)
 
     def gap_report(self) -> GapReport:
-        """Support by the verifier that is optimised against support by the held-out one, over the calls so far.
+        """Compare support by the verifier that is optimized against with support by the held-out one, over the calls so far.
 
         Raises:
-            InvalidInput: there is no held-out verifier, or it has measured nothing yet.
+            InvalidInput: there is no held-out verifier, or it has judged nothing yet.
         """
-        if self._held_out is None:
+        if self._held_out_judge is None:
             raise InvalidInput("no verifier is held out; pass held_out_verifier=... to FactualityReward")
         calls = [call for call in self.measured if call.claims]
-        return gap_report([c.optimised / c.claims for c in calls], [c.held_out / c.claims for c in calls])
+        return gap_report([c.optimized / c.claims for c in calls], [c.held_out / c.claims for c in calls])
 
-    def _claims(self, texts: Sequence[str], questions: Sequence[str | None]) -> list[list[str]]:
-        """Check-worthy claims of each text; those that say the same but for case and punctuation once."""
-        found = self.extractor.extract(texts, questions=questions)
+    def _row(self, number: int, prompt: Any, completion: Any, context: Any, references: Any, question: Any) -> _Row:
+        from retrieval import Passage
+
+        for name, text in {"question": question, "prompt": prompt}.items():
+            if isinstance(text, str):
+                check_text(f"the {name} of row {number}", text)
+        try:
+            text = completion_text(completion)
+            question = prompt_question(prompt) if question is None else question
+        except InvalidInput as error:
+            raise InvalidInput(f"row {number} cannot be scored: {error}") from error
+        passages = _texts(context, number, "passage of the context")
+        accepted = _texts(references, number, "reference")
+        evidence = passages or None
+        if evidence is None and self.index is None:
+            evidence = [f"{question or ''} {reference}".strip() for reference in accepted or []]
+        if evidence is not None and not evidence:
+            raise InvalidInput(
+                f"row {number} has no evidence: its context and references are empty or missing; give it one of them, or "
+                "FactualityReward an index"
+            )
+        documents = None if evidence is None else [Passage(str(i), text) for i, text in enumerate(evidence)]
+        return _Row(text, *split_confidence(text), question, accepted, documents)
+
+    def _claims(self, rows: Sequence[_Row]) -> list[list[Claim]]:
+        """Check-worthy claims of each completion; those that differ only in case and punctuation once."""
+        extracted = self.extractor.extract([row.answer for row in rows], questions=[row.question for row in rows])
         return [
-            list({normalize_answer(claim.text): claim.text for claim in own if claim.check_worthy}.values()) for own in found
+            list({normalize_answer(claim.text): claim for claim in claims if claim.check_worthy}.values())
+            for claims in extracted
         ]
 
-    def _evidence(
-        self,
-        claims: Sequence[Sequence[str]],
-        questions: Sequence[str | None],
-        context: Sequence[str | Sequence[str]] | None,
-        answers: Sequence[list[str]] | None,
-    ) -> list[list[list[str]]]:
+    def _passages(self, rows: Sequence[_Row], claims: Sequence[Sequence[Claim]]) -> list[list[list[Passage]]]:
         """The passages of each claim of each completion."""
-        if context is not None or self.index is None:
-            rows = [_as_list(own) for own in context] if context is not None else _answer_sentences(questions, answers or [])
-            for row, own in enumerate(rows):
-                if claims[row] and not any(passage.strip() for passage in own):
-                    raise InvalidInput(f"row {row} has an empty context; give it the text that its answer is judged against")
-            return [[[p for p in own if p.strip()] for _ in claims[row]] for row, own in enumerate(rows)]
-        distinct = list(dict.fromkeys(claim for own in claims for claim in own))
-        make_room(self._found, len(distinct))
-        wanted = [claim for claim in distinct if claim not in self._found]
-        if wanted:
-            for claim, hits in zip(wanted, self.index.search(wanted, k=self.k), strict=True):
-                self._found[claim] = [hit.passage.text for hit in hits]
-        return [[self._found[claim] for claim in own] for own in claims]
+        retrieved = [(row.evidence is None, claims_of_row) for row, claims_of_row in zip(rows, claims, strict=True)]
+        self._retrieve([claim.text for needed, claims_of_row in retrieved if needed for claim in claims_of_row])
+        return [
+            [self._retrieved[claim.text] if row.evidence is None else row.evidence for claim in claims_of_row]
+            for row, claims_of_row in zip(rows, claims, strict=True)
+        ]
+
+    def _retrieve(self, claims: Sequence[str]) -> None:
+        distinct = list(dict.fromkeys(claims))
+        if len(self._retrieved) + len(distinct) > _MAX_CACHED:
+            self._retrieved.clear()
+        new = [claim for claim in distinct if claim not in self._retrieved]
+        if not new or self.index is None:
+            return
+        with leaf_errors_as_ours():
+            found = self.index.search(new, k=self.k)
+        self._retrieved |= {claim: [hit.passage for hit in hits] for claim, hits in zip(new, found, strict=True)}
 
     def _disagreement(
         self,
         judged: Sequence[JudgedCompletion],
-        claims: Sequence[Sequence[str]],
-        evidence: Sequence[Sequence[Sequence[str]]],
+        claims: Sequence[Sequence[Claim]],
+        passages: Sequence[Sequence[Sequence[Passage]]],
     ) -> list[float]:
-        if self._second is None:
+        """(N,) mean differences in [0, 1] of the support by the two verifiers."""
+        if self._second_judge is None:
             return [0.0] * len(judged)
-        others = self._second.verdicts(claims, evidence)
         return [
-            _mean([abs(claim.support - verdict.support) for claim, verdict in zip(own.claims, verdicts, strict=True)])
-            for own, verdicts in zip(judged, others, strict=True)
+            _mean([abs(claim.support - verdict.support) for claim, verdict in zip(completion.claims, verdicts, strict=True)])
+            for completion, verdicts in zip(judged, _verdicts(self._second_judge, claims, passages), strict=True)
         ]
 
-    def _measure(self, judged: Sequence[JudgedCompletion], held_out: Sequence[Sequence[ClaimVerdict]]) -> dict[str, float]:
-        optimised = [claim.support for own in judged for claim in own.claims]
-        measured = [verdict.support for own in held_out for verdict in own]
-        self.measured.append(Measurement(sum(optimised), sum(measured), len(optimised)))
-        return {"held_out_support": _mean(measured), "held_out_gap": _mean(optimised) - _mean(measured)}
+    def _measure(self, judged: Sequence[JudgedCompletion], held_out: Sequence[Sequence[Verdict]]) -> dict[str, float]:
+        optimized = [claim.support for completion in judged for claim in completion.claims]
+        measured = [verdict.support for verdicts in held_out for verdict in verdicts]
+        self.measured.append(Measurement(sum(optimized), sum(measured), len(optimized)))
+        return {"held_out_support": _mean(measured), "held_out_gap": _mean(optimized) - _mean(measured)}
+
+    def _check_finite(self, rows: Sequence[_Row], rewards: Sequence[float]) -> None:
+        for number, (row, reward) in enumerate(zip(rows, rewards, strict=True)):
+            if not math.isfinite(reward):
+                raise InvalidInput(
+                    f"the reward of row {number}, whose completion begins {row.text[:40]!r}, is {reward}; the verifier "
+                    f"{self.verifier.name} or the kind of reward gave a value that is not finite"
+                )
 
 
-def _answer_sentences(questions: Sequence[str | None], answers: Sequence[Sequence[str]]) -> list[list[str]]:
-    return [[f"{asked or ''} {answer}".strip() for answer in own] for asked, own in zip(questions, answers, strict=True)]
+def _texts(value: Any, row: int, kind: str) -> list[str] | None:
+    """The texts in a cell of a data set, without blank and missing ones; None if all are missing."""
+    if value is None:
+        return None
+    values = [value] if isinstance(value, str) else list(value)
+    texts = [text for text in values if text is not None]
+    for text in texts:
+        if not isinstance(text, str):
+            raise InvalidInput(f"a {kind} of row {row} is {text!r}; write a text")
+        check_text(f"a {kind} of row {row}", text)
+    if texts and not any(text.strip() for text in texts):
+        raise InvalidInput(f"every {kind} of row {row} is blank; write a text, or null if there is none")
+    return [text for text in texts if text.strip()] if texts or not values else None
 
 
-def _as_list(value: str | Sequence[str]) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+def _verdicts(
+    judge: Judge, claims: Sequence[Sequence[Claim]], passages: Sequence[Sequence[Sequence[Passage]]]
+) -> list[list[Verdict]]:
+    """The verdicts on the claims of each completion, from one call of the judge."""
+    verdicts = iter(
+        judge.verdicts(
+            [claim for claims_of_row in claims for claim in claims_of_row],
+            [passages_of_claim for passages_of_row in passages for passages_of_claim in passages_of_row],
+        )
+    )
+    return [[next(verdicts) for _ in claims_of_row] for claims_of_row in claims]
+
+
+def _judged(row: _Row, verdicts: Sequence[Verdict]) -> JudgedCompletion:
+    return JudgedCompletion(
+        text=row.answer,
+        claims=tuple(
+            JudgedClaim(verdict.claim.text, verdict.support, verdict.label == "refuted", is_hedged(verdict.claim.text))
+            for verdict in verdicts
+        ),
+        matches=contains_answer(row.answer, row.references) if row.references is not None else None,
+        confidence=row.confidence,
+    )
+
+
+def _unsupported(completion: JudgedCompletion) -> str:
+    return " | ".join(claim.text for claim in completion.claims if claim.support < 0.5)
 
 
 def _means(judged: Sequence[JudgedCompletion]) -> dict[str, float]:
-    claims = [claim for own in judged for claim in own.claims]
+    claims = [claim for completion in judged for claim in completion.claims]
     return {
-        "claims": _mean([len(own.claims) for own in judged]),
+        "claims": _mean([len(completion.claims) for completion in judged]),
         "support": _mean([claim.support for claim in claims]),
         "refuted": _mean([claim.refuted for claim in claims]),
         "hedged": _mean([claim.hedged for claim in claims]),
-        "abstained": _mean([own.abstains for own in judged]),
-        "correct": _mean([own.correct for own in judged]),
+        "abstained": _mean([completion.abstains for completion in judged]),
+        "correct": _mean([completion.correct for completion in judged]),
     }
 
 

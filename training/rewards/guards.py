@@ -1,6 +1,6 @@
-"""Guards against gaming a factuality reward: hedging, repetition and copying, measured on the text.
+"""Guards against gaming a factuality reward: hedging, repetition and copying, measured in the text.
 
-Not here: verifiers that disagree (rewards.py) and the verifier that is only measured (reward_hacking.py).
+Not covered: disagreement of verifiers (factuality.py), and held-out verifiers (hacking.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEDGE = re.compile(
 
 
 def is_hedged(claim: str) -> bool:
-    """Whether a claim says that something may be so rather than that it is (English).
+    """Whether a claim says that something may be true rather than that it is (English only).
 
     >>> is_hedged("Paris may be in France."), is_hedged("Paris fell in May 1940.")
     (True, False)
@@ -30,9 +30,13 @@ def is_hedged(claim: str) -> bool:
 
 
 def repeated_share(text: str, *, n: int = 8) -> float:
-    """Share in [0, 1) of a text's word n-grams that repeat an earlier one (as seq-rep-n, arXiv 1908.04319).
+    """Share in [0, 1) of a text's word n-grams that repeat an earlier one (seq-rep-n, arXiv 1908.04319).
 
-    Runs of 8 words hardly ever recur in honest text, while a sentence said ten times comes to nine tenths.
+    With n = 8, ordinary text scores near 0, and a sentence repeated ten times scores about 0.9.
+
+    Args:
+        text: the text.
+        n: words per n-gram.
     """
     words = _words(text)
     grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
@@ -40,21 +44,26 @@ def repeated_share(text: str, *, n: int = 8) -> float:
 
 
 def copied_share(text: str, passages: Sequence[str], *, run: int = 20) -> float:
-    """Share in [0, 1] of a text's words that stand in a passage in runs of at least `run` words.
+    """Share in [0, 1] of a text's words that are in runs of at least `run` words copied from a passage.
 
-    The coverage of extractive fragments (arXiv 1804.11283) with short ones left out: names, figures and phrases must
-    be quoted to answer at all.
+    This is the coverage of extractive fragments (arXiv 1804.11283) without the short ones: any answer must quote names,
+    numbers and phrases.
+
+    Args:
+        text: the text.
+        passages: texts it may be copied from.
+        run: shortest run that counts, in words.
     """
     words = _words(text)
     if len(words) < run:
         return 0.0
-    known: set[tuple[str, ...]] = set()
+    runs: set[tuple[str, ...]] = set()
     for passage in dict.fromkeys(passages):
-        of_passage = _words(passage)
-        known.update(tuple(of_passage[i : i + run]) for i in range(len(of_passage) - run + 1))
+        passage_words = _words(passage)
+        runs.update(tuple(passage_words[i : i + run]) for i in range(len(passage_words) - run + 1))
     copied = [False] * len(words)
     for i in range(len(words) - run + 1):
-        if tuple(words[i : i + run]) in known:
+        if tuple(words[i : i + run]) in runs:
             copied[i : i + run] = [True] * run
     return sum(copied) / len(words)
 

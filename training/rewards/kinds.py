@@ -1,8 +1,8 @@
-"""What a judged completion earns: claim precision, binary, ternary, and proper scores of its stated confidence.
+"""Kinds of factuality reward: claim precision, binary, ternary, and proper scoring rules for stated confidence.
 
-Each kind is a pure function from a `JudgedCompletion` to a number, to be given to `FactualityReward(kind=...)`; parameters
-are set with `functools.partial`. A hedged claim is worth half of a plain one, so that hedging everything does not pay.
-Not here: how claims are judged (rewards.py), and penalties for gaming a reward (reward_guards.py).
+Each kind is a pure function from a `JudgedCompletion` to a number, for `FactualityReward(kind=...)`; set its parameters with
+`functools.partial`. A hedged claim is worth half of a plain one, so that hedging everything does not pay. Not covered: how
+claims are judged (factuality.py), and penalties for reward hacking (guards.py).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _HEDGED = 0.5
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim and what the evidence says of it.
+    """A claim and its verdict.
 
     Attributes:
         text: the claim.
         support: the highest probability in [0, 1] that a passage supports it.
         refuted: whether the passages contradict it.
-        hedged: whether it says that something may be so rather than that it is.
+        hedged: whether it says that something may be true rather than that it is.
     """
 
     text: str
@@ -49,37 +49,37 @@ class JudgedClaim:
 
     @property
     def credit(self) -> float:
-        """Support, halved where the claim is hedged."""
+        """Support in [0, 1], halved if the claim is hedged."""
         return self.support * (_HEDGED if self.hedged else 1.0)
 
 
 @dataclass(frozen=True)
 class JudgedCompletion:
-    """A completion as the reward kinds see it.
+    """A completion as the kinds of reward see it.
 
     Attributes:
         text: the completion without the confidence it states.
-        claims: its check-worthy claims, equal ones once.
-        answered: whether an accepted answer stands in the text; None if the data set gives none.
-        confidence: the probability in [0, 1] that the completion states of being right; None if it states none.
+        claims: its check-worthy claims, without duplicates.
+        matches: whether the text contains a reference; None if the row has no references.
+        confidence: the probability in [0, 1] of being right that the completion states; None if it states none.
     """
 
     text: str
     claims: tuple[JudgedClaim, ...] = ()
-    answered: bool | None = None
+    matches: bool | None = None
     confidence: float | None = None
 
     @property
     def abstains(self) -> bool:
-        """Whether it commits to nothing: no claim, or none without a hedge."""
+        """Whether it commits to nothing: it has no claim, or hedged claims only."""
         return all(claim.hedged for claim in self.claims)
 
     @property
     def correct(self) -> bool:
-        """Whether it commits to something and is right: an accepted answer is in it, or every claim is supported."""
+        """Whether it commits to something and contains a reference; without references, whether all claims are supported."""
         if self.abstains:
             return False
-        return all(claim.support >= 0.5 for claim in self.claims) if self.answered is None else self.answered
+        return all(claim.support >= 0.5 for claim in self.claims) if self.matches is None else self.matches
 
 
 RewardKind = Callable[[JudgedCompletion], float]
@@ -88,12 +88,15 @@ RewardKind = Callable[[JudgedCompletion], float]
 def claim_precision(judged: JudgedCompletion, *, expected_claims: int = 1) -> float:
     """Mean credit of the claims, in [0, 1]; a completion without a claim earns 0.
 
-    FActScore (arXiv 2305.14251, eq. 1) with the length penalty of its published code: with n claims, fewer than the γ
-    expected, the mean is multiplied by exp(1 − γ/n), so that one sure claim does not beat a complete answer.
+    FActScore (arXiv 2305.14251, eq. 1) with the length penalty of its published code: if there are n claims and γ > n are
+    expected, the mean is multiplied by exp(1 − γ/n), so that one safe claim does not beat a complete answer.
 
     Args:
         judged: the completion.
-        expected_claims: γ, the claims of a complete answer; 1 asks for no more than one.
+        expected_claims: γ, the number of claims in a complete answer, at least 1.
+
+    Raises:
+        InvalidInput: expected_claims is below 1.
     """
     if expected_claims < 1:
         raise InvalidInput(f"expected_claims is {expected_claims}; a complete answer has at least 1 claim")
@@ -104,11 +107,11 @@ def claim_precision(judged: JudgedCompletion, *, expected_claims: int = 1) -> fl
 
 
 def binary_factuality(judged: JudgedCompletion) -> float:
-    """1 unless a claim is contradicted, then 0 (binary retrieval-augmented reward, arXiv 2510.17733).
+    """1 if no claim is contradicted, else 0 (binary retrieval-augmented reward, arXiv 2510.17733).
 
-    What the passages leave open costs nothing, unlike in `claim_precision`: it takes a verifier that tells contradiction
-    from silence, which small ones do poorly for short answers. Beyond the paper, a completion without a claim earns 0, and
-    hedged claims pull the 1 down to one half.
+    Unlike in `claim_precision`, claims that the evidence does not decide cost nothing. This needs a verifier that
+    distinguishes contradicted claims from undecided ones; small verifiers do so poorly for short answers. Unlike in the
+    paper, a completion without a claim earns 0, and hedged claims lower the reward to as little as 0.5.
     """
     if not judged.claims or any(claim.refuted for claim in judged.claims):
         return 0.0
@@ -116,9 +119,14 @@ def binary_factuality(judged: JudgedCompletion) -> float:
 
 
 def ternary_truth(judged: JudgedCompletion, *, abstain: float = 0.0, wrong: float = -1.0) -> float:
-    """1 for a correct completion, `abstain` for one that commits to nothing, `wrong` for the rest (arXiv 2509.25760).
+    """1 for a correct completion, `abstain` for one that commits to nothing, `wrong` for all others (arXiv 2509.25760).
 
-    A completion of hedged claims alone commits to nothing.
+    A completion with only hedged claims commits to nothing.
+
+    Args:
+        judged: the completion.
+        abstain: reward of an abstention.
+        wrong: reward of a wrong completion.
 
     Raises:
         InvalidInput: unless 1 > abstain > wrong.
@@ -133,8 +141,8 @@ def ternary_truth(judged: JudgedCompletion, *, abstain: float = 0.0, wrong: floa
 def brier_confidence(judged: JudgedCompletion) -> float:
     """y − (c − y)² in [−1, 1] for correctness y and stated confidence c (RLCR, arXiv 2507.16806).
 
-    Being right pays, and among answers equally right the honest confidence pays best. A completion that states no
-    confidence, or says nothing, earns the least, −1.
+    Correct answers earn more, and for a given probability of being correct the honest confidence earns most. A completion
+    without a stated confidence, or without text, earns the minimum, −1.
     """
     if judged.confidence is None or not judged.text.strip():
         return -1.0
@@ -143,10 +151,15 @@ def brier_confidence(judged: JudgedCompletion) -> float:
 
 
 def log_confidence(judged: JudgedCompletion, *, floor: float = 0.001) -> float:
-    """y + log p / −log `floor` in [−1, 1], p being the stated probability of what came true, at least `floor`.
+    """y − log p / log(floor) in [−1, 1] for correctness y and the stated probability p of the actual outcome.
 
-    The logarithmic score of Rewarding Doubt (arXiv 2503.02623) brought to [−1, 0], plus the correctness y as in RLCR:
-    without it a model that is always wrong and says so would earn the most. Without a confidence, or text, −1.
+    This is the logarithmic score of Rewarding Doubt (arXiv 2503.02623), scaled to [−1, 0], plus the correctness y as in
+    RLCR: without y, a model that is always wrong and says so would earn the most. A completion without a stated confidence,
+    or without text, earns −1.
+
+    Args:
+        judged: the completion.
+        floor: p is clipped to at least this, in (0, 0.5).
 
     Raises:
         InvalidInput: `floor` is not in (0, 0.5).
@@ -161,13 +174,17 @@ def log_confidence(judged: JudgedCompletion, *, floor: float = 0.001) -> float:
 
 
 def reward_kind(name: str, settings: Mapping[str, Any] | None = None) -> RewardKind:
-    """The kind of a configuration: "precision", "binary", "ternary", "brier" or "log", with parameters of its function.
+    """Make the kind that a configuration names.
+
+    Args:
+        name: "precision", "binary", "ternary", "brier" or "log".
+        settings: values of the parameters of its function.
 
     >>> reward_kind("ternary", {"wrong": -2.0})(JudgedCompletion("Paris", (JudgedClaim("Paris", 0.1),)))
     -2.0
 
     Raises:
-        InvalidInput: there is no such kind, or the kind does not take a parameter or its value.
+        InvalidInput: there is no such kind, or it refuses a parameter or its value.
     """
     kinds: dict[str, RewardKind] = {
         "precision": claim_precision,
@@ -178,12 +195,12 @@ def reward_kind(name: str, settings: Mapping[str, Any] | None = None) -> RewardK
     }
     if name not in kinds:
         raise InvalidInput(f"kind is {name!r}; choose from {', '.join(kinds)}")
-    taken = list(signature(kinds[name]).parameters)[1:]
+    parameters = list(signature(kinds[name]).parameters)[1:]
     for key in settings or {}:
-        if key not in taken:
-            choice = f"choose from {', '.join(taken)}" if taken else "it takes none"
+        if key not in parameters:
+            choice = f"choose from {', '.join(parameters)}" if parameters else "it has none"
             raise InvalidInput(f"{key!r} is not a parameter of the kind {name!r}; {choice}")
     kind: RewardKind = partial(kinds[name], **(settings or {}))
-    # What the parameters refuse is refused before a run has begun.
+    # Values that the kind refuses are errors now, not during a run.
     kind(JudgedCompletion(""))
     return kind

@@ -1,6 +1,6 @@
-"""A trained reward model as a reward of completions, for `CompositeReward(preference=RewardModel(FOLDER))`.
+"""A trained reward model as a reward, for `CompositeReward(preference=RewardModel(FOLDER))`.
 
-Not here: how it is trained (reward_trainer.py, reward_run.py).
+Not covered: how it is trained (training/trainers/reward.py, training/runs/preference.py).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ __all__ = ["RewardModel", "load_scorer"]
 
 
 class RewardModel:
-    """r_pref: the score that a reward model of `halluc train reward` gives a completion, of any size and sign.
+    """r_pref: the score of a completion by a reward model that `halluc train reward` trained, any real number.
 
-    Only differences between completions of one prompt mean something (Bradley-Terry); GRPO and RLOO need no more.
+    Only differences between completions of one prompt are meaningful (Bradley-Terry); GRPO and RLOO need no more.
 
     Args:
-        folder: of an adapter or a whole model, as a run saved it.
-        device: "cpu", "cuda", ...; by default CUDA where there is one.
-        batch_size: completions scored at a time.
+        folder: of an adapter or a full model, as a run saved it.
+        device: "cpu", "cuda", ...; by default CUDA if available.
+        batch_size: completions per forward pass.
 
     Raises:
-        ModelUnavailable: the folder holds no reward model, or the model below its adapter cannot be had.
+        ModelUnavailable: the folder holds no reward model, or the base model of its adapter cannot be loaded.
     """
 
     __name__ = "preference"
@@ -50,12 +50,15 @@ class RewardModel:
         log_metric: Callable[[str, float], None] | None = None,
         **_columns: Any,
     ) -> list[float]:
-        """(N,) scores of completions, strings or conversations as TRL passes them.
+        """Score completions, strings or conversations as TRL passes them.
 
-        A factuality head's mean goes to TRL's `log_metric` as "preference/factuality".
+        The mean of the factuality head, if there is one, is logged to TRL's `log_metric` as "preference/factuality".
+
+        Returns:
+            (N,) scores.
 
         Raises:
-            InvalidInput: a prompt with its completion is over the model's window; the row is named.
+            InvalidInput: a prompt with its completion exceeds the context window; the row is named.
         """
         scores = self.scores(prompts, completions)
         if log_metric is not None and scores.shape[1] == 2 and len(scores):
@@ -63,10 +66,13 @@ class RewardModel:
         return [float(score) for score in scores[:, 0]]
 
     def scores(self, prompts: Sequence[Any], completions: Sequence[Any]) -> np.ndarray:
-        """(N, 1) preference scores, or (N, 2) with the predicted factuality in the second column.
+        """Score completions by all heads of the model.
+
+        Returns:
+            (N, 1) preference scores, or (N, 2) with the predicted factuality in the second column.
 
         Raises:
-            InvalidInput: a prompt with its completion is over the model's window; the row is named.
+            InvalidInput: a prompt with its completion exceeds the context window; the row is named.
         """
         import torch
 
@@ -75,8 +81,8 @@ class RewardModel:
         for row, ids in enumerate(encoded):
             if window is not None and len(ids) > window:
                 raise InvalidInput(
-                    f"the prompt and completion of row {row} have {len(ids)} tokens, over the reward model's window "
-                    f"of {window}"
+                    f"the prompt and completion of row {row} have {len(ids)} tokens, more than the reward model's context "
+                    f"window of {window}"
                 )
         scores = np.zeros((len(encoded), self.model.config.num_labels))
         order = sorted(range(len(encoded)), key=lambda row: len(encoded[row]))
@@ -90,7 +96,7 @@ class RewardModel:
         return scores
 
     def _encode(self, prompt: Any, completion: Any) -> list[int]:
-        """The tokens that TRL's `RewardTrainer` trains on for such a row."""
+        """The tokens that TRL's `RewardTrainer` trains on for this row."""
         ids: list[int]
         if isinstance(prompt, str):
             ids = self.tokenizer(prompt + completion + self.tokenizer.eos_token)["input_ids"]
@@ -102,10 +108,14 @@ class RewardModel:
 
 
 def load_scorer(path: str | Path, outputs: int) -> Any:
-    """A causal language model with a new linear head of `outputs` numbers a text in place of its vocabulary's.
+    """Load a causal language model with a new linear head in place of that over its vocabulary.
+
+    Args:
+        path: folder or hub id.
+        outputs: numbers that the head gives per text.
 
     Raises:
-        ModelUnavailable: the folder or hub id cannot be loaded so.
+        ModelUnavailable: the folder or hub id cannot be loaded in this way.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -136,8 +146,8 @@ def _load(folder: Path) -> tuple[Any, Any]:
             scores = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
             outputs = config.num_labels if scores else 0
         if outputs not in (1, 2):
-            # transformers would make a new head without a word.
-            raise ModelUnavailable(f"{folder} holds a model without a score; name the output of halluc train reward")
+            # transformers would silently add a new, untrained head.
+            raise ModelUnavailable(f"{folder} holds a model without a score head; name the output of halluc train reward")
         if adapter.exists():
             base = load_scorer(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path, outputs)
             model = PeftModel.from_pretrained(base, folder).merge_and_unload()
@@ -153,7 +163,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' report that the head is new, which is meant, and without its bar."""
+    """Hide transformers' warning that the head is new, which is intended, and its progress bar."""
     from transformers.utils import logging
 
     bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()

@@ -1,1 +1,1 @@
-"""Training runs from a configuration file, one per objective, on TRL's trainers."""
+"""Training runs from a configuration, one per objective, on the trainers of TRL."""

@@ -1,4 +1,7 @@
-"""One YAML file a run: read into the dataclass of its trainer, with keys set from the command line on top."""
+"""Read the configuration of a run: a YAML file, with settings from the command line on top, into a dataclass.
+
+The dataclasses of TRL's trainers are among them. Values are checked and converted by the types of their fields.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from halluc.errors import InvalidInput
 
@@ -16,21 +19,43 @@ T = TypeVar("T")
 
 
 def load_config(kind: type[T], path: str | Path | None = None, settings: Sequence[str] = ()) -> T:
-    """The configuration in `path`, changed by `settings` of the form "key=value" whose values are YAML.
+    """Read a configuration.
+
+    Args:
+        kind: the dataclass of the run.
+        path: YAML file with settings; None for none.
+        settings: "key=value" texts that replace settings of the file; values are YAML.
 
     Raises:
-        InvalidInput: the file cannot be read or is no mapping, a setting has no "=", or a key is unknown (the message names
-            the nearest one) or has a value the dataclass refuses.
+        InvalidInput: the file cannot be read or is no mapping, a setting has no "=", a key is unknown (the message names the
+            most similar one), or a value has the wrong type or is refused by the dataclass.
     """
+    values = _read_values(path, settings)
+    known = [field.name for field in fields(kind) if field.init]  # type: ignore[arg-type]
+    types = get_type_hints(kind)
+    for key, value in values.items():
+        if key not in known:
+            similar = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {similar[0]!r}?" if similar else f"choose from {', '.join(known)}"
+            raise InvalidInput(f"{key!r} is not a setting of {kind.__name__}; {hint}")
+        values[key] = _converted(key, value, types[key])
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        where = f"the configuration {path}" if path is not None else "the configuration"
+        raise InvalidInput(f"{where} cannot be used: {error}") from error
+
+
+def _read_values(path: str | Path | None, settings: Sequence[str]) -> dict[str, Any]:
     import yaml
 
-    values: dict[str, Any] = {}
+    values: Any = None
     try:
         if path is not None:
-            read = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            if read is not None and not isinstance(read, dict):
-                raise InvalidInput(f"{path} holds a {type(read).__name__}; write lines of 'key: value'")
-            values = read or {}
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if values is not None and not isinstance(values, dict):
+            raise InvalidInput(f"{path} holds a {type(values).__name__}; write lines of 'key: value'")
+        values = values or {}
         for setting in settings:
             key, equals, value = setting.partition("=")
             if not equals:
@@ -38,17 +63,15 @@ def load_config(kind: type[T], path: str | Path | None = None, settings: Sequenc
             values[key.strip()] = yaml.safe_load(value)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput(f"the configuration {path} cannot be read: {' '.join(str(error).split())}") from error
-    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
-            raise InvalidInput(f"{key!r} is not a setting of {kind.__name__}; {hint}")
-    numbers = {f.name for f in fields(kind) if str(f.type).startswith("float")}  # type: ignore[arg-type]
+    return dict(values)
+
+
+def _converted(key: str, value: Any, kind: Any) -> Any:
+    """The value as its type says; 1e-4, which YAML 1.1 reads as text, becomes a number where one is wanted."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        for key, value in values.items():
-            # YAML 1.1 reads 1e-4 as text: its floats need a point.
-            values[key] = tuple(value) if isinstance(value, list) else float(value) if key in numbers else value
-        return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"the configuration {path or ''} cannot be used: {error}") from error
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        reasons = dict.fromkeys(reason["msg"] for reason in error.errors())
+        raise InvalidInput(f"{key} is {value!r}: {'; '.join(reasons)}") from error

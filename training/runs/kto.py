@@ -1,6 +1,6 @@
-"""One run of KTO on completions that are factual or not (arXiv 2402.01306), from a configuration to a model on disk.
+"""A run of KTO on completions labeled desirable or not by their factuality (arXiv 2402.01306).
 
-Not here: the labels (desirability.py), and the trainer, which is TRL's.
+Not covered: how factuality is scored (training/rewards), and the trainer, which is TRL's.
 """
 
 from __future__ import annotations
@@ -11,28 +11,43 @@ from typing import TYPE_CHECKING, Any
 from trl import KTOConfig, KTOTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
-from training.desirability import label_by_factuality
 from training.evaluation.of_a_run import EvaluationSettings
-from training.pair_checks import check_pairs
-from training.runs.row_checks import check_examples, fit_conversations, read_rows
-from training.runs.run import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
+from training.rows import read_rows
+from training.runs.row_checks import (
+    check_columns,
+    check_example_lengths,
+    check_examples,
+    check_pair_lengths,
+    check_pairs,
+    check_score,
+    fit_conversations,
+)
+from training.runs.run import (
+    RunSettings,
+    build_trainer,
+    check_run,
+    load_trainable,
+    token_limit,
+    train_and_save,
+    write_facts,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["KTORun", "run_kto"]
+__all__ = ["KTORun", "label_by_factuality", "run_kto"]
 
 
 @dataclass
 class KTORun(EvaluationSettings, RunSettings, KTOConfig):
-    """Settings of one run: those of TRL's `KTOConfig`, of `EvaluationSettings`, of `RunSettings`, and these.
+    """Settings of a KTO run: TRL's `KTOConfig`, `EvaluationSettings`, `RunSettings`, and these.
 
     Attributes:
         examples: folder or JSON-lines file of preference pairs, or of completions with a label or a factuality
-            (`training.desirability.label_by_factuality`).
+            (`label_by_factuality`).
         eval_examples: the same to evaluate on; None for none.
-        factuality_threshold: least factuality of a desirable completion; None takes the label, or chosen and rejected.
-        learning_rate: TRL's 1e-6 is for every weight; adapters need more.
+        factuality_threshold: least factuality of a desirable completion; None uses the label, or chosen and rejected.
+        learning_rate: TRL's default, 1e-6, is for training all weights; adapters need more.
     """
 
     examples: str = ""
@@ -41,42 +56,99 @@ class KTORun(EvaluationSettings, RunSettings, KTOConfig):
     learning_rate: float = 5e-5
 
     def check(self) -> None:
-        """Refuse a run without examples.
+        """Check that examples are named.
 
         Raises:
             InvalidInput: examples is not set.
         """
         if not self.examples:
-            raise InvalidInput("examples is not set; name a folder or file of preference pairs or labelled completions")
+            raise InvalidInput("examples is not set; name a folder or file of preference pairs or labeled completions")
 
 
 def run_kto(config: KTORun) -> dict[str, Any]:
     """Check and label the completions, train, and save the adapter (or the model) to `config.output_dir`.
 
     Returns:
-        The number of completions and of desirable ones, and the facts of `train_and_save`; kept as run.json in its folder.
+        The number of completions and of desirable ones, and the facts of `train_and_save`; written to run.json beside the
+        model.
 
     Raises:
         InvalidInput: the rows cannot be trained on (the row is named), a setting cannot be used, or a loss is not finite.
-        ModelUnavailable: the model cannot be had.
+        ModelUnavailable: the model cannot be loaded.
     """
+    check_run(config)
+    data_sets = [read_rows(path) for path in (config.examples, config.eval_examples) if path]
+    for rows in data_sets:
+        _labeled(rows, config)
     tokenizer, model = load_trainable(config.model, out=config.output_dir)
-    limit = token_limit(model, config.max_length)
-    examples = _labelled(config.examples, config, tokenizer, limit)
-    eval_examples = _labelled(config.eval_examples, config, tokenizer, limit) if config.eval_examples else None
+    data_sets = [fit_conversations(rows, tokenizer) for rows in data_sets]
+    for rows in data_sets:
+        # The rows of the file, not of the shuffled result, so that messages name its rows.
+        check_lengths = check_pair_lengths if "chosen" in rows.column_names else check_example_lengths
+        check_lengths(rows, tokenizer, token_limit(model, config.max_length))
+    examples, eval_examples = (*(_labeled(rows, config) for rows in data_sets), None)[:2]
     trainer = build_trainer(
         KTOTrainer, config, model=model, train_dataset=examples, eval_dataset=eval_examples, processing_class=tokenizer
     )
     counts = {"completions": len(examples), "desirable": sum(examples["label"])}
-    return record(trainer, {**counts, **train_and_save(trainer, resume=config.resume)})
+    return write_facts(trainer, {**counts, **train_and_save(trainer, resume=config.resume)})
 
 
-def _labelled(path: str, config: KTORun, tokenizer: Any, limit: int | None) -> Dataset:
-    rows = fit_conversations(read_rows(path), tokenizer)
+def _labeled(rows: Dataset, config: KTORun) -> Dataset:
     if {"chosen", "rejected"} & set(rows.column_names):
-        check_pairs(rows, tokenizer, max_length=limit, factuality=config.factuality_threshold is not None)
-    labelled = label_by_factuality(rows, threshold=config.factuality_threshold, seed=config.seed)
+        check_pairs(rows, factuality=config.factuality_threshold is not None)
+    labeled = label_by_factuality(rows, threshold=config.factuality_threshold, seed=config.seed)
     if "completion" in rows.column_names:
-        # In the order of the file, so that the row that is named is its row.
-        check_examples(rows, tokenizer, max_length=limit)
-    return labelled
+        check_examples(rows)
+    return labeled
+
+
+def label_by_factuality(rows: Dataset, *, threshold: float | None = None, seed: int = 0) -> Dataset:
+    """Label single completions as desirable or not: TRL's unpaired preference format.
+
+    The order of the result is random. TRL's KTO takes rows in order and estimates the KL of a batch from its completions on
+    each other's prompts, which must be unrelated.
+
+    Args:
+        rows: preference pairs (prompt, chosen, rejected), which give two completions each; or completions (prompt,
+            completion) with a label or a factuality.
+        threshold: least factuality of a desirable completion, if there is a factuality (for pairs, chosen_factuality and
+            rejected_factuality). None uses the label, or chosen as desirable and rejected as undesirable.
+        seed: of the order.
+
+    Returns:
+        Rows with prompt, completion and label, true for a desirable completion.
+
+    Raises:
+        InvalidInput: there is no row, a column is missing, a label or factuality cannot be used (the row is named), or all
+            completions get the same label.
+    """
+    from datasets import Dataset
+
+    paired = bool({"chosen", "rejected"} & set(rows.column_names))
+    sides = ("chosen", "rejected") if paired else ("completion",)
+    scores = [f"{side}_factuality" if paired else "factuality" for side in sides]
+    needed = scores if threshold is not None else [] if paired else ["label"]
+    kind = "preference pairs" if paired else "completions"
+    if needed == ["label"] and "label" not in rows.column_names and "factuality" in rows.column_names:
+        raise InvalidInput(f"the data set of {kind} has a factuality and no label; set factuality_threshold")
+    check_columns(rows, ("prompt", *sides, *needed), kind)
+    labeled = [
+        {"prompt": row["prompt"], "completion": row[side], "label": _label(row, number, side, score, threshold)}
+        for number, row in enumerate(rows)
+        for side, score in zip(sides, scores, strict=True)
+    ]
+    if len({row["label"] for row in labeled}) == 1:
+        label = "desirable" if labeled[0]["label"] else "undesirable"
+        raise InvalidInput(f"all {len(labeled)} completions are {label}; change factuality_threshold, or add others")
+    return Dataset.from_list(labeled).shuffle(seed=seed).flatten_indices()
+
+
+def _label(row: dict[str, Any], number: int, side: str, score: str, threshold: float | None) -> bool:
+    if threshold is not None:
+        check_score(number, score, row[score])
+        return bool(row[score] >= threshold)
+    label = row["label"] if side == "completion" else side == "chosen"
+    if label not in (True, False):
+        raise InvalidInput(f"the label of row {number} is {label!r}; write true or false")
+    return bool(label)

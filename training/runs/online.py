@@ -1,6 +1,6 @@
-"""What runs that sample completions and optimise their reward share: settings, the reward, and the run itself.
+"""GRPO and RLOO runs: sample completions, reward their factuality, and optimize the policy.
 
-Not here: the settings of each trainer (grpo_run.py, rloo_run.py), and the rewards (rewards.py, composite_reward.py).
+Not covered: the trainers, which are TRL's, and the rewards (training/rewards).
 """
 
 from __future__ import annotations
@@ -8,41 +8,54 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from halluc.errors import InvalidInput
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer  # type: ignore[attr-defined]
+
+from halluc.errors import InvalidInput, leaf_errors_as_ours
+from training.evaluation.of_a_run import EvaluationSettings
 from training.rewards.composite import CompositeReward, length_reward
 from training.rewards.factuality import FactualityReward
 from training.rewards.hacking import stop_on_reward_hacking
 from training.rewards.kinds import reward_kind
-from training.runs.row_checks import checked_prompts, read_rows
-from training.runs.run import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
+from training.rows import read_rows
+from training.runs.row_checks import check_prompts, prompts_as_messages
+from training.runs.run import (
+    RunSettings,
+    build_trainer,
+    check_run,
+    load_trainable,
+    token_limit,
+    train_and_save,
+    write_facts,
+)
 
-__all__ = ["OnlineSettings", "run_online"]
+__all__ = ["GRPORun", "OnlineSettings", "RLOORun", "run_grpo", "run_rloo"]
 
 
 @dataclass
 class OnlineSettings(RunSettings):
-    """Settings of runs with a factuality reward, beside those of `RunSettings`.
+    """Settings of runs with a factuality reward, in addition to `RunSettings`.
 
     Attributes:
-        prompts: folder or JSON-lines file with a column `prompt` (a string is one user turn), and `context` or `answers`
+        prompts: folder or JSON-lines file with a column `prompt` (a string is one user turn), and `context` or `references`
             unless there is an index.
-        index: folder of a passage index to take evidence from.
-        verifier: optimised against, as `halluc.load_verifier` names it.
-        held_out_verifier: measured only; None for none.
-        largest_gap_growth: growth of the gap between the two at which the run stops as reward hacking; None never stops it.
+        index: folder of a passage index to retrieve evidence from.
+        verifier: the verifier to optimize against, as `halluc.load_verifier` names it.
+        held_out_verifier: a verifier that is measured and not optimized against; None for none.
+        max_gap_growth: growth of the gap between the two at which the run stops because of reward hacking, in (0, 2]; None
+            never stops it.
         kind: "precision", "binary", "ternary", "brier" or "log" (training/rewards/kinds.py).
-        kind_settings: its parameters by name, such as {wrong: -2}; None for its defaults.
+        kind_settings: parameters of the kind by name, such as {wrong: -2}; None for its defaults.
         factuality_weight: weight of the factuality reward.
         preference: folder of a reward model (`halluc train reward`) whose score is added to the reward; None for none.
-        words: the least and the most words of a completion that costs nothing; None for any length.
-        learning_rate: TRL's 1e-6 is for every weight; adapters need more.
+        words: [fewest, most] words of a completion without a length penalty; None for any length.
+        learning_rate: TRL's default, 1e-6, is for training all weights; adapters need more.
     """
 
     prompts: str = ""
     index: str | None = None
     verifier: str = "default"
     held_out_verifier: str | None = None
-    largest_gap_growth: float | None = None
+    max_gap_growth: float | None = None
     kind: str = "precision"
     kind_settings: dict[str, float] | None = None
     factuality_weight: float = 1.0
@@ -51,53 +64,79 @@ class OnlineSettings(RunSettings):
     learning_rate: float = 2e-5
 
     def check(self) -> None:
-        """Refuse settings that do not go together.
+        """Check the settings that need no data.
 
         Raises:
-            InvalidInput: prompts is not set, the kind or its settings are unknown, words are not two, or a gap has no second
-                verifier.
+            InvalidInput: prompts is not set, the kind or its parameters are unknown, words are not a range, or a gap is
+                limited without a held-out verifier.
         """
         if not self.prompts:
             raise InvalidInput("prompts is not set; name a folder or file of prompts")
         reward_kind(self.kind, self.kind_settings)
-        if self.words is not None and len(self.words) != 2:
-            raise InvalidInput(f"words is {self.words}; pass two numbers, [least, most]")
-        if self.largest_gap_growth is not None and self.held_out_verifier is None:
-            raise InvalidInput("largest_gap_growth needs a held_out_verifier; name one")
+        if self.words is not None:
+            if len(self.words) != 2:
+                raise InvalidInput(f"words is {self.words}; pass two numbers, [fewest, most]")
+            length_reward(*self.words)
+        if self.max_gap_growth is not None:
+            if self.held_out_verifier is None:
+                raise InvalidInput("max_gap_growth needs a held_out_verifier; name one")
+            if not self.max_gap_growth > 0:
+                raise InvalidInput(f"max_gap_growth is {self.max_gap_growth}; pass a number above 0")
 
 
-def run_online(kind: Any, config: Any) -> dict[str, Any]:
-    """Check the prompts, train by the trainer `kind` of TRL, and save the adapter (or the model) to `config.output_dir`.
+@dataclass
+class GRPORun(EvaluationSettings, OnlineSettings, GRPOConfig):
+    """Settings of a GRPO run (arXiv 2402.03300): TRL's `GRPOConfig`, `EvaluationSettings`, `OnlineSettings`, and this.
+
+    Attributes:
+        beta: weight of the KL to the reference; with TRL's default, 0, the policy drifts wherever the verifier errs.
+    """
+
+    beta: float = 0.04
+
+
+@dataclass
+class RLOORun(EvaluationSettings, OnlineSettings, RLOOConfig):
+    """Settings of an RLOO run (arXiv 2402.14740): TRL's `RLOOConfig`, `EvaluationSettings` and `OnlineSettings`."""
+
+
+def run_grpo(config: GRPORun) -> dict[str, Any]:
+    """Train by GRPO with a factuality reward; see `_run_online` for facts and errors."""
+    return _run_online(GRPOTrainer, config)
+
+
+def run_rloo(config: RLOORun) -> dict[str, Any]:
+    """Train by RLOO with a factuality reward; see `_run_online` for facts and errors."""
+    return _run_online(RLOOTrainer, config)
+
+
+def _run_online(kind: Any, config: Any) -> dict[str, Any]:
+    """Check the prompts, train, and save the adapter (or the model) to `config.output_dir`.
+
+    Args:
+        kind: class of TRL's trainer.
+        config: its settings, with `OnlineSettings`.
 
     Returns:
-        The number of prompts, the facts of `train_and_save`, and the gap report if a verifier is held out; kept as run.json
-        beside the model.
+        The number of prompts, the facts of `train_and_save`, and the gap report if a verifier is held out; written to
+        run.json beside the model.
 
     Raises:
         InvalidInput: the prompts cannot be trained on (the row is named), a setting cannot be used, or a reward or loss is
             not finite.
-        ModelUnavailable: the model or a verifier cannot be had.
+        ModelUnavailable: the model or a verifier cannot be loaded.
+        RetrievalFailed: the index cannot be opened.
     """
-    from halluc.verification import load_verifier
-    from retrieval import PassageIndex
-    from training.rewards.model import RewardModel
-
+    check_run(config)
     rows = read_rows(config.prompts)
-    if config.index is None and not {"context", "answers"} & set(rows.column_names):
-        raise InvalidInput(f"{config.prompts} has no column 'context' or 'answers'; add one, or set index")
+    check_prompts(rows)
+    if config.index is None and not {"context", "references"} & set(rows.column_names):
+        raise InvalidInput(f"{config.prompts} has no column 'context' or 'references'; add one, or set index")
+    factuality = _factuality_reward(config)
+    reward = _whole_reward(config, factuality)
     tokenizer, model = load_trainable(config.model, out=config.output_dir)
-    rows = checked_prompts(rows, tokenizer, window=token_limit(model, None), room=config.max_completion_length or 0)
-    factuality = FactualityReward(
-        load_verifier(config.verifier),
-        PassageIndex.open(config.index) if config.index else None,
-        kind=reward_kind(config.kind, config.kind_settings),
-        held_out_verifier=load_verifier(config.held_out_verifier) if config.held_out_verifier else None,
-    )
-    reward: Any = CompositeReward(
-        RewardModel(config.preference) if config.preference else None,
-        factuality,
-        factuality_weight=config.factuality_weight,
-        length=length_reward(*config.words) if config.words else None,
+    rows = prompts_as_messages(
+        rows, tokenizer, window=token_limit(model, None), max_completion_length=config.max_completion_length or 0
     )
     trainer = build_trainer(
         kind,
@@ -106,9 +145,34 @@ def run_online(kind: Any, config: Any) -> dict[str, Any]:
         reward_funcs=[reward],
         train_dataset=rows,
         processing_class=tokenizer,
-        callbacks=[stop_on_reward_hacking(factuality, growth=config.largest_gap_growth)] if config.held_out_verifier else [],
+        callbacks=[stop_on_reward_hacking(factuality, growth=config.max_gap_growth)] if config.held_out_verifier else [],
     )
     facts = {"prompts": len(rows), **train_and_save(trainer, resume=config.resume)}
     if factuality.measurements:
         facts["gap"] = factuality.gap_report().to_dict()
-    return record(trainer, facts)
+    return write_facts(trainer, facts)
+
+
+def _factuality_reward(config: Any) -> FactualityReward:
+    from halluc.verification import load_verifier
+    from retrieval import PassageIndex
+
+    with leaf_errors_as_ours():
+        index = PassageIndex.open(config.index) if config.index else None
+    return FactualityReward(
+        load_verifier(config.verifier),
+        index,
+        kind=reward_kind(config.kind, config.kind_settings),
+        held_out_verifier=load_verifier(config.held_out_verifier) if config.held_out_verifier else None,
+    )
+
+
+def _whole_reward(config: Any, factuality: FactualityReward) -> Any:
+    from training.rewards.model import RewardModel
+
+    return CompositeReward(
+        RewardModel(config.preference) if config.preference else None,
+        factuality,
+        factuality_weight=config.factuality_weight,
+        length=length_reward(*config.words) if config.words else None,
+    )

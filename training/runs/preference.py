@@ -1,31 +1,49 @@
-"""What runs on preference pairs share: where the pairs are, their check, and the run itself.
+"""Runs on preference pairs: DPO with a factuality margin, ORPO, and a reward model.
 
-Not here: the settings of each trainer (dpo_run.py, orpo_run.py, reward_run.py), nor how pairs are made (preferences.py).
+Each reads its pairs, checks them, trains, and saves a model. Not covered: the trainers (training/trainers, and TRL for
+ORPO), how pairs are made (training/preferences), and a trained reward model as a reward (training/rewards/model.py).
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from trl import DPOConfig, RewardConfig  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
-from training.pair_checks import check_pairs
-from training.runs.row_checks import fit_conversations, read_rows
-from training.runs.run import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
+from training.evaluation.of_a_run import EvaluationSettings
+from training.rewards.model import load_scorer
+from training.rows import read_rows
+from training.runs.row_checks import check_pair_lengths, check_pairs, fit_conversations
+from training.runs.run import (
+    RunSettings,
+    build_trainer,
+    check_run,
+    load_trainable,
+    token_limit,
+    train_and_save,
+    write_facts,
+)
+from training.trainers.dpo import FactualityDPOTrainer
+from training.trainers.reward import FactualityRewardTrainer
 
-if TYPE_CHECKING:
-    from datasets import Dataset
+with warnings.catch_warnings():
+    # TRL warns that ORPO may move within it; the major version of TRL is pinned.
+    warnings.simplefilter("ignore")
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-__all__ = ["PairSettings", "run_on_pairs"]
+__all__ = ["DPORun", "ORPORun", "PairSettings", "RewardRun", "run_dpo", "run_orpo", "run_reward"]
 
 
 @dataclass
 class PairSettings(RunSettings):
-    """Settings of runs on preference pairs, beside those of `RunSettings`.
+    """Settings of runs on preference pairs, in addition to `RunSettings`.
 
     Attributes:
-        pairs: folder or JSON-lines file of preference pairs (`training.runs.row_checks.read_rows`).
+        pairs: folder or JSON-lines file of preference pairs (`training.rows.read_rows`).
         eval_pairs: the same to evaluate on; None for none.
     """
 
@@ -33,7 +51,7 @@ class PairSettings(RunSettings):
     eval_pairs: str | None = None
 
     def check(self) -> None:
-        """Refuse a run without pairs.
+        """Check that pairs are named.
 
         Raises:
             InvalidInput: pairs is not set.
@@ -42,27 +60,100 @@ class PairSettings(RunSettings):
             raise InvalidInput("pairs is not set; name a folder or file of preference pairs")
 
 
-def run_on_pairs(
+@dataclass
+class DPORun(EvaluationSettings, PairSettings, DPOConfig):
+    """Settings of a DPO run: TRL's `DPOConfig`, `EvaluationSettings`, `PairSettings`, and these.
+
+    IPO, hinge and the other losses on log-ratios are values of `loss_type`.
+
+    Attributes:
+        factuality_weight: λ of the margin, at least 0 (`FactualityDPOTrainer`).
+        learning_rate: TRL's default, 1e-6, is for training all weights; adapters need more.
+    """
+
+    factuality_weight: float = 1.0
+    learning_rate: float = 5e-5
+
+
+@dataclass
+class ORPORun(EvaluationSettings, PairSettings, ORPOConfig):
+    """Settings of an ORPO run (arXiv 2403.07691): TRL's `ORPOConfig`, `EvaluationSettings`, `PairSettings`, and this.
+
+    ORPO learns the chosen completion and the odds ratio together and needs no reference model.
+
+    Attributes:
+        learning_rate: TRL's default, 1e-6, is for training all weights; adapters need more.
+    """
+
+    learning_rate: float = 5e-5
+
+
+@dataclass
+class RewardRun(PairSettings, RewardConfig):
+    """Settings of a reward-model run: TRL's `RewardConfig`, `PairSettings`, and this.
+
+    GRPO and RLOO runs take its output folder as `preference`.
+
+    Attributes:
+        factuality_weight: λ of the factuality head, at least 0 (`FactualityRewardTrainer`); 0 adds no such head.
+    """
+
+    factuality_weight: float = 0.0
+
+
+def run_dpo(config: DPORun) -> dict[str, Any]:
+    """Train by DPO with a factuality margin; see `_run_on_pairs` for facts and errors."""
+    return _run_on_pairs(FactualityDPOTrainer, config, factuality_weight=config.factuality_weight)
+
+
+def run_orpo(config: ORPORun) -> dict[str, Any]:
+    """Train by ORPO; see `_run_on_pairs` for facts and errors."""
+    # TRL turns this off with a warning, since its collator needs the columns.
+    config.remove_unused_columns = False
+    return _run_on_pairs(ORPOTrainer, config)
+
+
+def run_reward(config: RewardRun) -> dict[str, Any]:
+    """Train a reward model; see `_run_on_pairs` for facts and errors."""
+    from transformers import set_seed
+
+    def scorer(model: Any) -> Any:
+        set_seed(config.seed)
+        return load_scorer(model.config.name_or_path, 2 if config.factuality_weight else 1)
+
+    return _run_on_pairs(
+        FactualityRewardTrainer, config, scorer=scorer, task="SEQ_CLS", factuality_weight=config.factuality_weight
+    )
+
+
+def _run_on_pairs(
     kind: Any, config: Any, *, scorer: Callable[[Any], Any] | None = None, task: str = "CAUSAL_LM", **options: Any
 ) -> dict[str, Any]:
-    """Check the pairs, train by the trainer `kind`, and save the adapter (or the model) to `config.output_dir`.
+    """Check the pairs, train, and save the adapter (or the model) to `config.output_dir`.
 
     Args:
-        kind: of TRL, or ours on one of TRL's.
+        kind: class of the trainer.
         config: its settings, with `PairSettings`.
-        scorer: makes the model that is trained of the one that the settings name; None trains that one.
-        task: of the adapter, in peft's words.
-        options: of the trainer; where `factuality_weight` is above 0 the pairs must have their factuality.
+        scorer: makes the model to train from the one that the settings name; None trains that one.
+        task: task type of the adapter, as peft names it.
+        options: of the trainer; if `factuality_weight` is above 0 the pairs need factuality columns.
 
     Returns:
-        The number of pairs and the facts of `train_and_save`; kept as run.json beside the model.
+        The number of pairs and the facts of `train_and_save`; written to run.json beside the model.
 
     Raises:
         InvalidInput: the pairs cannot be trained on (the row is named), a setting cannot be used, or a loss is not finite.
-        ModelUnavailable: the model cannot be had.
+        ModelUnavailable: the model cannot be loaded.
     """
+    check_run(config)
+    data_sets = [read_rows(path) for path in (config.pairs, config.eval_pairs) if path]
+    for rows in data_sets:
+        check_pairs(rows, factuality=options.get("factuality_weight", 0.0) > 0)
     tokenizer, model = load_trainable(config.model, out=config.output_dir)
-    pairs, eval_pairs = _read(config, tokenizer, model, factuality=options.get("factuality_weight", 0.0) > 0)
+    data_sets = [fit_conversations(rows, tokenizer) for rows in data_sets]
+    for rows in data_sets:
+        check_pair_lengths(rows, tokenizer, token_limit(model, config.max_length))
+    pairs, eval_pairs = (*data_sets, None)[:2]
     trainer = build_trainer(
         kind,
         config,
@@ -73,14 +164,4 @@ def run_on_pairs(
         processing_class=tokenizer,
         **options,
     )
-    return record(trainer, {"pairs": len(pairs), **train_and_save(trainer, resume=config.resume)})
-
-
-def _read(config: Any, tokenizer: Any, model: Any, *, factuality: bool) -> tuple[Dataset, Dataset | None]:
-    """The pairs to train and to evaluate on, checked."""
-    pairs = fit_conversations(read_rows(config.pairs), tokenizer)
-    eval_pairs = fit_conversations(read_rows(config.eval_pairs), tokenizer) if config.eval_pairs else None
-    for own in (pairs, eval_pairs):
-        if own is not None:
-            check_pairs(own, tokenizer, max_length=token_limit(model, config.max_length), factuality=factuality)
-    return pairs, eval_pairs
+    return write_facts(trainer, {"pairs": len(pairs), **train_and_save(trainer, resume=config.resume)})

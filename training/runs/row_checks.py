@@ -1,7 +1,8 @@
-"""Whether the rows of a data set can be trained on, before a model is: columns, texts, chat template and lengths.
+"""Check that the rows of a data set can be trained on.
 
-TRL truncates what is too long and trains on what is empty; here each such row is an error that names it. Not here:
-preference pairs (pair_checks.py).
+TRL truncates what is too long and trains on what is empty; here, such a row is an error that names it. Rows are counted
+from 0. The checks of content (`check_pairs`, `check_examples`, `check_prompts`) need no model and run before one is loaded;
+those of length need its tokenizer. Not covered: reading the rows (training/rows.py).
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from halluc.models.chat_template import fit_conversation
-from training.preferences.dataset import without_bars
-from training.rewards.completions import as_messages, completion_text
+from training.rewards.completions import as_messages, check_text, completion_text
+from training.rows import without_progress_bars
+from training.trainers.columns import COLUMNS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -23,34 +24,154 @@ if TYPE_CHECKING:
 __all__ = [
     "check_chat_template",
     "check_columns",
+    "check_example_lengths",
     "check_examples",
-    "check_fits",
+    "check_pair_lengths",
+    "check_pairs",
+    "check_prompts",
     "check_score",
-    "checked_prompts",
     "fit_conversations",
-    "read_rows",
+    "prompts_as_messages",
 ]
 
 
-def read_rows(path: str | Path) -> Dataset:
-    """The rows in a folder of `build_preference_pairs` or `Dataset.save_to_disk`, or in a file of JSON lines.
+def check_columns(rows: Dataset, columns: Sequence[str], kind: str) -> None:
+    """Check that a data set has rows and all of the columns.
+
+    Args:
+        rows: the data set.
+        columns: names of the columns it needs.
+        kind: what the rows are, in the plural, for the message.
 
     Raises:
-        InvalidInput: nothing is there, or it cannot be read.
+        InvalidInput: there is no row or a column is missing; the message names the column and the most similar one.
     """
-    from datasets import Dataset, DatasetDict, load_from_disk
+    if not len(rows):
+        raise InvalidInput(f"there are no {kind}; a data set with at least one row is needed")
+    for column in columns:
+        if column not in rows.column_names:
+            similar = difflib.get_close_matches(column, rows.column_names, n=1)
+            hint = f"did you mean {similar[0]!r}?" if similar else f"its columns are {', '.join(rows.column_names)}"
+            raise InvalidInput(f"the data set of {kind} has no column {column!r}; {hint}")
 
-    path = Path(path)
-    if not path.exists():
-        raise InvalidInput(f"there is no {path}; name a folder that a data set was saved to, or a file of JSON lines")
-    try:
-        with without_bars():
-            found = load_from_disk(str(path)) if path.is_dir() else Dataset.from_json(str(path), keep_in_memory=True)
-    except Exception as error:  # datasets lets the errors of every library below it through
-        raise InvalidInput(f"{path} cannot be read as a data set: {' '.join(str(error).split())[:200]}") from error
-    if isinstance(found, DatasetDict):
-        raise InvalidInput(f"{path} holds the parts {', '.join(found)}; name one of its folders")
-    return found
+
+def check_score(row: int, column: str, score: Any) -> None:
+    """Check a score of a row.
+
+    Raises:
+        InvalidInput: the score is missing or not finite.
+    """
+    if not isinstance(score, (int, float)) or not math.isfinite(score):
+        raise InvalidInput(f"{column} of row {row} is {score}; score the row again or drop it")
+
+
+def check_pairs(pairs: Dataset, *, factuality: bool = True) -> None:
+    """Check the content of preference pairs.
+
+    Args:
+        pairs: rows with prompt, chosen and rejected: all texts or all conversations.
+        factuality: whether the columns chosen_factuality and rejected_factuality are needed.
+
+    Raises:
+        InvalidInput: there is no row, a column is missing, or a row (it is named) has a missing value, an empty completion,
+            equal completions, or a factuality that is not finite.
+    """
+    scores = COLUMNS if factuality else ()
+    check_columns(pairs, ("prompt", "chosen", "rejected", *scores), "preference pairs")
+    for number, row in enumerate(pairs):
+        completions = {f"{side} completion": row[side] for side in ("chosen", "rejected")}
+        _check_content(number, row["prompt"], completions)
+        chosen, rejected = (completion_text(completion).strip() for completion in completions.values())
+        if chosen == rejected:
+            raise InvalidInput(f"chosen and rejected of row {number} are equal, {chosen[:40]!r}; drop the row")
+        for column in scores:
+            check_score(number, column, row[column])
+
+
+def check_pair_lengths(pairs: Dataset, tokenizer: Any, max_length: int | None) -> None:
+    """Check that every pair fits the model.
+
+    Args:
+        pairs: pairs that `check_pairs` accepts.
+        tokenizer: of the model to train.
+        max_length: longest sequence in tokens; None for no limit.
+
+    Raises:
+        InvalidInput: the tokenizer has no chat template for conversations, or a row (it is named) is too long.
+    """
+    if not isinstance(pairs[0]["prompt"], str):
+        check_chat_template(tokenizer)
+    for number, row in enumerate(pairs):
+        completions = {f"{side} completion": row[side] for side in ("chosen", "rejected")}
+        _check_length(number, tokenizer, row["prompt"], completions, max_length)
+
+
+def check_examples(rows: Dataset) -> None:
+    """Check the content of examples for supervised fine-tuning, or of labeled completions.
+
+    Args:
+        rows: rows with prompt and completion, both texts or both conversations; or with messages.
+
+    Raises:
+        InvalidInput: there is no row, a column is missing, or a row (it is named) has a missing value or nothing to learn.
+    """
+    with_messages = "messages" in rows.column_names
+    check_columns(rows, ("messages",) if with_messages else ("prompt", "completion"), "examples")
+    for number, row in enumerate(rows):
+        prompt, completion = _parts_of(row)
+        if with_messages and not completion:
+            raise InvalidInput(f"the conversation of row {number} is missing or empty; drop the row")
+        _check_content(number, prompt, {"completion": completion})
+        if with_messages and completion[0]["role"] != "assistant":
+            raise InvalidInput(f"the last message of row {number} has the role {completion[0]['role']!r}, not 'assistant'")
+
+
+def check_example_lengths(rows: Dataset, tokenizer: Any, max_length: int | None) -> None:
+    """Check that every example fits the model; see `check_pair_lengths` for arguments and errors."""
+    if "messages" in rows.column_names or not isinstance(rows[0]["prompt"], str):
+        check_chat_template(tokenizer)
+    for number, row in enumerate(rows):
+        prompt, completion = _parts_of(row)
+        _check_length(number, tokenizer, prompt, {"completion": completion}, max_length)
+
+
+def check_prompts(rows: Dataset) -> None:
+    """Check the content of prompts to sample completions of.
+
+    Raises:
+        InvalidInput: there is no row or no column `prompt`, or a prompt (its row is named) is missing or empty.
+    """
+    check_columns(rows, ("prompt",), "prompts")
+    for number, prompt in enumerate(rows["prompt"]):
+        check_text(f"the prompt of row {number}", prompt)
+        messages = as_messages(prompt)
+        if not messages or not (messages[-1]["content"] or "").strip():
+            raise InvalidInput(f"the prompt of row {number} is empty; drop the row")
+
+
+def prompts_as_messages(rows: Dataset, tokenizer: Any, *, window: int | None, max_completion_length: int) -> Dataset:
+    """Turn every prompt into a conversation: a plain string would reach the model without its chat template.
+
+    Args:
+        rows: rows that `check_prompts` accepts; a string is one user turn. Other columns are kept.
+        tokenizer: of the model to train.
+        window: context window of the model in tokens; None for no limit.
+        max_completion_length: tokens of the completion that must fit as well.
+
+    Raises:
+        InvalidInput: the tokenizer has no chat template, or a prompt (its row is named) leaves no room for the completion.
+    """
+    check_chat_template(tokenizer)
+    prompts = [fit_conversation(tokenizer, as_messages(prompt)) for prompt in rows["prompt"]]
+    for number, messages in enumerate(prompts):
+        count = _count_tokens(tokenizer, messages)
+        if window is not None and count + max_completion_length > window:
+            raise InvalidInput(
+                f"the prompt of row {number} has {count} tokens; with max_completion_length {max_completion_length} it "
+                f"exceeds the context window of {window}; drop the row or lower max_completion_length"
+            )
+    # In this order, because a data set without columns has no rows either.
+    return rows.add_column("fitted", prompts).remove_columns("prompt").rename_column("fitted", "prompt")
 
 
 def fit_conversations(rows: Dataset, tokenizer: Any) -> Dataset:
@@ -65,7 +186,7 @@ def fit_conversations(rows: Dataset, tokenizer: Any) -> Dataset:
     def fit(row: dict[str, Any]) -> dict[str, Any]:
         return {name: fit_conversation(tokenizer, value) for name, value in row.items() if _is_conversation(value)}
 
-    with without_bars():
+    with without_progress_bars():
         return rows.map(fit, keep_in_memory=True, load_from_cache_file=False)
 
 
@@ -77,23 +198,8 @@ def _is_conversation(value: Any) -> bool:
     )
 
 
-def check_columns(rows: Dataset, columns: Sequence[str], what: str) -> None:
-    """Refuse a data set without rows or without one of the columns; `what` names its rows in the message.
-
-    Raises:
-        InvalidInput: see above; the message names the column and the nearest one there is.
-    """
-    if not len(rows):
-        raise InvalidInput(f"there are no {what}; a data set with at least one row is needed")
-    for column in columns:
-        if column not in rows.column_names:
-            near = difflib.get_close_matches(column, rows.column_names, n=1)
-            hint = f"did you call it {near[0]!r}?" if near else f"it has {', '.join(rows.column_names)}"
-            raise InvalidInput(f"the data set of {what} has no column {column!r}; {hint}")
-
-
 def check_chat_template(tokenizer: Any) -> None:
-    """Refuse a tokenizer that cannot write conversations down.
+    """Check that a tokenizer can format conversations.
 
     Raises:
         InvalidInput: it has no chat template.
@@ -101,99 +207,48 @@ def check_chat_template(tokenizer: Any) -> None:
     if not tokenizer.chat_template:
         raise InvalidInput(
             f"the tokenizer of {tokenizer.name_or_path} has no chat template for prompts that are conversations; set "
-            "tokenizer.chat_template, or give prompts and completions as plain text"
+            "tokenizer.chat_template, or write prompts and completions as plain text"
         )
 
 
-def check_score(number: int, column: str, score: Any) -> None:
-    """Refuse row `number` if its score in a column is missing or not finite.
-
-    Raises:
-        InvalidInput: see above.
-    """
-    if score is None or not math.isfinite(score):
-        raise InvalidInput(f"{column} of row {number} is {score}; score it again or drop the row")
+def _parts_of(row: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The prompt and completion of an example; the completion of a conversation is its last message."""
+    if "messages" in row:
+        messages = row["messages"] or []
+        return messages[:-1], messages[-1:]
+    return row["prompt"], row["completion"]
 
 
-def check_fits(number: int, tokenizer: Any, prompt: Any, completions: Mapping[str, Any], max_length: int | None) -> None:
-    """Refuse row `number` if its prompt, alone or with one of the named completions, is longer than `max_length` tokens.
+def _check_content(row: int, prompt: Any, completions: Mapping[str, Any]) -> None:
+    check_text(f"the prompt of row {row}", prompt)
+    for name, completion in completions.items():
+        check_text(f"the {name} of row {row}", completion)
+        if isinstance(prompt, str) != isinstance(completion, str):
+            forms = ("text", "a conversation") if isinstance(prompt, str) else ("a conversation", "text")
+            raise InvalidInput(
+                f"the prompt of row {row} is {forms[0]} and its {name} is {forms[1]}; write both in the same form"
+            )
+        if not completion_text(completion).strip():
+            raise InvalidInput(f"the {name} of row {row} is empty; drop the row")
 
-    Raises:
-        InvalidInput: see above.
-    """
+
+def _check_length(row: int, tokenizer: Any, prompt: Any, completions: Mapping[str, Any], max_length: int | None) -> None:
+    """Check a prompt, alone and with each of the named completions."""
     if max_length is None:
         return
-    whole = {f"prompt with the {name}": completion for name, completion in completions.items()}
-    for what, completion in ({"prompt": None, **whole} if prompt else whole).items():
-        count = _tokens(tokenizer, prompt, completion)
-        # A prompt that fills the window leaves no room to learn anything.
+    parts = {f"prompt with the {name}": completion for name, completion in completions.items()}
+    for name, completion in ({"prompt": None, **parts} if prompt else parts).items():
+        count = _count_tokens(tokenizer, prompt, completion)
+        # A prompt that fills the window leaves nothing to learn.
         if count + (completion is None) > max_length:
             raise InvalidInput(
-                f"the {what} of row {number} has {count} tokens, over the max_length of {max_length}; raise that or drop "
-                "the row"
+                f"the {name} of row {row} has {count} tokens, more than the max_length of {max_length}; raise max_length "
+                "or drop the row"
             )
 
 
-def check_examples(rows: Dataset, tokenizer: Any, *, max_length: int | None = None) -> None:
-    """Refuse examples that would be fine-tuned on wrongly.
-
-    Args:
-        rows: rows with prompt and completion, strings or conversations, or with messages.
-        tokenizer: of the model that is trained.
-        max_length: tokens the model is trained on at once; None for no limit.
-
-    Raises:
-        InvalidInput: there is no row, a column is missing, the tokenizer has no chat template for conversations, or a row
-            (which is named) has no text to learn or more tokens than `max_length`.
-    """
-    messages = "messages" in rows.column_names
-    check_columns(rows, ("messages",) if messages else ("prompt", "completion"), "examples")
-    if messages or not isinstance(rows[0]["prompt"], str):
-        check_chat_template(tokenizer)
-    for number, row in enumerate(rows):
-        # The last turn of a conversation is what is learnt.
-        prompt, completion = (row["messages"][:-1], row["messages"][-1:]) if messages else (row["prompt"], row["completion"])
-        if not completion_text(completion).strip():
-            raise InvalidInput(f"the completion of row {number} is empty; drop the row")
-        if messages and completion[0]["role"] != "assistant":
-            raise InvalidInput(f"the last message of row {number} is of the {completion[0]['role']}, not of the assistant")
-        check_fits(number, tokenizer, prompt, {"completion": completion}, max_length)
-
-
-def checked_prompts(rows: Dataset, tokenizer: Any, *, window: int | None, room: int) -> Dataset:
-    """The rows with every prompt a conversation, since a plain string would reach the model without its chat template.
-
-    Args:
-        rows: rows with a prompt, a string (one user turn) or a conversation, and any other columns.
-        tokenizer: of the model that is trained.
-        window: tokens of a prompt with its completion; None for no limit.
-        room: tokens that the completion may take.
-
-    Raises:
-        InvalidInput: there is no row or no prompt column, the tokenizer has no chat template, or a prompt (whose row is
-            named) is empty or leaves no room for the completion.
-    """
-    check_columns(rows, ("prompt",), "prompts")
-    check_chat_template(tokenizer)
-    prompts = []
-    for number, prompt in enumerate(rows["prompt"]):
-        messages = as_messages(prompt or "")
-        if not messages or not (messages[-1]["content"] or "").strip():
-            raise InvalidInput(f"the prompt of row {number} is empty; drop the row")
-        messages = fit_conversation(tokenizer, messages)
-        count = _tokens(tokenizer, messages)
-        if window is not None and count + room > window:
-            raise InvalidInput(
-                f"the prompt of row {number} has {count} tokens, which with max_completion_length {room} is over the window "
-                f"of {window}; drop the row or lower max_completion_length"
-            )
-        prompts.append(messages)
-    # In this order, because a data set without columns has no rows either.
-    return rows.add_column("fitted", prompts).remove_columns("prompt").rename_column("fitted", "prompt")
-
-
-def _tokens(tokenizer: Any, prompt: Any, completion: Any = None) -> int:
-    """Tokens of a prompt, or of a prompt and its completion as TRL trains on them: with the template or the end of text."""
+def _count_tokens(tokenizer: Any, prompt: Any, completion: Any = None) -> int:
+    """Tokens of a prompt, or of prompt and completion as TRL trains on them: by the chat template, or with the end token."""
     if isinstance(prompt, str):
         return len(tokenizer(prompt + (completion or ""))["input_ids"]) + (completion is not None)
     encoded = tokenizer.apply_chat_template(

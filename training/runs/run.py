@@ -1,6 +1,6 @@
-"""What runs of every trainer share: settings, loading the model, adapters, checkpoints, logs and facts.
+"""What runs of every trainer share: settings, checks, loading the model, adapters, training, and the facts of a run.
 
-Not here: the runs themselves (dpo_run.py, sft_run.py, ...) and how a file becomes settings (config.py).
+Not covered: the runs themselves (preference.py, sft.py, kto.py, online.py) and how a file becomes settings (config.py).
 """
 
 from __future__ import annotations
@@ -9,14 +9,26 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from calibration.persistence import write_aside
 from halluc.errors import InvalidInput
+from halluc.files import write_text
+from training.evaluation.of_a_run import RunEvaluation, check_evaluation_settings
+from training.rows import check_output_folder
+from training.runs.callbacks import RunLog, last_checkpoint, stop_unless_finite
 
-__all__ = ["RunSettings", "build_trainer", "load_trainable", "lora_config", "record", "token_limit", "train_and_save"]
+__all__ = [
+    "RunSettings",
+    "build_trainer",
+    "check_run",
+    "load_trainable",
+    "lora_config",
+    "token_limit",
+    "train_and_save",
+    "write_facts",
+]
 
 
 @dataclass
@@ -25,8 +37,8 @@ class RunSettings:
 
     Attributes:
         model: "default", a folder or a hub id.
-        lora_rank: rank of LoRA on all linear layers; 0 trains every weight.
-        resume: go on from the last checkpoint in `output_dir`, where there is one; false refuses a folder that has one.
+        lora_rank: rank of LoRA on all linear layers; 0 trains all weights.
+        resume: resume from the last checkpoint in `output_dir` if there is one; false refuses a folder that has one.
     """
 
     model: str = "default"
@@ -34,36 +46,24 @@ class RunSettings:
     resume: bool = True
 
     def __post_init__(self) -> None:
-        _read_plain_values(self)
         self.check()
         _show_bars_on_a_terminal_only(self)
-        _fit_to_the_device(self)
-        # transformers warns of TRL's own default under the older name.
+        _choose_precision(self)
+        # transformers warns about TRL's own default under its older name.
         if self.activation_checkpointing is None:
             self.activation_checkpointing: bool | None = self.gradient_checkpointing  # type: ignore[attr-defined]
         super().__post_init__()  # type: ignore[misc]
 
     def check(self) -> None:
-        """Refuse settings of ours that cannot be used.
+        """Check the settings that a kind of run adds.
 
         Raises:
-            InvalidInput: see above.
+            InvalidInput: one of them cannot be used.
         """
 
 
-def _read_plain_values(config: Any) -> None:
-    """Make lists and numbers of what `load_config` reads from YAML, for the dataclasses of TRL."""
-    for one in fields(config):
-        value = getattr(config, one.name)
-        if isinstance(value, tuple):
-            setattr(config, one.name, list(value))
-        elif isinstance(value, str) and "float" in str(one.type) and "str" not in str(one.type):
-            # YAML 1.1 reads 1e-4 as text: its floats need a point.
-            setattr(config, one.name, float(value))
-
-
 def _show_bars_on_a_terminal_only(config: Any) -> None:
-    """Progress of TRL, transformers and datasets, unless the settings say otherwise."""
+    """Hide the progress bars of TRL, transformers and datasets in files, unless the settings ask for them."""
     import datasets
     from transformers.utils import logging
 
@@ -74,70 +74,107 @@ def _show_bars_on_a_terminal_only(config: Any) -> None:
         config.disable_tqdm = not sys.stderr.isatty()
 
 
-def _fit_to_the_device(config: Any) -> None:
-    """bfloat16 where a GPU has it, unless the settings say otherwise: TRL takes it everywhere, and fails on a CPU."""
+def _choose_precision(config: Any) -> None:
+    """Use bfloat16 if a GPU supports it, unless the settings choose: TRL's default is bfloat16, which fails on a CPU."""
     import torch
     from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
     if config.bf16 is None:
         config.bf16 = not config.fp16 and not config.use_cpu and is_torch_bf16_gpu_available()
-    # Without an accelerator torch pins nothing, and warns.
+    # Without an accelerator torch cannot pin memory, and warns.
     config.dataloader_pin_memory = config.dataloader_pin_memory and torch.accelerator.is_available()
 
 
-def load_trainable(name: str, *, out: str | Path | None = None) -> tuple[Any, Any]:
-    """The (tokenizer, model) of "default", a folder or a hub id, on the CPU: the trainer places the model.
-
-    An adapter, such as another run saved, is merged into its model, and the whole is kept in a folder of `out`: what is
-    trained on top of it is of use with it alone.
+def check_run(config: Any) -> None:
+    """Check, before a model is loaded, everything about a run that needs neither its model nor its rows.
 
     Raises:
-        InvalidInput: the name is that of an endpoint, or of an adapter that cannot be merged.
-        ModelUnavailable: the model cannot be had.
+        InvalidInput: the output folder cannot be written or has checkpoints that must not be resumed from, the model is an
+            endpoint, lora_rank is negative, evaluation files cannot be used, or processes were started that do not
+            communicate.
+    """
+    _check_trainable(config.model)
+    lora_config(config.lora_rank)
+    folder = Path(config.output_dir)
+    check_output_folder(folder)
+    last = last_checkpoint(folder)
+    if last is not None and not config.resume:
+        # The next run that resumes would take the checkpoint with the most steps, whichever run wrote it.
+        raise InvalidInput(
+            f"{folder} has checkpoints of an earlier run; set resume to true to resume from {last.name}, or name another "
+            "output_dir"
+        )
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if config.world_size != processes:
+        # Each would train by itself, and all would write to one folder.
+        raise InvalidInput(f"{processes} processes were started but no GPU connects them; set use_cpu to true")
+    check_evaluation_settings(config)
+
+
+def load_trainable(name: str, *, out: str | Path | None = None) -> tuple[Any, Any]:
+    """Load the tokenizer and the model to train, on the CPU: the trainer places the model.
+
+    Adapters are merged into their base model, which is saved under `out`; a new adapter trained on it works only on top of
+    that merged model.
+
+    Args:
+        name: "default", a folder or a hub id.
+        out: output folder of the run; needed for an adapter.
+
+    Returns:
+        (tokenizer, model)
+
+    Raises:
+        InvalidInput: the name is an endpoint, or an adapter that cannot be merged.
+        ModelUnavailable: the model cannot be loaded.
     """
     from halluc.models import load_model
 
-    if name.startswith(("http://", "https://")):
-        raise InvalidInput(f"{name} is an endpoint and cannot be trained; pass 'default', a folder or a hub id")
+    _check_trainable(name)
     if (Path(name) / "adapter_config.json").is_file():
         if out is None:
-            raise InvalidInput(f"{name} is an adapter; pass out=... to say where to keep it merged into its model")
+            raise InvalidInput(f"{name} is an adapter; pass out=... to name a folder for the merged model")
         name = str(_merged(Path(name), Path(out)))
     lm: Any = load_model(name, device="cpu", dtype="float32")
     return lm.tokenizer, lm.model
 
 
+def _check_trainable(name: str) -> None:
+    if name.startswith(("http://", "https://")):
+        raise InvalidInput(f"{name} is an endpoint and cannot be trained; pass 'default', a folder or a hub id")
+
+
 def _merged(adapter: Path, out: Path) -> Path:
-    """The folder in `out` of the whole model that an adapter makes; the first of several processes writes it."""
+    """Merge an adapter into its base model, in a folder of `out`; the first of several processes writes it."""
     import xxhash
     from accelerate import PartialState
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoTokenizer
 
     weights = b"".join(path.read_bytes() for path in sorted(adapter.glob("adapter_*")))
-    whole = out / f"start-{xxhash.xxh3_64_hexdigest(weights)}"
+    folder = out / f"start-{xxhash.xxh3_64_hexdigest(weights)}"
     with PartialState().main_process_first():
-        if not whole.exists():
-            aside = out / f".{whole.name}"
+        if not folder.exists():
+            temporary = out / f".{folder.name}"
             try:
                 model = AutoPeftModelForCausalLM.from_pretrained(str(adapter), dtype="float32").merge_and_unload()
-                AutoTokenizer.from_pretrained(adapter).save_pretrained(aside)
+                AutoTokenizer.from_pretrained(adapter).save_pretrained(temporary)
             except (OSError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise InvalidInput(f"the adapter {adapter} cannot be merged into its model: {reason}") from error
-            model.save_pretrained(aside)
-            aside.rename(whole)
-    return whole
+            model.save_pretrained(temporary)
+            temporary.rename(folder)
+    return folder
 
 
 def token_limit(model: Any, max_length: int | None) -> int | None:
-    """The lesser of the model's window and `max_length`, where there is one."""
+    """The smaller of the model's context window and `max_length`, in tokens; None if there is neither."""
     limits = (max_length, getattr(model.config, "max_position_embeddings", None))
     return min((limit for limit in limits if limit is not None), default=None)
 
 
 def lora_config(rank: int, task: str = "CAUSAL_LM") -> Any:
-    """LoRA (arXiv 2106.09685) of this rank on all linear layers; None for rank 0, which trains every weight.
+    """LoRA (arXiv 2106.09685) of this rank on all linear layers; None for rank 0, which trains all weights.
 
     Raises:
         InvalidInput: the rank is negative.
@@ -150,7 +187,13 @@ def lora_config(rank: int, task: str = "CAUSAL_LM") -> Any:
 
 
 def build_trainer(kind: Any, config: Any, *, task: str = "CAUSAL_LM", **options: Any) -> Any:
-    """A trainer of TRL with the adapter that the settings ask for.
+    """Build a trainer of TRL with the adapter that the settings ask for.
+
+    Args:
+        kind: class of the trainer.
+        config: its settings, with `RunSettings`.
+        task: task type of the adapter, as peft names it.
+        options: other arguments of the trainer.
 
     Raises:
         InvalidInput: the trainer refuses the settings.
@@ -164,35 +207,26 @@ def build_trainer(kind: Any, config: Any, *, task: str = "CAUSAL_LM", **options:
 
 
 def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
-    """Train, from the last checkpoint if asked and there is one, and save the adapter or model to the output folder.
+    """Train, and save the adapter or model to the output folder.
 
-    The logs go to log.jsonl there, and to a terminal (`RunLog`). Where the settings name questions, the model is evaluated
-    before and after (`RunEvaluation`).
+    Logs go to log.jsonl there, and to a terminal (`RunLog`). If the settings name evaluation questions, the model is
+    evaluated before and after training (`RunEvaluation`).
+
+    Args:
+        trainer: of TRL.
+        resume: start from the last checkpoint in the output folder if there is one.
 
     Returns:
         Facts of the run: model (its folder), steps, resumed_from, training_loss, seconds, and evaluation if there is one.
 
     Raises:
-        InvalidInput: a loss, gradient or reward could not be used; the message says where the last checkpoint is. Or there
-            are several processes that do not know of each other, or checkpoints that are not to be gone on from.
+        InvalidInput: a loss, gradient or reward cannot be used; the message names the last checkpoint.
     """
     from transformers import PrinterCallback, ProgressCallback
 
-    from training.checkpoints import last_checkpoint
-    from training.evaluation.of_a_run import RunEvaluation
-    from training.finite import stop_unless_finite
-    from training.runs.callbacks import RunLog
-
     evaluation = RunEvaluation(trainer)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if trainer.args.world_size != processes:
-        # Each would train by itself, and all would write to one folder.
-        raise InvalidInput(f"{processes} processes were started and no GPU is there to join them; set use_cpu to true")
     folder = trainer.args.output_dir
-    last = last_checkpoint(folder)
-    if last and not resume:
-        # The next run that resumes would take the one of more steps, whichever run it is of.
-        raise InvalidInput(f"{folder} has checkpoints of an earlier run; go on from {last.name}, or name another output_dir")
+    last = last_checkpoint(folder) if resume else None
     log = RunLog()
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -201,9 +235,9 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
     try:
         result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     except InvalidInput as error:
-        kept = last_checkpoint(folder)
-        told = f"the last checkpoint is {kept}" if kept else "no checkpoint was saved yet"
-        raise InvalidInput(f"the run stopped at step {trainer.state.global_step}: {error}; {told}") from error
+        checkpoint = last_checkpoint(folder)
+        hint = f"the last checkpoint is {checkpoint}" if checkpoint else "no checkpoint was saved yet"
+        raise InvalidInput(f"the run stopped at step {trainer.state.global_step}: {error}; {hint}") from error
     finally:
         log.close()
     trainer.save_model()
@@ -218,8 +252,8 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
     }
 
 
-def record(trainer: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of a run, which are kept as run.json beside its model."""
+def write_facts(trainer: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the facts of a run to run.json beside its model, from the first process, and return them."""
     if trainer.is_world_process_zero():
-        write_aside(Path(trainer.args.output_dir) / "run.json", json.dumps(facts, indent=1) + "\n")
+        write_text(Path(trainer.args.output_dir) / "run.json", json.dumps(facts, indent=1) + "\n")
     return dict(facts)

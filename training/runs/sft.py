@@ -1,6 +1,7 @@
-"""One run of supervised fine-tuning, from a configuration to a trained model on disk.
+"""A run of supervised fine-tuning: examples in, a trained model on disk.
 
-Not here: targets that abstain where the model does not know (abstention_targets.py), and the trainer, which is TRL's.
+Not covered: targets that abstain where the model does not know (training/abstention_targets.py), and the trainer, which is
+TRL's.
 """
 
 from __future__ import annotations
@@ -12,22 +13,31 @@ from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
 from training.evaluation.of_a_run import EvaluationSettings
-from training.runs.row_checks import check_examples, fit_conversations, read_rows
-from training.runs.run import RunSettings, build_trainer, load_trainable, record, token_limit, train_and_save
+from training.rows import read_rows
+from training.runs.row_checks import check_example_lengths, check_examples, fit_conversations
+from training.runs.run import (
+    RunSettings,
+    build_trainer,
+    check_run,
+    load_trainable,
+    token_limit,
+    train_and_save,
+    write_facts,
+)
 
 __all__ = ["SFTRun", "run_sft"]
 
 
 @dataclass
 class SFTRun(EvaluationSettings, RunSettings, SFTConfig):
-    """Settings of one run: those of TRL's `SFTConfig`, of `EvaluationSettings`, of `RunSettings`, and these.
+    """Settings of a fine-tuning run: TRL's `SFTConfig`, `EvaluationSettings`, `RunSettings`, and these.
 
     Attributes:
-        examples: folder or JSON-lines file with the columns prompt and completion, of which the completion is learnt, or
-            with messages, which are learnt whole unless `assistant_only_loss` is set. Strings are learnt as plain text,
+        examples: folder or JSON-lines file with the columns prompt and completion, of which the completion is learned; or
+            with messages, which are all learned unless `assistant_only_loss` is set. Strings are learned as plain text,
             conversations by the chat template.
         eval_examples: the same to evaluate on; None for none.
-        learning_rate: TRL's 2e-5 is for every weight; adapters need more.
+        learning_rate: TRL's default, 2e-5, is for training all weights; adapters need more.
     """
 
     examples: str = ""
@@ -35,7 +45,7 @@ class SFTRun(EvaluationSettings, RunSettings, SFTConfig):
     learning_rate: float = 1e-4
 
     def check(self) -> None:
-        """Refuse a run without examples.
+        """Check that examples are named.
 
         Raises:
             InvalidInput: examples is not set.
@@ -48,19 +58,23 @@ def run_sft(config: SFTRun) -> dict[str, Any]:
     """Check the examples, train, and save the adapter (or the model) to `config.output_dir`.
 
     Returns:
-        The number of examples and the facts of `train_and_save`; kept as run.json beside the model.
+        The number of examples and the facts of `train_and_save`; written to run.json beside the model.
 
     Raises:
-        InvalidInput: the examples cannot be trained on (the row is named), a setting is unusable, or a loss is not finite.
-        ModelUnavailable: the model cannot be had.
+        InvalidInput: the examples cannot be trained on (the row is named), a setting cannot be used, or a loss is not
+            finite.
+        ModelUnavailable: the model cannot be loaded.
     """
+    check_run(config)
+    data_sets = [read_rows(path) for path in (config.examples, config.eval_examples) if path]
+    for rows in data_sets:
+        check_examples(rows)
     tokenizer, model = load_trainable(config.model, out=config.output_dir)
-    examples = fit_conversations(read_rows(config.examples), tokenizer)
-    eval_examples = fit_conversations(read_rows(config.eval_examples), tokenizer) if config.eval_examples else None
-    for own in (examples, eval_examples):
-        if own is not None:
-            check_examples(own, tokenizer, max_length=token_limit(model, config.max_length))
+    data_sets = [fit_conversations(rows, tokenizer) for rows in data_sets]
+    for rows in data_sets:
+        check_example_lengths(rows, tokenizer, token_limit(model, config.max_length))
+    examples, eval_examples = (*data_sets, None)[:2]
     trainer = build_trainer(
         SFTTrainer, config, model=model, train_dataset=examples, eval_dataset=eval_examples, processing_class=tokenizer
     )
-    return record(trainer, {"examples": len(examples), **train_and_save(trainer, resume=config.resume)})
+    return write_facts(trainer, {"examples": len(examples), **train_and_save(trainer, resume=config.resume)})

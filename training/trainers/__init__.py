@@ -1,1 +1,1 @@
-"""TRL trainers extended by a factuality term."""
+"""Trainers of TRL, extended by a factuality term."""

@@ -1,4 +1,4 @@
-"""The factuality of preference pairs on its way to a loss: the columns, their check, and a trainer that keeps them."""
+"""The factuality columns of preference pairs: their names, their check, and a mixin that passes them to a trainer's loss."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ COLUMNS = ("chosen_factuality", "rejected_factuality")
 
 
 class FactualityColumns:
-    """Put before a trainer of TRL on preference pairs, brings the factuality of both sides into its batches, (B,) each.
+    """A mixin, placed before a preference trainer of TRL, that adds the factuality of both sides to its batches, (B,) each.
 
     Args:
         args, kwargs: of the trainer.
-        factuality_weight: at least 0; at 0 nothing is changed and no column is needed.
+        factuality_weight: at least 0; 0 changes nothing and needs no column.
 
     Raises:
         InvalidInput: the weight is negative or not finite, a column is missing, or a factuality is not finite (the row is
@@ -32,9 +32,9 @@ class FactualityColumns:
         if not factuality_weight:
             return
         trainer: Any = self
-        sets = {"train": trainer.train_dataset}
-        sets |= trainer.eval_dataset if isinstance(trainer.eval_dataset, dict) else {"eval": trainer.eval_dataset}
-        for name, dataset in sets.items():
+        data_sets = {"train": trainer.train_dataset}
+        data_sets |= trainer.eval_dataset if isinstance(trainer.eval_dataset, dict) else {"eval": trainer.eval_dataset}
+        for name, dataset in data_sets.items():
             if dataset is not None:
                 _check_factuality(dataset, name)
         trainer.data_collator = _WithFactuality(trainer.data_collator)
@@ -42,12 +42,12 @@ class FactualityColumns:
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()  # type: ignore[misc]
         if self.factuality_weight:
-            known: Any = self._signature_columns
-            self._signature_columns: Any = list(dict.fromkeys([*known, *COLUMNS]))
+            columns: Any = self._signature_columns
+            self._signature_columns: Any = list(dict.fromkeys([*columns, *COLUMNS]))
 
 
 class _WithFactuality:
-    """A collator that adds the factuality columns to the batch of another."""
+    """A collator that adds the factuality columns to the batches of another collator."""
 
     def __init__(self, collator: Any) -> None:
         self.collator = collator
@@ -71,4 +71,4 @@ def _check_factuality(dataset: Any, name: str) -> None:
     for column in COLUMNS:
         for row, value in enumerate(dataset[column]):
             if value is None or not math.isfinite(value):
-                raise InvalidInput(f"{column} of row {row} of the {name} data set is {value}; mend or drop that row")
+                raise InvalidInput(f"{column} of row {row} of the {name} data set is {value}; fix or drop that row")

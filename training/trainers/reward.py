@@ -1,7 +1,7 @@
-"""A reward model that may also learn how factual a completion is.
+"""Train a reward model that may also predict how factual a completion is.
 
-TRL's `RewardTrainer` does the preferences (Bradley-Terry, arXiv 2203.02155, eq. 1). Not here: the trained model as a reward
-(reward_model.py).
+TRL's `RewardTrainer` learns the preferences (Bradley-Terry, arXiv 2203.02155, eq. 1). Not covered: the trained model as a
+reward (training/rewards/model.py).
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ __all__ = ["FactualityRewardTrainer"]
 
 
 class FactualityRewardTrainer(FactualityColumns, RewardTrainer):
-    """TRL's `RewardTrainer`, whose model has a second output that is regressed on the factuality of the completion.
+    """TRL's `RewardTrainer` for a model with a second output that predicts the factuality of the completion.
 
-    The loss is −log σ(r_w − r_l) + λ·mean((f̂ − f)²) over both sides. Both outputs are columns of the model's score, on the
-    same hidden state; at λ = 0 the trainer is TRL's to the last digit. Logs `factuality_error`, the mean square.
+    The loss is −log σ(r_w − r_l) + λ·mean((f̂ − f)²), the mean being over both sides. Both outputs are columns of the
+    model's score, computed from the same hidden state; with λ = 0 results are identical to TRL's. Logs `factuality_error`,
+    the mean squared error.
 
     Args:
-        model: has two labels where λ is above 0, else one (`training.rewards.model.load_scorer`).
-        args, kwargs: of `RewardTrainer`. The data sets have two more columns, `chosen_factuality` and
+        model: has two labels if λ is above 0, else one (`training.rewards.model.load_scorer`).
+        args, kwargs: of `RewardTrainer`. The data sets have two additional columns, `chosen_factuality` and
             `rejected_factuality`, numbers on one scale.
         factuality_weight: λ, at least 0.
 
     Raises:
-        InvalidInput: λ is negative or not finite, the model has another number of labels, a column is missing, or a
+        InvalidInput: λ is negative or not finite, the model has a different number of labels, a column is missing, or a
             factuality is not finite (the row is named).
     """
 
@@ -41,7 +42,7 @@ class FactualityRewardTrainer(FactualityColumns, RewardTrainer):
                 f"the reward model has {model.config.num_labels} labels; load it with num_labels={outputs} for a "
                 f"factuality_weight of {factuality_weight}"
             )
-        # TRL refuses more than one label; its loss below sees the first one alone.
+        # TRL refuses more than one label; its loss sees only the first one, see compute_loss.
         model.config.num_labels = 1
         super().__init__(model, *args, factuality_weight=factuality_weight, **kwargs)
         model.config.num_labels = outputs
@@ -49,7 +50,7 @@ class FactualityRewardTrainer(FactualityColumns, RewardTrainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """TRL's loss on the first output, and the weighted square of what the second one misses."""
+        """Add the weighted squared error of the second output to TRL's loss on the first one."""
         if not self.factuality_weight:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         predicted: Any = None
@@ -64,8 +65,8 @@ class FactualityRewardTrainer(FactualityColumns, RewardTrainer):
         batch = {name: value for name, value in inputs.items() if name not in COLUMNS}
         loss, outputs = super().compute_loss(preference, batch, True, num_items_in_batch)
         # TRL's batch has all chosen completions first.
-        told = torch.cat([inputs[name] for name in COLUMNS]).to(predicted.dtype)
-        error = torch.nn.functional.mse_loss(predicted, told)
+        factuality = torch.cat([inputs[name] for name in COLUMNS]).to(predicted.dtype)
+        error = torch.nn.functional.mse_loss(predicted, factuality)
         mode = "train" if model.training else "eval"
         self._metrics[mode]["factuality_error"].append(self.accelerator.gather_for_metrics(error.detach()).mean().item())
         loss = loss + self.factuality_weight * error

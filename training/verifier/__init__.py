@@ -1,1 +1,1 @@
-"""Training of the verifier: its data, made corruptions, and the training itself."""
+"""Training of the verifier: data, corrupted claims, and the training itself."""

@@ -1,8 +1,8 @@
-"""Claims that look like what a text says and are not: one fact changed at a time.
+"""Corrupt claims for training a verifier, one fact at a time.
 
-`corrupt` changes a number, a name, a comparison or the polarity of a sentence; `simplify` makes the claims that stay true.
-Both give a verifier what data sets of independent claims lack: pairs that share nearly every word and differ in one fact
-(as FactCC, arXiv 1910.12840, with fewer transformations and three labels).
+`corrupt` changes a number, a name, a comparison or the polarity of a sentence; `simplify` shortens a sentence to a claim
+that stays true. Together they make pairs that share nearly all words and differ in one fact, which data sets of independent
+claims lack (similar to FactCC, arXiv 1910.12840, with fewer transformations and three labels).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ __all__ = ["corrupt", "names", "simplify"]
 
 
 def corrupt(sentence: str, other_names: Sequence[str], generator: random.Random) -> tuple[str, Label | None] | None:
-    """`sentence` with one fact changed, and its label against a text that says `sentence`.
+    """Change one fact in a sentence.
 
     Args:
         sentence: a statement.
-        other_names: names to put in the place of one in the sentence, best from the same document.
-        generator: chooses the kind of change and the place.
+        other_names: names to replace a name in the sentence with, preferably from the same document.
+        generator: draws the kind of change and the place.
 
     Returns:
-        The changed sentence with "refuted", or with None where a changed name leaves open whether the text refutes it or
-        only does not say it; None if nothing in the sentence can be changed.
+        The changed sentence and its label given a text that contains the original sentence: "refuted", or None if a name
+        was changed, when the text may refute the claim or not mention it. None if nothing in the sentence can be changed.
     """
     kinds: list[Callable[[], str | None]] = [
         lambda: _change_number(sentence, generator),
@@ -35,7 +35,7 @@ def corrupt(sentence: str, other_names: Sequence[str], generator: random.Random)
         lambda: _negate(sentence, generator),
     ]
     order = list(range(len(kinds)))
-    # Names and numbers are what models get wrong; a negation is easy to make and easy to see.
+    # Models mostly get names and numbers wrong; negations are easy to make and easy to detect.
     generator.shuffle(order)
     order.sort(key=lambda kind: (kind == 3) and generator.random() < 0.5)
     for kind in order:
@@ -46,7 +46,7 @@ def corrupt(sentence: str, other_names: Sequence[str], generator: random.Random)
 
 
 def simplify(sentence: str, generator: random.Random) -> str:
-    """`sentence` with less said: without a bracket, a leading "In …," or a trailing ", which …" where it has one."""
+    """Shorten a sentence: drop parentheses, a leading "In …," and a trailing ", which …", the latter two at random."""
     shorter = re.sub(r"\s*\([^()]*\)", "", sentence)
     if generator.random() < 0.5:
         shorter = re.sub(r"^(?:In|On|At|During|After|Before|By|Since|From) [^,;]{3,60}, (?=\w+ )", "", shorter)
@@ -56,13 +56,13 @@ def simplify(sentence: str, generator: random.Random) -> str:
 
 
 def names(text: str) -> list[str]:
-    """Runs of capitalised words that do not only stand capitalised because they begin a sentence."""
-    found = []
+    """Names: runs of capitalized words, except a single word at the beginning of a sentence."""
+    runs = []
     for match in _NAME.finditer(text):
         begins = match.start() == 0 or text[: match.start()].rstrip()[-1:] in ".!?\"'"
         if (" " in match[0] or not begins) and match[0].lower() not in _SERIES_OF:
-            found.append(match[0])
-    return list(dict.fromkeys(found))
+            runs.append(match[0])
+    return list(dict.fromkeys(runs))
 
 
 _NAME = re.compile(r"\b[A-Z][\w’'.-]*\w(?: (?:(?:of|the|de|la|van|von|du) )?[A-Z][\w’'.-]*\w)*")
@@ -99,18 +99,18 @@ _AUXILIARY = re.compile(r"\b(?:is|was|are|were|has|have|had|can|could|will|would
 
 
 def _change_number(sentence: str, generator: random.Random) -> str | None:
-    places = list(re.finditer(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", sentence))
-    places += [
+    matches = list(re.finditer(r"(?<![\w.])\d[\d,]*(?:\.\d+)?", sentence))
+    matches += [
         match for match in re.finditer(r"\b[A-Za-z]+\b", sentence) if match[0].lower() in _SERIES_OF and _cased(match[0])
     ]
-    if not places:
+    if not matches:
         return None
-    place = generator.choice(places)
+    place = generator.choice(matches)
     return sentence[: place.start()] + _other_number(place[0], generator) + sentence[place.end() :]
 
 
 def _cased(word: str) -> bool:
-    """May is a month and Second is a name; may and second are not."""
+    """Whether a word has the case of its series: "May" is a month and "may" is not."""
     series = _SERIES_OF[word.lower()]
     return (series[0][0].isupper()) == word[0].isupper()
 
@@ -134,18 +134,18 @@ def _other_number(text: str, generator: random.Random) -> str:
 
 
 def _swap_name(sentence: str, other_names: Sequence[str], generator: random.Random) -> str | None:
-    own = names(sentence)
-    # A part of a name in the sentence would say the same again (Obama for Barack Obama).
-    others = [name for name in other_names if not any(name in mine or mine in name for mine in own) and name not in sentence]
-    pairs = [(mine, other) for mine in own for other in others if abs(mine.count(" ") - other.count(" ")) <= 1]
-    if len(own) > 1 and generator.random() < 0.15:
-        first, second = generator.sample(own, 2)
+    present = names(sentence)
+    # Part of a name in the sentence would say the same (Obama for Barack Obama).
+    others = [other for other in other_names if other not in sentence and not any(name in other for name in present)]
+    pairs = [(name, other) for name in present for other in others if abs(name.count(" ") - other.count(" ")) <= 1]
+    if len(present) > 1 and generator.random() < 0.15:
+        first, second = generator.sample(present, 2)
         if first not in second and second not in first:
             return sentence.replace(first, "\0").replace(second, first).replace("\0", second)
     if not pairs:
         return None
-    mine, other = generator.choice(pairs)
-    return re.sub(rf"\b{re.escape(mine)}\b", lambda _match: other, sentence, count=1)
+    name, other = generator.choice(pairs)
+    return re.sub(rf"\b{re.escape(name)}\b", lambda _match: other, sentence, count=1)
 
 
 def _turn_comparison(sentence: str, generator: random.Random) -> str | None:

@@ -1,13 +1,12 @@
-"""Pairs to train and measure a verifier on: public data sets of evidence and claims, and claims made from grounded text.
+"""Pairs to train and evaluate a verifier on, from public data sets of evidence and claims.
 
-Each reader takes the data folder and yields `Pair`s of one data set. Rows are parted by document, so that a text that was
-trained on is never met again in validation, whichever data set it comes from. Not here: how claims are corrupted
-(hard_negatives.py) and the training (verifier.py).
+Each reader takes the data folder and yields the rows of one data set; some generate claims from grounded text. Pairs are
+split by document, so that no text of the training part is in validation, whichever data set it comes from. Not covered: how
+claims are corrupted (corruption.py) and the training (train.py).
 """
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,20 +15,29 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from halluc.errors import InvalidInput
+from halluc.files import read_rows
 from retrieval.split import sentence_spans
 from training.verifier.corruption import corrupt, names, simplify
 
 __all__ = ["SOURCES", "Pair", "PairLabel", "Part", "part_of", "read_pairs"]
 
 PairLabel = Literal["supported", "refuted", "not_enough_info", "not_supported"]
-"""A `Label`, or "not_supported" where the data set does not tell refuted from not enough information."""
+"""A `Label`, or "not_supported" if the data set does not distinguish refuted from not enough information."""
 
 Part = Literal["train", "calibration", "validation"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A claim, the evidence to judge it against, what the data set says, and the part that its document is in."""
+    """A claim with its evidence.
+
+    Attributes:
+        evidence: the text to judge it against.
+        claim: the claim.
+        label: the label in the data set.
+        source: name of the data set.
+        part: the part of the split that its document is in.
+    """
 
     evidence: str
     claim: str
@@ -39,9 +47,10 @@ class Pair:
 
 
 def part_of(document: str) -> Part:
-    """80 % of documents are for training, 8 % for calibration, 12 % for validation, told by a hash of their first words.
+    """The part of the split that a document is in: 80 % are for training, 8 % for calibration, 12 % for validation.
 
-    The first words alone count, lower-cased: the same passage stands in several data sets, tokenised and cut differently.
+    A hash of its first 12 words, in lower case, decides: several data sets have the same passages, tokenized and cut
+    differently.
     """
     import xxhash
 
@@ -51,10 +60,15 @@ def part_of(document: str) -> Part:
 
 
 def read_pairs(folder: Path, sources: Sequence[str], *, seed: int) -> list[Pair]:
-    """The pairs of the named sources, each once, in the order of the files.
+    """Read the pairs of data sets, without duplicates, in the order of the files.
+
+    Args:
+        folder: the data folder, with one folder per data set.
+        sources: names of data sets, of `SOURCES`.
+        seed: of the generated claims.
 
     Raises:
-        InvalidInput: a source has no reader, or its files are not in `folder`.
+        InvalidInput: a source has no reader, or its files are missing or damaged.
     """
     unknown = [source for source in sources if source not in SOURCES]
     if unknown:
@@ -67,8 +81,10 @@ def read_pairs(folder: Path, sources: Sequence[str], *, seed: int) -> list[Pair]
                 if evidence and claim:
                     part = part_of(row.document or evidence)
                     pairs.setdefault((evidence, claim), Pair(evidence, claim, row.label, source, part))
-        except OSError as error:
-            raise InvalidInput(f"the data set {source!r} cannot be read: {error}; see the data folder's README") from error
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"the data set {source!r} cannot be read: {error}; see the README of the data folder"
+            ) from error
     return list(pairs.values())
 
 
@@ -79,7 +95,7 @@ class _Row(NamedTuple):
     evidence: str
     claim: str
     label: PairLabel
-    document: str | None = None  # what the row is about, where that is not its evidence
+    document: str | None = None  # decides the part of the split; None for the evidence
 
 
 _NLI: dict[str, PairLabel] = {
@@ -91,7 +107,7 @@ _NLI: dict[str, PairLabel] = {
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [row for _, row in read_rows(path)]
 
 
 def _nli(name: str) -> Callable[[Path, random.Random], Iterator[_Row]]:
@@ -121,7 +137,7 @@ def _climate_fever(folder: Path, _generator: random.Random) -> Iterator[_Row]:
     }
     for row in _rows(folder / "climate_fever" / "rows.jsonl"):
         for evidence in row["evidences"]:
-            # The article's title says what the sentence's pronouns stand for.
+            # The title of the article says what the pronouns refer to.
             text = f"{evidence['article']}: {evidence['evidence']}"
             yield _Row(text, row["claim"], labels[evidence["evidence_label"]], document=row["claim"])
 
@@ -171,14 +187,14 @@ def _halueval(folder: Path, generator: random.Random) -> Iterator[_Row]:
             yield _Row(knowledge, f"{question} {row['hallucinated_answer']}", "not_supported")
             if len(row["hallucinated_answer"].split()) > 4 and generator.random() < 0.5:
                 yield _Row(knowledge, row["hallucinated_answer"], "not_supported")
-            # Right answers are short and hallucinated ones long: without short wrong answers, length would tell them apart.
+            # Right answers are short, hallucinated ones long: without short wrong answers, length would predict the label.
             yield from _wrong_answers(question, [row["right_answer"]], knowledge, rows[i - 1]["right_answer"], generator)
 
 
 def _multispanqa(folder: Path, generator: random.Random) -> Iterator[_Row]:
     previous = "the president"
     for row in _rows(folder / "multispanqa" / "rows.jsonl"):
-        question, context = " ".join(row["question"]) + "?", _detokenise(row["context"])
+        question, context = " ".join(row["question"]) + "?", _detokenize(row["context"])
         spans = _spans(row["context"], row["label"])
         if not spans:
             continue
@@ -189,12 +205,13 @@ def _multispanqa(folder: Path, generator: random.Random) -> Iterator[_Row]:
 
 
 def _bbq(folder: Path, generator: random.Random) -> Iterator[_Row]:
-    """Questions whose answer the context gives (disambiguated) or withholds (ambiguous)."""
+    """Questions whose context contains the answer (disambiguated) or not (ambiguous)."""
     for path in sorted((folder / "bbq").glob("*.jsonl")):
         for row in generator.sample(_rows(path), 300):
             answer = generator.choice([i for i in range(3) if row["answer_info"][f"ans{i}"][1] != "unknown"])
-            told = row["context_condition"] == "disambig"
-            label: PairLabel = "not_enough_info" if not told else "supported" if answer == row["label"] else "refuted"
+            label: PairLabel = "supported" if answer == row["label"] else "refuted"
+            if row["context_condition"] != "disambig":
+                label = "not_enough_info"
             claim = f"{row['question']} {row[f'ans{answer}']}"
             yield _Row(row["context"], claim, label, f"{row['category']} {row['question_index']}")
 
@@ -211,15 +228,15 @@ def _factor(folder: Path, generator: random.Random) -> Iterator[_Row]:
 
 
 def _factscore(folder: Path, generator: random.Random) -> Iterator[_Row]:
-    """Atomic facts that annotators drew from a biography, against that biography (not against the truth)."""
+    """Atomic facts that annotators extracted from a biography, with that biography as evidence (not with the truth)."""
     rows = [row for row in _rows(folder / "factscore" / "rows.jsonl") if row["annotations"]]
     for i, row in enumerate(rows):
         sentences = [a["text"].strip() for a in row["annotations"]]
-        own = names(" ".join(sentences))
-        strangers = names(rows[i - 1]["output"])
+        own_names = names(" ".join(sentences))
+        other_names = names(rows[i - 1]["output"])
         for number, annotation in enumerate(row["annotations"]):
             facts = [fact["text"].strip() for fact in annotation.get("human-atomic-facts") or []]
-            # The sentence in view, and the first one for what its pronouns stand for.
+            # The sentence with some neighbors, and the first one, which says what the pronouns refer to.
             first = max(0, number - generator.randint(0, 3))
             around = [sentences[0]] * (first > 0) + sentences[first : number + generator.randint(1, 3)]
             without = [s for j, s in enumerate(sentences) if j != number]
@@ -227,7 +244,7 @@ def _factscore(folder: Path, generator: random.Random) -> Iterator[_Row]:
                 if generator.random() < 0.6:
                     yield _Row(" ".join(around), fact, "supported", row["topic"])
                 if generator.random() < 0.5 and (
-                    changed := corrupt(fact, own if generator.random() < 0.5 else strangers, generator)
+                    changed := corrupt(fact, own_names if generator.random() < 0.5 else other_names, generator)
                 ):
                     yield _Row(" ".join(around), changed[0], changed[1] or "not_supported", row["topic"])
                 if generator.random() < 0.2 and without:
@@ -240,11 +257,11 @@ def _factscore(folder: Path, generator: random.Random) -> Iterator[_Row]:
 
 
 def _passages(folder: Path, generator: random.Random) -> Iterator[_Row]:
-    """Sentences of passages of other data sets: as they stand, simplified, corrupted, or looked for where they are not."""
+    """Sentences from passages of other data sets: as they are, simplified, corrupted, or removed from their passage."""
     texts = [row["knowledge"] for row in _rows(folder / "halueval" / "qa_one_turn.jsonl")]
     texts += [row["knowledge"] for row in _rows(folder / "begin" / "cmu_dev.jsonl")]
     texts += [row["article"] for name in ("cnndm", "xsum") for row in _rows(folder / "qags" / f"{name}.jsonl")]
-    texts += [_detokenise(row["context"]) for row in _rows(folder / "multispanqa" / "rows.jsonl")]
+    texts += [_detokenize(row["context"]) for row in _rows(folder / "multispanqa" / "rows.jsonl")]
     texts += [row["evidence"] for row in _rows(folder / "healthver" / "dev.jsonl")]
     texts = list(dict.fromkeys(" ".join(text.split()) for text in texts))
     for i, text in enumerate(texts):
@@ -290,20 +307,20 @@ SOURCES: dict[str, Callable[[Path, random.Random], Iterator[_Row]]] = {
 def _wrong_answers(
     question: str, right: Sequence[str], context: str, other: str, generator: random.Random
 ) -> Iterator[_Row]:
-    """A name of the passage that is not the answer, a changed number, or the answer to another question."""
-    found = [
+    """Wrong answers: a name in the passage that is not the answer, a changed number, or the answer to another question."""
+    candidates = [
         name for name in names(context) if not any(name.lower() in r.lower() or r.lower() in name.lower() for r in right)
     ]
-    asked = [name for name in found if name.lower() not in question.lower()]
-    if asked and generator.random() < 0.5:
-        yield _Row(context, f"{question} {generator.choice(asked)}", "not_supported")
+    candidates = [name for name in candidates if name.lower() not in question.lower()]
+    if candidates and generator.random() < 0.5:
+        yield _Row(context, f"{question} {generator.choice(candidates)}", "not_supported")
     if any(c.isdigit() for c in right[0]) and (changed := corrupt(right[0], [], generator)):
         yield _Row(context, f"{question} {changed[0]}", "not_supported")
     if other.lower() not in " ".join(right).lower() and generator.random() < 0.2:
         yield _Row(context, f"{question} {other}", "not_supported")
 
 
-def _detokenise(words: Sequence[str]) -> str:
+def _detokenize(words: Sequence[str]) -> str:
     text = " ".join(words)
     text = re.sub(r" ([.,;:!?%)\]]|'s\b|n't\b)", r"\1", text)
     return re.sub(r"([(\[$#]) ", r"\1", text)
@@ -316,4 +333,4 @@ def _spans(words: Sequence[str], tags: Sequence[str]) -> list[str]:
             spans.append([word])
         elif tag == "I" and spans:
             spans[-1].append(word)
-    return [_detokenise(span) for span in spans]
+    return [_detokenize(span) for span in spans]

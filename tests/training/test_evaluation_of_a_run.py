@@ -13,7 +13,7 @@ from training.runs.config import load_config
 from training.runs.sft import SFTRun, run_sft
 
 EXAMPLES = [{"prompt": f"What is {i} plus {i}?", "completion": "I don't know."} for i in range(4)]
-QUESTIONS = [{"question": f"What is {i} <b>plus</b> 1?", "answers": [str(i + 1)] if i else []} for i in range(3)]
+QUESTIONS = [{"question": f"What is {i} <b>plus</b> 1?", "references": [str(i + 1)] if i else []} for i in range(3)]
 TEXTS = [{"text": "The Panthers defense gave up just 308 points."}]
 CHOICES = [{"prefix": "Two and two is", "completions": [" four", " five"], "right": 0}]
 
@@ -94,9 +94,9 @@ def test_without_questions_nothing_is_evaluated_and_other_files_are_refused(conf
     ("arguments", "message"),
     [
         (["--questions", "nowhere"], "there is no nowhere"),
-        (["--questions", "QUESTIONS", "--before", "QUESTIONS"], "cannot be read"),
+        (["--questions", "QUESTIONS", "--before", "QUESTIONS"], "is not JSON"),
         (["--questions", "QUESTIONS", "--html", "nowhere/page.html"], "nowhere/page.html cannot be written"),
-        (["--questions", "TEXT"], "question row 0 has the answers None"),
+        (["--questions", "TEXT"], "question row 0 has the references None"),
         (["--questions", "QUESTIONS", "--choices", "TEXT"], "choice row 0 has the prefix None"),
     ],
 )

@@ -200,5 +200,5 @@ def test_unusable_settings_and_columns_are_named(make):
         make(factuality_weight=1, settings={"f_divergence_type": "forward_kl"})
     with pytest.raises(InvalidInput, match="has no log-ratio"):
         make(factuality_weight=1, settings={"loss_type": "sft"})
-    with pytest.raises(InvalidInput, match="average over tokens in part"):
+    with pytest.raises(InvalidInput, match="only some of the losses hinge, ipo average over tokens"):
         make(factuality_weight=1, settings={"loss_type": ["ipo", "hinge"]})

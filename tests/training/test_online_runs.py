@@ -5,8 +5,9 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.grpo_run import GRPORun, run_grpo
 from training.runs.config import load_config
+from training.runs.online import GRPORun, run_grpo
+from training.runs.preference import RewardRun, run_reward
 
 
 def write(tmp_path, rows, **settings):
@@ -50,13 +51,13 @@ def test_the_command_trains_the_default_model(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "settings", "message"),
     [
-        ([{"promt": "Who?", "context": "x"}], {}, "no column 'prompt'; did you call it 'promt'"),
-        ([{"prompt": "Who?"}], {}, "no column 'context' or 'answers'"),
+        ([{"promt": "Who?", "context": "x"}], {}, "no column 'prompt'; did you mean 'promt'"),
+        ([{"prompt": "Who?"}], {}, "no column 'context' or 'references'"),
         ([{"prompt": "Who?", "context": "x"}, {"prompt": " ", "context": "x"}], {}, "the prompt of row 1 is empty"),
         (
             [{"prompt": "Who?", "context": "x"}],
             {"max_completion_length": 9000},
-            "the prompt of row 0 has .* over the window",
+            "the prompt of row 0 has .* exceeds the context window",
         ),
     ],
 )
@@ -68,13 +69,42 @@ def test_prompts_that_cannot_be_trained_on_are_named(tmp_path, rows, settings, m
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("prompts=", "prompts is not set"),
-        ("kind=true", "kind is True; choose from precision, binary"),
+        ("prompts=''", "prompts is not set"),
+        ("kind=true", "kind is True: Input should be a valid string"),
         ("words=[1]", r"words is \[1\]"),
-        ("largest_gap_growth=0.1", "needs a held_out_verifier"),
+        ("max_gap_growth=0.1", "needs a held_out_verifier"),
         ("num_generation=2", "did you mean 'num_generations'"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(tmp_path, setting, message):
     with pytest.raises(InvalidInput, match=message):
         load_config(GRPORun, write(tmp_path, ROWS), [setting])
+
+
+PAIRS = [{"prompt": "Who?", "chosen": " Fleming", "rejected": " Curie"}]
+
+
+@pytest.fixture
+def online(configure, tmp_path):
+    """Settings of a run on a reward model that was just trained."""
+    run_reward(load_config(RewardRun, configure("pairs", PAIRS, max_steps=1, output_dir=str(tmp_path / "judge"))))
+    settings = {"words": [1, 30], "factuality_weight": 2.0, "max_steps": 1}
+    return configure("prompts", ROWS, preference=str(tmp_path / "judge"), **settings)
+
+
+def checked(folder, facts):
+    assert (facts["prompts"], facts["steps"]) == (2, 1)
+    assert (folder / "adapter_model.safetensors").is_file()
+    log = json.loads((folder / "log.jsonl").read_text().splitlines()[0])
+    terms = log["composite/preference"] + 2 * log["composite/factuality"] + log["composite/length"]
+    assert log["reward"] == pytest.approx(terms, abs=1e-5)
+    assert log["composite/preference"] != 0
+
+
+def test_the_command_optimizes_the_composite_reward_with_a_trained_preference(online, tmp_path):
+    result = CliRunner().invoke(app, ["rloo", str(online), "--json"], catch_exceptions=False)
+    checked(tmp_path / "out", json.loads(result.stdout))
+
+
+def test_grpo_takes_the_same_reward_model(online, tmp_path):
+    checked(tmp_path / "out", run_grpo(load_config(GRPORun, online)))

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput, ModelUnavailable
 from training.cli import app
-from training.reward_run import RewardRun, run_reward
 from training.rewards.composite import CompositeReward
 from training.rewards.model import RewardModel, load_scorer
 from training.runs.config import load_config
+from training.runs.preference import RewardRun, run_reward
 from training.trainers.reward import FactualityRewardTrainer
 
 
@@ -153,12 +153,12 @@ def test_unusable_models_and_columns_are_named(make, tiny, tmp_path):
         make(outputs=2, factuality_weight=1, rows=bare)
     with pytest.raises(ModelUnavailable, match="holds no reward model: "):
         RewardModel(tmp_path / "none")
-    with pytest.raises(ModelUnavailable, match="holds a model without a score; name the output of halluc train reward"):
+    with pytest.raises(ModelUnavailable, match="holds a model without a score head; name the output of halluc train reward"):
         RewardModel(tiny)
 
 
 def test_a_completion_over_the_window_is_named(configure, tmp_path):
     run_reward(load_config(RewardRun, configure("pairs", ROWS, max_steps=1)))
     model = RewardModel(tmp_path / "out")
-    with pytest.raises(InvalidInput, match=r"row 1 have 9\d+ tokens, over the reward model's window of 8192"):
+    with pytest.raises(InvalidInput, match=r"row 1 have 9\d+ tokens, more than the reward model's context window of 8192"):
         model.scores(["Who? ", "Who? "], ["x", "word " * 9000])

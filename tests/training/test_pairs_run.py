@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.dpo_run import DPORun, run_dpo
-from training.pairs_command import PairsConfig, make_pairs
 from training.runs.config import load_config
+from training.runs.pairs import PairsConfig, make_pairs
+from training.runs.preference import DPORun, run_dpo
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "training" / "pairs.yaml"
 FACTS = "Penicillin was discovered by Alexander Fleming in London in 1928."
@@ -21,7 +21,7 @@ ROWS = [
 
 @pytest.fixture
 def given(tmp_path):
-    """Settings for rows in a file: given(rows, k=2)."""
+    """Settings for rows in a file: given(rows, n_samples=2)."""
 
     def settings(given_rows, /, **values):
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given_rows))
@@ -37,9 +37,11 @@ def command(settings, config=EXAMPLE):
 
 
 def test_the_example_samples_pairs_that_dpo_trains_on(given, lm, configure, tmp_path):
-    settings = given([{"question": row["question"], "context": FACTS} for row in ROWS], k=4, max_new_tokens=16, gap=0.01)
-    facts = json.loads(command([*settings, "longest_ratio=9"]).stdout)
-    assert (facts["rows"], facts["method"], facts["model"], facts["k"]) == (2, "sampled", lm.name, 4)
+    settings = given(
+        [{"question": row["question"], "context": FACTS} for row in ROWS], n_samples=4, max_new_tokens=16, min_margin=0.01
+    )
+    facts = json.loads(command([*settings, "max_length_ratio=9"]).stdout)
+    assert (facts["rows"], facts["method"], facts["model"], facts["n_samples"]) == (2, "sampled", lm.name, 4)
     pairs = load_from_disk(str(tmp_path / "pairs"))
     assert facts["pairs"] == len(pairs) > 0
     assert all(row["chosen_factuality"] > row["rejected_factuality"] for row in pairs)
@@ -57,10 +59,10 @@ def test_right_and_wrong_answers_are_scored_by_the_default_verifier(given, tmp_p
     )
 
 
-def test_without_a_verifier_answers_and_revisions_stand_on_their_word(given, tmp_path):
+def test_without_a_verifier_answers_and_revisions_are_trusted(given, tmp_path):
     made = make_pairs(load_config(PairsConfig, None, given(ROWS, method="answers", verifier=None)))
     assert made["reward"] == "1 for chosen, 0 for rejected"
-    settings = given(ROWS, method="constitution", verifier=None, max_new_tokens=16, longest_ratio=99.0)
+    settings = given(ROWS, method="constitution", verifier=None, max_new_tokens=16, max_length_ratio=99.0)
     made = make_pairs(load_config(PairsConfig, None, [*settings, f"out={tmp_path / 'revised'}"]))
     pairs = load_from_disk(str(tmp_path / "revised"))
     assert len(pairs) == made["pairs"] > 0
@@ -76,15 +78,19 @@ def test_without_a_verifier_answers_and_revisions_stand_on_their_word(given, tmp
         (ROWS, {"method": "sampled", "rows": "nowhere"}, "there is no nowhere"),
         (ROWS, {"method": "sampled", "kind": "truth"}, "kind is 'truth'; choose from precision"),
         (ROWS, {"method": "sampled", "verifier": None}, "verifier is null, but 'sampled' needs one"),
-        (ROWS, {"method": "cove", "k": 3}, "k does nothing where method is 'cove'"),
-        (ROWS, {"method": "sampled", "variant": "joint"}, "variant does nothing where method is 'sampled'"),
+        (ROWS, {"method": "cove", "n_samples": 3}, "n_samples has no effect with the method 'cove'"),
+        (ROWS, {"method": "sampled", "variant": "joint"}, "variant has no effect with the method 'sampled'"),
         (ROWS, {"methd": "cove"}, "'methd' is not a setting of PairsConfig; did you mean 'method'"),
         ([], {"method": "answers"}, "no rows|cannot be read"),
-        ([{"question": "Who?"}], {"method": "sampled"}, "has no column 'context' or 'answers'"),
+        ([{"question": "Who?"}], {"method": "sampled"}, "has no column 'context' or 'references'"),
         ([{"question": " ", "context": "x"}], {"method": "sampled"}, "row 0 of .* has the prompt ' '"),
         ([{"prompt": [{"role": "user", "content": "x"}], "context": "x"}], {"method": "cove"}, "row 0 .* is a conversation"),
         ([ROWS[0], {"question": "When?", "context": "x"}], {"method": "answers"}, "row 1 of .* has no 'right'"),
-        ([ROWS[0], {**ROWS[0], "context": None}], {"method": "answers"}, "row 1 of .* has no 'context'"),
+        (
+            [ROWS[0], {**ROWS[0], "context": None}],
+            {"method": "answers"},
+            "row 1 of .* has no context; every row needs evidence",
+        ),
     ],
 )
 def test_unusable_settings_and_rows_are_named(given, rows, settings, message):

@@ -86,9 +86,11 @@ def test_a_revision_is_chosen_over_its_draft_where_the_reward_agrees(tmp_path):
         "a?", "it is 0.2", "What may be false?", "The number.", "Mend it.",
     ]  # fmt: skip
     manifest = json.loads((tmp_path / "pairs" / "manifest.json").read_text())
-    told = {key: manifest[key] for key in ("pairs", "unchanged_or_empty", "of_unlike_length", "reward_disagreed", "method")}
+    told = {
+        key: manifest[key] for key in ("pairs", "unchanged_or_empty", "of_different_length", "reward_disagreed", "method")
+    }
     assert told == {
-        "pairs": 1, "unchanged_or_empty": 2, "of_unlike_length": 1, "reward_disagreed": 1, "method": "constitution",
+        "pairs": 1, "unchanged_or_empty": 2, "of_different_length": 1, "reward_disagreed": 1, "method": "constitution",
     }  # fmt: skip
     assert manifest["principles"] == [{"name": "doubt", "critique": "What may be false?", "revision": "Mend it."}]
 
@@ -113,7 +115,7 @@ def test_principles_are_drawn_by_seed_and_each_pair_records_its_own():
     assert len(set(drawn(0))) > 1
 
 
-def test_a_build_that_broke_off_goes_on_with_the_batch_it_lacks(tmp_path):
+def test_an_interrupted_build_resumes_at_its_missing_batch(tmp_path):
     options = {"batch_size": 1, "out": tmp_path / "pairs"}
     with pytest.raises(KeyboardInterrupt):
         pairs_from_constitution(Talking(REVISING, breaks_at="b?"), ["a?", "b?"], PRINCIPLES, **options)
@@ -123,7 +125,7 @@ def test_a_build_that_broke_off_goes_on_with_the_batch_it_lacks(tmp_path):
         "b?", "What may be false?", "Mend it.",
     ]  # fmt: skip
     assert pairs.to_list() == load_from_disk(str(tmp_path / "pairs")).to_list()
-    with pytest.raises(InvalidInput, match="holds other data"):
+    with pytest.raises(InvalidInput, match="made from other data"):
         pairs_from_constitution(Talking(REVISING), ["a?", "b?"], [Principle("other", "x", "y")], **options)
 
 
@@ -150,13 +152,16 @@ def test_a_verified_answer_is_chosen_over_its_draft_where_the_reward_agrees():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gap": 0.0}, "gap is 0.0"),
-        ({"longest_ratio": 0.5}, "longest_ratio 0.5"),
-        ({"batch_size": 0}, "batch_size 0"),
+        ({"min_margin": 0.0}, "min_margin is 0.0"),
+        ({"max_length_ratio": 0.5}, "max_length_ratio is 0.5"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"temperature": 0.0}, "temperature is 0.0"),
         ({"principles": []}, "there are no principles"),
-        ({"columns": {"context": ["x", "y"]}}, "the column 'context' has 2 values for 1 prompts"),
-        ({"gap": 0.7}, "no prompt gave a pair, unchanged or empty 0, of unlike length 0, reward disagreed 1"),
+        ({"columns": {"context": ["x", "y"]}}, "there are 2 context for 1 prompts"),
+        (
+            {"min_margin": 0.7},
+            r"no prompt gave a pair \(unchanged or empty: 0, of different length: 0, reward disagreed: 1\)",
+        ),
         ({"reward": lambda **_: [float("nan")] * 2}, "the reward of row 0, whose completion begins 'it is 0.8', is nan"),
     ],
 )
@@ -196,7 +201,7 @@ def test_the_default_model_drafts_criticises_and_revises_and_trl_takes_the_pairs
     from trl import DPOConfig
 
     prompts = ["Who discovered penicillin?", "What is the capital of France?"]
-    pairs = pairs_from_constitution(lm, prompts, max_new_tokens=12, longest_ratio=20)
+    pairs = pairs_from_constitution(lm, prompts, max_new_tokens=12, max_length_ratio=20)
     assert set(pairs["principle"]) <= {principle.name for principle in load_principles()}
     assert all(pairs["critique"])
     args = DPOConfig(

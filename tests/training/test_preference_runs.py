@@ -2,18 +2,13 @@ import json
 import math
 
 import pytest
-from datasets import Dataset
-from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
-from halluc.models.default_model import pull
 from training.cli import app
-from training.dpo_run import DPORun, run_dpo
-from training.pair_checks import check_pairs
 from training.preferences.sampled import pairs_from_answers
 from training.runs.config import load_config
-from training.runs.row_checks import read_rows
+from training.runs.preference import DPORun, run_dpo
 from training.runs.run import lora_config
 
 QUESTIONS = ["Who discovered penicillin?", "When was it?"]
@@ -30,11 +25,6 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
-    return AutoTokenizer.from_pretrained(pull("default"))
-
-
 @pytest.fixture
 def pairs():
     return pairs_from_answers(QUESTIONS, ["Alexander Fleming", "1928"], ["Marie Curie", "1800"])
@@ -47,10 +37,6 @@ def config(tmp_path, pairs):
     path = tmp_path / "dpo.yaml"
     path.write_text("\n".join(f"{key}: {json.dumps(value)}" for key, value in lines.items()) + "\nlearning_rate: 1e-4\n")
     return path
-
-
-def changed(pairs, **columns):
-    return Dataset.from_dict({**{name: pairs[name][:] for name in pairs.column_names}, **columns})
 
 
 def test_the_command_trains_the_default_model_and_resumes(config, tmp_path):
@@ -89,49 +75,19 @@ def test_settings_are_trls_and_ours_and_unknown_ones_are_named(config):
         lora_config(-1)
 
 
-def test_pairs_are_read_from_json_lines_too(tmp_path, pairs):
-    pairs.to_json(str(tmp_path / "p.jsonl"))
-    assert read_rows(tmp_path / "p.jsonl").to_list() == pairs.to_list()
-    (tmp_path / "bad.jsonl").write_text("{")
-    with pytest.raises(InvalidInput, match=r"bad\.jsonl cannot be read as a data set"):
-        read_rows(tmp_path / "bad.jsonl")
-    with pytest.raises(InvalidInput, match="there is no "):
-        read_rows(tmp_path / "none")
+TEXTS = [
+    {"prompt": question, "chosen": f" {right}", "rejected": f" {wrong}"}
+    for question, right, wrong in [("Who?", "Fleming", "Curie"), ("When?", "1928", "1800")]
+]
 
 
-def test_pairs_that_would_be_trained_on_wrongly_are_named_by_row(pairs, tokenizer):
-    say = [[{"role": "assistant", "content": text}] for text in ("1800", "1800")]
-    silent = [[{"role": "assistant", "content": text}] for text in ("x", " ")]
-    for broken, message in [
-        (pairs.remove_columns("chosen"), "no column 'chosen'; it has prompt, rejected,"),
-        (pairs.rename_column("rejected_factuality", "reject_factuality"), "did you call it 'reject_factuality'"),
-        (changed(pairs, chosen=say, rejected=say), "chosen and rejected of row 0 are equal, '1800'"),
-        (changed(pairs, rejected=silent), "the rejected completion of row 1 is empty"),
-        (changed(pairs, chosen_factuality=[1.0, float("nan")]), "chosen_factuality of row 1 is nan"),
-        (pairs.select([]), "there are no preference pairs"),
-    ]:
-        with pytest.raises(InvalidInput, match=message):
-            check_pairs(broken, tokenizer)
-    check_pairs(pairs.remove_columns("rejected_factuality"), tokenizer, factuality=False)
-
-
-def test_a_prompt_or_a_completion_that_does_not_fit_is_named(pairs, tokenizer):
-    longest = max(
-        len(tokenizer.apply_chat_template([*row["prompt"], *row[side]], return_dict=True)["input_ids"])
-        for row in pairs
-        for side in ("chosen", "rejected")
-    )
-    check_pairs(pairs, tokenizer, max_length=longest)
-    with pytest.raises(InvalidInput, match=rf"the prompt with the \w+ completion of row \d has {longest} tokens"):
-        check_pairs(pairs, tokenizer, max_length=longest - 1)
-    with pytest.raises(InvalidInput, match=r"the prompt of row 0 has \d+ tokens, over the max_length of 5"):
-        check_pairs(pairs, tokenizer, max_length=5)
-
-
-def test_conversations_need_a_chat_template(pairs):
-    bare = AutoTokenizer.from_pretrained(pull("default"))
-    bare.chat_template = None
-    with pytest.raises(InvalidInput, match="has no chat template"):
-        check_pairs(pairs, bare)
-    plain = changed(pairs, prompt=QUESTIONS, chosen=[" Fleming", " 1928"], rejected=[" Curie", " 1800"])
-    check_pairs(plain, bare, max_length=40)
+def test_the_orpo_command_raises_the_odds_of_the_chosen_completion(configure, tmp_path):
+    path = configure("pairs", TEXTS, max_steps=12, lora_rank=8, learning_rate=0.02, beta=1.0, save_strategy="no")
+    facts = json.loads(CliRunner().invoke(app, ["orpo", str(path), "--json"], catch_exceptions=False).stdout)
+    assert (facts["pairs"], facts["steps"]) == (2, 12)
+    assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
+    logs = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    first, last = logs[0], logs[11]
+    assert first["loss"] == pytest.approx(first["nll_loss"] - first["log_odds_ratio"], abs=1e-4)
+    assert last["log_odds_chosen"] > first["log_odds_chosen"] + 0.1
+    assert last["nll_loss"] < first["nll_loss"]

@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
@@ -42,7 +45,7 @@ def row(dataset, number):
 
 def test_the_best_completion_is_paired_with_the_worst_and_a_prompt_without_a_gap_gives_none():
     lm = Saying(SCRIPT)
-    pairs = build_preference_pairs(lm, ["a", "b", "c"], truth, k=5, batch_size=2, seed=7, max_new_tokens=9)
+    pairs = build_preference_pairs(lm, ["a", "b", "c"], truth, n_samples=5, batch_size=2, seed=7, max_new_tokens=9)
     assert [row(pairs, i) for i in range(len(pairs))] == [
         ("a", "so is 0.9", "it is 0.2", 0.9, 0.2),
         ("c", "q 1", "p 0", 1.0, 0.0),
@@ -57,7 +60,7 @@ def test_the_best_completion_is_paired_with_the_worst_and_a_prompt_without_a_gap
 def test_lengths_must_be_alike_even_where_the_gap_is_narrower():
     script = {"a": ["one two three four five six 0.9", "seven 0.5", "eight 0.1"]}
     assert row(build_preference_pairs(Saying(script), ["a"], truth), 0)[1:3] == ("seven 0.5", "eight 0.1")
-    wide = build_preference_pairs(Saying(script), ["a"], truth, longest_ratio=4)
+    wide = build_preference_pairs(Saying(script), ["a"], truth, max_length_ratio=4)
     assert row(wide, 0)[1:3] == ("one two three four five six 0.9", "eight 0.1")
 
 
@@ -68,11 +71,11 @@ def test_columns_reach_the_reward_beside_their_own_completions():
         seen.update(zip(completions, context, strict=True))
         return truth(prompts=prompts, completions=completions)
 
-    build_preference_pairs(Saying(SCRIPT), ["b", "c"], reward, gap=0.5, columns={"context": ["of b", "of c"]})
+    build_preference_pairs(Saying(SCRIPT), ["b", "c"], reward, min_margin=0.5, columns={"context": ["of b", "of c"]})
     assert seen == {"x is 0.5": "of b", "y is 0.5": "of b", "p 0": "of c", "q 1": "of c"}
 
 
-def test_a_build_that_broke_off_goes_on_with_the_first_batch_it_lacks(tmp_path):
+def test_an_interrupted_build_resumes_at_its_first_missing_batch(tmp_path):
     out = tmp_path / "pairs"
     broken = Saying(SCRIPT, breaks_at="c")
     with pytest.raises(KeyboardInterrupt):
@@ -85,8 +88,8 @@ def test_a_build_that_broke_off_goes_on_with_the_first_batch_it_lacks(tmp_path):
     assert pairs.to_list() == whole.to_list() == load_from_disk(str(out)).to_list()
     assert [path.name for path in tmp_path.iterdir()] == ["pairs"]
     manifest = json.loads((out / "manifest.json").read_text())
-    told = {key: manifest[key] for key in ("pairs", "prompts_without_pair", "reward", "k", "mean_words_chosen")}
-    assert told == {"pairs": 2, "prompts_without_pair": 1, "reward": "truth", "k": 8, "mean_words_chosen": 2.5}
+    told = {key: manifest[key] for key in ("pairs", "prompts_without_pair", "reward", "n_samples", "mean_words_chosen")}
+    assert told == {"pairs": 2, "prompts_without_pair": 1, "reward": "truth", "n_samples": 8, "mean_words_chosen": 2.5}
     done = Saying({})
     assert build_preference_pairs_of(done, out).to_list() == pairs.to_list()
     assert not done.asked
@@ -98,16 +101,16 @@ def build_preference_pairs_of(lm, out):
 
 def test_a_folder_of_other_pairs_is_refused(tmp_path):
     build_preference_pairs(Saying(SCRIPT), ["c"], truth, out=tmp_path / "pairs")
-    with pytest.raises(InvalidInput, match="pairs holds other data or pairs made with other settings"):
-        build_preference_pairs(Saying(SCRIPT), ["c"], truth, gap=0.2, out=tmp_path / "pairs")
+    with pytest.raises(InvalidInput, match="pairs holds pairs made from other data or with other settings"):
+        build_preference_pairs(Saying(SCRIPT), ["c"], truth, min_margin=0.2, out=tmp_path / "pairs")
 
 
 def test_unusable_options_scores_and_columns_are_named():
     for options, message in [
-        ({"k": 1}, "k is 1"),
-        ({"gap": 0.0}, "gap is 0.0"),
-        ({"columns": {"context": ["x"]}}, "the column 'context' has 1 values for 2 prompts"),
-        ({"gap": 2.0}, "no prompt gave a pair"),
+        ({"n_samples": 1}, "n_samples is 1"),
+        ({"min_margin": 0.0}, "min_margin is 0.0"),
+        ({"columns": {"context": ["x"]}}, "there are 1 context for 2 prompts"),
+        ({"min_margin": 2.0}, "no prompt gave a pair"),
     ]:
         with pytest.raises(InvalidInput, match=message):
             build_preference_pairs(Saying(SCRIPT), ["a", "c"], truth, **options)
@@ -132,7 +135,7 @@ def test_answers_that_score_the_other_way_round_are_left_out_and_counted(tmp_pat
 @pytest.mark.parametrize(
     ("right", "wrong", "message"),
     [
-        (["a", ""], ["b", "c"], "the right answer of row 1 is empty"),
+        (["a", ""], ["b", "c"], "the right answer of row 1 is ''"),
         (["a", "c "], ["b", " c"], "the right and the wrong answer of row 1 are both 'c '"),
         (["a"], ["b", "c"], "there are 1 right for 2 questions"),
     ],
@@ -146,7 +149,7 @@ def test_the_default_model_samples_pairs_that_trl_can_read(lm):
     def shortest(*, completions, **_):
         return [-float(len(text)) for text in completions]
 
-    pairs = build_preference_pairs(lm, ["Name a colour."], shortest, k=4, longest_ratio=50, max_new_tokens=8)
+    pairs = build_preference_pairs(lm, ["Name a colour."], shortest, n_samples=4, max_length_ratio=50, max_new_tokens=8)
     own = pairs[0]
     assert [message["role"] for side in ("prompt", "chosen", "rejected") for message in own[side]] == ["user"] + [
         "assistant"
@@ -167,7 +170,7 @@ def test_an_abstention_is_chosen_where_answers_are_mostly_wrong_and_rejected_whe
         "silent": ["I don't know."] * 5,
     }
     silence = "I don't know the answer to that, sorry."
-    pairs = build_preference_pairs(Saying(script), list(script), ternary, k=5, abstention=silence)
+    pairs = build_preference_pairs(Saying(script), list(script), ternary, n_samples=5, abstention=silence)
     assert [row(pairs, i) for i in range(len(pairs))] == [
         ("unknown", silence, "so is wrong", 0.0, -1.0),
         ("known", "well right", "so is wrong", 1.0, -1.0),
@@ -179,3 +182,100 @@ def test_an_abstention_is_chosen_where_answers_are_mostly_wrong_and_rejected_whe
 def test_an_abstention_that_reads_as_an_answer_is_refused():
     with pytest.raises(InvalidInput, match=r"'Paris\.' does not read as one; say something like"):
         build_preference_pairs(Saying(SCRIPT), ["a"], truth, abstention="Paris.")
+
+
+def test_two_processes_on_one_folder_give_one_clear_error_and_whole_pairs(tmp_path):
+    """S14: both wrote the same files; the second failed with a raw error, and what was left could not be loaded."""
+    out = tmp_path / "pairs"
+    second = []
+
+    class Meanwhile(Saying):
+        def generate(self, prompts, **options):
+            with pytest.raises(InvalidInput) as caught:
+                build_preference_pairs_of(Saying(SCRIPT), out)
+            second.append(str(caught.value))
+            return super().generate(prompts, **options)
+
+    pairs = build_preference_pairs_of(Meanwhile(SCRIPT), out)
+    assert second == [f"another process is building {out}; wait for it, or name another folder"] * 3
+    assert load_from_disk(str(out)).to_list() == pairs.to_list()
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs"]
+
+
+def test_processes_started_together_build_one_folder_between_them(tmp_path):
+    """S14: real processes; some are refused in one sentence, and nobody sees half of a folder."""
+    script = (
+        "import sys, time\n"
+        "sys.path.insert(0, sys.argv[2])\n"
+        "from halluc.errors import InvalidInput\n"
+        "from test_sampled_pairs import SCRIPT, Saying, build_preference_pairs_of\n"
+        "class Slow(Saying):\n"
+        "    def generate(self, *args, **options):\n"
+        "        time.sleep(0.5)\n"
+        "        return super().generate(*args, **options)\n"
+        "try:\n"
+        "    print(len(build_preference_pairs_of(Slow(SCRIPT), sys.argv[1])))\n"
+        "except InvalidInput as error:\n"
+        "    print(error)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "pairs"), str(Path(__file__).parent)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    answers = [output.strip() for output, _ in outputs]
+    assert "2" in answers
+    assert all(answer == "2" or "another process is building" in answer for answer in answers)
+    assert len(load_from_disk(str(tmp_path / "pairs"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        # D4: each letter was a prompt.
+        (("Hi?", truth), "prompts is a single value, 'Hi\\?'; pass a list with one per row"),
+        (([], truth), "there are no prompts"),
+        ((["a", None], truth), "the prompt of row 1 is missing"),
+        ((["a", 3], truth), "the prompt of row 1 is '3'"),
+        # D3
+        ((["a", "b \ud83d"], truth), "the prompt of row 1 has a lone surrogate"),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_named(arguments, message):
+    with pytest.raises(InvalidInput, match=message):
+        build_preference_pairs(Saying(SCRIPT), *arguments)
+
+
+def test_columns_and_answers_that_are_one_string_are_refused():
+    """D4."""
+    with pytest.raises(InvalidInput, match="context is a single value, 'xy'"):
+        build_preference_pairs(Saying(SCRIPT), ["a", "c"], truth, columns={"context": "xy"})
+    for right, wrong in [("ab", ["c", "d"]), (["a", "b"], "cd")]:
+        with pytest.raises(InvalidInput, match=r"is a single value, '(ab|cd)'"):
+            pairs_from_answers(["?", "?"], right, wrong)
+    with pytest.raises(InvalidInput, match="the wrong answer of row 1 is missing"):
+        pairs_from_answers(["?", "?"], ["a", "b"], ["c", None])
+
+
+def test_half_a_surrogate_pair_in_a_sample_is_replaced(tmp_path):
+    """D3: the pairs could not be written."""
+    script = {"a": ["good \ud83d 0.9", "bad 0.1"]}
+    pairs = build_preference_pairs(Saying(script), ["a"], truth, max_length_ratio=3, out=tmp_path / "pairs")
+    assert pairs[0]["chosen"][0]["content"] == "good \ufffd 0.9"
+
+
+@pytest.mark.parametrize("name", ["file", "file/pairs", "other"])
+def test_a_folder_that_cannot_hold_pairs_is_refused_before_anything_is_sampled(tmp_path, name):
+    """D7."""
+    (tmp_path / "file").write_text("a book")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "book.txt").write_text("chapter one")
+    lm = Saying(SCRIPT)
+    with pytest.raises(InvalidInput, match=r"is a file|holds something other than preference pairs"):
+        build_preference_pairs_of(lm, tmp_path / name)
+    assert lm.asked == []
+    assert (tmp_path / "file").read_text() == "a book"
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    (tmp_path / "pairs").mkdir()
+    assert len(build_preference_pairs_of(Saying(SCRIPT), tmp_path / "pairs")) == 2

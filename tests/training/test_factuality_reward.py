@@ -9,23 +9,27 @@ from scripted import Scripted
 from halluc.errors import InvalidInput
 from retrieval import Passage, PassageIndex
 from training import FactualityReward
-from training.rewards.completions import prompt_question
+from training.rewards.completions import prompt_question, without_lone_surrogates
 from training.rewards.kinds import brier_confidence, claim_precision, ternary_truth
 
 FACTS = {"Paris": (0.9, 0.0), "Rome": (0.6, 0.1), "Oslo": (0.1, 0.8), "Bern": (0.2, 0.1)}
 
 
 class Contained:
-    """Supports a claim that stands word for word in the evidence; has no `probabilities`; counts its calls."""
+    """Supports a claim that is in the evidence word for word; counts its calls."""
 
     name = "contained"
 
     def __init__(self):
         self.calls = 0
 
-    def support(self, pairs):
+    def probabilities(self, pairs):
         self.calls += 1
-        return np.array([float(claim.rstrip(".") in evidence) for evidence, claim in pairs])
+        supported = np.array([float(claim.rstrip(".") in evidence) for evidence, claim in pairs])
+        return np.stack([supported, np.zeros_like(supported), 1 - supported], axis=1)
+
+    def support(self, pairs):
+        return self.probabilities(pairs)[:, 0]
 
 
 @pytest.fixture
@@ -93,9 +97,9 @@ def test_the_last_question_of_the_last_turn_is_what_is_answered(prompt, question
     assert prompt_question(prompt) == question
 
 
-def test_accepted_answers_are_the_evidence_where_there_is_no_other():
+def test_references_are_the_evidence_where_there_is_no_other():
     verifier = Scripted({})
-    score("Fleming.", verifier, context=None, prompt="Who was it?", columns={"answers": ["Fleming", "A. Fleming"]})
+    score("Fleming.", verifier, context=None, prompt="Who was it?", columns={"references": ["Fleming", "A. Fleming"]})
     assert [evidence for evidence, _ in verifier.calls[0]] == ["Who was it? Fleming", "Who was it? A. Fleming"]
 
 
@@ -113,7 +117,7 @@ def test_verdicts_are_kept_by_evidence_and_claim(index):
 
 
 def test_forgetting_what_was_kept_changes_no_reward(index, monkeypatch):
-    monkeypatch.setattr("training.claim_judge._KEPT", 1)
+    monkeypatch.setattr("halluc.verification.judge._MAX_KEPT", 1)
     reward = FactualityReward(Scripted(FACTS), index, k=1)
     completions = ["Paris is big.", "Paris is big. Rome is old.", "Bern is small. Rome is old."]
     for _ in range(2):
@@ -152,14 +156,14 @@ def test_two_verifiers_that_disagree_cost_their_mean_difference():
 
 
 def test_a_held_out_verifier_is_measured_and_changes_nothing():
-    optimised, held_out = Scripted(FACTS), Scripted({"Paris": (0.3, 0.0), "Rome": (0.6, 0.0)}, "held out")
-    reward = FactualityReward(optimised, held_out_verifier=held_out)
+    optimized, held_out = Scripted(FACTS), Scripted({"Paris": (0.3, 0.0), "Rome": (0.6, 0.0)}, "held out")
+    reward = FactualityReward(optimized, held_out_verifier=held_out)
     logged = {}
     for completion in ["Rome is old."] * 4 + ["Paris is big."] * 4:
         given = reward(prompts=["?"], completions=[completion], context=["A."], log_metric=logged.__setitem__)
-        assert given == FactualityReward(optimised)(prompts=["?"], completions=[completion], context=["A."])
+        assert given == FactualityReward(optimized)(prompts=["?"], completions=[completion], context=["A."])
     report = reward.gap_report()
-    assert (report.steps, report.optimised, report.held_out) == (8, (0.6, 0.9), (0.6, 0.3))
+    assert (report.steps, report.optimized, report.held_out) == (8, (0.6, 0.9), (0.6, 0.3))
     assert report.growth == pytest.approx(0.6)
     assert (logged["factuality/held_out_support"], logged["factuality/held_out_gap"]) == (0.3, pytest.approx(0.6))
 
@@ -197,14 +201,14 @@ def test_means_and_unsupported_claims_are_logged_with_what_trl_passes():
     ],
 )
 def test_stated_confidence_is_scored_and_is_no_claim(completion, expected):
-    columns = {"answers": ["Paris"]}
+    columns = {"references": ["Paris"]}
     verifier = Scripted(FACTS)
     assert score(completion, verifier, kind=brier_confidence, columns=columns) == pytest.approx(expected)
     assert not any("onfidence" in claim for pairs in verifier.calls for _, claim in pairs)
 
 
-def test_accepted_answers_decide_what_is_correct():
-    columns = {"answers": "Oslo"}
+def test_references_decide_what_is_correct():
+    columns = {"references": "Oslo"}
     said = ["It was Oslo.", "It was Paris.", "I do not know.", ""]
     assert [score(text, kind=ternary_truth, columns=columns) for text in said] == [1.0, -1.0, 0.0, 0.0]
     assert [score(text, kind=ternary_truth) for text in said] == [-1.0, 1.0, 0.0, 0.0]
@@ -223,7 +227,7 @@ def test_unusable_columns_evidence_and_options_are_named(index):
         FactualityReward(Contained(), index)(prompts=["?", "?"], completions=["A claim."])
     with pytest.raises(InvalidInput, match="there are 2 context for 1"):
         FactualityReward(Contained())(prompts=["?"], completions=["A claim."], context=["a", "b"])
-    with pytest.raises(InvalidInput, match="row 1 has an empty context"):
+    with pytest.raises(InvalidInput, match="every passage of the context of row 1 is blank"):
         FactualityReward(Contained())(prompts=["?"] * 2, completions=["Snow is white."] * 2, context=["a", " "])
     with pytest.raises(InvalidInput, match="k is 0"):
         FactualityReward(Contained(), index, k=0)
@@ -241,3 +245,79 @@ def test_a_reward_that_is_not_finite_is_named_by_its_row():
         FactualityReward(verifier)(
             prompts=["?"] * 2, completions=["Paris is big.", "Paris is big. Rome is old."], context=["A.", "B."]
         )
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"references": [["Oslo"], [None]]}, "row 1 has no evidence: its context and references are empty or missing"),
+        ({"references": [["Oslo"], None]}, "row 1 has no evidence"),
+        ({"references": ["Oslo", [""]]}, "every reference of row 1 is blank"),
+        ({"references": ["Oslo", " "]}, "every reference of row 1 is blank"),
+        ({"references": ["Oslo", [3]]}, "a reference of row 1 is 3; write a text"),
+        ({"context": ["A passage.", None]}, "row 1 has no evidence"),
+        ({"context": ["A passage.", [None]]}, "row 1 has no evidence"),
+        ({"context": ["A passage.", ["", " "]]}, "every passage of the context of row 1 is blank"),
+        # D3
+        ({"context": ["A passage.", "bad \ud83d half"]}, "a passage of the context of row 1 has a lone surrogate"),
+        ({"references": ["Oslo", ["bad \ud83d half"]]}, "a reference of row 1 has a lone surrogate"),
+        ({"context": ["A passage."] * 2, "question": ["Who?", "Who \ud83d?"]}, "the question of row 1 has a lone surrogate"),
+        # D4
+        ({"context": "AB"}, "context is a single value, 'AB'; pass a list with one per row"),
+        ({"references": "AB"}, "references is a single value, 'AB'"),
+        ({"context": ["A passage."] * 2, "question": "AB"}, "question is a single value, 'AB'"),
+    ],
+)
+def test_rows_that_cannot_be_scored_are_named_before_anything_is_verified(columns, message):
+    """D9: None and blank references and contexts; strings and lone surrogates."""
+    verifier = Contained()
+    with pytest.raises(InvalidInput, match=message):
+        FactualityReward(verifier)(prompts=["?"] * 2, completions=["Oslo is big.", "I do not know."], **columns)
+    assert verifier.calls == 0
+
+
+def test_strings_in_place_of_lists_are_refused():
+    """D4: each letter was scored."""
+    reward = FactualityReward(Contained())
+    with pytest.raises(InvalidInput, match="completions is a single value, 'cd'"):
+        reward(prompts=["?"] * 2, completions="cd", context=["A."] * 2)
+    with pytest.raises(InvalidInput, match="prompts is a single value, 'ab'"):
+        reward(prompts="ab", completions=["Snow is white."] * 2, context=["A."] * 2)
+
+
+def test_rows_of_a_mixed_data_set_use_the_evidence_that_they_have(index):
+    """D9: a missing context or reference of one row was a TypeError for all."""
+    verifier = Scripted({})
+    columns = {"context": ["A passage.", None, None], "references": [None, ["Paris", None, ""], [None]]}
+    reward = FactualityReward(verifier, index, k=1)
+    reward(prompts=["Where?"] * 3, completions=["Paris is in France."] * 3, **columns)
+    assert {evidence for evidence, _ in verifier.calls[0]} == {"A passage.", "Paris is in France."}
+    verifier = Scripted({})
+    del columns["context"][2], columns["references"][2]
+    FactualityReward(verifier)(prompts=["Where?"] * 2, completions=["Paris is in France."] * 2, **columns)
+    assert [evidence for evidence, _ in verifier.calls[0]] == ["A passage.", "Where? Paris"]
+
+
+def test_content_in_parts_is_read_and_other_content_is_named_by_row():
+    """D9: content parts were a TypeError."""
+    reward = FactualityReward(Contained())
+    parts = [{"type": "text", "text": "Snow is "}, {"type": "text", "text": "white."}]
+    message = [{"role": "assistant", "content": parts}]
+    prompt = [{"role": "user", "content": [{"type": "text", "text": "Which color is snow?"}]}]
+    assert reward(prompts=[prompt], completions=[message], context=["Snow is white."]) == [1.0]
+    image = [{"role": "assistant", "content": [{"type": "image", "url": "x"}]}]
+    for prompts, completions in [([prompt, prompt], [message, image]), ([prompt, image], [message, message])]:
+        with pytest.raises(InvalidInput, match=r"row 1 cannot be scored: a message has the content .*image"):
+            reward(prompts=prompts, completions=completions, context=["Snow is white."] * 2)
+
+
+def test_a_completion_with_half_a_surrogate_pair_is_scored_like_one_with_a_replacement_character():
+    """D3: the verifier could not encode it, and the whole batch failed."""
+    reward = FactualityReward(Contained())
+    completions = ["Snow is white. \ud83d", "Snow is white. \ufffd", "Snow is white. \ud83d\ude00"]
+    scores = reward(prompts=["?"] * 3, completions=completions, context=["Snow is white."] * 3)
+    assert scores[0] == scores[1]
+
+
+def test_lone_surrogates_are_replaced_and_pairs_are_joined():
+    assert without_lone_surrogates("a\ud83db \ude00 \ud83d\ude00") == "a\ufffdb \ufffd \U0001f600"

@@ -1,0 +1,12 @@
+from .abstention_targets import abstention_targets as abstention_targets
+from .evaluation.compare import compare as compare
+from .evaluation.evaluate import evaluate_factuality as evaluate_factuality
+from .preferences.revised import pairs_from_constitution as pairs_from_constitution
+from .preferences.revised import pairs_from_verification as pairs_from_verification
+from .preferences.sampled import build_preference_pairs as build_preference_pairs
+from .preferences.sampled import pairs_from_answers as pairs_from_answers
+from .rewards.composite import CompositeReward as CompositeReward
+from .rewards.factuality import FactualityReward as FactualityReward
+from .rewards.model import RewardModel as RewardModel
+from .trainers.dpo import FactualityDPOTrainer as FactualityDPOTrainer
+from .trainers.reward import FactualityRewardTrainer as FactualityRewardTrainer

@@ -1,0 +1,122 @@
+"""Data sets on disk: read rows from a folder or a file of JSON lines, and check a folder to write to.
+
+Not covered: whether rows can be trained on (runs/row_checks.py) or evaluated on (evaluation/evaluate.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import InvalidInput
+from halluc.files import read_rows as read_json_lines
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["check_output_folder", "read_rows", "without_progress_bars"]
+
+
+def read_rows(path: str | Path) -> Dataset:
+    """Read a data set.
+
+    Args:
+        path: a folder written by `build_preference_pairs` or `Dataset.save_to_disk`, or a file of JSON lines.
+
+    Returns:
+        The rows; a field that a line lacks is None.
+
+    Raises:
+        InvalidInput: there is no such file or folder, it cannot be read, a line is not a JSON object (the line is named), or
+            a field is written in different forms, such as text in one row and a conversation in another (the row is named).
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InvalidInput(f"there is no {path}; name a folder that a data set was saved to, or a file of JSON lines")
+    return _read_folder(path) if path.is_dir() else _read_file(path)
+
+
+def check_output_folder(path: str | Path) -> None:
+    """Check before the work, not after it, that a folder can be written or created.
+
+    Raises:
+        InvalidInput: the path or one of its parents is a file, or it cannot be written to.
+    """
+    path = Path(path)
+    existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise InvalidInput(f"{path} cannot be a folder: {existing} is a file; name another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InvalidInput(f"{path} cannot be written: no permission to write to {existing}; name another folder")
+
+
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Hide the progress bars of datasets, which it shows for the shortest work, and in files too."""
+    import datasets
+
+    if datasets.are_progress_bars_disabled():
+        yield
+        return
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()
+
+
+def _read_folder(path: Path) -> Dataset:
+    from datasets import DatasetDict, load_from_disk
+
+    try:
+        with without_progress_bars():
+            dataset = load_from_disk(str(path))
+    except Exception as error:  # datasets lets through the errors of every library below it
+        raise InvalidInput(f"{path} cannot be read as a data set: {' '.join(str(error).split())[:200]}") from error
+    if isinstance(dataset, DatasetDict):
+        raise InvalidInput(f"{path} holds several data sets, {', '.join(dataset)}; name one of its folders")
+    return dataset
+
+
+def _read_file(path: Path) -> Dataset:
+    import pyarrow
+    from datasets import Dataset
+
+    rows = [row for _, row in read_json_lines(path)]
+    # The rows need not have the same fields.
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    try:
+        return Dataset.from_dict(columns)
+    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError) as error:
+        for name, values in columns.items():
+            _check_same_form(name, values)
+        raise InvalidInput(f"{path} cannot be read as a data set: {' '.join(str(error).split())[:200]}") from error
+
+
+def _check_same_form(column: str, values: Sequence[Any]) -> None:
+    """Name the first row whose value does not have the type of the first one."""
+    first = next((row for row, value in enumerate(values) if value is not None), 0)
+    for row, value in enumerate(values):
+        if _same_type(values[first], values[first]) and not _same_type(values[first], value):
+            raise InvalidInput(
+                f"{column} of row {row} is {_start_of(value)} but that of row {first} is {_start_of(values[first])}; write "
+                "all rows in the same form"
+            )
+
+
+def _same_type(one: Any, other: Any) -> bool:
+    import pyarrow
+
+    try:
+        pyarrow.array([one, other])
+    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _start_of(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
