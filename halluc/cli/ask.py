@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halluc.answers import LABEL_NAMES
-from halluc.cli.options import CalibratorFile, ModelName, OptionalVerifierName, Retrieved, load_named_verifier
+from halluc.cli.options import (
+    CalibratorFile,
+    ModelName,
+    OptionalVerifierName,
+    Retrieved,
+    load_calibrator,
+    load_named_verifier,
+)
 from halluc.cli.output import LABEL_STYLES, Json, console, print_json, wants_json, working
 from retrieval.index import Mode
 
@@ -48,18 +55,14 @@ def ask(
     from retrieval import PassageIndex
 
     passages = PassageIndex.open(index)
-    saved = None
-    if calibrator is not None:
-        from calibration import Calibrator
-
-        saved = Calibrator.load(calibrator)
+    loaded_calibrator = load_calibrator(calibrator)
     with working(f"loading {model}"):
         lm = load_model(model)
     grounded = GroundedModel(
         lm,
         passages,
         verifier=load_named_verifier(verifier, lm),
-        calibrator=saved,
+        calibrator=loaded_calibrator,
         k=k,
         mode=mode,
         passage_tokens=passage_tokens,
@@ -78,7 +81,7 @@ def ask(
         out.print("without passages", style="bold")
         out.print(ungrounded, style="dim")
         out.print("\nwith passages", style="bold")
-    print_answer(answer, calibrated=saved is not None)
+    print_answer(answer, calibrated=calibrator is not None)
 
 
 def print_answer(answer: Answer, *, calibrated: bool = False) -> None:

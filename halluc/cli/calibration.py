@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from halluc.cli.output import Json, console, print_json, print_notice, to_json, wants_json, working
+from halluc.cli.output import Json, console, print_json, print_json_lines, print_notice, to_json, wants_json, working
 
 if TYPE_CHECKING:
     from calibration import CalibrationReport, Calibrator
@@ -152,11 +151,10 @@ def apply(
         row["calibrated_confidence"] = value
         if isinstance(saved, calibration.Calibrator):
             row["answer"] = value >= saved.threshold
-    text = "".join(to_json(row) + "\n" for row in rows)
     if out is None:
-        sys.stdout.write(text)
+        print_json_lines(rows)
     else:
-        write_text(out, text)
+        write_text(out, "".join(to_json(row) + "\n" for row in rows))
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> list[dict[str, Any]]:

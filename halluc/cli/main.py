@@ -1,6 +1,7 @@
 """Entry point of the `halluc` command: its groups, and how errors become exit codes.
 
-Exit codes: 0 done, 2 unusable arguments or input (one line on standard error), 1 failed.
+Exit codes: 0 done; 1 failed, or a check is below its threshold; 2 unusable arguments or input. Not covered: the commands
+themselves, one file per command or group of commands, and printing (output.py).
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Annotated
 import typer
 
 from halluc.cli import ask, calibration, check, cove, detect, evaluate, index, models, serve
-from halluc.cli.output import print_notice
+from halluc.cli.output import console, print_notice
 
 __all__ = ["app", "main"]
 
+_HELP = "Detect, ground, calibrate and train away hallucinations of language models."
 app = typer.Typer(
     name="halluc",
-    help="Ground, verify and calibrate language models that make things up.",
+    help=_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,25 +40,25 @@ for _entry in entry_points(group="halluc.commands"):
     app.add_typer(_entry.load(), name=_entry.name)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from halluc import __version__
 
-        typer.echo(f"halluc {__version__}")
+        console().print(f"halluc {__version__}")
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=_HELP)
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Ground, verify and calibrate language models that make things up."""
+    pass
 
 
 def main() -> None:
-    """Run the command line; every error of ours ends as one line on standard error and exit code 2."""
+    """Run the command line; an error ends as one line on standard error and an exit code, never as a traceback."""
     from calibration.errors import CalibrationError
     from halluc.errors import HallucError, ModelResponseError, ModelUnavailable
     from retrieval.errors import RetrievalError
@@ -68,7 +70,7 @@ def main() -> None:
     except (HallucError, RetrievalError, CalibrationError) as error:
         _fail(error, 2)
     except BrokenPipeError:
-        # The reader of a pipe has gone (halluc … | head); Python would complain again while closing.
+        # The reader of a pipe has closed it (halluc … | head); Python would complain again while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from calibration import Calibrator
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
 
-__all__ = ["CalibratorFile", "ModelName", "OptionalVerifierName", "Retrieved", "VerifierName", "load_named_verifier"]
+__all__ = [
+    "CalibratorFile",
+    "ModelName",
+    "OptionalVerifierName",
+    "Retrieved",
+    "VerifierName",
+    "load_calibrator",
+    "load_named_verifier",
+]
 
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
@@ -37,6 +46,15 @@ CalibratorFile = Annotated[
     ),
 ]
 Retrieved = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")]
+
+
+def load_calibrator(path: Path | None) -> Calibrator | None:
+    """Load the calibrator that a `CalibratorFile` names, if it names one."""
+    if path is None:
+        return None
+    from calibration import Calibrator
+
+    return Calibrator.load(path)
 
 
 def load_named_verifier(name: str, lm: LanguageModel) -> Verifier | None:

@@ -11,7 +11,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
     from halluc.answers import Label
 
-__all__ = ["LABEL_STYLES", "Json", "console", "print_json", "print_notice", "to_json", "visible", "wants_json", "working"]
+__all__ = [
+    "LABEL_STYLES",
+    "Json",
+    "console",
+    "print_json",
+    "print_json_lines",
+    "print_notice",
+    "to_json",
+    "visible",
+    "wants_json",
+    "working",
+]
 
 Json = Annotated[
     bool | None,
@@ -72,6 +83,12 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     """Encode a value as JSON that is valid and safe to show on a terminal; a number that is not finite becomes null."""
     text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def print_json_lines(values: Iterable[Any]) -> None:
+    """Print one JSON value per line on standard output."""
+    for value in values:
+        print(to_json(value))
 
 
 def print_notice(sentence: object) -> None:

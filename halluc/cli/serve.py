@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from halluc.cli.options import CalibratorFile, ModelName, OptionalVerifierName, Retrieved, load_named_verifier
+from halluc.cli.options import (
+    CalibratorFile,
+    ModelName,
+    OptionalVerifierName,
+    Retrieved,
+    load_calibrator,
+    load_named_verifier,
+)
 from halluc.cli.output import Json, console, print_json, wants_json, working
 
 __all__ = ["serve"]
@@ -46,7 +53,6 @@ def serve(
         raise InvalidInput("a calibrator is for answers from an index; pass --index too, or leave it out")
     import uvicorn
 
-    from calibration import Calibrator
     from halluc.grounding.grounded_model import GroundedModel
     from halluc.models import load_model
     from halluc.server import create_app
@@ -54,13 +60,15 @@ def serve(
 
     listening = _listening(host, port)
     passages = None if index is None else PassageIndex.open(index)
-    saved = None if calibrator is None else Calibrator.load(calibrator)
+    loaded_calibrator = load_calibrator(calibrator)
     with working(f"loading {model}"):
         lm = load_model(model)
         judge = load_named_verifier(verifier, lm)
     grounded = None
     if passages is not None:
-        grounded = GroundedModel(lm, passages, verifier=judge, calibrator=saved, k=k, max_new_tokens=max_new_tokens)
+        grounded = GroundedModel(
+            lm, passages, verifier=judge, calibrator=loaded_calibrator, k=k, max_new_tokens=max_new_tokens
+        )
     app = create_app(lm, grounded=grounded, verifier=judge, max_body=max_body, most_waiting=most_waiting)
     name, taken = listening.getsockname()[:2]
     url = f"http://{f'[{name}]' if ':' in name else name}:{taken}/v1"

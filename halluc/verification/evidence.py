@@ -1,65 +1,75 @@
-"""Long evidence as units that a cross-encoder can read: overlapping windows of whole sentences, and single sentences.
+"""Split long evidence into units that a cross-encoder can read: overlapping windows of sentences, and single sentences.
 
 A verifier reads each unit and the best one counts (SummaC, arXiv 2111.09525, section 3: the maximum over evidence units).
+Not covered: reading them (cross_encoder.py), and which sentence of a passage is quoted (judge.py).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from retrieval.split import sentence_spans
 
-__all__ = ["TOKENS_PER_CHARACTER", "evidence_units", "nearest_sentences", "terms"]
+__all__ = ["TOKENS_PER_CHARACTER", "TokenCounter", "evidence_units", "nearest_sentences", "terms"]
 
-# At most: tokenizers take a Hangul syllable apart into up to three letters.
 TOKENS_PER_CHARACTER = 3
+"""Most tokens of one character: tokenizers split a Hangul syllable into up to three letters."""
+
+TokenCounter: TypeAlias = Callable[[Sequence[str]], list[int]]
+"""Counts the tokens of each of (N,) texts, without special tokens."""
 
 
-def evidence_units(evidence: str, count_tokens: Callable[[Sequence[str]], list[int]], *, max_tokens: int) -> list[str]:
-    """Windows of consecutive sentences, each at most `max_tokens` long, overlapping by a quarter; together all of the text.
+class _Piece(NamedTuple):
+    """Characters [start, end) of the evidence, and their tokens."""
+
+    start: int
+    end: int
+    tokens: int
+
+
+def evidence_units(evidence: str, count_tokens: TokenCounter, *, max_tokens: int) -> list[str]:
+    """Split a text into windows of consecutive sentences that overlap by a quarter and together cover all of it.
 
     Args:
         evidence: any text.
-        count_tokens: the tokens of each of some texts, without special tokens.
-        max_tokens: longest unit. A sentence that is longer is cut at white space into pieces that overlap by a quarter.
+        count_tokens: the tokenizer that `max_tokens` refers to.
+        max_tokens: longest window. A sentence that is longer is cut at white space into pieces of a quarter of a window.
 
     Returns:
-        `[evidence]` if it is short enough, else the windows in their order.
+        `[evidence]` if it is short enough, else the windows in order.
     """
     if count_tokens([evidence])[0] <= max_tokens:
         return [evidence]
-    spans = _partition(evidence)
+    spans = _sentences(evidence)
     lengths = count_tokens([evidence[start:end] for start, end in spans])
-    pieces: list[tuple[int, int, int]] = []
+    pieces: list[_Piece] = []
     for (start, end), length in zip(spans, lengths, strict=True):
         if length <= max_tokens:
-            pieces.append((start, end, length))
+            pieces.append(_Piece(start, end, length))
         else:
-            pieces += _cut(evidence, start, end, count_tokens, max_tokens)
+            pieces += _cut_sentence(evidence, start, end, count_tokens, max_tokens)
     units = []
     first = 0
     while True:
-        last, total = first, 0
-        while last < len(pieces) and (total + pieces[last][2] <= max_tokens or last == first):
-            total += pieces[last][2]
-            last += 1
-        units.append(evidence[pieces[first][0] : pieces[last - 1][1]].strip())
-        if last == len(pieces):
+        end = _run_end(pieces, first, max_tokens)
+        units.append(evidence[pieces[first].start : pieces[end - 1].end].strip())
+        if end == len(pieces):
             return units
         # The next window repeats the last sentences of this one, up to a quarter of its tokens.
-        repeated, start = 0, last
-        while start - 1 > first and repeated + pieces[start - 1][2] <= max_tokens // 4:
-            start -= 1
-            repeated += pieces[start][2]
-        first = start
+        repeated, next_first = 0, end
+        while next_first - 1 > first and repeated + pieces[next_first - 1].tokens <= max_tokens // 4:
+            next_first -= 1
+            repeated += pieces[next_first].tokens
+        first = next_first
 
 
 def nearest_sentences(evidence: str, claim: str, count: int) -> list[str]:
-    """The `count` sentences of a text that share the most words with a claim, the first of equal ones first."""
-    wanted = terms(claim)
-    sentences = [evidence[start:end].strip() for start, end in _partition(evidence)]
-    shared = {sentence: len(wanted & terms(sentence)) for sentence in sentences if sentence}
+    """Find the `count` sentences of a text that share the most words with a claim; of equal ones the first comes first."""
+    claim_terms = terms(claim)
+    sentences = [evidence[start:end].strip() for start, end in _sentences(evidence)]
+    shared = {sentence: len(claim_terms & terms(sentence)) for sentence in sentences if sentence}
     return sorted(shared, key=lambda sentence: -shared[sentence])[:count]
 
 
@@ -68,40 +78,40 @@ def terms(text: str) -> set[str]:
     return {word[:5] for word in re.findall(r"\w+", text.lower())}
 
 
-def _partition(text: str) -> list[tuple[int, int]]:
-    """Sentences with the white space after them, so that no character is between two of them."""
-    # The library ends sentences within words too ("..a"); those ends are left out.
+def _sentences(text: str) -> list[tuple[int, int]]:
+    """Spans of the sentences with the white space after them, so that every character is in one."""
+    # The library also ends sentences inside words ("..a"); those ends are ignored.
     starts = [0, *(start for start, _ in sentence_spans(text)[1:] if text[start - 1].isspace())]
     return list(zip(starts, [*starts[1:], len(text)], strict=True))
 
 
-def _cut(
-    text: str, start: int, end: int, count_tokens: Callable[[Sequence[str]], list[int]], max_tokens: int
-) -> list[tuple[int, int, int]]:
-    """Pieces of one overlong sentence, in whole words where it has white space and in characters where it has none."""
-    words: list[tuple[int, int]] = []
-    position = start
-    for word in text[start:end].split():
-        at = text.index(word, position)
-        position = at + len(word)
-        words.append((at, position))
-    lengths = count_tokens([text[a:b] for a, b in words])
-    # A piece of this many characters always fits.
+def _cut_sentence(text: str, start: int, end: int, count_tokens: TokenCounter, max_tokens: int) -> list[_Piece]:
+    """Pieces of an overlong sentence: runs of whole words, and where a word alone is too long, of characters."""
+    spans = [match.span() for match in re.compile(r"\S+").finditer(text, start, end)]
+    lengths = count_tokens([text[a:b] for a, b in spans])
+    # So many characters always fit.
     step = max(1, max_tokens // TOKENS_PER_CHARACTER)
-    words = [
+    spans = [
         piece
-        for (a, b), length in zip(words, lengths, strict=True)
+        for (a, b), length in zip(spans, lengths, strict=True)
         for piece in ([(a, b)] if length <= max_tokens else [(i, min(i + step, b)) for i in range(a, b, step)])
     ]
-    costs = count_tokens([text[a:b] for a, b in words])
-    pieces: list[tuple[int, int, int]] = []
+    lengths = count_tokens([text[a:b] for a, b in spans])
+    words = [_Piece(a, b, length) for (a, b), length in zip(spans, lengths, strict=True)]
+    pieces: list[_Piece] = []
     first = 0
-    quarter = max(1, max_tokens // 4)
     while first < len(words):
-        last, total = first, 0
-        while last < len(words) and (total + costs[last] <= quarter or last == first):
-            total += costs[last]
-            last += 1
-        pieces.append((words[first][0], words[last - 1][1], total))
+        last = _run_end(words, first, max(1, max_tokens // 4))
+        run = words[first:last]
+        pieces.append(_Piece(run[0].start, run[-1].end, sum(word.tokens for word in run)))
         first = last
     return pieces
+
+
+def _run_end(pieces: Sequence[_Piece], first: int, max_tokens: int) -> int:
+    """Index after the last of the pieces from `first` on that together have at most `max_tokens`; at least one is taken."""
+    end, tokens = first + 1, pieces[first].tokens
+    while end < len(pieces) and tokens + pieces[end].tokens <= max_tokens:
+        tokens += pieces[end].tokens
+        end += 1
+    return end

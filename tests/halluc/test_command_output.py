@@ -120,3 +120,19 @@ def test_the_command_line_knows_every_recalibrator():
     from calibration import RECALIBRATORS
 
     assert get_args(halluc.cli.calibration.RecalibratorName) == ("auto", *RECALIBRATORS)
+
+
+def test_commands_print_in_no_other_way():
+    """S12: what is printed past the console is not made visible."""
+    import ast
+    from pathlib import Path
+
+    import halluc.cli
+    import training.cli
+
+    commands = [*Path(halluc.cli.__file__).parent.glob("*.py"), Path(training.cli.__file__)]
+    for path in commands:
+        if path.name == "output.py":
+            continue
+        called = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+        assert not called & {"print", "typer.echo", "sys.stdout.write", "sys.stderr.write", "Console"}, path

@@ -1,11 +1,13 @@
 """The `halluc` command as a user types it, in processes of its own."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "xquad"
 HALLUC = str(Path(sys.executable).with_name("halluc"))
@@ -72,6 +74,42 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(index, argument
     assert done.stderr.count("\n") == 1
 
 
+def test_text_can_be_piped_and_a_search_without_hits_says_so(index):
+    """U3"""
+    found = halluc("index", "search", "Who led the Panthers in sacks?", "--index", index, "--no-json")
+    assert found.stdout.startswith("1. ")
+    nothing = halluc("index", "search", "zzyzx", "--index", index, "--mode", "sparse", "--no-json")
+    assert "zzyzx" in nothing.stdout
+
+
+def test_verdicts_are_named_as_everywhere(index, tmp_path):
+    """U3: the same words in the text, in the page, and nowhere the names of the data."""
+    answer = "Kawann Short led the team in sacks. Kawann Short was born in 1950. He likes tea."
+    page = tmp_path / "page.html"
+    shown = halluc("check", answer, "--index", index, "--html", page, "--no-json")
+    assert shown.returncode == 0, shown.stderr
+    words = re.sub(r"<[^>]*>", " ", page.read_text(encoding="utf-8").partition("<body>")[2].partition("<script>")[0])
+    for text in (shown.stdout, words):
+        assert "supported" in text
+        assert "contradicted" in text
+        assert not re.search("refuted|not_enough_info|not enough info|unverified", text)
+
+
+def test_escapes_in_documents_do_not_reach_the_terminal(tmp_path):
+    """S12"""
+    document = tmp_path / "zebra \x1b]0;title\x07.txt"
+    document.write_text("Zebras graze. \x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b2J", encoding="utf-8")
+    built = halluc("index", "build", document, "--out", tmp_path / "z.index", "--no-json")
+    assert built.returncode == 0, built.stderr
+    outputs = [built]
+    for command in (("index", "search", "zebras"), ("ask", "What do zebras do?", "--min-similarity=-1")):
+        for form in ("--json", "--no-json"):
+            outputs.append(halluc(*command, "--index", tmp_path / "z.index", form))
+            assert "Zebras graze." in outputs[-1].stdout
+    for done in outputs:
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", done.stdout + done.stderr)
+
+
 def test_an_endpoint_that_is_down_fails_with_code_1(index):
     done = halluc(
         "ask", "why?", "--index", index, "--model", "http://127.0.0.1:9/v1#m", "--verifier", "none", "--min-similarity=-1"
@@ -83,18 +121,32 @@ def test_an_endpoint_that_is_down_fails_with_code_1(index):
 
 
 def test_every_command_has_help():
-    for command in ((), ("ask",), ("index",), ("index", "build"), ("index", "add"), ("index", "search"), ("index", "info"),
-                    ("index", "eval"), ("models",), ("models", "list"), ("models", "pull")):  # fmt: skip
-        done = halluc(*command, "--help")
-        assert done.returncode == 0
-        assert "Usage" in done.stdout
+    from typer.main import get_command
+
+    from halluc.cli.main import app
+
+    def commands(group, path=()):
+        yield path, group
+        for name, command in getattr(group, "commands", {}).items():
+            yield from commands(command, (*path, name))
+
+    found = dict(commands(get_command(app)))
+    assert {("ask",), ("check",), ("index", "build"), ("train", "dpo")} <= set(found)
+    runner = CliRunner()
+    for path, command in found.items():
+        shown = runner.invoke(app, [*path, "--help"])
+        assert shown.exit_code == 0
+        assert "Usage" in shown.stdout
+        assert command.help, path
+        assert [parameter.name for parameter in command.params if not parameter.help] == [], path
+    assert "Usage" in halluc("--help").stdout
 
 
 def test_importing_is_quick_and_loads_nothing_heavy():
     code = (
-        "import sys, time; t = time.perf_counter(); import halluc, retrieval, calibration, training;"
+        "import sys, time; t = time.process_time(); import halluc, retrieval, calibration, training;"
         "heavy = {'torch', 'transformers', 'faiss', 'trl', 'matplotlib'};"
-        "print(time.perf_counter() - t, sorted(heavy & set(sys.modules)))"
+        "print(time.process_time() - t, sorted(heavy & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(3)]
