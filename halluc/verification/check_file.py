@@ -100,10 +100,11 @@ def check_rows(
     if _same_file(rows, out):
         raise InvalidInput(f"{out} is the file of rows itself; write the results to another file")
     needs_context = index is None
+    settings = _settings(verifier, index, k)
     tally = _Tally(advance)
     try:
         with _locked(out):
-            done = _resume(out, _settings(verifier, index, k))
+            done = _resume(out, settings)
             for row in _rows(rows, needs_context, _Tally()):
                 if done.get(row.line, row.fingerprint) != row.fingerprint:
                     raise InvalidInput(
@@ -113,7 +114,7 @@ def check_rows(
             with out.open("ab") as results:
                 for batch in _batches(_rows(rows, needs_context, tally), done, tally):
                     checked = _check(batch, rows, verifier, index, k, tally)
-                    _append(results, checked, _settings(verifier, index, k))
+                    _append(results, checked, settings)
                     tally.checked += len(checked)
                     advance(len(batch))
     except OSError as error:

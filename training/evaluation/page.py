@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halluc.files import write_text
+from halluc.page_template import page_template
 from training.evaluation.compare import Comparison, formatted
 from training.evaluation.results import FactualityEvaluation, Outcome
 
@@ -36,18 +37,9 @@ def write_evaluation_page(result: Comparison | FactualityEvaluation, path: str |
 
 def render_evaluation(result: Comparison | FactualityEvaluation) -> str:
     """Render the page as HTML: metrics with intervals, outcomes, reliability diagrams and examples; text is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from calibration.report.page import data_address
     from calibration.report.plots import reliability_diagram
 
-    environment = Environment(
-        loader=PackageLoader("training.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     paired = isinstance(result, Comparison)
     sides = {"Before": result.before, "After": result.after} if isinstance(result, Comparison) else {result.model: result}
     figures = {"Outcomes of the questions": _outcomes(sides)}
@@ -56,7 +48,7 @@ def render_evaluation(result: Comparison | FactualityEvaluation) -> str:
         if known:
             confidence, correct = zip(*known, strict=True)
             figures[f"Reliability: {name}"] = reliability_diagram(confidence, correct, title=f"{name}: confidence")
-    return environment.get_template("evaluation.html.jinja").render(
+    return page_template("training.evaluation", "evaluation.html.jinja").render(
         paired=paired,
         sides=sides,
         rows=_table(result),
