@@ -6,10 +6,10 @@ from .embedders import load_embedder as load_embedder
 from .errors import RetrievalError as RetrievalError
 from .evaluate import RetrievalScore as RetrievalScore
 from .evaluate import evaluate_retrieval as evaluate_retrieval
-from .index import AddReport as AddReport
-from .index import IndexInfo as IndexInfo
 from .index import PassageIndex as PassageIndex
+from .passages import AddReport as AddReport
 from .passages import Document as Document
 from .passages import Hit as Hit
+from .passages import IndexInfo as IndexInfo
 from .passages import Passage as Passage
 from .split import split_documents as split_documents

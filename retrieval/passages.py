@@ -15,7 +15,7 @@ from typing import Any
 from retrieval.errors import DuplicateId, EmptyCorpus, InvalidPassage
 from retrieval.files import check_encodable
 
-__all__ = ["Document", "Hit", "Passage", "checked_passages"]
+__all__ = ["AddReport", "Document", "Hit", "IndexInfo", "Passage", "checked_passages"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,54 @@ class Hit:
             "rank": self.rank,
             "similarity": self.similarity,
         }
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What `add` did.
+
+    Attributes:
+        added: number of passages that were added.
+        duplicates: passages that were left out, as (their id, id of the passage with the same text).
+    """
+
+    added: int
+    duplicates: tuple[tuple[str, str], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """Facts about an index.
+
+    Attributes:
+        path: its folder.
+        passages: number of passages.
+        embedder, fingerprint, dimension: the embedder it was built with, and the length of its vectors.
+        kind: "auto", "flat", "hnsw" or "ivf".
+        segments: number of segments the passages are in.
+        generation: number of changes since it was created.
+        format_version: version of the layout on disk.
+        bytes: size of passages and vectors on disk.
+    """
+
+    path: str
+    passages: int
+    embedder: str
+    fingerprint: str
+    dimension: int
+    kind: str
+    segments: int
+    generation: int
+    format_version: int
+    bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain values, ready for JSON."""
+        return asdict(self)
 
 
 def checked_passages(passages: Sequence[Passage]) -> list[Passage]:

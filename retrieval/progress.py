@@ -1,4 +1,4 @@
-"""A progress bar for long work."""
+"""The progress bar of all long work, in retrieval, halluc and training."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ _QUIET_SECONDS = 2.0
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while the block runs, on a terminal only, and only once two seconds have passed.
+def progress_bar(activity: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error while the block runs, on a terminal only, and only once two seconds have passed.
 
     Args:
-        what: shown before the bar.
-        total: units of work.
+        activity: shown before the bar ("embedding").
+        total: number of units of work.
 
     Yields:
-        A function to call with the units done since the last call.
+        A function to call with the number of units done since the last call.
     """
     if not sys.stderr.isatty():
-        yield lambda _done: None
+        yield lambda _units: None
         return
     from rich.console import Console
     from rich.progress import Progress
 
     bar = Progress(console=Console(stderr=True), transient=True)
-    task = bar.add_task(what, total=total)
-    begin = time.monotonic()
+    task = bar.add_task(activity, total=total)
+    start = time.monotonic()
 
-    def advance(done: int) -> None:
-        bar.advance(task, done)
-        if time.monotonic() - begin > _QUIET_SECONDS:
+    def advance(units: int) -> None:
+        bar.advance(task, units)
+        if time.monotonic() - start > _QUIET_SECONDS:
             bar.start()
 
     try:

@@ -6,15 +6,15 @@ Not covered: FAISS (vectors.py) and BM25 (sparse.py) themselves.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from retrieval import storage
+from retrieval import manifest as manifests
 from retrieval.errors import IndexDamaged
 from retrieval.passages import Hit, Passage
-from retrieval.segment import Filter, OpenSegment, text_hash
+from retrieval.segment import Filter, OpenSegment, Place, text_hash
 from retrieval.sparse import open_sparse, search_sparse
 from retrieval.vectors import search_vectors
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Match", "Mode", "Place", "Snapshot", "open_snapshot", "reciprocal_rank_fusion"]
+__all__ = ["Match", "Mode", "Snapshot", "open_snapshot", "reciprocal_rank_fusion"]
 
 Mode = Literal["dense", "sparse", "hybrid"]
 
@@ -38,17 +38,10 @@ class Match(NamedTuple):
     similarity: float | None
 
 
-class Place(NamedTuple):
-    """Where a passage is: number of the segment, row in it."""
-
-    segment: int
-    row: int
-
-
 class Snapshot:
     """The segments that a manifest names, memory-mapped."""
 
-    def __init__(self, folder: Path, manifest: storage.Manifest) -> None:
+    def __init__(self, folder: Path, manifest: manifests.Manifest) -> None:
         """Open the segments of the index in `folder`.
 
         Raises:
@@ -101,6 +94,39 @@ class Snapshot:
     def allowed(self, wanted: Filter | None) -> list[NDArray[np.bool_] | None]:
         """Compute for each segment its (rows,) mask of rows that may match; None if all rows may."""
         return [segment.live if wanted is None else segment.matching(wanted) for segment in self.segments]
+
+    def search(
+        self,
+        queries: list[str],
+        k: int,
+        mode: Mode,
+        allowed: Sequence[NDArray[np.bool_] | None],
+        min_similarity: float | None,
+        *,
+        embed: Callable[[list[str]], NDArray[np.float32]],
+    ) -> list[list[Match]]:
+        """Find for each query at most k rows, best first.
+
+        Args:
+            queries: Q texts.
+            k: rows to return.
+            mode: which search.
+            allowed: from `allowed`.
+            min_similarity: leave out rows of lower cosine similarity; None for no limit.
+            embed: gives the (Q, d) unit vectors of the queries; called only if they are needed.
+        """
+        if mode == "sparse" and min_similarity is None:
+            return self.sparse(queries, k, allowed)
+        vectors = embed(queries)
+        if mode == "dense":
+            matches = self.dense(vectors, k, allowed)
+        elif mode == "hybrid":
+            matches = self.hybrid(queries, vectors, k, allowed)
+        else:
+            matches = self.with_similarity(self.sparse(queries, k, allowed), vectors)
+        if min_similarity is None:
+            return matches
+        return [[m for m in query if m.similarity is not None and m.similarity >= min_similarity] for query in matches]
 
     def dense(self, vectors: NDArray[np.float32], k: int, allowed: Sequence[NDArray[np.bool_] | None]) -> list[list[Match]]:
         """Find for each query the k rows of highest cosine similarity; `vectors` is (Q, d)."""
@@ -187,7 +213,7 @@ class Snapshot:
         return local
 
 
-def open_snapshot(folder: Path, known: storage.Manifest | None = None) -> Snapshot:
+def open_snapshot(folder: Path, known: manifests.Manifest | None = None) -> Snapshot:
     """Open the present state of the index in a folder, comparing its files with their checksums.
 
     Args:
@@ -198,15 +224,15 @@ def open_snapshot(folder: Path, known: storage.Manifest | None = None) -> Snapsh
         IndexNotFound, IndexDamaged, IndexVersion: there is no index, or it cannot be used.
     """
     while True:
-        manifest = storage.read_manifest(folder)
+        manifest = manifests.read_manifest(folder)
         verified = {segment.name: segment.files for segment in known.segments} if known else {}
         try:
-            storage.verify_sizes(folder, manifest)
-            storage.verify_contents(folder, [s for s in manifest.segments if verified.get(s.name) != s.files])
+            manifests.verify_sizes(folder, manifest)
+            manifests.verify_contents(folder, [s for s in manifest.segments if verified.get(s.name) != s.files])
             return Snapshot(folder, manifest)
         except (IndexDamaged, FileNotFoundError) as error:
             # A writer may have merged a segment away since the manifest was read; then there is a newer manifest.
-            if storage.read_manifest(folder).generation == manifest.generation:
+            if manifests.read_manifest(folder).generation == manifest.generation:
                 if isinstance(error, IndexDamaged):
                     raise
                 raise IndexDamaged(f"{error} is missing; restore it from a copy or build the index again") from error

@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retrieval.errors import InvalidQuery
+from retrieval.manifest import Segment
 from retrieval.passages import Passage
-from retrieval.storage import Segment
 from retrieval.vectors import build_vectors, open_vectors, reconstruct
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Filter", "OpenSegment", "check_filter", "text_hash", "write_files"]
+__all__ = ["Filter", "OpenSegment", "Place", "check_filter", "text_hash", "write_files"]
 
 Filter = Mapping[str, Any] | Callable[[Passage], bool]
 
 _FIELDS = ("id", "text", "title", "metadata", "source", "document_id", "start", "end")
+
+
+class Place(NamedTuple):
+    """Where a passage is: position of its segment in the manifest, row in it."""
+
+    segment: int
+    row: int
 
 
 def text_hash(text: str) -> int:

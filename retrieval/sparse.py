@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrieval.files import new_folder
-from retrieval.storage import checksum
+from retrieval.files import checksum, new_folder
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,274 +1,32 @@
-"""An index on disk: immutable segments and one manifest.
-
-    my.index/
-      manifest.json              what belongs to the index; replacing it is the one commit point
-      segments/<generation>/     passages.arrow and vectors.faiss, never changed once a manifest names them
-      sparse/<generation>/       BM25, derived from the passages (sparse.py)
-      .lock                      locked by the process that writes
+"""Writing an index: the lock, new segments, the merging of old ones, and commits.
 
 A segment is complete and flushed to the disk before the manifest that names it replaces the old one. A process killed at any
 moment therefore leaves the old or the new state; the next writer removes what no manifest names.
-
-An index may come from someone else: names in its manifest cannot lead out of its folder, and links in it are refused.
-Not covered: the contents of segments (segment.py).
+Not covered: the layout of an index (manifest.py) and the contents of segments (segment.py).
 """
 
 from __future__ import annotations
 
 import glob
-import json
-import re
-import secrets
 import shutil
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from retrieval.errors import IndexDamaged, IndexExists, IndexLocked, IndexNotFound, IndexVersion, IndexWriteFailed
-from retrieval.files import new_folder, write_atomically
+from retrieval.errors import IndexExists, IndexLocked, IndexWriteFailed
+from retrieval.files import checksum, new_folder
+from retrieval.manifest import Manifest, Segment, check_plain, write_manifest
+from retrieval.passages import Passage
+from retrieval.segment import OpenSegment, Place, write_files
+from retrieval.vectors import choose_kind
 
-__all__ = [
-    "FORMAT_VERSION",
-    "Manifest",
-    "Segment",
-    "check_vacant",
-    "checksum",
-    "disk_errors",
-    "manifest_stamp",
-    "new_index",
-    "new_segment",
-    "read_manifest",
-    "segments_to_merge",
-    "sweep",
-    "verify_contents",
-    "verify_sizes",
-    "write_manifest",
-    "writing",
-]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-FORMAT_VERSION = 2
-SEGMENT_FILES = ("passages.arrow", "vectors.faiss")
-
-# -- the manifest --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Rows that were written together.
-
-    Attributes:
-        name: folder under `segments/`, the generation that wrote it in at least eight digits.
-        rows: number of rows in its files, deleted ones included.
-        files: size in bytes and checksum of each of its files.
-        deleted: rows that no longer count, ascending.
-    """
-
-    name: str
-    rows: int
-    files: Mapping[str, tuple[int, str]]
-    deleted: tuple[int, ...] = ()
-
-    @property
-    def live(self) -> int:
-        """Number of rows that count."""
-        return self.rows - len(self.deleted)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """One state of an index.
-
-    Attributes:
-        embedder, fingerprint, dimension: the embedder that made the vectors.
-        kind: kind of vector index, "auto", "flat", "hnsw" or "ivf".
-        id: random and never used again, so that an index that was removed and created again is another one.
-        generation: grows by one with every change.
-        segments: where the passages are.
-        format_version: version of this layout.
-    """
-
-    embedder: str
-    fingerprint: str
-    dimension: int
-    kind: str
-    id: str = field(default_factory=lambda: secrets.token_hex(16))
-    generation: int = 0
-    segments: tuple[Segment, ...] = ()
-    format_version: int = FORMAT_VERSION
-
-    @property
-    def passages(self) -> int:
-        """Number of passages in the index."""
-        return sum(segment.live for segment in self.segments)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read the present state of the index in `folder`.
-
-    Raises:
-        IndexNotFound: there is no index.
-        IndexVersion: it has another format.
-        IndexDamaged: its manifest cannot be read, names what cannot be a part of an index, or a part is a link.
-    """
-    path = folder / "manifest.json"
-    try:
-        _check_plain(path)
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        if (folder / "segments").is_dir():
-            raise _damaged(path, "is missing") from error
-        raise IndexNotFound(f"there is no index at {folder}; build one with 'halluc index build'") from error
-    except OSError as error:
-        raise _damaged(path, f"cannot be read ({error.strerror or error})") from error
-    try:
-        values = json.loads(content)
-        version = values["format_version"]
-        if not isinstance(version, int):
-            raise TypeError("format_version is not a number")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(path, f"is damaged ({error})") from error
-    if version != FORMAT_VERSION:
-        remedy = "upgrade halluc" if version > FORMAT_VERSION else "build the index again"
-        raise IndexVersion(f"{folder} has index format {version}, but this halluc reads format {FORMAT_VERSION}; {remedy}")
-    try:
-        recorded = values.pop("checksum")
-        if recorded != _manifest_checksum(values):
-            raise ValueError("its checksum is wrong")
-        manifest = Manifest(**values | {"segments": tuple(_segment(entry) for entry in values["segments"])})
-        _check_values(manifest)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise _damaged(path, f"is damaged ({error})") from error
-    _check_parts(folder, manifest)
-    return manifest
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Make `manifest` the state of the index, atomically and durably."""
-    values = asdict(manifest)
-    write_atomically(folder / "manifest.json", json.dumps({**values, "checksum": _manifest_checksum(values)}))
-
-
-def manifest_stamp(folder: Path) -> tuple[int, int, int] | None:
-    """Identify the manifest file without reading it: another manifest has another stamp. None if there is no file."""
-    try:
-        status = (folder / "manifest.json").stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _segment(entry: Mapping[str, Any]) -> Segment:
-    files = {name: (size, recorded) for name, (size, recorded) in entry["files"].items()}
-    return Segment(entry["name"], entry["rows"], files, tuple(entry["deleted"]))
-
-
-def _check_values(manifest: Manifest) -> None:
-    """Check that a manifest can be one of ours: paths are made of its names, and rows are looked up by its numbers."""
-    numbers = [manifest.dimension, manifest.generation]
-    texts = [manifest.embedder, manifest.fingerprint, manifest.kind, manifest.id]
-    for segment in manifest.segments:
-        if not _SEGMENT_NAME.fullmatch(segment.name):
-            raise ValueError(f"{segment.name!r} is not the name of a segment")
-        if sorted(segment.files) != sorted(SEGMENT_FILES):
-            raise ValueError(f"segment {segment.name} has other files than {' and '.join(SEGMENT_FILES)}")
-        numbers += [segment.rows, *segment.deleted, *(size for size, _ in segment.files.values())]
-        texts += [recorded for _, recorded in segment.files.values()]
-        if list(segment.deleted) != sorted({row for row in segment.deleted if row < segment.rows}):
-            raise ValueError(f"segment {segment.name} has a wrong list of deleted rows")
-    if any(type(number) is not int or number < 0 for number in numbers):
-        raise ValueError("a number is not a whole number of at least 0")
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("a name is not a text")
-
-
-_SEGMENT_NAME = re.compile(r"[0-9]{8,20}")
-
-
-def _check_parts(folder: Path, manifest: Manifest) -> None:
-    segments = folder / "segments"
-    paths = [segments, folder / "sparse", folder / "sparse" / str(manifest.generation)]
-    paths += [segments / segment.name for segment in manifest.segments]
-    for path in paths + [path for path, _, _ in _files(folder, manifest)]:
-        _check_plain(path)
-
-
-def _check_plain(path: Path) -> None:
-    """Refuse a link, through which reading or removing would reach outside the index, and a pipe, which would hang."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise _damaged(path, "is neither a regular file nor a folder")
-
-
-def _manifest_checksum(values: Mapping[str, Any]) -> str:
-    import xxhash
-
-    return str(xxhash.xxh3_128_hexdigest(json.dumps(values, sort_keys=True).encode()))
-
-
-# -- checking files ------------------------------------------------------------------------------------------------------
-
-
-def checksum(path: Path) -> str:
-    """Compute the xxh3-128 of a file, read through a fixed buffer."""
-    import xxhash
-
-    digest = xxhash.xxh3_128()
-    buffer = bytearray(1 << 20)
-    with path.open("rb", buffering=0) as file:
-        while size := file.readinto(buffer):
-            digest.update(memoryview(buffer)[:size])
-    return str(digest.hexdigest())
-
-
-def verify_sizes(folder: Path, manifest: Manifest) -> None:
-    """Compare the size of every file with the manifest.
-
-    Raises:
-        IndexDamaged: a file is missing, shorter or longer; the message names it.
-    """
-    for path, size, _ in _files(folder, manifest):
-        try:
-            present = path.stat().st_size
-        except OSError as error:
-            raise _damaged(path, "is missing" if isinstance(error, FileNotFoundError) else str(error)) from error
-        if present != size:
-            raise _damaged(path, f"has {present} bytes instead of {size}")
-
-
-def verify_contents(folder: Path, segments: Sequence[Segment]) -> None:
-    """Compare the checksum of every file of some segments with the manifest, through a fixed buffer.
-
-    Raises:
-        IndexDamaged: a file is missing or changed; the message names it.
-    """
-    for segment in segments:
-        for name, (_, recorded) in segment.files.items():
-            path = folder / "segments" / segment.name / name
-            try:
-                present = checksum(path)
-            except OSError as error:
-                raise _damaged(path, f"cannot be read ({error.strerror})") from error
-            if present != recorded:
-                raise _damaged(path, "has other contents than were written")
-
-
-def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[Path, int, str]]:
-    for segment in manifest.segments:
-        for name, (size, recorded) in segment.files.items():
-            yield folder / "segments" / segment.name / name, size, recorded
-
-
-def _damaged(path: Path, fault: str) -> IndexDamaged:
-    return IndexDamaged(f"{path} {fault}; restore it from a copy or build the index again")
-
-
-# -- writing -------------------------------------------------------------------------------------------------------------
+__all__ = ["check_vacant", "commit", "new_index", "segments_to_merge", "writing"]
 
 
 def check_vacant(folder: Path) -> None:
@@ -313,31 +71,81 @@ def new_index(folder: Path, manifest: Manifest) -> Iterator[Path]:
 
 
 @contextmanager
-def new_segment(folder: Path, name: str, rows: int) -> Iterator[NewSegment]:
-    """Fill a new segment; it is put in place at the end of the block, or removed after an error.
+def writing(folder: Path) -> Iterator[None]:
+    """Hold the index's lock while the block runs.
+
+    Raises:
+        IndexLocked: another process or thread is writing.
+        IndexWriteFailed: the folder cannot be written to.
+    """
+    import filelock
+
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        with _disk_errors(folder):
+            lock.acquire()
+    except filelock.Timeout as error:
+        raise IndexLocked(f"another process is writing to {folder}; wait until it is done") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def commit(
+    folder: Path,
+    manifest: Manifest,
+    opened: Sequence[OpenSegment],
+    new: Sequence[Passage],
+    vectors: NDArray[np.float32] | None,
+    removed: Sequence[Place],
+) -> Manifest:
+    """Write one new state: without the removed rows, and with the new rows and those of merged segments in one segment.
 
     Args:
-        folder: the index.
-        name: of the segment; none must have it.
-        rows: number of rows in its files.
+        folder: the index, whose lock is held.
+        manifest: the present state.
+        opened: its segments.
+        new: N passages to add.
+        vectors: (N, d) unit vectors of the new passages; None if there are none.
+        removed: where the passages to remove are.
 
-    Yields:
-        The segment: the block fills its `folder`, and takes `segment` afterwards.
+    Returns:
+        The new state, which is on the disk.
+
+    Raises:
+        IndexWriteFailed: the disk refused; the present state stays.
     """
-    path = folder / "segments" / name
-    with new_folder(path) as partial:
-        written = NewSegment(partial)
-        yield written
-        files = {file.name: (file.stat().st_size, checksum(file)) for file in sorted(partial.iterdir())}
-    written.segment = Segment(name, rows, files)
+    import numpy as np
 
-
-class NewSegment:
-    """A segment that is being written."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.segment: Segment
+    removed_rows: dict[int, set[int]] = {}
+    for number, row in removed:
+        removed_rows.setdefault(number, set()).add(row)
+    kept = [
+        replace(segment, deleted=tuple(sorted({*segment.deleted, *removed_rows.get(number, ())})))
+        for number, segment in enumerate(manifest.segments)
+    ]
+    merged = segments_to_merge([segment.rows for segment in kept], [segment.live for segment in kept], len(new))
+    passages: list[Passage] = []
+    parts: list[NDArray[np.float32]] = []
+    for number in merged:
+        rows = np.setdiff1d(np.arange(kept[number].rows), kept[number].deleted)
+        passages += opened[number].passages(rows)
+        parts.append(opened[number].vectors(rows))
+    passages += new
+    parts += [] if vectors is None else [vectors]
+    segments = tuple(segment for number, segment in enumerate(kept) if number not in merged)
+    generation = manifest.generation + 1
+    with _disk_errors(folder):
+        # Sweep leftovers of a killed writer first: they may use the name of this generation.
+        _sweep(folder, manifest)
+        if passages:
+            matrix = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            segments += (_write_segment(folder, f"{generation:08d}", passages, matrix, manifest.kind),)
+        manifest = replace(manifest, generation=generation, segments=segments)
+        write_manifest(folder, manifest)
+    _sweep(folder, manifest)
+    return manifest
 
 
 def segments_to_merge(rows: Sequence[int], live: Sequence[int], added: int) -> list[int]:
@@ -368,12 +176,21 @@ def segments_to_merge(rows: Sequence[int], live: Sequence[int], added: int) -> l
     return sorted(merged)
 
 
-def sweep(folder: Path, manifest: Manifest) -> None:
+def _write_segment(folder: Path, name: str, passages: Sequence[Passage], vectors: NDArray[np.float32], kind: str) -> Segment:
+    """Write a new segment and put it in place once it is whole; no segment must have the name."""
+    path = folder / "segments" / name
+    with new_folder(path) as partial:
+        write_files(partial, passages, vectors, choose_kind(len(passages), kind))
+        files = {file.name: (file.stat().st_size, checksum(file)) for file in sorted(partial.iterdir())}
+    return Segment(name, len(passages), files)
+
+
+def _sweep(folder: Path, manifest: Manifest) -> None:
     """Remove what no manifest names: segments of killed writers, merged segments, stale BM25."""
     named = {"segments": {segment.name for segment in manifest.segments}, "sparse": {str(manifest.generation)}}
     for part, names in named.items():
         path = folder / part
-        _check_plain(path)
+        check_plain(path)
         for entry in path.iterdir() if path.is_dir() else ():
             # rmtree refuses links, so nothing outside the index is reached.
             if entry.name not in names:
@@ -381,29 +198,7 @@ def sweep(folder: Path, manifest: Manifest) -> None:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Hold the index's lock while the block runs.
-
-    Raises:
-        IndexLocked: another process or thread is writing.
-        IndexWriteFailed: the folder cannot be written to.
-    """
-    import filelock
-
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
-    try:
-        with disk_errors(folder):
-            lock.acquire()
-    except filelock.Timeout as error:
-        raise IndexLocked(f"another process is writing to {folder}; wait until it is done") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
+def _disk_errors(folder: Path) -> Iterator[None]:
     """Raise the errors of a refusing disk as `IndexWriteFailed`."""
     try:
         yield

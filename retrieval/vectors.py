@@ -1,4 +1,7 @@
-"""FAISS indexes over unit vectors: which kind, on disk and memory-mapped, search among allowed rows."""
+"""FAISS indexes over unit vectors: their kind, their files, and search among the rows that a filter allows.
+
+Not covered: making the vectors (embedders.py).
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,12 @@ Kind = Literal["auto", "flat", "hnsw", "ivf"]
 
 _FLAT_UP_TO = 200_000
 _HNSW_UP_TO = 2_000_000
-# Vectors brought into memory at a time by an exact scan of an approximate index.
+# Number of vectors that an exact scan of an approximate index reads into memory at a time.
 _SCAN_ROWS = 16_384
 
 
 def choose_kind(rows: int, kind: str = "auto") -> str:
-    """Exact search for small corpora, a graph for large, inverted lists for very large; `kind` overrides."""
+    """Choose exact search for small corpora, a graph for large ones, inverted lists for very large ones; `kind` overrides."""
     if kind != "auto":
         return kind
     if rows <= _FLAT_UP_TO:
@@ -68,7 +71,12 @@ def checked_vectors(vectors: Any, rows: int | None, dimension: int) -> NDArray[n
 
 
 def build_vectors(vectors: NDArray[np.float32], path: Path, kind: str) -> None:
-    """Write a FAISS inner-product index of (N, d) unit vectors.
+    """Write a FAISS inner-product index.
+
+    Args:
+        vectors: (N, d) unit vectors.
+        path: of the new file.
+        kind: "flat", "hnsw" or "ivf".
 
     Raises:
         OSError: the disk refused.
@@ -87,13 +95,13 @@ def build_vectors(vectors: NDArray[np.float32], path: Path, kind: str) -> None:
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT)
         index.train(vectors)
     index.add(vectors)
-    # Not by path: FAISS's own writer ignores an error of the last flush, so a full disk would leave a short file unnoticed.
+    # Not by path: FAISS's own writer ignores an error of the last flush, so a full disk would silently leave a short file.
     with path.open("wb") as file:
         faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]
 
 
 def open_vectors(path: Path) -> Any:
-    """A FAISS index whose vectors stay on disk until a search touches them."""
+    """Open a FAISS index of which the vectors stay on disk until a search reads them."""
     import faiss
 
     # IO_FLAG_MMAP maps the inverted lists of IVF only; flat and HNSW indexes would be read whole.
@@ -103,13 +111,16 @@ def open_vectors(path: Path) -> Any:
 def search_vectors(
     index: Any, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(Q, k) similarities and rows, best first; -1 rows where there are fewer than k.
+    """Find the rows of highest inner product with each query.
 
     Args:
         index: a FAISS index of N rows.
         queries: (Q, d) unit vectors.
-        k: at most N.
-        allowed: (N,) rows that may be found; None for all.
+        k: rows to return, at most N.
+        allowed: (N,) mask of rows that may match; None for all.
+
+    Returns:
+        (Q, k) cosine similarities, best first, and the (Q, k) rows they belong to; the row is -1 where fewer than k match.
     """
     import faiss
     import numpy as np
@@ -118,7 +129,7 @@ def search_vectors(
     count = total if allowed is None else int(allowed.sum())
     parameters: Any = None
     if isinstance(index, (faiss.IndexHNSW, faiss.IndexIVF)):
-        # A graph or a few lists meet too few of rarely allowed rows, or too few rows for a large k; scanning is exact then.
+        # Where few rows are allowed, or k is large, a graph or a few lists would reach too few rows; a scan is exact.
         if count * 8 <= total or count <= 4 * k:
             return _scan(index, queries, k, np.arange(total) if allowed is None else np.flatnonzero(allowed))
         rarity = total / count
@@ -130,7 +141,7 @@ def search_vectors(
     elif allowed is not None:
         parameters = faiss.SearchParameters()
     if allowed is not None:
-        # The parameters keep no reference of their own to the selector, nor the selector to its bits.
+        # The parameters do not keep the selector alive, nor does the selector keep its bits.
         bits = np.packbits(allowed, bitorder="little")
         selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
         parameters.sel = selector
@@ -139,7 +150,7 @@ def search_vectors(
 
 
 def reconstruct(index: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(R, d) vectors of some rows."""
+    """Read the (R, d) vectors of some rows."""
     import faiss
     import numpy as np
 
@@ -153,14 +164,15 @@ def reconstruct(index: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
 def _scan(
     index: Any, queries: NDArray[np.float32], k: int, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Compare the queries with every one of some rows; returns as `search_vectors`."""
     import numpy as np
 
-    best = np.full((len(queries), k), -np.inf, np.float32)
-    found = np.full((len(queries), k), -1, np.int64)
+    best_scores = np.full((len(queries), k), -np.inf, np.float32)
+    best_rows = np.full((len(queries), k), -1, np.int64)
     for start in range(0, len(rows), _SCAN_ROWS):
-        own = rows[start : start + _SCAN_ROWS]
-        similarity = np.concatenate([best, queries @ reconstruct(index, own).T], 1)
-        candidates = np.concatenate([found, np.broadcast_to(own, (len(queries), len(own)))], 1)
-        order = np.argsort(-similarity, 1, kind="stable")[:, :k]
-        best, found = np.take_along_axis(similarity, order, 1), np.take_along_axis(candidates, order, 1)
-    return best, found
+        chunk = rows[start : start + _SCAN_ROWS]
+        scores = np.concatenate([best_scores, queries @ reconstruct(index, chunk).T], 1)
+        candidates = np.concatenate([best_rows, np.broadcast_to(chunk, (len(queries), len(chunk)))], 1)
+        order = np.argsort(-scores, 1, kind="stable")[:, :k]
+        best_scores, best_rows = np.take_along_axis(scores, order, 1), np.take_along_axis(candidates, order, 1)
+    return best_scores, best_rows

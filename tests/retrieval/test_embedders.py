@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from retrieval import Embedder, Passage, PassageIndex, load_embedder
-from retrieval.errors import EmbedderUnavailable
+from retrieval.errors import EmbedderUnavailable, InvalidQuery
 
 
 class Embeddings(BaseHTTPRequestHandler):
@@ -53,11 +53,35 @@ def test_an_index_can_be_built_with_an_endpoint(endpoint, tmp_path):
     assert opened.search("zz", k=1, mode="dense")[0].passage.id == "z"
 
 
-def test_embedders_that_cannot_be_had_say_what_to_do(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", [None, "http://127.0.0.1:9/v1#m"])
+@pytest.mark.parametrize("method", ["encode", "token_offsets"])
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("Hi", "texts is one text, 'Hi'; pass a list"),
+        (None, "texts is None"),
+        (["fine", 3], r"texts\[1\] is 3, not a text"),
+        (["half \ud83d"], r"texts\[0\] has a lone surrogate"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(name, method, texts, message):
+    """D4: the letters of a text were taken for texts."""
+    with pytest.raises(InvalidQuery, match=message):
+        getattr(load_embedder(name), method)(texts)
+
+
+def test_no_texts_give_no_vectors(embedder):
+    assert embedder.encode([]).shape == (0, 384)
+    assert embedder.token_offsets([]) == []
+
+
+def test_embedders_that_are_unavailable_say_what_to_do(tmp_path, monkeypatch):
     # The environment variable is read at import only.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(EmbedderUnavailable, match="no-such-org/none cannot be loaded"):
         load_embedder("no-such-org/none").encode(["x"])
+    with pytest.raises(InvalidQuery, match="the name of the embedder is empty"):
+        load_embedder("")
     with pytest.raises(EmbedderUnavailable, match="names no model"):
         load_embedder("http://127.0.0.1:9/v1")
     with pytest.raises(EmbedderUnavailable, match="check that the server runs"):

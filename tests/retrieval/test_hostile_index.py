@@ -8,7 +8,7 @@ import pytest
 
 from retrieval import Passage, PassageIndex
 from retrieval.errors import EmbedderUnavailable, IndexDamaged, IndexVersion, RetrievalError
-from retrieval.storage import _manifest_checksum
+from retrieval.manifest import _manifest_checksum
 
 QUESTION = "Who led the Panthers in sacks?"
 
@@ -112,7 +112,7 @@ def test_links_among_leftovers_are_not_followed_when_they_are_swept(index, tmp_p
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.6, 0.9, 0.999])
 def test_damage_under_a_right_checksum_gives_an_error_and_no_crash(index, name, share):
     """S14: without a comparison of checksums, a damaged file crashed the process."""
-    from retrieval.storage import checksum
+    from retrieval.files import checksum
 
     (path,) = index.path.rglob(name)
     content = bytearray(path.read_bytes())

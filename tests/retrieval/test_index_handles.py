@@ -146,9 +146,10 @@ def test_a_build_that_is_killed_leaves_nothing_and_can_be_repeated(tmp_path, emb
 def test_a_build_does_not_remove_another_that_is_still_running(tmp_path, embedder):
     """S13."""
     from retrieval import storage
+    from retrieval.manifest import Manifest
 
     path = tmp_path / "x"
-    manifest = storage.Manifest(embedder.name, embedder.fingerprint, embedder.dimension, "auto")
+    manifest = Manifest(embedder.name, embedder.fingerprint, embedder.dimension, "auto")
     running = storage.new_index(path, manifest)
     unfinished = running.__enter__()
     PassageIndex.build(path, NEW, embedder=embedder)
@@ -170,7 +171,7 @@ def test_a_folder_of_the_user_with_a_similar_name_is_not_removed(tmp_path, embed
 def test_searching_costs_no_reading_of_the_manifest_while_nothing_changes(index, monkeypatch):
     """S4 is noticed by the manifest's place on disk, which costs microseconds."""
     len(index)
-    monkeypatch.setattr("retrieval.storage.read_manifest", lambda folder: pytest.fail("read again"))
+    monkeypatch.setattr("retrieval.manifest.read_manifest", lambda folder: pytest.fail("read again"))
     start = time.perf_counter()
     for _ in range(1000):
         len(index)

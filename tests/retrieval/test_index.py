@@ -335,13 +335,13 @@ def test_a_reader_outlives_a_merge_that_removes_its_files(index):
 
 
 def test_opening_while_a_writer_merges_retries_with_the_new_manifest(index, monkeypatch):
-    from retrieval import storage
+    from retrieval import manifest
 
-    old = storage.read_manifest(index.path)
+    old = manifest.read_manifest(index.path)
     index.add([Passage(f"n{i}", f"a new text {i}") for i in range(20)])
     answers = iter([old])
-    present = storage.read_manifest
-    monkeypatch.setattr(storage, "read_manifest", lambda folder: next(answers, None) or present(folder))
+    present = manifest.read_manifest
+    monkeypatch.setattr(manifest, "read_manifest", lambda folder: next(answers, None) or present(folder))
     assert len(PassageIndex.open(index.path)) == 50
 
 
@@ -358,7 +358,7 @@ def test_a_full_disk_leaves_the_index_as_it_was(index, monkeypatch):
     def full(*_arguments):
         raise OSError(28, os.strerror(28))
 
-    for step in ("index.write_files", "segment.build_vectors"):
+    for step in ("storage.write_files", "segment.build_vectors"):
         with monkeypatch.context() as patched:
             patched.setattr(f"retrieval.{step}", full)
             with pytest.raises(IndexWriteFailed, match=r"No space left on device.*the index is unchanged"):
