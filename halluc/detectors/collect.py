@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CollectedStatistics", "Cost", "collect_statistics", "question_of"]
 
-# What a question about two texts adds to them: the instruction and the chat template.
-_INSTRUCTION_TOKENS = 60
 _ALTERNATIVES = 10  # As in lm-polygraph; the paper (2403.04696) uses 10 too.
 
 _FROM_SAMPLES = frozenset(statistic for statistic in Statistic if statistic.needs_samples)
@@ -309,54 +307,19 @@ class _Collection:
 
     def ask_model(self) -> None:
         """Ask the model about its own answers."""
+        from halluc.detectors import self_judgment
+
         for statistic, name, ask in (
-            (Statistic.p_true, "p_true", self._p_true),
-            (Statistic.verbalized, "verbalized", self._stated_confidence),
-            (Statistic.sentence_question, "sentence_no", self._sentences_denied),
+            (Statistic.p_true, "p_true", self_judgment.p_true),
+            (Statistic.verbalized, "verbalized", self_judgment.stated_confidence),
+            (Statistic.sentence_question, "sentence_no", self_judgment.sentence_no),
         ):
             if statistic in self.wanted:
                 with self._charged(statistic) as charge:
-                    values, tokens = ask()
+                    values, tokens = ask(self.resources.lm, self.statistics)
                     arrays: dict[str, Any] = {name: values}
                     self.statistics = replace(self.statistics, **arrays)
                     charge(tokens)
-
-    def _p_true(self) -> tuple[FloatArray, int]:
-        from halluc.confidence.self_evaluation import p_true
-
-        questions, answers = self.statistics.questions, self.statistics.answers
-        return p_true(self.resources.lm, questions, answers), self._tokens_of(zip(questions, answers, strict=True))
-
-    def _stated_confidence(self) -> tuple[FloatArray, int]:
-        from halluc.confidence.self_evaluation import confidence_replies
-        from halluc.confidence.verbalized_parsing import parse_confidence
-
-        lm, questions, answers = self.resources.lm, self.statistics.questions, self.statistics.answers
-        replies = confidence_replies(lm, questions, answers)
-        stated = [parse_confidence(reply) for reply in replies]
-        reply_tokens = sum(lm.count_tokens(reply) for reply in replies if reply)
-        values = np.array([np.nan if value is None else value for value in stated])
-        return values, self._tokens_of(zip(questions, answers, strict=True)) + reply_tokens
-
-    def _sentences_denied(self) -> tuple[tuple[FloatArray, ...], int]:
-        from halluc.confidence.self_evaluation import p_not_supported
-        from halluc.detectors.sampling import sentences_of
-
-        sentences = [sentences_of(answer) for answer in self.statistics.answers]
-        rows = list(zip(sentences, self.statistics.samples, strict=True))
-        pairs = [(sample, sentence) for of_answer, samples in rows for sentence in of_answer for sample in samples]
-        denied = np.split(
-            p_not_supported(self.resources.lm, pairs),
-            np.cumsum([len(of_answer) * len(samples) for of_answer, samples in rows])[:-1],
-        )
-        values = tuple(
-            part.reshape(len(of_answer), len(samples)) for part, (of_answer, samples) in zip(denied, rows, strict=True)
-        )
-        return values, self._tokens_of(dict.fromkeys(pairs))
-
-    def _tokens_of(self, pairs: Iterable[tuple[str, str]]) -> int:
-        """Tokens of prompts with two texts each, estimated without making the prompts."""
-        return sum(self.resources.lm.count_tokens("\n".join(pair)) + _INSTRUCTION_TOKENS for pair in pairs)
 
     def score_without_context(self) -> None:
         """Compute the answers' log-probabilities after the question alone, for answers that have a context."""
