@@ -1,14 +1,13 @@
-"""Claims extracted from answers against the atomic facts that people wrote for the same answers.
+"""Compare claims extracted from answers with the atomic facts that people wrote for the same answers.
 
-Prints one JSON line a figure, for the default extractor (and a language model with --model) beside the baseline of one
-claim a sentence: precision, recall and F1 of matched claims, how many claims there are for each human one, and how often a
-claim marked check-worthy or not is marked as people marked it, with n and 95 % bootstrap intervals over documents.
+Prints one JSON line per figure, for the default extractor (and a language model with --model) and for the baseline of one
+claim per sentence: precision, recall and F1 of matched claims, the number of claims per human one, and how often claims are
+marked check-worthy as people marked them, with n and 95 % bootstrap intervals over documents.
 
 A claim matches a human one if the F1 of their words is at least 0.6; each matches at most one, best pairs first. Words are
-lower-cased without punctuation and articles. In factscore every fact is about the person whose biography it is, named or by
-pronoun at the writer's whim, so that the topic's name and personal pronouns are left out there. The rules were written
-looking at the documents of even number, and at the first half of the claims marked check-worthy or not; figures are for the
-rest.
+lower-cased, without punctuation and articles. In factscore every fact is about the subject of the biography, referred to
+either by name or by pronoun, so the name and personal pronouns are ignored there. The rules were developed on the documents
+of even number, and on the first half of the claims marked check-worthy or not; the figures are of the others.
 
     python benchmarks/claims.py --data FOLDER    # holds factscore/rows.jsonl and factcheck_gpt/*.jsonl
 """
@@ -40,7 +39,7 @@ def main() -> None:
 
     from halluc.claims import LMClaimExtractor, RuleClaimExtractor
 
-    extractors = {"sentences": OneASentence(), "rules": RuleClaimExtractor()}
+    extractors = {"sentences": OnePerSentence(), "rules": RuleClaimExtractor()}
     if arguments.model:
         from halluc import load_model
 
@@ -50,18 +49,18 @@ def main() -> None:
         used = documents[parity::2][: arguments.limit]
         for label, extractor in extractors.items():
             start = time.perf_counter()
-            found = extractor.extract([text for text, _, _ in used])
+            extracted = extractor.extract([text for text, _, _ in used])
             seconds = time.perf_counter() - start
             counts = [
-                matched([c.text for c in own if c.check_worthy], gold, ignored)
-                for own, (_, gold, ignored) in zip(found, used, strict=True)
+                matched([claim.text for claim in claims if claim.check_worthy], gold, ignored)
+                for claims, (_, gold, ignored) in zip(extracted, used, strict=True)
             ]
             show("claims", set=name, extractor=label, part=arguments.part, documents=len(used), **scores(counts),
                   seconds=seconds)  # fmt: skip
     check_worthiness(arguments.data, parity)
 
 
-class OneASentence:
+class OnePerSentence:
     """The baseline: every sentence is a claim."""
 
     def extract(self, texts):
@@ -83,13 +82,13 @@ def factscore(data: Path) -> list[tuple[str, list[str], frozenset[str]]]:
 
 
 def factcheck(data: Path) -> list[tuple[str, list[str], frozenset[str]]]:
-    """The claims of revision.jsonl are corrected; those of claim_factuality.jsonl are as the answer made them."""
-    made = {
+    """The claims of revision.jsonl are corrected; those of claim_factuality.jsonl are as in the answer."""
+    originals = {
         row["revised_claim"].strip(): row["claim"] for row in read_rows(data / "factcheck_gpt" / "claim_factuality.jsonl")
     }
     documents = []
     for row in read_rows(data / "factcheck_gpt" / "revision.jsonl"):
-        gold = [made.get(claim.strip(), claim) for claim in row["claim list"]]
+        gold = [originals.get(claim.strip(), claim) for claim in row["claim list"]]
         documents.append((row["response"], gold, frozenset()))
     return documents
 
@@ -145,11 +144,11 @@ def check_worthiness(data: Path, parity: int) -> None:
 
     rows = read_rows(data / "factcheck_gpt" / "checkworthiness_claims.jsonl")
     rows = rows[len(rows) // 2 :] if parity else rows[: len(rows) // 2]
-    found = RuleClaimExtractor().extract([row["claim"] for row in rows])
-    marked = [any(claim.check_worthy for claim in own) for own in found]
+    extracted = RuleClaimExtractor().extract([row["claim"] for row in rows])
+    marked = [any(claim.check_worthy for claim in claims) for claims in extracted]
     for kind in ("factual", "opinion"):
-        own = [mark for mark, row in zip(marked, rows, strict=True) if row["checkworthy"] == kind]
-        show("check-worthy", of=kind, n=len(own), marked_check_worthy=sum(own) / len(own))
+        marks = [mark for mark, row in zip(marked, rows, strict=True) if row["checkworthy"] == kind]
+        show("check-worthy", of=kind, n=len(marks), marked_check_worthy=sum(marks) / len(marks))
     right = [mark == (row["checkworthy"] == "factual") for mark, row in zip(marked, rows, strict=True)]
     always = sum(row["checkworthy"] == "factual" for row in rows) / len(rows)
     show("check-worthy", of="all", n=len(rows), accuracy=sum(right) / len(right), accuracy_of_always=always)

@@ -1,12 +1,12 @@
-"""Chain-of-verification on list questions (MultiSpanQA) and biographies (FActScore): is the answer truer than the draft?
+"""Measure chain-of-verification on list questions (MultiSpanQA) and biographies (FActScore): do answers improve on drafts?
 
-Prints one JSON line a variant and task: precision of the drafts and of the final answers, pooled over questions, their
-difference with a 95 % bootstrap interval over questions (paired), the recall of list items, how many chains ended early
-and why, and the tokens spent.
+Prints one JSON line per variant and task: precision of the drafts and of the final answers, pooled over questions; their
+difference with a paired 95 % bootstrap interval over questions; the recall of list items; how many chains ended early, with
+the reasons; and the number of tokens generated.
 
-List questions: an answer's items are its lines, or its parts between commas and "and"; an item is right if it and an
-accepted answer contain one another as whole words. Biographies: a claim is right if the verifier finds support of at least
-0.5 for it in the facts about that person which annotators found supported; a measure by a model, the same for both texts.
+List questions: the items of an answer are its lines, or its parts between commas and "and"; an item is right if it contains
+a reference, or a reference contains it, as whole words. Biographies: a claim is right if the verifier gives it a support of
+at least 0.5 by the facts about that person that annotators marked as supported; both texts are judged by the same model.
 
     python benchmarks/cove.py --data FOLDER --questions 20 --people 10
 """
@@ -17,7 +17,6 @@ import argparse
 import json
 import random
 import re
-import string
 import sys
 import tempfile
 import time
@@ -68,20 +67,20 @@ def main() -> None:
 
 
 class Remembering:
-    """A model that answers the same prompt once: the variants begin alike, and generation is greedy."""
+    """A model that completes each prompt once: the variants share prompts, and generation is greedy."""
 
     def __init__(self, lm: Any) -> None:
         self._lm = lm
-        self._known: dict[str, Any] = {}
+        self._completions: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lm, name)
 
     def generate(self, prompts: list[Any], **options: Any) -> Any:
         keys = [json.dumps([prompt, options]) for prompt in prompts]
-        new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._known}
-        self._known.update(zip(new, self._lm.generate(list(new.values()), **options), strict=True) if new else {})
-        return [self._known[key] for key in keys]
+        new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._completions}
+        self._completions.update(zip(new, self._lm.generate(list(new.values()), **options), strict=True) if new else {})
+        return [self._completions[key] for key in keys]
 
 
 def _measure(
@@ -123,15 +122,17 @@ def _measure(
 
 
 def _judge_items(rows: list[dict[str, Any]]) -> Callable[[list[str]], list[tuple[int, int, int, int]]]:
-    """Per answer (right items, items, accepted answers found, accepted answers)."""
+    """Per answer (right items, items, references contained, references)."""
+    from halluc.grading.matching import normalize_answer
 
     def judge(texts: list[str]) -> list[tuple[int, int, int, int]]:
         counts = []
         for row, text in zip(rows, texts, strict=True):
-            gold = [_normalise(answer) for answer in row["answers"]]
-            items = [item for item in map(_normalise, _items(text)) if item]
-            right = sum(any(_within(a, item) or _within(item, a) for a in gold) for item in items)
-            counts.append((right, len(items), sum(_within(a, _normalise(text)) for a in gold), len(gold)))
+            references = [normalize_answer(reference) for reference in row["references"]]
+            items = [item for item in map(normalize_answer, _items(text)) if item]
+            right = sum(any(_within(r, item) or _within(item, r) for r in references) for item in items)
+            contained = sum(_within(reference, normalize_answer(text)) for reference in references)
+            counts.append((right, len(items), contained, len(references)))
         return counts
 
     return judge
@@ -145,9 +146,11 @@ def _judge_claims(rows: list[dict[str, Any]]) -> Callable[[list[str]], list[tupl
 
     def judge(texts: list[str]) -> list[tuple[int, int]]:
         claims = [extract_claims(text) for text in texts]
-        pairs = [(" ".join(row["facts"]), claim.text) for row, own in zip(rows, claims, strict=True) for claim in own]
+        pairs = [
+            (" ".join(row["facts"]), claim.text) for row, of_text in zip(rows, claims, strict=True) for claim in of_text
+        ]
         support = iter(verifier.support(pairs).tolist() if pairs else [])
-        return [(sum(next(support) >= 0.5 for _ in own), len(own)) for own in claims]
+        return [(sum(next(support) >= 0.5 for _ in of_text), len(of_text)) for of_text in claims]
 
     return judge
 
@@ -163,18 +166,13 @@ def _within(short: str, long: str) -> bool:
     return bool(short) and f" {short} " in f" {long} "
 
 
-def _normalise(text: str) -> str:
-    text = "".join(" " if c in string.punctuation else c for c in text.lower())
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
-
-
-def _ratio(rows: list[tuple[int, ...]], part: int, whole: int) -> float | None:
-    total = sum(row[whole] for row in rows)
-    return round(sum(row[part] for row in rows) / total, 3) if total else None
+def _ratio(rows: list[tuple[int, ...]], numerator: int, denominator: int) -> float | None:
+    total = sum(row[denominator] for row in rows)
+    return round(sum(row[numerator] for row in rows) / total, 3) if total else None
 
 
 def _difference(draft: list[tuple[int, ...]], final: list[tuple[int, ...]]) -> tuple[float | None, list[float] | None]:
-    """Pooled precision of the final answers less that of the drafts, with a percentile interval of 2000 resamples."""
+    """Pooled precision of the final answers minus that of the drafts, with a percentile interval of 2000 resamples."""
     import numpy as np
 
     both = np.array([[*a[:2], *b[:2]] for a, b in zip(draft, final, strict=True)], dtype=float)
@@ -200,7 +198,7 @@ def _lists(data: Path) -> list[dict[str, Any]]:
         question = " ".join(row["question"])
         rows.append({
             "question": question[:1].upper() + question[1:] + "?",
-            "answers": [" ".join(span) for span in spans],
+            "references": [" ".join(span) for span in spans],
             "context": " ".join(row["context"]),
         })  # fmt: skip
     random.Random(0).shuffle(rows)
@@ -211,9 +209,11 @@ def _people(data: Path) -> list[dict[str, Any]]:
     facts: dict[str, list[str]] = {}
     for row in read_rows(data / "factscore" / "rows.jsonl"):
         for sentence in row["annotations"] or []:
-            own = [fact["text"] for fact in sentence.get("human-atomic-facts") or [] if fact["label"] == "S"]
-            facts.setdefault(row["topic"], []).extend(own)
-    rows = [{"topic": topic, "facts": list(dict.fromkeys(own))} for topic, own in sorted(facts.items()) if len(own) >= 10]
+            supported = [fact["text"] for fact in sentence.get("human-atomic-facts") or [] if fact["label"] == "S"]
+            facts.setdefault(row["topic"], []).extend(supported)
+    rows = [
+        {"topic": topic, "facts": list(dict.fromkeys(texts))} for topic, texts in sorted(facts.items()) if len(texts) >= 10
+    ]
     random.Random(0).shuffle(rows)
     return rows
 

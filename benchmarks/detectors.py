@@ -118,16 +118,16 @@ def beside_peer(lm: Any, verifier: Any, peer: Peer, options: argparse.Namespace)
     times: dict[str, list[float]] = {"halluc": [], "lm_polygraph": []}
     for _ in range(options.rounds):
         start = time.perf_counter()
-        found = ours()
+        detection = ours()
         times["halluc"].append(time.perf_counter() - start)
         start = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
             batches, scores = peer.run(questions)
         times["lm_polygraph"].append(time.perf_counter() - start)
-    written = sum(own.size for row in found.statistics.sample_logprobs for own in row)
-    written += sum(own.size for own in found.statistics.token_logprobs)
-    theirs = sum(len(tokens) for stats in batches for row in stats["sample_tokens"] for tokens in row)
-    theirs += sum(len(tokens) for stats in batches for tokens in stats["greedy_tokens"])
+    written = sum(logprobs.size for drawn in detection.statistics.sample_logprobs for logprobs in drawn)
+    written += sum(logprobs.size for logprobs in detection.statistics.token_logprobs)
+    peer_written = sum(len(tokens) for stats in batches for row in stats["sample_tokens"] for tokens in row)
+    peer_written += sum(len(tokens) for stats in batches for tokens in stats["greedy_tokens"])
     ratios = [a / b for a, b in zip(times["halluc"], times["lm_polygraph"], strict=True)]
     show(
         "time",
@@ -140,7 +140,7 @@ def beside_peer(lm: Any, verifier: Any, peer: Peer, options: argparse.Namespace)
         lm_polygraph_seconds=statistics.median(times["lm_polygraph"]),
         ratio=statistics.median(ratios),
         tokens_written=written,
-        lm_polygraph_tokens_written=theirs,
+        lm_polygraph_tokens_written=peer_written,
         bar=0.5,
     )
     show("scores", **differences(batches, scores))
@@ -229,15 +229,15 @@ def differences(batches: list[dict[str, Any]], scores: dict[str, np.ndarray]) ->
     for stats in batches:
         k = len(stats["sample_texts"][0])
         rows = statistics_of(stats)
-        own = {name: DETECTORS[name].score(rows) for name in ours}
+        scored = {name: DETECTORS[name].score(rows) for name in ours}
         # Its sums of sample log-probabilities include the end of the turn; the lists that SAR reads do not.
-        lists = tuple(tuple(np.array(own) for own in row) for row in stats["sample_log_likelihoods"])
-        own["sar"] = DETECTORS["sar"].score(replace(rows, sample_logprobs=lists))
+        lists = tuple(tuple(np.array(values) for values in row) for row in stats["sample_log_likelihoods"])
+        scored["sar"] = DETECTORS["sar"].score(replace(rows, sample_logprobs=lists))
         # Equal up to a constant or a monotone map: a product for a sum of logarithms, 1 - log for -log, units of log k.
-        own["claim_conditioned_probability"] = -np.exp(-own["claim_conditioned_probability"])
-        own["rauq"] = own["rauq"] + 1
-        own["kernel_language_entropy"] = own["kernel_language_entropy"] / np.log(k)
-        for name, values in own.items():
+        scored["claim_conditioned_probability"] = -np.exp(-scored["claim_conditioned_probability"])
+        scored["rauq"] = scored["rauq"] + 1
+        scored["kernel_language_entropy"] = scored["kernel_language_entropy"] / np.log(k)
+        for name, values in scored.items():
             ours[name].extend(values)
     return {name: float(np.abs(np.array(values) - scores[name]).max()) for name, values in ours.items()}
 
@@ -266,25 +266,25 @@ def statistics_of(stats: dict[str, Any]) -> Any:
     forward = [stats[f"greedy_semantic_matrix_{kind}_forward"] for kind in ("entail", "contra", "neutral")]
     answer_entailment = np.stack([np.stack(forward, -1)] * 2, 2)
     sample_logprobs = tuple(
-        tuple(np.full(len(own), total / len(own)) for own, total in zip(row, totals, strict=True))
+        tuple(np.full(len(tokens), total / len(tokens)) for tokens, total in zip(row, totals, strict=True))
         for row, totals in zip(stats["sample_log_likelihoods"], stats["sample_log_probs"], strict=True)
     )
     return Statistics(
         questions=("",) * n,
         answers=tuple(stats["greedy_texts"]),
-        token_logprobs=tuple(np.array(own, dtype=float) for own in stats["greedy_log_likelihoods"]),
-        token_entropy=tuple(np.array(own, dtype=float) for own in stats["entropy"]),
-        token_self_certainty=tuple(certainty(own) for own in stats["greedy_log_probs"]),
+        token_logprobs=tuple(np.array(values, dtype=float) for values in stats["greedy_log_likelihoods"]),
+        token_entropy=tuple(np.array(values, dtype=float) for values in stats["entropy"]),
+        token_self_certainty=tuple(certainty(values) for values in stats["greedy_log_probs"]),
         alternative_logprobs=tuple(
             tuple(np.array([value for _, value in step], dtype=float) for step in row)
             for row in stats["greedy_tokens_alternatives"]
         ),
         alternative_relation=tuple(tuple(relation(step) for step in row) for row in stats["greedy_tokens_alternatives_nli"]),
-        token_relevance=tuple(1 - np.asarray(own) for own in stats["token_similarity"]),
-        previous_attention=tuple(previous(own) for own in stats["attention_all"]),
+        token_relevance=tuple(1 - np.asarray(values) for values in stats["token_similarity"]),
+        previous_attention=tuple(previous(weights) for weights in stats["attention_all"]),
         samples=tuple(tuple(row) for row in stats["sample_texts"]),
         sample_logprobs=sample_logprobs,
-        sample_relevance=tuple(tuple(1 - np.asarray(own) for own in row) for row in stats["sample_token_similarity"]),
+        sample_relevance=tuple(tuple(1 - np.asarray(values) for values in row) for row in stats["sample_token_similarity"]),
         sample_hidden_state=np.array(stats["sample_embeddings"], dtype=float),
         entailment=np.stack([entail, contradict, 1 - entail - contradict], -1).astype(float),
         answer_entailment=answer_entailment.astype(float),
@@ -312,7 +312,7 @@ def quality(lm: Any, verifier: Any, options: argparse.Namespace) -> None:
             rows = labeled_prompts([(where, {**row, "references": row["answer"]}) for where, row in published])
         else:
             rows = read_labeled(files[name], limit=options.quality)
-        found = halluc.detect(
+        detection = halluc.detect(
             lm,
             rows.prompts,
             n_samples=options.samples,
@@ -320,11 +320,11 @@ def quality(lm: Any, verifier: Any, options: argparse.Namespace) -> None:
             verifier=verifier,
             stop=["\n"],
         )
-        table = evaluate_detectors(found, rows.wrong(found.statistics.answers))
-        show("quality", data=name, **table.to_dict())
+        evaluation = evaluate_detectors(detection, rows.wrong(detection.statistics.answers))
+        show("quality", data=name, **evaluation.to_dict())
         if options.plots is not None:
-            title = f"{lm.name} on {name}: {table.n} answers, {table.n_wrong} wrong"
-            plot_quality_against_cost(table.rows, options.plots / f"{name}.png", title=title)
+            title = f"{lm.name} on {name}: {evaluation.n} answers, {evaluation.n_wrong} wrong"
+            plot_quality_against_cost(evaluation.rows, options.plots / f"{name}.png", title=title)
 
 
 def show(figure: str, **values: Any) -> None:
@@ -335,8 +335,8 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):
-        return {name: _rounded(own) for name, own in value.items()}
-    return [_rounded(own) for own in value] if isinstance(value, list) else value
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

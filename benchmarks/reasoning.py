@@ -1,16 +1,16 @@
-"""Arithmetic mistakes in worked solutions: precision of what is flagged, and the first mistaken step.
+"""Measure the detection of arithmetic mistakes in worked solutions: precision of flagged steps, and the first mistaken step.
 
-Prints one JSON line a figure, on the rows with an odd number (the rules were made on the even ones, --half even):
+Prints one JSON line per figure, on the rows with an odd number (the rules were developed on the even ones, --half even):
 
-- gsm8k: solutions by four models. Flagged steps; the share of flagged solutions whose final answer is wrong, with the share
-  of all solutions beside it; and `agreeing`: flagged steps in which an equality is also false by a second reading, Python's
-  own arithmetic on the characters around "=" and inside <<...>>, to the digits written (it cannot read units in a sum,
-  nor unknowns, so this is a lower bound of precision). --show prints every flagged step for reading.
-- gsm8k, human solutions: steps flagged among those that people wrote, nearly all of them right.
-- gsm8k, made slips: in half of the human solutions' annotated steps the result is changed in one digit; precision and
-  recall of flagged steps are then known.
+- gsm8k: solutions by four models. Flagged steps; the share of flagged solutions whose final answer is wrong, and that of
+  the others; and `agreeing`: flagged steps in which an equality is also false by a second reading, Python's arithmetic on
+  the characters around "=" and inside <<...>>, to the digits written (it reads neither units in a sum nor unknowns, so this
+  is a lower bound of precision). --show prints every flagged step for inspection.
+- gsm8k, human solutions: steps flagged among those that people wrote, nearly all of which are right.
+- gsm8k, made slips: in half of the annotated steps of human solutions, one digit of the result is changed, so that precision
+  and recall of flagged steps are known.
 - BIG-Bench-Mistake: accuracy of the first mistaken step (None where there is none), with its 95 % Wilson interval, for
-  every task; only multistep arithmetic is arithmetic, and `always_none` shows what saying nothing would score.
+  every task; only multistep arithmetic is arithmetic, and `always_none` is the score of never flagging a step.
 
     python benchmarks/reasoning.py --data FOLDER
 """
@@ -85,8 +85,8 @@ def _model_solutions(rows: list[dict[str, Any]], listed: bool) -> None:
     )
     if listed:
         for check in flagged:
-            told = [f"{e.text}  [comes to {e.value}]" for e in check.equations if not e.holds]
-            print("   ", "x" if all(_second_reading(check.step)) else " ", check.step, "|", "; ".join(told))
+            false = [f"{e.text}  [the value is {e.value}]" for e in check.equations if not e.holds]
+            print("   ", "x" if all(_second_reading(check.step)) else " ", check.step, "|", "; ".join(false))
 
 
 def _human_solutions(rows: list[dict[str, Any]], listed: bool) -> None:
@@ -102,23 +102,23 @@ def _human_solutions(rows: list[dict[str, Any]], listed: bool) -> None:
 
 
 def _made_slips(rows: list[dict[str, Any]]) -> None:
-    """One digit of the result changed in every other annotated step, wherever the result is written in that step."""
+    """Change one digit of the result in half of the annotated steps, wherever the result is written in the step."""
     from halluc.reasoning.steps import check_steps
 
     rng = random.Random(0)
     counts = {(made, flagged): 0 for made in (True, False) for flagged in (True, False)}
     for row in rows:
         for step in row["ground_truth"].splitlines():
-            found = re.search(r"=\s*\$?<<([^<>=]*)=([\d.]+)>>\$?([\d,.]*\d)", step)
-            if found is None or found[2].replace(",", "") != found[3].replace(",", ""):
+            annotation = re.search(r"=\s*\$?<<([^<>=]*)=([\d.]+)>>\$?([\d,.]*\d)", step)
+            if annotation is None or annotation[2].replace(",", "") != annotation[3].replace(",", ""):
                 continue
             made = rng.random() < 0.5
             if made:
-                digits = [i for i, c in enumerate(found[2]) if c.isdigit()]
+                digits = [i for i, c in enumerate(annotation[2]) if c.isdigit()]
                 at = rng.choice(digits)
-                other = rng.choice([d for d in "123456789" if d != found[2][at]])
-                changed = found[2][:at] + other + found[2][at + 1 :]
-                step = step[: found.start(2)] + changed + ">>" + changed + step[found.end(3) :]
+                other = rng.choice([d for d in "123456789" if d != annotation[2][at]])
+                changed = annotation[2][:at] + other + annotation[2][at + 1 :]
+                step = step[: annotation.start(2)] + changed + ">>" + changed + step[annotation.end(3) :]
             counts[made, check_steps([step])[0].mistaken] += 1
     flagged = counts[True, True] + counts[False, True]
     made_count = counts[True, True] + counts[True, False]
@@ -136,20 +136,20 @@ def _made_slips(rows: list[dict[str, Any]]) -> None:
 def _first_mistakes(task: str, rows: list[dict[str, Any]]) -> None:
     from halluc.reasoning.steps import first_mistake
 
-    found = [(row["mistake_index"], first_mistake(row["steps"])) for row in rows]
-    right = sum(gold == mine for gold, mine in found)
-    mistaken = [(gold, mine) for gold, mine in found if gold is not None]
-    named = sum(mine is not None for _, mine in found)
+    pairs = [(row["mistake_index"], first_mistake(row["steps"])) for row in rows]
+    right = sum(gold == flagged for gold, flagged in pairs)
+    mistaken = [(gold, flagged) for gold, flagged in pairs if gold is not None]
+    named = sum(flagged is not None for _, flagged in pairs)
     show(
         f"BIG-Bench-Mistake, {task}",
-        n=len(found),
-        accuracy=right / len(found),
-        interval=_wilson(right, len(found)),
-        located=sum(gold == mine for gold, mine in mistaken) / max(1, len(mistaken)),
+        n=len(pairs),
+        accuracy=right / len(pairs),
+        interval=_wilson(right, len(pairs)),
+        located=sum(gold == flagged for gold, flagged in mistaken) / max(1, len(mistaken)),
         mistaken_rows=len(mistaken),
         steps_named=named,
-        right_among_named=sum(gold == mine for gold, mine in found if mine is not None) / named if named else None,
-        always_none=sum(gold is None for gold, _ in found) / len(found),
+        right_among_named=sum(gold == flagged for gold, flagged in pairs if flagged is not None) / named if named else None,
+        always_none=sum(gold is None for gold, _ in pairs) / len(pairs),
     )
 
 

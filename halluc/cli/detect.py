@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -14,6 +14,7 @@ from halluc.cli.output import Json, console, print_json, print_notice, wants_jso
 
 if TYPE_CHECKING:
     from halluc.detectors.detect import ClaimScores, Detection
+    from halluc.detectors.detector import Detector
     from halluc.models.language_model import LanguageModel, Prompt
     from halluc.verification.verifier import Verifier
 
@@ -66,17 +67,12 @@ def detect(
         raise InvalidInput(
             "the file of prompts is missing; write 'halluc detect PROMPTS.jsonl', or --list for the detectors"
         )
-    broken: list[str] = []
-    rows = _read(prompts, broken)
+    rows, broken = _read(prompts)
     if rows:
         from halluc.detectors.detect import detect as detect_all
-        from halluc.detectors.ensemble import Ensemble
-        from halluc.detectors.table import DETECTORS
         from retrieval import PassageIndex
 
-        selected: list[Any] = [*names_in(detectors)]
-        if ensemble is not None:
-            selected.append(Ensemble.load(ensemble).detector(DETECTORS))
+        selected = _selected(detectors, ensemble)
         passages = PassageIndex.open(index) if index is not None else None
         lm, entailment = load_models(model, verifier)
         detection = detect_all(
@@ -93,10 +89,8 @@ def detect(
             seed=seed,
         )
         _report(rows, detection, detection.claims() if claims else None, wants_json(json_))
-    for sentence in broken:
-        print_notice(sentence)
     if broken:
-        raise typer.Exit(2)
+        _name_broken(broken)
 
 
 def names_in(detectors: str) -> list[str]:
@@ -109,6 +103,20 @@ def names_in(detectors: str) -> list[str]:
 
     names = None if detectors.strip() == "all" else [name.strip() for name in detectors.split(",") if name.strip()]
     return [detector.name for detector in detectors_named(names)]
+
+
+def _name_broken(sentences: Sequence[str]) -> NoReturn:
+    for sentence in sentences:
+        print_notice(sentence)
+    raise typer.Exit(2)
+
+
+def _selected(detectors: str, ensemble: Path | None) -> list[str | Detector]:
+    from halluc.detectors.ensemble import Ensemble
+    from halluc.detectors.table import DETECTORS
+
+    names: list[str | Detector] = [*names_in(detectors)]
+    return names if ensemble is None else [*names, Ensemble.load(ensemble).detector(DETECTORS)]
 
 
 def load_models(model: str, verifier: str) -> tuple[LanguageModel, Verifier | None]:
@@ -133,12 +141,13 @@ class _Row:
     context: str | None
 
 
-def _read(path: Path, broken: list[str]) -> list[_Row]:
-    """Read the rows that can be used; a sentence for each of the others is appended to `broken`."""
+def _read(path: Path) -> tuple[list[_Row], list[str]]:
+    """Read the rows that can be used, and a sentence about each of the others."""
     from halluc.errors import InvalidInput
     from halluc.files import read_rows
 
-    rows = []
+    rows: list[_Row] = []
+    broken: list[str] = []
     for where, values in read_rows(path, broken=broken):
         try:
             rows.append(_row(where, values))
@@ -146,7 +155,7 @@ def _read(path: Path, broken: list[str]) -> list[_Row]:
             broken.append(str(error))
     if not rows and not broken:
         raise InvalidInput(f"{path} holds no prompts")
-    return rows
+    return rows, broken
 
 
 def _row(where: str, values: dict[str, Any]) -> _Row:

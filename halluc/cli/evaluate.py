@@ -12,6 +12,7 @@ from halluc.cli.options import ModelName, VerifierName
 from halluc.cli.output import Json, console, print_json, wants_json
 
 if TYPE_CHECKING:
+    from halluc.detectors.benchmark_rows import LabeledPrompts
     from halluc.detectors.evaluation import DetectorEvaluation
 
 __all__ = ["app"]
@@ -52,23 +53,12 @@ def detectors(
 
     Calibration and ensemble are fitted on half of the rows; the figures are of the held-out half.
     """
-    from halluc.detectors.benchmark_rows import read_labeled
     from halluc.detectors.detect import detect
-    from halluc.detectors.ensemble import check_ensemble_path
-    from halluc.detectors.evaluation import (
-        check_enough_rows,
-        check_plot_path,
-        evaluate_detectors,
-        plot_quality_against_cost,
-    )
+    from halluc.detectors.evaluation import evaluate_detectors, plot_quality_against_cost
 
     names = names_in(detectors)
-    rows = read_labeled(data, limit=limit, seed=seed)
-    check_enough_rows(len(rows.prompts), rows.hallucinated)
-    if plot is not None:
-        check_plot_path(plot)
-    if save is not None:
-        check_ensemble_path(save)
+    rows = _read(data, limit, seed)
+    _check_outputs(plot, save)
     lm, entailment = load_models(model, verifier)
     detection = detect(
         lm,
@@ -94,6 +84,25 @@ def detectors(
         print_json(report)
     else:
         _print(evaluation)
+
+
+def _read(data: list[Path], limit: int | None, seed: int) -> LabeledPrompts:
+    from halluc.detectors.benchmark_rows import read_labeled
+    from halluc.detectors.evaluation import check_enough_rows
+
+    rows = read_labeled(data, limit=limit, seed=seed)
+    check_enough_rows(len(rows.prompts), rows.hallucinated)
+    return rows
+
+
+def _check_outputs(plot: Path | None, save: Path | None) -> None:
+    from halluc.detectors.ensemble import check_ensemble_path
+    from halluc.detectors.evaluation import check_plot_path
+
+    if plot is not None:
+        check_plot_path(plot)
+    if save is not None:
+        check_ensemble_path(save)
 
 
 def _print(evaluation: DetectorEvaluation) -> None:

@@ -169,18 +169,8 @@ def detect(
     selected = detectors_named(detectors)
     _check(prompts, answers, contexts)
     resources = Resources(
-        lm=lm,
-        verifier=verifier,
-        embedder=embedder,
-        contexts=contexts,
-        index=index,
-        n_samples=n_samples,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        stop=stop,
-    )
+        lm, verifier, embedder, contexts, index, n_samples, max_new_tokens, temperature, top_p, seed, stop
+    )  # fmt: skip
     reasons = unavailable_statistics(resources, {statistic for detector in selected for statistic in detector.needs})
     # What is needed only by a detector that cannot run is not computed.
     wanted = {statistic for detector in selected if not detector.needs & reasons.keys() for statistic in detector.needs}
