@@ -1,4 +1,4 @@
-"""`halluc serve`: a model behind HTTP, with verdicts beside its answers."""
+"""`halluc serve`: serve a model over HTTP, with verdicts on its answers."""
 
 from __future__ import annotations
 
@@ -26,31 +26,33 @@ __all__ = ["serve"]
 def serve(
     index: Annotated[
         Path | None,
-        typer.Option("--index", "-i", help="Index made by 'halluc index build'; without it the model answers alone."),
+        typer.Option("--index", "-i", help="Index built by 'halluc index build'; without it the model answers on its own."),
     ] = None,
     model: ModelName = "default",
     verifier: OptionalVerifierName = "default",
     calibrator: CalibratorFile = None,
     k: Retrieved = 3,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer from the index, in tokens.")] = 48,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Maximum length of an answer from the index, in tokens.")] = 48,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; there is no log-in, so mind who can reach it.")
+        str, typer.Option(help="Address to listen on. There is no authentication: consider who can reach it.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any that is free.")] = 8000,
-    max_body: Annotated[int, typer.Option(min=1, help="Longest request, in bytes.")] = 1_000_000,
-    most_waiting: Annotated[int, typer.Option(min=1, help="Requests that may wait; further ones get status 429.")] = 128,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 8000,
+    max_body: Annotated[int, typer.Option(min=1, help="Maximum size of a request, in bytes.")] = 1_000_000,
+    max_queue: Annotated[
+        int, typer.Option(min=1, help="Maximum number of waiting requests; further ones get status 429.")
+    ] = 128,
     json_: Json = None,
 ) -> None:
     """Serve a model, grounded in an index if there is one: POST /v1/chat/completions (OpenAI's protocol) and /check.
 
-    Interrupt it (Ctrl-C, SIGTERM) to finish the requests under way and stop.
+    Ctrl-C or SIGTERM stops it once the running requests are finished.
     """
     from halluc.errors import InvalidInput
 
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise InvalidInput(f"'halluc serve' needs {' and '.join(missing)}; install them with pip install 'halluc[serve]'")
     if calibrator is not None and index is None:
-        raise InvalidInput("a calibrator is for answers from an index; pass --index too, or leave it out")
+        raise InvalidInput("a calibrator applies to answers from an index; pass --index too, or leave it out")
     import uvicorn
 
     from halluc.grounding.grounded_model import GroundedModel
@@ -58,7 +60,7 @@ def serve(
     from halluc.server import create_app
     from retrieval import PassageIndex
 
-    listening = _listening(host, port)
+    listener = _bind(host, port)
     passages = None if index is None else PassageIndex.open(index)
     loaded_calibrator = load_calibrator(calibrator)
     with working(f"loading {model}"):
@@ -69,26 +71,26 @@ def serve(
         grounded = GroundedModel(
             lm, passages, verifier=judge, calibrator=loaded_calibrator, k=k, max_new_tokens=max_new_tokens
         )
-    app = create_app(lm, grounded=grounded, verifier=judge, max_body=max_body, most_waiting=most_waiting)
-    name, taken = listening.getsockname()[:2]
-    url = f"http://{f'[{name}]' if ':' in name else name}:{taken}/v1"
+    app = create_app(lm, grounded=grounded, verifier=judge, max_body=max_body, max_queue=max_queue)
+    address, bound_port = listener.getsockname()[:2]
+    url = f"http://{f'[{address}]' if ':' in address else address}:{bound_port}/v1"
     if wants_json(json_):
         print_json({"url": url, "model": lm.name, "passages": None if passages is None else len(passages)})
     else:
         console().print(f"{lm.name} on {url}; Ctrl-C stops it")
     sys.stdout.flush()
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)).run(sockets=[listening])
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)).run(sockets=[listener])
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket bound before the model is loaded, so that a port in use is known at once."""
+def _bind(host: str, port: int) -> socket.socket:
+    """Bind a socket before the model is loaded, so that a port in use is reported at once."""
     from halluc.errors import InvalidInput
 
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, protocol)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
     except OSError as error:
-        raise InvalidInput(f"{host}:{port} cannot be listened on: {error.strerror or error}; pass another --port") from error
-    return made
+        raise InvalidInput(f"cannot listen on {host}:{port}: {error.strerror or error}; pass another --port") from error
+    return listener

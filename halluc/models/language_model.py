@@ -14,7 +14,16 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from halluc.errors import InvalidInput, check_texts
 from retrieval.files import lone_surrogate
 
-__all__ = ["ChatMessage", "Generation", "LanguageModel", "Prompt", "as_conversation", "check_options", "check_prompts"]
+__all__ = [
+    "ChatMessage",
+    "Generation",
+    "LanguageModel",
+    "Prompt",
+    "as_conversation",
+    "check_message",
+    "check_options",
+    "check_prompts",
+]
 
 ChatMessage: TypeAlias = Mapping[str, str]
 """One turn: `{"role": "system" | "user" | "assistant", "content": ...}`."""
@@ -142,10 +151,15 @@ def check_prompts(prompts: Sequence[Prompt]) -> None:
         if not prompt:
             raise InvalidInput(f"prompt {i} is empty; pass some text or at least one message")
         for j, message in enumerate(prompt):
-            _check_message(f"message {j} of prompt {i}", message)
+            check_message(f"message {j} of prompt {i}", message)
 
 
-def _check_message(name: str, message: Any) -> None:
+def check_message(name: str, message: Any) -> None:
+    """Check one message of a conversation; `name` is what the error calls it.
+
+    Raises:
+        InvalidInput: it has no known role or no text, or its text has a lone surrogate.
+    """
     if not isinstance(message, Mapping):
         raise InvalidInput(f"{name} is {_shortened(message)}; pass {{'role': ..., 'content': ...}}")
     if message.get("role") not in _ROLES:

@@ -1,6 +1,6 @@
-"""An HTTP server that speaks the OpenAI protocol, with halluc's verdicts beside each reply.
+"""An HTTP server that speaks the OpenAI protocol and adds halluc's verdicts to each reply.
 
-Needs the extra `serve`. Not here: the command that starts it (cli/serve.py).
+Needs the extra `serve`. Not covered: the command that starts it (cli/serve.py).
 """
 
 from halluc.server.app import create_app

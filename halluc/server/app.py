@@ -1,13 +1,14 @@
-"""The routes: chat completions, checking an answer, the models served, and whether the server is well.
+"""The routes: chat completions, answer checks, the list of models, and a health check.
 
-    POST /v1/chat/completions    OpenAI's protocol, whole or as a stream of events; grounded in the index where there is one.
-                                 The field `halluc` of a reply has verdicts, citations, confidence, abstained and reason.
-    POST /check                  {"answer": ..., "context": ..., "question": ...} -> `CheckReport.to_dict()`; against the
-                                 index without a context
+    POST /v1/chat/completions    OpenAI's protocol, complete or as server-sent events; grounded in the index if there is one.
+                                 The field `halluc` of a grounded reply has verdicts, citations, confidence, abstained and
+                                 reason.
+    POST /check                  {"answer": ..., "context": ..., "question": ...} -> `CheckReport.to_dict()`; without a
+                                 context, the answer is checked against the index.
     GET /v1/models, /health
 
-Errors have the form {"error": {"message", "type", "code"}}. Not here: what requests and replies look like (chat.py), the
-thread that works on them (worker.py).
+Errors have the form {"error": {"message", "type", "code"}}. Not covered: requests and replies as JSON (chat.py), the thread
+that runs the model (worker.py).
 """
 
 from __future__ import annotations
@@ -26,8 +27,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from halluc.answers import Answer
-from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelResponseError, ModelUnavailable
-from halluc.models.language_model import Generation, Prompt
+from halluc.errors import (
+    ContextOverflow,
+    HallucError,
+    InvalidInput,
+    ModelResponseError,
+    ModelUnavailable,
+    RetrievalFailed,
+)
+from halluc.models.language_model import Generation
 from halluc.server.chat import (
     ChatRequest,
     answer_fields,
@@ -37,7 +45,7 @@ from halluc.server.chat import (
     logprobs_of,
     read_chat,
 )
-from halluc.server.worker import TooManyWaiting, Worker
+from halluc.server.worker import QueueFull, Worker
 from halluc.verification.check import CheckReport, check_many
 from retrieval.errors import RetrievalError
 from retrieval.files import parse_json_object
@@ -58,18 +66,18 @@ def create_app(
     grounded: GroundedModel | None = None,
     verifier: Verifier | None = None,
     max_body: int = 1_000_000,
-    most_waiting: int = 128,
+    max_queue: int = 128,
 ) -> Starlette:
-    """An ASGI application that serves one model; run it with any ASGI server, in one process.
+    """Build an ASGI application that serves one model; run it with any ASGI server, in one process.
 
     Args:
-        lm: the model that answers where there is no index.
-        grounded: the model with its index; chat questions then go to it.
-        verifier: what judges on /check; None refuses that route.
-        max_body: longest request, in bytes.
-        most_waiting: requests that may wait for the model; further ones get status 429.
+        lm: the model that answers chats if there is no index.
+        grounded: the model with its index; chats are then single questions to it.
+        verifier: judges the claims on /check; None refuses that route.
+        max_body: maximum size of a request, in bytes.
+        max_queue: maximum number of requests that wait for the model; further ones get status 429.
     """
-    return _Service(lm, grounded, verifier, max_body, most_waiting).app()
+    return _Service(lm, grounded, verifier, max_body, max_queue).app()
 
 
 class _Service:
@@ -79,11 +87,12 @@ class _Service:
         grounded: GroundedModel | None,
         verifier: Verifier | None,
         max_body: int,
-        most_waiting: int,
+        max_queue: int,
     ) -> None:
         self.lm, self.grounded, self.verifier = lm, grounded, verifier
         self.max_body = max_body
-        self.worker = Worker(most_waiting=most_waiting)
+        self.worker = Worker(max_queue=max_queue)
+        self._special_tokens: tuple[str, ...] = getattr(lm, "special_tokens", ())
 
     def app(self) -> Starlette:
         @asynccontextmanager
@@ -114,38 +123,45 @@ class _Service:
         body = await self._body(request)
         if body.get("model") not in (None, self.lm.name):
             raise HTTPException(404, f"there is no model {body['model']!r}; this server has {self.lm.name}")
-        asked = read_chat(body)
+        chat = read_chat(body)
         if self.grounded is not None:
-            return await self._grounded(asked, self.grounded)
-        if asked.stream:
-            return await self._streamed(lambda: self._pieces(asked), lambda last: {})
-        options = asked.options()
-        if asked.temperature == 0:
-            options = {**options, "seed": 0}
-        # Greedy completions do not depend on what else is in the batch; samples do.
-        key = tuple(options.items()) if asked.temperature == 0 else object()
-        own = await self.worker.run(key, lambda prompts: self.lm.generate(prompts, **options), list(asked.messages))
+            return await self._grounded(chat, self.grounded)
+        if chat.stream:
+            return await self._streamed(lambda: self._pieces(chat), lambda last: {})
+        prompt, options = chat.prompt(self._special_tokens), chat.options()
+        if chat.temperature == 0:
+            options["seed"] = 0
+        # Greedy completions do not depend on the other requests of a batch; samples do.
+        key = tuple(options.items()) if chat.temperature == 0 else object()
+        generations = await self.worker.run(key, lambda prompts: self.lm.generate(prompts, **options), prompt)
         choices = [
             {
                 "message": {"role": "assistant", "content": generation.text},
                 "finish_reason": generation.finish_reason,
-                "logprobs": logprobs_of(generation, self.lm) if asked.logprobs else None,
+                "logprobs": logprobs_of(generation, self.lm) if chat.logprobs else None,
             }
-            for generation in own
+            for generation in generations
         ]
-        return JSONResponse(completion(self.lm.name, choices, usage=self._usage(list(asked.messages), own)))
+        prompt_tokens = self.lm.count_tokens(prompt)
+        completion_tokens = sum(len(generation.token_ids) for generation in generations)
+        usage = {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        }
+        return JSONResponse(completion(self.lm.name, choices, usage=usage))
 
-    async def _grounded(self, asked: ChatRequest, model: GroundedModel) -> Response:
-        question = asked.question(model.max_new_tokens)
-        if asked.stream:
+    async def _grounded(self, chat: ChatRequest, model: GroundedModel) -> Response:
+        question = chat.question(model.max_new_tokens)
+        if chat.stream:
             return await self._streamed(lambda: model.stream(question), answer_fields)
         answer: Answer = await self.worker.run("ask", model.batch, question)
-        generation = answer.generation
-        told = asked.logprobs and generation is not None and not answer.abstained
+        # An abstention has no tokens of its own.
+        generation = None if answer.abstained else answer.generation
         choice = {
             "message": {"role": "assistant", "content": answer_text(answer)},
-            "finish_reason": "stop" if generation is None or answer.abstained else generation.finish_reason,
-            "logprobs": logprobs_of(generation, self.lm) if told and generation is not None else None,
+            "finish_reason": "stop" if generation is None else generation.finish_reason,
+            "logprobs": logprobs_of(generation, self.lm) if chat.logprobs and generation is not None else None,
         }
         return JSONResponse(completion(self.lm.name, [choice], halluc=answer_fields(answer)))
 
@@ -153,14 +169,14 @@ class _Service:
         body = await self._body(request)
         verifier = self.verifier
         if verifier is None:
-            raise InvalidInput("this server was started without a verifier; start it with one to check answers")
+            raise InvalidInput("this server was started without a verifier; start it with --verifier to check answers")
         for name in ("answer", "context", "question"):
             if not isinstance(body.get(name), str | None) or (name == "answer" and body.get(name) is None):
                 raise InvalidInput(f"{name} is {body.get(name)!r}; send a text")
         with_context = body.get("context") is not None
         index = None if with_context or self.grounded is None else self.grounded.index
         if not with_context and index is None:
-            raise InvalidInput("context is missing, and this server has no index; send the text that the answer must follow")
+            raise InvalidInput("context is missing, and this server has no index; send the text to check the answer against")
 
         def work(items: list[tuple[str, str, str | None]]) -> list[CheckReport]:
             answers, contexts, questions = zip(*items, strict=True)
@@ -173,7 +189,7 @@ class _Service:
         return JSONResponse(report.to_dict())
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        """The JSON object sent, never more than `max_body` bytes of it in memory."""
+        """Read the request's JSON object, never more than `max_body` bytes of it into memory."""
         content = bytearray()
         async for part in request.stream():
             content += part
@@ -184,20 +200,19 @@ class _Service:
         except ValueError as error:
             raise InvalidInput(f"the request {error}") from error
 
-    def _pieces(self, asked: ChatRequest) -> Iterator[str | Generation]:
-        if asked.top_p != 1:
-            raise InvalidInput(f"top_p is {asked.top_p}; a stream samples from all tokens, so leave it out")
-        options = {name: value for name, value in asked.options().items() if name not in ("n", "top_p", "top_logprobs")}
-        prompt: Prompt = list(asked.messages)
-        return self.lm.stream(prompt, **options)
+    def _pieces(self, chat: ChatRequest) -> Iterator[str | Generation]:
+        if chat.top_p != 1:
+            raise InvalidInput(f"top_p is {chat.top_p}; a stream samples from all tokens, so leave it out")
+        options = {name: value for name, value in chat.options().items() if name not in ("n", "top_p", "top_logprobs")}
+        return self.lm.stream(chat.prompt(self._special_tokens), **options)
 
     async def _streamed(
         self, pieces: Callable[[], Iterator[Any]], fields: Callable[[Any], dict[str, Any]]
     ) -> StreamingResponse:
-        """Pieces of text, then what they end with, as server-sent events."""
-        coming = self.worker.stream(pieces)
-        # What is wrong from the start is an error with a status; the response has not begun yet.
-        first = await anext(coming)
+        """Send pieces of text and then the final piece, with its `fields`, as server-sent events."""
+        stream = self.worker.stream(pieces)
+        # The response has not begun yet, so that an error before the first piece gets a status.
+        first = await anext(stream)
 
         async def events() -> AsyncIterator[str]:
             head: dict[str, Any] | None = None
@@ -209,25 +224,21 @@ class _Service:
                         head = chunk(head, self.lm.name, {"role": "assistant", "content": piece})
                         shown = True
                         yield _event(head)
-                        piece = await anext(coming)
+                        piece = await anext(stream)
                         continue
                     if isinstance(piece, Answer) and piece.abstained and not shown:
                         head = chunk(head, self.lm.name, {"role": "assistant", "content": answer_text(piece)})
                         yield _event(head)
                     generation = piece.generation if isinstance(piece, Answer) else piece
                     reason = "stop" if generation is None else generation.finish_reason
-                    told = fields(piece)
-                    yield _event({**chunk(head, self.lm.name, {}, reason), **({"halluc": told} if told else {})})
+                    extra = fields(piece)
+                    yield _event({**chunk(head, self.lm.name, {}, reason), **({"halluc": extra} if extra else {})})
                     break
             except Exception as error:
                 yield _event(_described(error)[1])
             yield "data: [DONE]\n\n"
 
         return StreamingResponse(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
-
-    def _usage(self, prompt: Prompt, own: list[Generation]) -> dict[str, int]:
-        read, written = self.lm.count_tokens(prompt), sum(len(generation.token_ids) for generation in own)
-        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
 def _event(value: dict[str, Any]) -> str:
@@ -248,19 +259,19 @@ def _guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
 
 
 def _described(error: Exception) -> tuple[int, dict[str, Any]]:
-    """The status and the body that tell of an error."""
+    """The status and the body of the reply to an error."""
     if isinstance(error, ContextOverflow):
         return _error(400, str(error), "context_length_exceeded")
-    if isinstance(error, TooManyWaiting):
+    if isinstance(error, QueueFull):
         return _error(429, str(error))
-    if isinstance(error, ModelUnavailable):
+    if isinstance(error, ModelUnavailable | RetrievalFailed):
         return _error(503, str(error))
     if isinstance(error, ModelResponseError):
         return _error(502, str(error))
     if isinstance(error, HallucError | RetrievalError):
         return _error(400, str(error))
     logger.error("a request failed", exc_info=error)
-    return _error(500, "the server failed; its log says why")
+    return _error(500, "the server failed; see its log")
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

@@ -1,6 +1,6 @@
-"""What a chat-completions request may say, and how answers look in its reply.
+"""Chat-completions requests and replies as JSON.
 
-Not here: routes (app.py) and the thread that answers (worker.py).
+Not covered: routes (app.py) and the thread that runs the model (worker.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from halluc.answers import Answer
 from halluc.errors import InvalidInput
-from halluc.models.language_model import Generation
+from halluc.models.language_model import Generation, check_message, check_options
+from halluc.prompts import break_control_tokens
 
 __all__ = ["ChatRequest", "answer_fields", "answer_text", "chunk", "completion", "logprobs_of", "read_chat"]
 
@@ -23,7 +24,14 @@ _MAX_TOKENS = 256
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """A chat-completions request. `max_tokens` is None where it was not said."""
+    """A chat-completions request; see `LanguageModel.generate` for the options.
+
+    Attributes:
+        messages: the conversation.
+        max_tokens: None if the request does not set it.
+        stream: whether to reply with server-sent events.
+        logprobs: whether to reply with log-probabilities.
+    """
 
     messages: tuple[dict[str, str], ...]
     max_tokens: int | None
@@ -36,24 +44,28 @@ class ChatRequest:
     logprobs: bool
     top_logprobs: int
 
-    def question(self, longest: int) -> str:
-        """The question for a grounded model, which answers one, greedily, in up to `longest` tokens.
+    def question(self, max_new_tokens: int) -> str:
+        """Get the question for a grounded model, which answers one, greedily, in up to `max_new_tokens` tokens.
 
         Raises:
-            InvalidInput: the request asks for what a grounded model does not do.
+            InvalidInput: the request uses what a grounded model does not support.
         """
         if len(self.messages) != 1 or self.messages[0]["role"] != "user":
             raise InvalidInput("this server answers single questions from its index; send one message, with the role 'user'")
         if self.temperature > 0 or self.n > 1 or self.stop:
-            raise InvalidInput(
-                "answers from the index are greedy; send temperature 0 and n 1, and no stop, or leave them out"
-            )
-        if self.max_tokens is not None and self.max_tokens < longest:
-            raise InvalidInput(f"max_tokens is {self.max_tokens}; answers from the index take up to {longest}")
+            raise InvalidInput("answers from the index are greedy; send temperature 0, n 1 and no stop, or leave them out")
+        if self.max_tokens is not None and self.max_tokens < max_new_tokens:
+            raise InvalidInput(f"max_tokens is {self.max_tokens}; answers from the index take up to {max_new_tokens}")
         return self.messages[0]["content"]
 
+    def prompt(self, special_tokens: tuple[str, ...]) -> list[dict[str, str]]:
+        """Get the conversation for a language model, with control tokens in its texts broken."""
+        return [
+            {**message, "content": break_control_tokens(message["content"], special_tokens)} for message in self.messages
+        ]
+
     def options(self) -> dict[str, Any]:
-        """The options of `LanguageModel.generate`."""
+        """Get the options of `LanguageModel.generate`."""
         return {
             "n": self.n,
             "max_new_tokens": self.max_tokens or _MAX_TOKENS,
@@ -66,32 +78,29 @@ class ChatRequest:
 
 
 def read_chat(body: Mapping[str, Any]) -> ChatRequest:
-    """The request that a JSON object makes; temperature is 0 unless it says otherwise. Unknown fields are ignored.
+    """Read a request from its JSON object. The default temperature is 0; unknown fields are ignored.
 
     Raises:
-        InvalidInput: a field has a value that cannot be used.
+        InvalidInput: a field has an unusable value.
     """
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidInput("messages is missing; send a list of {'role': ..., 'content': ...}")
-    for message in messages:
-        given = message if isinstance(message, dict) else {}
-        if given.get("role") not in ("system", "user", "assistant") or not isinstance(given.get("content"), str):
-            raise InvalidInput("a message needs a role (system, user or assistant) and a content that is text")
-        if given["role"] == "user" and not given["content"].strip():
-            raise InvalidInput("a user message is empty; ask something")
+    for i, message in enumerate(messages):
+        check_message(f"messages[{i}]", message)
+        if message["role"] == "user" and not message["content"].strip():
+            raise InvalidInput(f"messages[{i}] is empty; send a question")
     stop = body.get("stop") or []
     stop = [stop] if isinstance(stop, str) else stop
-    if not isinstance(stop, list) or not all(isinstance(own, str) and own for own in stop):
+    if not isinstance(stop, list):
         raise InvalidInput(f"stop is {stop!r}; send a text or a list of texts")
-    told = "max_completion_tokens" if body.get("max_tokens") is None else "max_tokens"
-    max_tokens = None if body.get(told) is None else _integer(body, told, 0, least=1)
+    limit = "max_completion_tokens" if body.get("max_tokens") is None else "max_tokens"
     n, stream = _integer(body, "n", 1, least=1, most=16), body.get("stream") is True
     if stream and n > 1:
-        raise InvalidInput(f"n is {n}; a stream gives one completion")
-    return ChatRequest(
+        raise InvalidInput(f"n is {n}; a stream has one completion")
+    request = ChatRequest(
         messages=tuple({"role": message["role"], "content": message["content"]} for message in messages),
-        max_tokens=max_tokens,
+        max_tokens=None if body.get(limit) is None else _integer(body, limit, 0, least=1),
         temperature=_number(body, "temperature", 0.0, 2.0),
         top_p=_number(body, "top_p", 1.0, 1.0),
         n=n,
@@ -101,12 +110,14 @@ def read_chat(body: Mapping[str, Any]) -> ChatRequest:
         logprobs=body.get("logprobs") is True,
         top_logprobs=_integer(body, "top_logprobs", 0, least=0, most=20),
     )
+    check_options(**request.options())
+    return request
 
 
 def _integer(body: Mapping[str, Any], name: str, default: int, *, least: int, most: int | None = None) -> int:
     value = default if body.get(name) is None else body[name]
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        raise InvalidInput(f"{name} is {value!r}; send a whole number from {least}" + (f" to {most}" if most else ""))
+        raise InvalidInput(f"{name} is {value!r}; send an integer from {least}" + (f" to {most}" if most else ""))
     return value
 
 
@@ -118,18 +129,18 @@ def _number(body: Mapping[str, Any], name: str, default: float, most: float) -> 
 
 
 def answer_text(answer: Answer) -> str:
-    """What a chat shows: the answer, or why there is none."""
+    """Get the text that a chat shows: the answer, or why there is none."""
     return f"No answer: {answer.reason}." if answer.abstained else answer.text
 
 
 def answer_fields(answer: Answer) -> dict[str, Any]:
-    """The field `halluc` of a reply."""
-    told = answer.to_dict()
-    return {name: told[name] for name in ("verdicts", "citations", "confidence", "abstained", "reason")}
+    """Get the field `halluc` of a reply."""
+    fields = answer.to_dict()
+    return {name: fields[name] for name in ("verdicts", "citations", "confidence", "abstained", "reason")}
 
 
 def logprobs_of(generation: Generation, lm: Any) -> dict[str, Any] | None:
-    """The protocol's log-probabilities, with token ids; None where the model does not show its tokens."""
+    """Get the protocol's log-probabilities, with token ids; None if the model does not report its tokens."""
     tokenizer = getattr(lm, "tokenizer", None)
     if tokenizer is None or not generation.token_ids:
         return None
@@ -147,14 +158,14 @@ def logprobs_of(generation: Generation, lm: Any) -> dict[str, Any] | None:
     }
 
 
-def completion(model: str, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """A reply that comes whole."""
+def completion(model: str, choices: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    """Build a complete reply; `fields` are added to it."""
     numbered = [{"index": i, **choice} for i, choice in enumerate(choices)]
-    return {**_head(model, "chat.completion"), "choices": numbered, **more}
+    return {**_head(model, "chat.completion"), "choices": numbered, **fields}
 
 
 def chunk(head: Mapping[str, Any] | None, model: str, delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
-    """A part of a stream; `head` is the part before it, whose id and time it shares."""
+    """Build a part of a stream; `head` is the part before it, whose id and time it shares."""
     shared = _head(model, "chat.completion.chunk") if head is None else {k: head[k] for k in _HEAD}
     return {**shared, "choices": [{"index": 0, "delta": dict(delta), "finish_reason": reason}]}
 
