@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["page_template"]
+__all__ = ["PAGE_MARKER", "page_template"]
+
+PAGE_MARKER = '<meta name="generator" content="halluc">'
+"""Near the beginning of every page, so that a command replaces a page that halluc wrote, but no other file."""
 
 
 def page_template(package: str, name: str) -> Template:

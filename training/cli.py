@@ -107,6 +107,7 @@ def evaluate(
     """Measure right, wrong and abstained shares, calibration and side effects of training; compare with --before."""
     from halluc.files import check_output_path
     from halluc.models import load_model
+    from halluc.page_template import PAGE_MARKER
     from training.evaluation.compare import compare, comparison_table, evaluation_table
     from training.evaluation.evaluate import evaluate_factuality
     from training.evaluation.of_a_run import read_evaluation_rows
@@ -114,7 +115,7 @@ def evaluate(
     from training.evaluation.results import read_evaluation
 
     if html is not None:
-        check_output_path(html)
+        check_output_path(html, replaces=PAGE_MARKER)
     rows = read_evaluation_rows(questions, text=text, choices=choices)
     earlier = read_evaluation(before) if before is not None else None
     with working(f"loading {model}"):

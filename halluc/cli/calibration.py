@@ -45,11 +45,13 @@ def report(
     """Measure calibration before and after every recalibrator, on held-out rows."""
     from calibration import Calibrator
     from calibration.report.report import N_STEPS, calibration_report
+    from halluc.files import check_output_path
+    from halluc.page_template import PAGE_MARKER
     from retrieval.progress import progress_bar
 
     Calibrator(risk, delta, seed=seed).check_parameters()
     if html is not None:
-        _check_out(html, _is_page, "page", results)
+        check_output_path(html, replaces=PAGE_MARKER)
     rows = _read(results, ("confidence", "correct"))
     groups = [row["group"] for row in rows] if "group" in rows[0] else None
     with _notices(), progress_bar("measuring", N_STEPS + (groups is not None)) as advance:
@@ -204,10 +206,6 @@ def _check_out(path: Path, is_ours: Callable[[Path], bool], kind: str, source: P
         raise InvalidInput(f"{path} is also the input; name another file to write")
     if path.stat().st_size and not is_ours(path):
         raise InvalidInput(f"{path} exists and is not a {kind}; name another file, or remove it first")
-
-
-def _is_page(path: Path) -> bool:
-    return path.read_bytes()[:15].lower() == b"<!doctype html>"
 
 
 def _is_calibrator(path: Path) -> bool:

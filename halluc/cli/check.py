@@ -139,7 +139,7 @@ def _check_arguments(
     if out is not None:
         check_output_path(out)
     if html is not None:
-        from halluc.verification.page import PAGE_MARKER
+        from halluc.page_template import PAGE_MARKER
 
         check_output_path(html, replaces=PAGE_MARKER)
         if out is not None and html.resolve() == out.resolve():

@@ -16,10 +16,7 @@ from halluc.files import write_text
 from halluc.page_template import page_template
 from halluc.verification.check import CheckReport, labeled_spans
 
-__all__ = ["PAGE_MARKER", "report_page", "write_report_page"]
-
-PAGE_MARKER = '<meta name="generator" content="halluc check">'
-"""Near the beginning of every page, so that one page may replace another, but no other file."""
+__all__ = ["report_page", "write_report_page"]
 
 _SIGNS: dict[Label, str] = {"supported": "✓", "refuted": "✗", "not_enough_info": "?"}
 
@@ -48,7 +45,6 @@ def report_page(reports: Sequence[CheckReport], *, titles: Sequence[str] | None 
         modes=sorted({(report.mode, report.verifier) for report in reports}),
         names=LABEL_NAMES,
         signs=_SIGNS,
-        marker=PAGE_MARKER,
     )
 
 

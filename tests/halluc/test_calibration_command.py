@@ -179,8 +179,8 @@ def test_no_command_overwrites_a_file_that_is_not_its_own_result(halluc, tmp_pat
     for arguments, message in (
         ((*fit, book), "exists and is not a calibrator"),
         ((*fit, file), "is also the input"),
-        (("report", file, "--html", book), "exists and is not a page"),
-        (("report", file, "--html", file), "is also the input"),
+        (("report", file, "--html", book), "exists and is not a file that this command wrote"),
+        (("report", file, "--html", file), "exists and is not a file that this command wrote"),
         ((*apply, book), "exists and is not a file of"),
         ((*apply, calibrator), "is also the input"),
     ):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from halluc.errors import InvalidInput
@@ -63,3 +65,36 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path):
     with pytest.raises(InvalidInput, match=r"there is no folder .*nope; create it"):
         check_output_path(tmp_path / "nope" / "x.html")
     check_output_path(tmp_path / "x.html")
+
+
+def test_an_output_replaces_only_what_bears_its_marker(tmp_path):
+    """D2"""
+    path = tmp_path / "x.html"
+    for content, refused in (
+        (b"", False),
+        (b"<html><meta ours>", False),
+        (b"my notes", True),
+        (b" " * 4096 + b"ours", True),
+    ):
+        path.write_bytes(content)
+        check_output_path(path)
+        if not refused:
+            check_output_path(path, replaces="ours")
+            continue
+        with pytest.raises(InvalidInput, match=r"x\.html exists and is not a file that this command wrote"):
+            check_output_path(path, replaces="ours")
+    with pytest.raises(InvalidInput, match="is not a regular file"):
+        check_output_path("/dev/null")
+
+
+def test_every_page_bears_the_marker():
+    """D2: commands replace a page that halluc wrote, and no other file."""
+    from halluc.page_template import PAGE_MARKER
+
+    root = Path(__file__).parents[2]
+    templates = [
+        path for package in ("halluc", "calibration", "training") for path in (root / package).rglob("*.html.jinja")
+    ]
+    assert len(templates) >= 3
+    for template in templates:
+        assert PAGE_MARKER in template.read_text(encoding="utf-8")[:1000], template
