@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from halluc.control_tokens import break_control_tokens
 from halluc.errors import ContextOverflow, InvalidInput, ModelUnavailable
 from halluc.models.language_model import Generation, Prompt, as_conversation, check_prompts
 
@@ -98,7 +99,6 @@ class CausalNetwork:
             InvalidInput: a prompt is unusable.
         """
         from halluc.models.chat_template import render_conversation
-        from halluc.prompts import break_control_tokens
 
         check_prompts(prompts)
         if not prompts:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halluc import GroundedModel
-from halluc.prompts import break_control_tokens, escape, grounded_prompt, passage_block
+from halluc.control_tokens import break_control_tokens
+from halluc.prompts import escape, grounded_prompt, passage_block
 from retrieval import Passage, PassageIndex
 
 ATTACKS = [
