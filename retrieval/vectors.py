@@ -33,7 +33,7 @@ _SCAN_ROWS = 16_384
 
 
 def choose_kind(rows: int, kind: str = "auto") -> str:
-    """Choose exact search for small corpora, a graph for large ones, inverted lists for very large ones; `kind` overrides."""
+    """Choose exact search for small corpora, a graph for large, inverted lists for very large ones; `kind` overrides."""
     if kind != "auto":
         return kind
     if rows <= _FLAT_UP_TO:

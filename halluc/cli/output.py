@@ -104,7 +104,8 @@ def working(activity: str) -> Iterator[None]:
         return
     from rich.text import Text
 
-    with console(stderr=True).status(Text(activity)):
+    # A spinner is drawn past the hooks of the console.
+    with console(stderr=True).status(Text(visible(activity))):
         yield
 
 

@@ -159,7 +159,7 @@ def test_bad_input_is_one_line_and_exit_code_2(halluc, context, tmp_path, monkey
     assert message in err
 
 
-def test_a_verifier_that_cannot_be_had_is_named(halluc, context, tmp_path):
+def test_a_verifier_that_cannot_be_loaded_is_named(halluc, context, tmp_path):
     code, out, err = halluc("check", "A.", "--context", context, "--verifier", tmp_path)
     assert (code, out) == (1, "")
     assert err.startswith("halluc: ")

@@ -1,8 +1,10 @@
 """What all commands print with: nothing that a terminal would obey, and JSON that is always valid."""
 
+import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from typing import get_args
@@ -13,7 +15,7 @@ import halluc.cli.calibration
 from halluc.answers import LABEL_NAMES, Answer, Citation, Claim, Label, Verdict
 from halluc.cli.ask import print_answer
 from halluc.cli.main import main
-from halluc.cli.output import console, print_json, print_notice, visible, working
+from halluc.cli.output import console, print_json, print_notice, visible
 
 # S12: what retitles a terminal, writes to its clipboard, clears its screen; one control character of Latin-1, and DEL.
 ESCAPES = "\x1b]0;title\x07 \x1b]52;c;ZXZpbA==\x07 \x1b[2J \x9b2J \x7f"
@@ -40,13 +42,29 @@ def test_escapes_in_text_and_tables_do_not_reach_the_terminal(capsys):
     out = console()
     out.print(ESCAPES, style="bold")
     out.print(table)
-    with working(ESCAPES):
-        pass
     print_notice(ESCAPES)
     print_json({ESCAPES: ESCAPES})
     printed = capsys.readouterr()
     assert unsafe(printed.out + printed.err) == []
     assert "␛]52;c;ZXZpbA==" in printed.out
+
+
+def test_escapes_in_the_name_of_what_is_loading_do_not_reach_the_terminal():
+    # S12: the spinner, which only a terminal shows.
+    code = f"from halluc.cli.output import working; import time\nwith working({ESCAPES!r}): time.sleep(0.5)"
+    leader, follower = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", code], stderr=follower):
+        os.close(follower)
+        shown = b""
+        # The other end is closed when the process ends, which is an error here.
+        with contextlib.suppress(OSError):
+            while piece := os.read(leader, 1024):
+                shown += piece
+    os.close(leader)
+    text = shown.decode()
+    assert "␛]52;c;ZXZpbA==␇" in text
+    # What is left are rich's own codes: colors, the cursor hidden and shown, lines cleared and left upward.
+    assert unsafe(re.sub(r"\x1b\[[0-9;]*[mKA]|\x1b\[\?25[lh]|\r", "", text)) == []
 
 
 def test_text_is_never_read_as_markup_or_emoji(capsys):

@@ -46,7 +46,7 @@ def as_hub_model(tmp_path_factory):
     return folder
 
 
-def test_it_tells_what_the_evidence_says_from_what_it_does_not(verifier):
+def test_it_distinguishes_supported_claims_from_others(verifier):
     assert isinstance(verifier, Verifier)
     support = verifier.support([(EVIDENCE, claim) for claim in SUPPORTED + UNSUPPORTED])
     assert support.shape == (6,)
@@ -86,7 +86,7 @@ def test_a_sentence_is_found_anywhere_in_evidence_of_100_000_words(verifier):
     assert supported >= 0.5 > other
 
 
-def test_letters_that_the_tokenizer_takes_apart_still_fit(verifier):
+def test_letters_that_the_tokenizer_splits_still_fit(verifier):
     evidence = "대한민국 수도는 서울 " * 16
     units, _ = verifier._units([(evidence, "word " * 300)])
     assert max(verifier._lengths([unit for unit, _ in units])) <= verifier.max_tokens
@@ -174,7 +174,7 @@ def test_labels_that_say_nothing_are_refused_unless_columns_are_passed(as_hub_mo
         ("no/such-model", ModelUnavailable, "the verifier 'no/such-model' cannot be loaded"),
     ],
 )
-def test_a_verifier_that_is_not_there_is_named(name, error, message, monkeypatch):
+def test_a_verifier_that_does_not_exist_is_named(name, error, message, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(error, match=message):
         load_verifier(name)
@@ -200,7 +200,7 @@ def test_the_fingerprint_covers_all_that_decides_a_probability(verifier):
     assert len(prints) == 5
 
 
-def test_options_go_with_their_verifier(lm):
+def test_an_option_of_another_verifier_is_refused(lm):
     with pytest.raises(InvalidInput, match="max_tokens is an option of cross-encoders"):
         load_verifier("lm", lm=lm, max_tokens=3)
     with pytest.raises(InvalidInput, match="lm goes with the verifier 'lm'"):

@@ -82,7 +82,7 @@ def test_text_can_be_piped_and_a_search_without_hits_says_so(index):
     assert "zzyzx" in nothing.stdout
 
 
-def test_verdicts_are_named_as_everywhere(index, tmp_path):
+def test_labels_have_the_same_names_in_text_and_page(index, tmp_path):
     """U3: the same words in the text, in the page, and nowhere the names of the data."""
     answer = "Kawann Short led the team in sacks. Kawann Short was born in 1950. He likes tea."
     page = tmp_path / "page.html"
