@@ -1,10 +1,10 @@
-"""Speed of calibration beside its peers, in one process on the same arrays; prints one JSON line.
+"""Speed of calibration and of its peers, in one process on the same arrays; prints one JSON line.
 
     python benchmarks/calibration.py [--items 10000000]
 
-Ratios are medians over rounds in which every side runs once, in turn. Reported are the time of torchmetrics and of netcal
-over ours for ECE in 15 equal-width bins, our peak extra memory over the input's size, and the time of a bootstrap of 1,000
-resamples over that of one plain call at 100,000 items. Peers that are not installed are left out.
+Ratios are medians over rounds in which every library runs once, in turn: the time of torchmetrics and of netcal divided by
+ours, for ECE in 15 equal-width bins; our peak extra memory divided by the input's size; and the time of a bootstrap of 1,000
+resamples divided by that of one plain call, at 100,000 items. Peers that are not installed are left out.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Run as a script, this file's folder comes first on the path, and `calibration` would be this file itself.
+# When this file runs as a script, its folder comes first on the path, and `calibration` would be this file itself.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
 from calibration import expected_calibration_error  # noqa: E402
@@ -30,8 +30,9 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def sides(confidence: np.ndarray, correct: np.ndarray) -> dict[str, Callable[[], float]]:
-    found: dict[str, Callable[[], float]] = {
+def libraries(confidence: np.ndarray, correct: np.ndarray) -> dict[str, Callable[[], float]]:
+    """A call that computes the ECE, for each library that is installed."""
+    calls: dict[str, Callable[[], float]] = {
         "calibration": lambda: float(expected_calibration_error(confidence, correct, n_bins=15))
     }
     try:
@@ -40,21 +41,21 @@ def sides(confidence: np.ndarray, correct: np.ndarray) -> dict[str, Callable[[],
     except ImportError:
         pass
     else:
-        # Conversion is not part of the work, and neither is torchmetrics' checking of its arguments.
+        # Neither the conversion nor torchmetrics' check of its arguments is timed.
         tensors = torch.from_numpy(confidence), torch.from_numpy(correct).int()
-        found["torchmetrics"] = lambda: float(binary_calibration_error(*tensors, n_bins=15, validate_args=False))
+        calls["torchmetrics"] = lambda: float(binary_calibration_error(*tensors, n_bins=15, validate_args=False))
     try:
         from netcal.metrics import ECE
     except ImportError:
         pass
     else:
         labels = correct.astype(int)
-        found["netcal"] = lambda: float(ECE(15).measure(confidence, labels))
-    return found
+        calls["netcal"] = lambda: float(ECE(15).measure(confidence, labels))
+    return calls
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="ECE beside torchmetrics and netcal; bootstrap beside plain calls.")
+    parser = argparse.ArgumentParser(description="ECE against torchmetrics and netcal; bootstrap against plain calls.")
     parser.add_argument("--items", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -62,7 +63,7 @@ def main() -> None:
     confidence = rng.random(options.items)
     correct = rng.random(options.items) < confidence
 
-    runs = sides(confidence, correct)
+    runs = libraries(confidence, correct)
     values = {name: call() for name, call in runs.items()}  # also warms up
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(options.rounds):
@@ -72,7 +73,7 @@ def main() -> None:
     for name in runs:
         if name != "calibration":
             pairs = zip(times[name], times["calibration"], strict=True)
-            result[f"{name}_over_ours"] = round(statistics.median(theirs / ours for theirs, ours in pairs), 2)
+            result[f"{name}_over_ours"] = round(statistics.median(peer / ours for peer, ours in pairs), 2)
             result[f"{name}_difference"] = abs(values[name] - values["calibration"])
 
     tracemalloc.start()
@@ -81,11 +82,11 @@ def main() -> None:
     tracemalloc.stop()
     result["extra_memory_over_input"] = round(peak / (confidence.nbytes + correct.nbytes), 4)
 
-    few, few_correct = confidence[:100_000], correct[:100_000]
+    subset, subset_correct = confidence[:100_000], correct[:100_000]
     ratios = []
     for _ in range(9):
-        plain = seconds(lambda: [expected_calibration_error(few, few_correct) for _ in range(20)]) / 20
-        ratios.append(seconds(lambda: expected_calibration_error(few, few_correct, interval=0.95)) / plain)
+        plain = seconds(lambda: [expected_calibration_error(subset, subset_correct) for _ in range(20)]) / 20
+        ratios.append(seconds(lambda: expected_calibration_error(subset, subset_correct, interval=0.95)) / plain)
     result["bootstrap_1000_over_plain"] = round(statistics.median(ratios), 2)
     print(json.dumps(result))
 

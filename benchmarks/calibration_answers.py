@@ -1,12 +1,13 @@
 """Calibration of real answers: SmolLM2 alone on NQ-open and grounded on XQuAD.
 
-For each of the two, and each confidence source asked for, prints one JSON line a figure, all on rows that nothing was
-fitted on: how many answers are right; ECE before and after every recalibrator with n and interval; and of the promise the
-risk promised, risk found and coverage. Where right answers are rare no threshold may be promised, and the line says so.
+For each of the two and each requested confidence source, prints one JSON line per figure, all measured on held-out rows: how
+many answers are right; ECE before and after every recalibrator, with n and interval; and the guaranteed risk, the measured
+risk and the coverage of the threshold. Where right answers are rare there may be no threshold with the guarantee; the line
+says so.
 
-`correct` means that an accepted answer stands in the text as whole words. The threshold is also tried on many random splits
-("promise over splits"): a promise with probability 1 - delta may fail on one split. First come the 579 answers that
-examples/xquad/answers.jsonl keeps, enough of them for a threshold to be found; --questions 0 asks nothing more.
+`correct` means that the text contains a reference as whole words. The threshold is also tested on many random splits
+("guarantee over splits"), since a guarantee with probability 1 - delta may fail on one split. The 579 recorded answers of
+examples/xquad/answers.jsonl come first; they are enough to find a threshold. --questions 0 asks the model nothing.
 
     python benchmarks/calibration_answers.py --data FOLDER        # the folder that holds nq_open/ and xquad/
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from figures import read_rows
 
-# A script beside this one has the name of a package, and Python looks beside a script first.
+# Another script in this folder has the name of a package, and Python searches the folder of a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
 _SHORT = "Answer with a few words, no sentence: {}"
@@ -37,10 +38,10 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--questions", type=int, default=300, help="questions of each set, drawn with the seed")
     parser.add_argument("--sources", nargs="+", default=list(SOURCES), choices=SOURCES)
-    parser.add_argument("--risk", type=float, nargs=2, default=[0.9, 0.4], help="promised on NQ-open and on XQuAD")
+    parser.add_argument("--risk", type=float, nargs=2, default=[0.9, 0.4], help="guaranteed on NQ-open and on XQuAD")
     parser.add_argument("--delta", type=float, default=0.1)
-    parser.add_argument("--splits", type=int, default=100, help="random splits on which the promise is tried again")
-    parser.add_argument("--skip", type=int, default=0, help="questions of the draw to leave out first")
+    parser.add_argument("--splits", type=int, default=100, help="random splits on which the guarantee is tested")
+    parser.add_argument("--skip", type=int, default=0, help="questions of the draw to skip first")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
@@ -56,10 +57,13 @@ def main() -> None:
     lm = load_model(arguments.model)
     _ask_once(lm)
     nq = [
-        {"question": row["question"], "answers": row["answer"]}
+        {"question": row["question"], "references": row["answer"]}
         for row in read_rows(arguments.data / "nq_open" / "rows.jsonl")
     ]
-    xquad = read_rows(arguments.data / "xquad" / "questions.jsonl")
+    xquad = [
+        {"question": row["question"], "references": row["answers"]}
+        for row in read_rows(arguments.data / "xquad" / "questions.jsonl")
+    ]
     with tempfile.TemporaryDirectory() as folder:
         index = PassageIndex.create(Path(folder) / "xquad.index")
         index.add(split_documents(load_documents(arguments.data / "xquad" / "passages.jsonl")))
@@ -72,16 +76,18 @@ def main() -> None:
             rows = rows[arguments.skip :][: arguments.questions]
             for source in arguments.sources:
                 if source == "verifier_support" and model is lm:
-                    continue  # nothing to hold an answer against
-                made = calibrate(
+                    continue  # There is no evidence.
+                calibration = calibrate(
                     model, rows, source=source, risk=risk, delta=arguments.delta, seed=arguments.seed, **options
                 )
-                _show_report(name, source, len(rows), made)
-                _show_splits(name, source, made.confidence, made.correct, risk, arguments.delta, arguments.splits)
+                _show_report(name, source, len(rows), calibration)
+                _show_splits(
+                    name, source, calibration.confidence, calibration.correct, risk, arguments.delta, arguments.splits
+                )
 
 
 def _recorded():
-    """(source, confidence, correct) of the answers kept in examples/."""
+    """(source, confidence, correct) of the recorded answers in examples/."""
     import numpy as np
 
     rows = read_rows(Path(__file__).parent.parent / "examples" / "xquad" / "answers.jsonl")
@@ -90,52 +96,53 @@ def _recorded():
 
 
 def _ask_once(lm) -> None:
-    """Let the model remember its answers, which all sources of confidence share."""
-    generate, known = lm.generate, {}
+    """Cache the model's answers, which all sources of confidence share."""
+    generate, cache = lm.generate, {}
 
-    def remembered(prompts, **options):
-        asked = repr((prompts, options))
-        if asked not in known:
-            known[asked] = generate(prompts, **options)
-        return known[asked]
+    def cached(prompts, **options):
+        key = repr((prompts, options))
+        if key not in cache:
+            cache[key] = generate(prompts, **options)
+        return cache[key]
 
-    lm.generate = remembered
+    lm.generate = cached
 
 
-def _show_report(name, source, asked, made) -> None:
-    report = made.report
-    _show("answers", set=name, asked=asked, answered=len(made.correct), right=int(made.correct.sum()))
+def _show_report(name, source, questions, calibration) -> None:
+    report, correct = calibration.report, calibration.correct
+    _show("answers", set=name, asked=questions, answered=len(correct), right=int(correct.sum()))
     for when, row in (("before", report.before), *((row.name, row) for row in report.after)):
         chosen = {"chosen": True} if row.name == report.chosen or (when == "before" and report.chosen == "identity") else {}
         ece = {"ece": row.ece, "interval": [row.ece.low, row.ece.high], "smooth_ece": row.smooth_ece, "brier": row.brier}
         _show("calibration", set=name, source=source, recalibrator=when, n=row.count, **ece,
               auroc=row.auroc, **chosen)  # fmt: skip
-    at = report.operation
-    _show("promise", set=name, source=source, risk_promised=at.promised_risk, delta=at.delta, n=report.report_count,
-          answered=at.answered, wrong=at.wrong, risk=at.risk, held=at.held, reason=at.reason)  # fmt: skip
+    result = report.threshold_result
+    _show("guarantee", set=name, source=source, guaranteed_risk=result.guaranteed_risk, delta=result.delta,
+          n=report.report_count, answered=result.answered, wrong=result.wrong, risk=result.risk, held=result.held,
+          reason=result.reason)  # fmt: skip
 
 
 def _show_splits(name, source, confidence, correct, risk, delta, splits) -> None:
-    """How often the promise fails when the same answers are split anew: a risk above the one promised on the rows apart."""
+    """How often the guarantee fails over random splits of the same answers, measured on the held-out part of each."""
     from calibration import Calibrator, split_rows
 
-    broken, answered, promised = 0, 0.0, 0
+    failed, answered, found = 0, 0.0, 0
     for seed in range(splits):
-        used, apart = split_rows(len(correct), (0.7, 0.3), seed=seed)
-        # One recalibrator, so that a hundred splits do not cost a hundred choices.
+        used, held_out = split_rows(len(correct), (0.7, 0.3), seed=seed)
+        # A fixed recalibrator, because cross-validation on a hundred splits would take too long.
         calibrator = Calibrator(risk, delta, recalibrator="platt", seed=seed)
         calibrator.fit(confidence[used], correct[used])
-        given = calibrator.answer(confidence[apart])
-        promised += calibrator.rule_.feasible
-        answered += float(given.mean())
-        # What is left of the rows is a sample too: its error rate is above the true risk half of the time where the risk
-        # is used up, so a broken split is one whose rows speak against the promise at the level of 5 %.
-        broken += _speaks_against(int((given & ~correct[apart]).sum()), int(given.sum()), risk)
-    _show("promise over splits", set=name, source=source, n=len(correct), splits=splits, risk_promised=risk, delta=delta,
-          threshold_found=promised / splits, coverage=answered / splits, broken=broken / splits)  # fmt: skip
+        above = calibrator.answer(confidence[held_out])
+        found += calibrator.rule_.feasible
+        answered += float(above.mean())
+        # The held-out rows are a sample too: if the true risk equals the guaranteed one, their error rate is above it half
+        # of the time. So a split counts as failed if its rows reject the guarantee at the 5 % level.
+        failed += _rejects(int((above & ~correct[held_out]).sum()), int(above.sum()), risk)
+    _show("guarantee over splits", set=name, source=source, n=len(correct), splits=splits, guaranteed_risk=risk, delta=delta,
+          threshold_found=found / splits, coverage=answered / splits, failed=failed / splits)  # fmt: skip
 
 
-def _speaks_against(wrong: int, answered: int, risk: float) -> bool:
+def _rejects(wrong: int, answered: int, risk: float) -> bool:
     from scipy.stats import binomtest
 
     return answered > 0 and binomtest(wrong, answered, risk, alternative="greater").pvalue < 0.05

@@ -1,7 +1,8 @@
-"""Calibration errors of class probabilities: `probabilities` (N, K), rows summing to 1, and `labels` (N,) in 0..K-1.
+"""Calibration errors of class probabilities.
 
-Class-wise errors treat each class as its own yes-or-no question; top-label errors look at the predicted class alone. For
-two classes pass confidence and correctness to calibration_error.py instead.
+All functions take `probabilities` (N, K) in [0, 1], rows summing to 1, and `labels` (N,) in 0..K-1, and raise InvalidInput
+if an argument is unusable. Class-wise errors treat each class as a yes-or-no question of its own; top-label errors look at
+the predicted class alone. For two classes, pass confidence and correctness to the functions of calibration_error.py instead.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, FloatArray, check_count, check_probabilities
+from calibration.arrays import BoolArray, Float64Array, FloatArray, as_array, check_count, check_probabilities
 from calibration.binning import Strategy, make_bins
+from calibration.errors import InvalidInput
 from calibration.estimate import Bootstrap, Estimate, estimate
 
 __all__ = [
@@ -25,11 +27,17 @@ __all__ = [
     "top_label_calibration_error",
 ]
 
-Float64 = NDArray[np.float64]
 
+def confidence_of_top_label(probabilities: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, BoolArray]:
+    """Reduce class probabilities to what the metrics of one confidence per item take.
 
-def confidence_of_top_label(probabilities: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """Confidence (N,) of the most probable class and whether it is the label (N,): what every other metric here takes."""
+    Args:
+        probabilities: (N, K) in [0, 1], rows summing to 1.
+        labels: (N,) integers in 0..K-1.
+
+    Returns:
+        (N,) confidence of the most probable class, and (N,) whether it is the label.
+    """
     matrix, classes = check_probabilities(probabilities, labels)
     return matrix.max(axis=1), matrix.argmax(axis=1) == classes
 
@@ -42,12 +50,20 @@ def class_wise_calibration_error(
     strategy: Strategy = "equal-width",
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """Mean over classes of the ECE of that class's probability (Kull 2019, arXiv 1910.12656)."""
+    """Mean over classes of the ECE of that class's probability, in [0, 1] (Kull et al. 2019, arXiv 1910.12656).
+
+    Args:
+        probabilities: (N, K) in [0, 1], rows summing to 1.
+        labels: (N,) integers in 0..K-1.
+        n_bins: number of bins, at least 1.
+        strategy: "equal-width" or "equal-mass".
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+    """
     matrix, classes = check_probabilities(probabilities, labels)
     columns = [(matrix[:, k], classes == k) for k in range(matrix.shape[1])]
     cells = _Cells.of(columns, check_count(n_bins, "n_bins"), strategy)
 
-    def kernel(mass: Float64) -> float:
+    def kernel(mass: Float64Array) -> float:
         return float(np.abs(cells.surplus(mass)).sum() / mass.sum() / len(columns))
 
     return estimate(kernel, np.ones(classes.size), interval)
@@ -56,12 +72,20 @@ def class_wise_calibration_error(
 def adaptive_calibration_error_by_class(
     probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, interval: float | Bootstrap | None = None
 ) -> Estimate:
-    """ACE: mean over classes and equal-mass bins of |accuracy - confidence| (Nixon 2019, arXiv 1904.01685)."""
+    """ACE: mean over classes and equal-mass bins of |accuracy - confidence| (Nixon et al. 2019, arXiv 1904.01685), in [0,
+    1].
+
+    Args:
+        probabilities: (N, K) in [0, 1], rows summing to 1.
+        labels: (N,) integers in 0..K-1.
+        n_bins: number of bins of each class, at least 1.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+    """
     matrix, classes = check_probabilities(probabilities, labels)
     columns = [(matrix[:, k], classes == k) for k in range(matrix.shape[1])]
     cells = _Cells.of(columns, check_count(n_bins, "n_bins"), "equal-mass")
 
-    def kernel(mass: Float64) -> float:
+    def kernel(mass: Float64Array) -> float:
         weight = cells.weight(mass)
         gaps = np.abs(cells.surplus(mass)) / np.where(weight > 0, weight, 1)
         return float((gaps.sum(axis=1) / (weight > 0).sum(axis=1)).mean())
@@ -77,21 +101,28 @@ def top_label_calibration_error(
     strategy: Strategy = "equal-width",
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """ECE of the top confidence within each predicted class, weighted by the class's share (arXiv 2107.08353).
+    """ECE of the top confidence within each predicted class, weighted by the class's share (arXiv 2107.08353), in [0, 1].
 
     The usual multi-class ECE, which pools predicted classes, is `expected_calibration_error(*confidence_of_top_label(...))`.
+
+    Args:
+        probabilities: (N, K) in [0, 1], rows summing to 1.
+        labels: (N,) integers in 0..K-1.
+        n_bins: number of bins of each predicted class, at least 1.
+        strategy: "equal-width" or "equal-mass".
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     confidence, correct = confidence_of_top_label(probabilities, labels)
-    predicted = np.asarray(probabilities).argmax(axis=1)
+    predicted = as_array(probabilities, "probabilities").argmax(axis=1)
     check_count(n_bins, "n_bins")
     # Each item lies in one cell, a bin of its predicted class; shares cancel against the bins' denominators.
     cell = np.empty(confidence.size, dtype=np.intp)
     for k in np.unique(predicted):
         rows = predicted == k
         cell[rows] = k * n_bins + make_bins(confidence[rows], n_bins, strategy).index(confidence[rows])
-    residual: Float64 = correct - confidence.astype(np.float64)
+    residual: Float64Array = correct - confidence.astype(np.float64)
 
-    def kernel(mass: Float64) -> float:
+    def kernel(mass: Float64Array) -> float:
         return float(np.abs(np.bincount(cell, mass * residual)).sum() / mass.sum())
 
     return estimate(kernel, np.ones(confidence.size), interval)
@@ -100,18 +131,33 @@ def top_label_calibration_error(
 def multiclass_brier_score(
     probabilities: ArrayLike, labels: ArrayLike, *, interval: float | Bootstrap | None = None
 ) -> Estimate:
-    """Mean over items of sum_k (p_k - [label = k])^2, in [0, 2] (Brier 1950); for two classes twice `brier_score`."""
+    """Mean over items of sum_k (p_k - [label = k])^2, in [0, 2] (Brier 1950); for two classes twice `brier_score`.
+
+    Args:
+        probabilities: (N, K) in [0, 1], rows summing to 1.
+        labels: (N,) integers in 0..K-1.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+    """
     matrix, classes = check_probabilities(probabilities, labels)
-    given = matrix[np.arange(classes.size), classes].astype(np.float64)
+    of_label = matrix[np.arange(classes.size), classes].astype(np.float64)
     # sum_k p_k^2 - 2 p_label + 1, without an (N, K) array of ones and zeros.
-    loss = np.einsum("nk,nk->n", matrix, matrix, dtype=np.float64) - 2 * given + 1
+    loss = np.einsum("nk,nk->n", matrix, matrix, dtype=np.float64) - 2 * of_label + 1
     return estimate(lambda mass: float(mass @ loss / mass.sum()), np.ones(loss.size), interval)
 
 
 def multiclass_negative_log_likelihood(
     probabilities: ArrayLike, labels: ArrayLike, *, interval: float | Bootstrap | None = None, clip: float = 1e-15
 ) -> Estimate:
-    """Mean of -log p_label in nats, probabilities kept at least `clip`."""
+    """Mean of -log p_label, in nats.
+
+    Args:
+        probabilities: (N, K) in [0, 1], rows summing to 1.
+        labels: (N,) integers in 0..K-1.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        clip: probabilities are kept at or above it; in [0, 1].
+    """
+    if not 0 <= clip <= 1:
+        raise InvalidInput(f"clip is {clip}; pass a number in [0, 1]")
     matrix, classes = check_probabilities(probabilities, labels)
     loss = -np.log(np.maximum(matrix[np.arange(classes.size), classes].astype(np.float64), clip))
     return estimate(lambda mass: float(mass @ loss / mass.sum()), np.ones(loss.size), interval)
@@ -119,9 +165,10 @@ def multiclass_negative_log_likelihood(
 
 @dataclass(frozen=True)
 class _Cells:
-    # K columns of N items in bins of their own, K x B cells in all, fixed before items are resampled.
+    """K columns of N items, each in bins of its own: K x B cells in all, fixed before items are resampled."""
+
     index: NDArray[np.intp]
-    residual: Float64
+    residual: Float64Array
     shape: tuple[int, int]
 
     @classmethod
@@ -130,13 +177,13 @@ class _Cells:
         residual = [truth - values.astype(np.float64) for values, truth in columns]
         return cls(np.stack(index), np.stack(residual), (len(columns), n_bins))
 
-    def surplus(self, mass: Float64) -> Float64:
-        # (K, B) sums of correct - confidence.
+    def surplus(self, mass: Float64Array) -> Float64Array:
+        """(K, B) sums of correct - confidence."""
         return self._sums(mass * self.residual)
 
-    def weight(self, mass: Float64) -> Float64:
+    def weight(self, mass: Float64Array) -> Float64Array:
         return self._sums(np.broadcast_to(mass, self.residual.shape))
 
-    def _sums(self, values: Float64) -> Float64:
+    def _sums(self, values: Float64Array) -> Float64Array:
         sums = np.bincount(self.index.ravel(), values.ravel(), self.shape[0] * self.shape[1])
         return sums.astype(np.float64).reshape(self.shape)

@@ -126,10 +126,6 @@ def write_atomically(path: str | Path, text: str) -> None:
         raise InvalidInput(f"{path} cannot be written: {error.strerror or error}; name another file") from error
 
 
-# The name under which training imports it until it writes its files through halluc.files.
-write_aside = write_atomically
-
-
 def _replace_file(path: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary:
         try:

@@ -1,7 +1,7 @@
 """Scores that need no bins: Brier, negative log-likelihood, Spiegelhalter's Z, AUROC and AUPRC.
 
-All take `confidence` (N,) in [0, 1] and `correct` (N,) boolean, and optionally `weights` (N,) as frequencies.
-scikit-learn's functions of the same names agree to rounding.
+All functions take `confidence` (N,) in [0, 1], `correct` (N,) booleans and optionally `weights` (N,) as frequencies, and
+raise InvalidInput if an argument is unusable. scikit-learn's functions of the same names agree to rounding.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import check_count, check_pair, unit_weights
+from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_pair, unit_weights
 from calibration.binning import Strategy, make_bins
 from calibration.errors import InvalidInput
 from calibration.estimate import Bootstrap, Estimate, estimate, estimates
@@ -36,7 +36,14 @@ def brier_score(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """Mean of (confidence - correct)^2, in [0, 1] (Brier 1950)."""
+    """Mean of (confidence - correct)^2, in [0, 1] (Brier 1950).
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+    """
     values, truth = check_pair(confidence, correct)
     loss = (values.astype(np.float64) - truth) ** 2
     return _mean_loss(loss, weights, interval)
@@ -50,17 +57,24 @@ def negative_log_likelihood(
     interval: float | Bootstrap | None = None,
     clip: float = 1e-15,
 ) -> Estimate:
-    """Mean of -log(probability given to what happened), in nats.
+    """Mean of -log(probability of the outcome), in nats.
 
-    Confidences are kept `clip` away from 0 and 1: one answer that was given confidence 1 and is wrong would otherwise
-    make the mean infinite. scikit-learn's log_loss clips at the machine epsilon, 2.2e-16.
+    Confidences are kept `clip` away from 0 and 1: otherwise one wrong answer of confidence 1 would make the mean infinite.
+    scikit-learn's log_loss clips at the machine epsilon, 2.2e-16.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        clip: at least 0 and below 0.5.
     """
     if not 0 <= clip < 0.5:
         raise InvalidInput(f"clip is {clip}; pass a number of at least 0 and below 0.5")
     values, truth = check_pair(confidence, correct)
-    given = np.where(truth, values, 1 - values.astype(np.float64))
+    probability = np.where(truth, values, 1 - values.astype(np.float64))
     with np.errstate(divide="ignore"):
-        loss = -np.log(np.clip(given, clip, 1 - clip))
+        loss = -np.log(np.clip(probability, clip, 1 - clip))
     return _mean_loss(loss, weights, interval)
 
 
@@ -68,9 +82,12 @@ def negative_log_likelihood(
 class BrierDecomposition:
     """Brier score = reliability - resolution + uncertainty + within_bins (Murphy 1973).
 
-    reliability: mean squared gap of bins, lower is better.  resolution: variance of the bins' accuracies, higher is
-    better. uncertainty: accuracy * (1 - accuracy).  within_bins: what confidences that differ inside a bin add; 0
-    without bins.
+    Attributes:
+        brier: the Brier score, in [0, 1].
+        reliability: mean squared gap of bins; lower is better.
+        resolution: variance of the bins' accuracies; higher is better.
+        uncertainty: accuracy * (1 - accuracy).
+        within_bins: the contribution of different confidences inside a bin; 0 without bins.
     """
 
     brier: Estimate
@@ -89,9 +106,15 @@ def brier_decomposition(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> BrierDecomposition:
-    """Murphy's decomposition; by default each distinct confidence is a bin, and the three terms are exact.
+    """Murphy's decomposition of the Brier score; few items per bin raise reliability and resolution alike.
 
-    interval: of every term, from the same resamples. Few items a bin raise reliability and resolution alike.
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        n_bins: number of bins, at least 1; with None each distinct confidence is a bin, and the three terms are exact.
+        strategy: "equal-width" or "equal-mass".
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of the bootstrap interval of every term, from the same resamples, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     mass = unit_weights(weights, values.size)
@@ -104,16 +127,16 @@ def brier_decomposition(
     p = values.astype(np.float64)
     loss = (p - truth) ** 2
 
-    def terms(drawn: NDArray[np.float64]) -> tuple[float, ...]:
-        whole = drawn.sum()
+    def terms(drawn: Float64Array) -> tuple[float, ...]:
+        total = drawn.sum()
         weight = np.bincount(cell, drawn, size)
         divisor = np.where(weight > 0, weight, 1)
         accuracy = np.bincount(cell, drawn * truth, size) / divisor
         mean = np.bincount(cell, drawn * p, size) / divisor
-        base = float(drawn @ truth / whole)
-        brier = float(drawn @ loss / whole)
-        reliability = float(weight @ (mean - accuracy) ** 2 / whole)
-        resolution = float(weight @ (accuracy - base) ** 2 / whole)
+        base = float(drawn @ truth / total)
+        brier = float(drawn @ loss / total)
+        reliability = float(weight @ (mean - accuracy) ** 2 / total)
+        resolution = float(weight @ (accuracy - base) ** 2 / total)
         uncertainty = base * (1 - base)
         return brier, reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty)
 
@@ -122,17 +145,27 @@ def brier_decomposition(
 
 @dataclass(frozen=True)
 class SpiegelhalterTest:
-    """z is standard normal when the confidences are calibrated; p_value is two-sided."""
+    """The result of `spiegelhalter_test`.
+
+    Attributes:
+        z: standard normal if the confidences are calibrated.
+        p_value: two-sided, in [0, 1].
+    """
 
     z: float
     p_value: float
 
 
 def spiegelhalter_test(confidence: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None) -> SpiegelhalterTest:
-    """Test of calibration from the Brier score's expectation (Spiegelhalter 1986).
+    """Test calibration by the expectation of the Brier score (Spiegelhalter 1986).
 
-    Z = sum (y - p)(1 - 2p) / sqrt( sum (1 - 2p)^2 p (1 - p) ). When every confidence is 0, 0.5 or 1 the variance is
-    zero: z is then 0 if nothing contradicts the confidences, and infinite if something does.
+    Z = sum (y - p)(1 - 2p) / sqrt( sum (1 - 2p)^2 p (1 - p) ). If every confidence is 0, 0.5 or 1 the variance is zero: z is
+    then 0 if nothing contradicts the confidences, and infinite otherwise.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
     """
     values, truth = check_pair(confidence, correct)
     p = values.astype(np.float64)
@@ -151,14 +184,21 @@ def auroc(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """Chance that a right item has higher confidence than a wrong one, ties counting one half.
+    """Probability that a right item has higher confidence than a wrong one, in [0, 1]; ties count one half.
 
-    InvalidInput when all items are right or all are wrong.
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+
+    Raises:
+        InvalidInput: all items are right or all are wrong, or an argument is unusable.
     """
     values, truth = check_pair(confidence, correct)
     group, n_groups = _groups(values)
 
-    def kernel(mass: NDArray[np.float64]) -> float:
+    def kernel(mass: Float64Array) -> float:
         right = np.bincount(group, mass * truth, n_groups)
         wrong = np.bincount(group, mass * ~truth, n_groups)
         pairs = right.sum() * wrong.sum()
@@ -176,17 +216,27 @@ def auprc(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """Area under precision against recall of the right items, as average precision: sum of precision * recall steps.
+    """Area under precision against recall of the right items, in [0, 1], as average precision: sum of precision * recall
+    steps.
 
-    To rank wrong items instead, pass 1 - confidence and the negation of correct. InvalidInput when no item is right.
+    To rank wrong items instead, pass 1 - confidence and the negation of correct.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+
+    Raises:
+        InvalidInput: no item is right, or an argument is unusable.
     """
     values, truth = check_pair(confidence, correct)
     group, n_groups = _groups(-values)
     mass = unit_weights(weights, values.size)
     if not (mass * truth).any():
-        raise InvalidInput("AUPRC is undefined when no item is right; pass items of both kinds")
+        raise InvalidInput("AUPRC is undefined if no item is right; pass items of both kinds")
 
-    def kernel(mass: NDArray[np.float64]) -> float:
+    def kernel(mass: Float64Array) -> float:
         right = np.bincount(group, mass * truth, n_groups)
         answered = np.cumsum(np.bincount(group, mass, n_groups))
         if right.sum() == 0:
@@ -197,20 +247,20 @@ def auprc(
     return estimate(kernel, mass, interval)
 
 
-def _groups(values: NDArray[np.floating]) -> tuple[NDArray[np.intp], int]:
-    # Equal confidences form one group; groups are numbered in ascending order.
+def _groups(values: FloatArray) -> tuple[NDArray[np.intp], int]:
+    """The group (N,) of equal confidences of each item, numbered in ascending order, and the number of groups."""
     distinct, group = np.unique(values, return_inverse=True)
     return group, distinct.size
 
 
-def _weights_of_both(truth: NDArray[np.bool_], weights: ArrayLike | None, metric: str) -> NDArray[np.float64]:
+def _weights_of_both(truth: BoolArray, weights: ArrayLike | None, metric: str) -> Float64Array:
     mass = unit_weights(weights, truth.size)
     for kind, rows in (("right", truth), ("wrong", ~truth)):
         if not (mass * rows).any():
-            raise InvalidInput(f"{metric} is undefined when no item is {kind}; pass items of both kinds")
+            raise InvalidInput(f"{metric} is undefined if no item is {kind}; pass items of both kinds")
     return mass
 
 
-def _mean_loss(loss: NDArray[np.float64], weights: ArrayLike | None, interval: float | Bootstrap | None) -> Estimate:
+def _mean_loss(loss: Float64Array, weights: ArrayLike | None, interval: float | Bootstrap | None) -> Estimate:
     mass = unit_weights(weights, loss.size)
     return estimate(lambda drawn: float(drawn @ loss / drawn.sum()), mass, interval)

@@ -1,8 +1,9 @@
-"""Selective prediction: what is lost and won by answering only the most confident items.
+"""Selective prediction: the errors and the coverage of answering only the most confident items.
 
-All take `confidence` (N,) in [0, 1] and `correct` (N,) boolean, and optionally `weights` (N,) as frequencies. Risk is the
-error rate among answered items, coverage the share answered. Items of equal confidence come in random order: areas are
-their expectation over that order, and thresholds never part them.
+All functions take `confidence` (N,) in [0, 1], `correct` (N,) booleans and optionally `weights` (N,) as frequencies, and
+raise InvalidInput if an argument is unusable. Risk is the error rate among answered items, coverage the share answered.
+Items of equal confidence come in random order: areas are their expectation over that order, and thresholds never separate
+them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import check_pair, unit_weights
+from calibration.arrays import BoolArray, Float64Array, FloatArray, check_pair, unit_weights
 from calibration.errors import InvalidInput
 from calibration.estimate import Bootstrap, Estimate, estimate
 
@@ -29,18 +30,20 @@ __all__ = [
     "risk_coverage_curve",
 ]
 
-Float64 = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class RiskCoverageCurve:
-    """One point for each distinct confidence, most confident first: answering at `threshold` (M,) and above it gives
-    `coverage` (M,), increasing to 1, and `risk` (M,).
+    """One point for each of M distinct confidences, most confident first.
+
+    Attributes:
+        threshold: (M,) answer at and above it.
+        coverage: (M,) share answered, increasing to 1.
+        risk: (M,) error rate among the answered items.
     """
 
-    threshold: Float64
-    coverage: Float64
-    risk: Float64
+    threshold: Float64Array
+    coverage: Float64Array
+    risk: Float64Array
 
     def to_dict(self) -> dict[str, list[float]]:
         """Every column as a list of plain numbers."""
@@ -48,7 +51,13 @@ class RiskCoverageCurve:
 
 
 def risk_coverage_curve(confidence: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None) -> RiskCoverageCurve:
-    """Risk against coverage over all thresholds (El-Yaniv & Wiener 2010; arXiv 1705.08500)."""
+    """Risk against coverage over all thresholds (El-Yaniv & Wiener 2010; arXiv 1705.08500).
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
+    """
     values, truth = check_pair(confidence, correct)
     ranked = _Ranked.of(values, truth)
     answered, wrong = ranked.cumulative(unit_weights(weights, values.size))
@@ -64,9 +73,15 @@ def aurc(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """Mean over k = 1..N of the risk among the k most confident (Geifman 2018, arXiv 1805.08206), in [0, 1].
+    """AURC: mean over k = 1..N of the risk among the k most confident (Geifman et al. 2018, arXiv 1805.08206), in [0, 1].
 
     Lower is better. Libraries that integrate the curve by trapezoids differ by a term of order 1/N.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     ranked = _Ranked.of(values, truth)
@@ -80,14 +95,20 @@ def excess_aurc(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """E-AURC: AURC above that of the best ranking of the same items (arXiv 1805.08206), at least 0.
+    """E-AURC: AURC minus that of the best ranking of the same items (arXiv 1805.08206), at least 0.
 
-    The best AURC is that of all right items first, exactly; the paper approximates it by r + (1 - r) ln(1 - r).
+    The best ranking has all right items first; its AURC is exact, where the paper approximates it by r + (1 - r) ln(1 - r).
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     ranked = _Ranked.of(values, truth)
 
-    def kernel(mass: Float64) -> float:
+    def kernel(mass: Float64Array) -> float:
         answered, wrong = ranked.cumulative(mass)
         total, errors = answered[-1], wrong[-1]
         best = _aurc(np.array([total - errors, total]), np.array([0.0, errors]))
@@ -103,10 +124,16 @@ def augrc(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """Area under generalised risk, P(answered and wrong), against coverage (Traub 2024, arXiv 2407.01032).
+    """AUGRC: area under P(answered and wrong) against coverage (Traub et al. 2024, arXiv 2407.01032), in [0, 0.5].
 
-    By trapezoids, which makes the closed form exact: (1 - AUROC) * accuracy * (1 - accuracy) + (1 - accuracy)^2 / 2.
-    In [0, 0.5].
+    By trapezoids, which makes the closed form exact: (1 - AUROC) * accuracy * (1 - accuracy) + (1 - accuracy)^2 / 2. Lower
+    is better.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     ranked = _Ranked.of(values, truth)
@@ -120,19 +147,29 @@ def prediction_rejection_ratio(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """PRR: what rejection by confidence gains over random rejection, relative to the best (Malinin 2021, arXiv 2002.07650).
+    """PRR: gain of rejection by confidence over random rejection, relative to the best (Malinin & Gales 2021, arXiv
+    2002.07650).
 
-    1 for the best ranking, 0 for a random one, below 0 for a worse one. The error left is counted over all items, rejected
-    ones being answered rightly by someone else. InvalidInput when all items are right or all wrong: nothing can be gained.
+    1 for the best ranking, 0 for a random one, below 0 for a worse one. The remaining error is counted over all items, as if
+    somebody else answered the rejected ones correctly.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+
+    Raises:
+        InvalidInput: all items are right or all are wrong, so that nothing can be gained, or an argument is unusable.
     """
     values, truth = check_pair(confidence, correct)
     mass = unit_weights(weights, values.size)
     for kind, rows in (("right", truth), ("wrong", ~truth)):
         if not (mass * rows).any():
-            raise InvalidInput(f"the rejection ratio is undefined when no item is {kind}; pass items of both kinds")
+            raise InvalidInput(f"the rejection ratio is undefined if no item is {kind}; pass items of both kinds")
     ranked = _Ranked.of(values, truth)
 
-    def kernel(drawn: Float64) -> float:
+    def kernel(drawn: Float64Array) -> float:
         answered, wrong = ranked.cumulative(drawn)
         risk = wrong[-1] / answered[-1]
         random, best = risk / 2, risk**2 / 2
@@ -149,17 +186,24 @@ def coverage_at_risk(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """The largest coverage whose risk on these items is at most `risk`; 0 when there is none.
+    """The largest coverage whose risk on these items is at most `risk`, in [0, 1]; 0 if there is none.
 
-    A description of these items. For a threshold to use on others, see ConformalAbstention.
+    It describes these items. For a threshold to use on others, see ConformalAbstention.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        risk: in [0, 1].
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     _check_closed(risk, "risk")
     ranked = _Ranked.of(values, truth)
 
-    def kernel(mass: Float64) -> float:
+    def kernel(mass: Float64Array) -> float:
         answered, wrong = ranked.cumulative(mass)
-        # A hair of room: 0.1 * 30 is above 3 in floating point.
+        # Some slack: 0.1 * 30 is above 3 in floating point.
         allowed = answered[wrong <= risk * answered * (1 + 1e-12)]
         return float(allowed[-1] / answered[-1]) if allowed.size else 0.0
 
@@ -174,27 +218,38 @@ def accuracy_at_coverage(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """Accuracy among the most confident items that make up `coverage`, in (0, 1]; ties at the end count in proportion."""
+    """Accuracy among the most confident items that make up `coverage`, in [0, 1]; ties at the end count in proportion.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        coverage: in (0, 1].
+        weights: (N,) frequencies, at least 0.
+        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+    """
     values, truth = check_pair(confidence, correct)
     _check_closed(coverage, "coverage")
     if coverage == 0:
         raise InvalidInput("coverage is 0; pass a share above 0")
     ranked = _Ranked.of(values, truth)
 
-    def kernel(mass: Float64) -> float:
+    def kernel(mass: Float64Array) -> float:
         answered, wrong = ranked.cumulative(mass)
-        wanted = coverage * answered[-1]
-        errors = np.interp(wanted, np.concatenate([[0.0], answered]), np.concatenate([[0.0], wrong]))
-        return float(1 - errors / wanted)
+        target = coverage * answered[-1]
+        errors = np.interp(target, np.concatenate([[0.0], answered]), np.concatenate([[0.0], wrong]))
+        return float(1 - errors / target)
 
     return estimate(kernel, unit_weights(weights, values.size), interval)
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Answering at and above `threshold` gives this coverage and accuracy on the items it was chosen on.
+    """The result of answering at and above a threshold, on the items that it was chosen on.
 
-    threshold is infinity, coverage 0 and accuracy None when no threshold has the risk asked for.
+    Attributes:
+        threshold: a confidence; infinity if no threshold has the requested risk.
+        coverage: in [0, 1]; 0 if no threshold has the requested risk.
+        accuracy: in [0, 1]; None if no threshold has the requested risk.
     """
 
     threshold: float
@@ -205,7 +260,14 @@ class OperatingPoint:
 def operating_point(
     confidence: ArrayLike, correct: ArrayLike, risk: float, *, weights: ArrayLike | None = None
 ) -> OperatingPoint:
-    """The lowest threshold whose risk on these items is at most `risk`, without any promise for others."""
+    """The lowest threshold whose risk on these items is at most `risk`, without any guarantee for others.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans.
+        risk: in [0, 1].
+        weights: (N,) frequencies, at least 0.
+    """
     _check_closed(risk, "risk")
     curve = risk_coverage_curve(confidence, correct, weights=weights)
     allowed = np.flatnonzero(curve.risk <= risk * (1 + 1e-12))
@@ -217,30 +279,31 @@ def operating_point(
 
 @dataclass(frozen=True)
 class _Ranked:
-    # Items grouped by equal confidence, group 0 the most confident; sorted once for all resamples.
-    distinct: NDArray[np.floating]
+    """Items grouped by equal confidence, group 0 the most confident; sorted once for all resamples."""
+
+    distinct: FloatArray
     group: NDArray[np.intp]
-    wrong: NDArray[np.bool_]
+    wrong: BoolArray
 
     @classmethod
-    def of(cls, confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> _Ranked:
+    def of(cls, confidence: FloatArray, correct: BoolArray) -> _Ranked:
         negative, group = np.unique(-confidence, return_inverse=True)
         return cls(-negative, group, ~correct)
 
-    def cumulative(self, mass: Float64) -> tuple[Float64, Float64]:
-        # Weight answered, and weight answered wrongly, after each group.
+    def cumulative(self, mass: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """Weight answered, and weight answered wrongly, after each group."""
         size = self.distinct.size
         answered = np.cumsum(np.bincount(self.group, mass, size))
         wrong = np.cumsum(np.bincount(self.group, mass * self.wrong, size))
         return answered.astype(np.float64), wrong.astype(np.float64)
 
 
-def _aurc(answered: Float64, wrong: Float64) -> float:
+def _aurc(answered: Float64Array, wrong: Float64Array) -> float:
     from scipy.special import digamma
 
-    # In a group of w items with e errors after A items with E errors, the expected risk of the j-th is (E + e j / w)
-    # / (A + j). Summing over j = 1..w: E (psi(A + w + 1) - psi(A + 1)) + (e / w) (w - A (psi(A + w + 1) - psi(A +
-    # 1))).
+    # In a group of w items with e errors, after A items with E errors, the expected risk at the j-th is
+    # (E + e j / w) / (A + j). Summed over j = 1..w that is
+    # E (psi(A + w + 1) - psi(A + 1)) + (e / w) (w - A (psi(A + w + 1) - psi(A + 1))).
     before, errors_before = np.concatenate([[0.0], answered[:-1]]), np.concatenate([[0.0], wrong[:-1]])
     width, errors = answered - before, wrong - errors_before
     kept = width > 0
@@ -250,10 +313,10 @@ def _aurc(answered: Float64, wrong: Float64) -> float:
     return float(total.sum() / answered[-1])
 
 
-def _augrc(answered: Float64, wrong: Float64) -> float:
+def _augrc(answered: Float64Array, wrong: Float64Array) -> float:
     coverage = np.concatenate([[0.0], answered]) / answered[-1]
-    generalised = np.concatenate([[0.0], wrong]) / answered[-1]
-    return float(np.trapezoid(generalised, coverage))
+    generalized = np.concatenate([[0.0], wrong]) / answered[-1]
+    return float(np.trapezoid(generalized, coverage))
 
 
 def _check_closed(value: float, name: str) -> None:

@@ -1,10 +1,10 @@
-"""Metrics over shards: `update` with each batch, `merge` what other processes gathered, `compute` the numbers of the whole.
+"""Metrics over shards: `update` with each batch, `merge` the accumulators of other processes, `compute` the results.
 
 BinnedAccumulator   constant memory; everything that equal-width bins and sums give.
 TableAccumulator    memory of the distinct confidences; any metric that takes weights, equal-mass bins and ranks included.
 
-Both give what one pass over all items gives, up to the rounding of sums taken in another order. Both are plain numbers and
-pickle, so that they travel between processes.
+Both give the results of one pass over all items, up to rounding in sums of another order. Both hold plain numbers and can be
+pickled, to be sent between processes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from calibration.arrays import check_count, check_pair, check_weights, unit_weights
+from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_pair, check_weights, unit_weights
 from calibration.binning import BinTotals, equal_width_bins
 from calibration.calibration_error import ReliabilityCurve, curve_of_totals, expected_error, maximum_error
 from calibration.errors import InvalidInput
@@ -29,7 +29,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class BinnedSummary:
-    """What a BinnedAccumulator knows: `weight` is the number (or weight) of items, `curve` the reliability curve."""
+    """The results of a BinnedAccumulator.
+
+    Attributes:
+        weight: number (or weight) of items.
+        accuracy, mean_confidence, ece, mce, brier: in [0, 1].
+        negative_log_likelihood: in nats.
+        curve: the reliability curve.
+    """
 
     weight: float
     accuracy: float
@@ -42,7 +49,10 @@ class BinnedSummary:
 
 
 class BinnedAccumulator:
-    """Sums over `n_bins` equal-width bins, and of the Brier score and the negative log-likelihood.
+    """Sums over equal-width bins, and of the Brier score and the negative log-likelihood.
+
+    Args:
+        n_bins: number of bins, at least 1.
 
     >>> first, second = BinnedAccumulator(), BinnedAccumulator()
     >>> first.update([0.9, 0.8], [True, False]).merge(second.update([0.4], [False])).compute().weight
@@ -57,7 +67,19 @@ class BinnedAccumulator:
         self._log_loss = 0.0
 
     def update(self, confidence: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None) -> Self:
-        """Add a batch: confidences (N,), correctness (N,), optional weights (N,). An empty batch adds nothing."""
+        """Add a batch; an empty one adds nothing.
+
+        Args:
+            confidence: (N,) in [0, 1].
+            correct: (N,) booleans.
+            weights: (N,) frequencies, at least 0.
+
+        Returns:
+            This accumulator.
+
+        Raises:
+            InvalidInput: an array is unusable.
+        """
         if np.size(confidence) == 0 and np.size(correct) == 0:
             return self
         values, truth = check_pair(confidence, correct)
@@ -69,7 +91,14 @@ class BinnedAccumulator:
         return self
 
     def merge(self, other: BinnedAccumulator) -> Self:
-        """Add what another accumulator gathered; InvalidInput when its bins differ."""
+        """Add the items of another accumulator.
+
+        Returns:
+            This accumulator.
+
+        Raises:
+            InvalidInput: its number of bins differs.
+        """
         if other.n_bins != self.n_bins:
             raise InvalidInput(f"cannot merge {other.n_bins} bins into {self.n_bins}; use the same n_bins for every shard")
         self._totals += other._totals
@@ -78,7 +107,14 @@ class BinnedAccumulator:
         return self
 
     def compute(self, *, interval: float | None = None) -> BinnedSummary:
-        """All numbers so far; interval: the level of the reliability curve's intervals."""
+        """Compute the results so far.
+
+        Args:
+            interval: level in (0, 1) of the reliability curve's intervals; None for none.
+
+        Raises:
+            InvalidInput: there are no items.
+        """
         weight = float(self._totals.weight.sum())
         if weight == 0:
             raise InvalidInput("no items have been added; call update first")
@@ -96,7 +132,7 @@ class BinnedAccumulator:
 
 
 class TableAccumulator:
-    """How often each distinct (confidence, correct) was seen; enough for every metric that takes weights.
+    """Counts of each distinct (confidence, correct), which is enough for every metric that takes weights.
 
     >>> table = TableAccumulator().update([0.9, 0.9, 0.2], [True, True, False])
     >>> from calibration import auroc
@@ -105,12 +141,24 @@ class TableAccumulator:
     """
 
     def __init__(self) -> None:
-        self._confidence: NDArray[np.floating] = np.empty(0)
-        self._correct: NDArray[np.bool_] = np.empty(0, dtype=np.bool_)
-        self._weight: NDArray[np.float64] = np.empty(0)
+        self._confidence: FloatArray = np.empty(0)
+        self._correct: BoolArray = np.empty(0, dtype=np.bool_)
+        self._weight: Float64Array = np.empty(0)
 
     def update(self, confidence: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None) -> Self:
-        """Add a batch: confidences (N,), correctness (N,), optional weights (N,). An empty batch adds nothing."""
+        """Add a batch; an empty one adds nothing.
+
+        Args:
+            confidence: (N,) in [0, 1].
+            correct: (N,) booleans.
+            weights: (N,) frequencies, at least 0.
+
+        Returns:
+            This accumulator.
+
+        Raises:
+            InvalidInput: an array is unusable.
+        """
         if np.size(confidence) == 0 and np.size(correct) == 0:
             return self
         values, truth = check_pair(confidence, correct)
@@ -118,15 +166,17 @@ class TableAccumulator:
         return self
 
     def merge(self, other: TableAccumulator) -> Self:
-        """Add what another accumulator gathered."""
+        """Add the items of another accumulator, and return this one."""
         if other._confidence.size:
             self._add(other._confidence, other._correct, other._weight)
         return self
 
     def compute(self, metric: Callable[..., Result], **options: Any) -> Result:
-        """`metric(confidence, correct, weights=..., **options)` over everything added.
+        """Compute `metric(confidence, correct, weights=..., **options)` over all items.
 
-        An interval would resample distinct confidences rather than items, so it is refused.
+        Raises:
+            InvalidInput: there are no items, or `interval` is requested, which would resample distinct confidences and not
+                items.
         """
         if options.get("interval") is not None:
             raise InvalidInput("a table has no items to resample; compute the interval on the items themselves")
@@ -134,10 +184,10 @@ class TableAccumulator:
             raise InvalidInput("no items have been added; call update first")
         return metric(self._confidence, self._correct, weights=self._weight, **options)
 
-    def _add(self, confidence: NDArray[np.floating], correct: NDArray[np.bool_], weight: NDArray[np.float64]) -> None:
-        # An empty table takes the type of its first batch: edges depend on it (binning.py).
-        held = self._confidence if self._confidence.size else self._confidence.astype(confidence.dtype)
-        values = np.concatenate([held, confidence])
+    def _add(self, confidence: FloatArray, correct: BoolArray, weight: Float64Array) -> None:
+        # An empty table takes the type of its first batch, since edges depend on it (binning.py).
+        earlier = self._confidence if self._confidence.size else self._confidence.astype(confidence.dtype)
+        values = np.concatenate([earlier, confidence])
         truth = np.concatenate([self._correct, correct])
         mass = np.concatenate([self._weight, weight])
         order = np.lexsort((truth, values))

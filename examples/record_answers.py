@@ -1,8 +1,7 @@
-"""Write down what the default model answers to XQuAD questions from the example passages, how sure and how right it is.
+"""Record the default model's answers to XQuAD questions from the example passages, with their confidence and correctness.
 
-`xquad/answers.jsonl` was made by this script, so that calibration can be looked at on hundreds of answers without waiting
-the minutes that they take. Questions are drawn with seed 0; the first 100 of the draw, on which prompts were chosen, are
-left out.
+This script made `xquad/answers.jsonl`, so that calibration can be tried on hundreds of answers without the minutes that they
+take. Questions are drawn with seed 0; the first 100 of the draw, on which prompts were chosen, are skipped.
 
     python examples/record_answers.py --questions questions.jsonl --out examples/xquad/answers.jsonl
 """
@@ -41,13 +40,13 @@ def main() -> None:
         index.add(split_documents(load_documents(arguments.passages)))
         model = halluc.GroundedModel(lm, index, verifier=halluc.load_verifier(), max_new_tokens=24)
         answers = model.batch([row["question"] for row in rows])
-    given = [(row, answer) for row, answer in zip(rows, answers, strict=True) if not answer.abstained]
-    confidence = {source: estimate_confidence(source, [answer for _, answer in given], lm=lm) for source in SOURCES}
+    answered = [(row, answer) for row, answer in zip(rows, answers, strict=True) if not answer.abstained]
+    confidence = {source: estimate_confidence(source, [answer for _, answer in answered], lm=lm) for source in SOURCES}
     with arguments.out.open("w", encoding="utf-8") as out:
-        for i, (row, answer) in enumerate(given):
+        for i, (row, answer) in enumerate(answered):
             line = {
                 "question": row["question"],
-                "answers": row["answers"],
+                "references": row["answers"],
                 "text": answer.text,
                 "correct": contains_answer(answer.text, row["answers"]),
                 "confidence": {source: round(float(values[i]), 6) for source, values in confidence.items()},

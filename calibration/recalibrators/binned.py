@@ -1,34 +1,37 @@
-"""Recalibration by bins: histogram binning, scaling-binning and Bayesian binning into quantiles."""
+"""Recalibration by bins: histogram binning, scaling-binning and Bayesian binning into quantiles (BBQ)."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calibration.arrays import BoolArray, check_count
+from calibration.arrays import BoolArray, Float64Array, check_count
 from calibration.binning import Bins, BinTotals, Strategy, equal_mass_bins, make_bins
 from calibration.recalibrators.recalibrator import Recalibrator
 from calibration.recalibrators.scaling import PlattScaling
 
 __all__ = ["BayesianBinning", "HistogramBinning", "ScalingBinning"]
 
-Float64 = NDArray[np.float64]
-
 
 class HistogramBinning(Recalibrator):
-    """Every confidence becomes the accuracy of its bin (Zadrozny & Elkan 2001); an empty bin gives its middle.
+    """Every confidence becomes the accuracy of its bin (Zadrozny & Elkan 2001), or the middle of an empty bin.
 
-    edges_ (n_bins + 1,), value_ (n_bins,).
+    Args:
+        n_bins: at least 1.
+        strategy: "equal-mass" or "equal-width".
+
+    Attributes:
+        edges_: (n_bins + 1,) in [0, 1]; fewer with equal-mass bins and many ties.
+        value_: (n_bins,) in [0, 1].
     """
 
-    edges_: Float64
-    value_: Float64
+    edges_: Float64Array
+    value_: Float64Array
 
     def __init__(self, n_bins: int = 15, strategy: Strategy = "equal-mass") -> None:
         self.n_bins = n_bins
         self.strategy = strategy
 
-    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         bins = make_bins(confidence, check_count(self.n_bins, "n_bins"), self.strategy, weights)
         totals = BinTotals.of(bins, confidence, correct, weights)
         self.edges_ = bins.edges.astype(np.float64)
@@ -36,25 +39,33 @@ class HistogramBinning(Recalibrator):
         full = totals.weight > 0
         self.value_ = np.where(full, totals.correct / np.where(full, totals.weight, 1), middle)
 
-    def _transform(self, confidence: Float64) -> Float64:
+    def _transform(self, confidence: Float64Array) -> Float64Array:
         return self.value_[Bins(self.edges_, evenly=False).index(confidence)]
 
 
 class ScalingBinning(Recalibrator):
-    """Platt scaling, then every value becomes the mean of its equal-mass bin (Kumar 2019, arXiv 1909.10155).
+    """Platt scaling, then every value becomes the mean of its equal-mass bin (Kumar et al. 2019, arXiv 1909.10155).
 
-    The output takes at most n_bins values, so that its calibration error can be measured without bias from below. The
-    paper fits the scaling and the bins on separate thirds; as in its code, both are fitted here on all items.
+    The output takes at most n_bins values, so that bins do not underestimate its calibration error. The paper fits the
+    scaling and the bins on separate thirds; as in its code, both are fitted here on all items.
+
+    Args:
+        n_bins: at least 1.
+
+    Attributes:
+        scaling_: the fitted Platt scaling.
+        edges_: (n_bins + 1,) in [0, 1]; fewer with many ties.
+        value_: (n_bins,) in [0, 1].
     """
 
     scaling_: PlattScaling
-    edges_: Float64
-    value_: Float64
+    edges_: Float64Array
+    value_: Float64Array
 
     def __init__(self, n_bins: int = 15) -> None:
         self.n_bins = n_bins
 
-    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         self.scaling_ = PlattScaling().fit(confidence, correct, weights)
         scaled = self.scaling_.transform(confidence)
         bins = equal_mass_bins(scaled, check_count(self.n_bins, "n_bins"), weights)
@@ -63,32 +74,39 @@ class ScalingBinning(Recalibrator):
         # Equal-mass bins are never empty: their upper edges are values that occur.
         self.value_ = totals.confidence / totals.weight
 
-    def _transform(self, confidence: Float64) -> Float64:
+    def _transform(self, confidence: Float64Array) -> Float64Array:
         return self.value_[Bins(self.edges_, evenly=False).index(self.scaling_.transform(confidence))]
 
 
 class BayesianBinning(Recalibrator):
-    """BBQ: an average of equal-mass histograms, weighted by how likely each makes the data (Naeini 2015).
+    """BBQ: an average of equal-mass histograms, weighted by the likelihood of the data under each (Naeini et al. 2015).
 
-    Numbers of bins from N^(1/3) / 10 to 10 N^(1/3), as in the paper, but at most `most_bins`. In each bin the
-    accuracy has a Beta prior of total weight 2 centred on the bin's middle, so that no bin says 0 or 1 outright.
-    edges_, value_: one array for each histogram.  score_: its share of the average, summing to 1.
+    Numbers of bins go from N^(1/3) / 10 to 10 N^(1/3), as in the paper. In each bin the accuracy has a Beta prior of total
+    weight 2 centered on the bin's middle, so that no bin gives exactly 0 or 1.
+
+    Args:
+        max_bins: the most bins of a histogram, at least 1.
+
+    Attributes:
+        edges_: the edges of each histogram, in [0, 1].
+        value_: the values of each histogram's bins, in [0, 1].
+        score_: each histogram's share of the average; they sum to 1.
     """
 
-    edges_: list[Float64]
-    value_: list[Float64]
-    score_: Float64
+    edges_: list[Float64Array]
+    value_: list[Float64Array]
+    score_: Float64Array
 
-    def __init__(self, most_bins: int = 200) -> None:
-        self.most_bins = most_bins
+    def __init__(self, max_bins: int = 200) -> None:
+        self.max_bins = max_bins
 
-    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         from scipy.special import betaln
 
         root = weights.sum() ** (1 / 3)
-        most = min(check_count(self.most_bins, "most_bins"), max(1, int(10 * root)), confidence.size)
+        most = min(check_count(self.max_bins, "max_bins"), max(1, int(10 * root)), confidence.size)
         least = min(most, max(1, int(root / 10)))
-        # Some hundred distinct resolutions are as good as every one of them.
+        # A hundred different resolutions are as good as all of them.
         sizes = np.unique(np.geomspace(least, most, 100).round().astype(int))
         self.edges_, self.value_, scores = [], [], []
         for size in sizes.tolist():
@@ -104,7 +122,7 @@ class BayesianBinning(Recalibrator):
         share = np.exp(np.array(scores) - max(scores))
         self.score_ = share / share.sum()
 
-    def _transform(self, confidence: Float64) -> Float64:
+    def _transform(self, confidence: Float64Array) -> Float64Array:
         average = np.zeros_like(confidence)
         for share, edges, value in zip(self.score_, self.edges_, self.value_, strict=True):
             average += share * value[Bins(edges, evenly=False).index(confidence)]

@@ -1,37 +1,37 @@
 """Parametric recalibration: temperature (one number), Platt (two) and beta (three), all by maximum likelihood.
 
-The likelihood has no finite maximum when a threshold parts right from wrong items (among them: all right, all wrong,
-one item). Platt's smoothed targets are then used, (n_right + 1) / (n_right + 2) for right and 1 / (n_wrong + 2) for
-wrong (Platt 1999, section 2.2): the fit stays finite, and goes to certainty only as fast as the number of items
+The likelihood has no finite maximum if a threshold separates right from wrong items (also if all are right, all are wrong,
+or there is one item). Platt's smoothed targets are then used, (n_right + 1) / (n_right + 2) for right and 1 / (n_wrong + 2)
+for wrong (Platt 1999, section 2.2): the fit stays finite, and approaches certainty only as fast as the number of items
 allows.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import expit
 
-from calibration.arrays import BoolArray
+from calibration.arrays import BoolArray, Float64Array
 from calibration.recalibrators.recalibrator import Recalibrator, logit
 
 __all__ = ["BetaCalibration", "PlattScaling", "TemperatureScaling"]
 
-Float64 = NDArray[np.float64]
-
-# A sharper fit than 1 / 0.01 or a flatter one than 1 / 100 says only that the sample is small or the ranking reversed.
+# A temperature outside this range says only that the sample is small or the ranking reversed.
 _TEMPERATURES = (0.01, 100.0)
 
 
 class TemperatureScaling(Recalibrator):
-    """sigmoid(logit(confidence) / T), keeping the order of confidences (Guo 2017, arXiv 1706.04599, section 4.2).
+    """sigmoid(logit(confidence) / T), keeping the order of confidences (Guo et al. 2017, arXiv 1706.04599, section 4.2).
 
-    temperature_: the T that maximises the likelihood, in [0.01, 100]; 1 when every confidence is 0.5. A confidence of
-    0.5 stays 0.5, so this cannot mend confidences that are all too high around 0.5; PlattScaling can.
+    A confidence of 0.5 stays 0.5, so this cannot fix confidences that are all too high around 0.5; PlattScaling can.
+
+    Attributes:
+        temperature_: the T that maximizes the likelihood, in [0.01, 100]; 1 if every confidence is 0.5.
     """
 
     temperature_: float
 
-    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         from scipy.optimize import brentq
 
         z = logit(confidence)
@@ -44,7 +44,7 @@ class TemperatureScaling(Recalibrator):
 
         def slope(inverse: float) -> float:
             # Derivative of the negative log-likelihood in 1/T, which is convex: one root.
-            return float((weights * z * (_sigmoid(inverse * z) - targets)).sum())
+            return float((weights * z * (expit(inverse * z) - targets)).sum())
 
         coldest, hottest = 1 / _TEMPERATURES[0], 1 / _TEMPERATURES[1]
         if slope(hottest) >= 0:
@@ -54,48 +54,51 @@ class TemperatureScaling(Recalibrator):
         else:
             self.temperature_ = float(1 / brentq(slope, hottest, coldest, xtol=1e-13, rtol=1e-13))
 
-    def _transform(self, confidence: Float64) -> Float64:
-        return _sigmoid(logit(confidence) / self.temperature_)
+    def _transform(self, confidence: Float64Array) -> Float64Array:
+        return np.asarray(expit(logit(confidence) / self.temperature_))
 
 
 class PlattScaling(Recalibrator):
     """sigmoid(slope * logit(confidence) + intercept) (Platt 1999, on the logit rather than on a margin).
 
-    slope_, intercept_: the maximum of the likelihood. A slope below 0 says that confidence ranks items the wrong way
-    round. With one distinct confidence only the accuracy can be learned.
+    With one distinct confidence only the accuracy can be learned.
+
+    Attributes:
+        slope_, intercept_: the maximum of the likelihood. A slope below 0 says that confidence ranks items in reverse.
     """
 
     slope_: float
     intercept_: float
 
-    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         z = logit(confidence)
-        separated = _parted(z, correct) or _parted(-z, correct)
+        separated = _separated(z, correct) or _separated(-z, correct)
         targets = smoothed_targets(correct, weights) if separated else correct.astype(np.float64)
         if np.ptp(z) == 0:
-            # Slope and intercept cannot be told apart: keep the slope of the identity.
+            # Slope and intercept are not identifiable: keep the slope of the identity.
             rate = float(weights @ targets / weights.sum())
             self.slope_, self.intercept_ = 1.0, float(logit(np.array([rate]))[0] - z[0])
             return
         slope, intercept = fit_logistic(np.stack([z, np.ones_like(z)], axis=1), targets, weights, [None, None])
         self.slope_, self.intercept_ = float(slope), float(intercept)
 
-    def _transform(self, confidence: Float64) -> Float64:
-        return _sigmoid(self.slope_ * logit(confidence) + self.intercept_)
+    def _transform(self, confidence: Float64Array) -> Float64Array:
+        return np.asarray(expit(self.slope_ * logit(confidence) + self.intercept_))
 
 
 class BetaCalibration(Recalibrator):
-    """sigmoid(a log p - b log(1 - p) + c) with a, b >= 0 (Kull 2017): Platt is a = b, identity a = b = 1, c = 0.
+    """sigmoid(a log p - b log(1 - p) + c) with a, b >= 0 (Kull et al. 2017): Platt is a = b, the identity a = b = 1, c = 0.
 
-    a_, b_, c_: the maximum of the likelihood under a, b >= 0, which keeps the map increasing.
+    Attributes:
+        a_, b_, c_: the maximum of the likelihood under a, b >= 0, which keeps the map increasing.
     """
 
     a_: float
     b_: float
     c_: float
 
-    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
-        separated = _parted(confidence, correct)
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
+        separated = _separated(confidence, correct)
         targets = smoothed_targets(correct, weights) if separated else correct.astype(np.float64)
         if np.ptp(confidence) == 0:
             rate = float(weights @ targets / weights.sum())
@@ -105,73 +108,74 @@ class BetaCalibration(Recalibrator):
         a, b, c = fit_logistic(_beta_features(confidence), targets, weights, [0.0, 0.0, None])
         self.a_, self.b_, self.c_ = float(a), float(b), float(c)
 
-    def _transform(self, confidence: Float64) -> Float64:
-        return _sigmoid(_beta_features(confidence) @ np.array([self.a_, self.b_, self.c_]))
+    def _transform(self, confidence: Float64Array) -> Float64Array:
+        return np.asarray(expit(_beta_features(confidence) @ np.array([self.a_, self.b_, self.c_])))
 
 
-def smoothed_targets(correct: BoolArray, weights: Float64) -> Float64:
-    """Platt's targets: the posterior mean of a uniform prior in place of 0 and 1."""
+def smoothed_targets(correct: BoolArray, weights: Float64Array) -> Float64Array:
+    """Platt's targets (N,): the posterior mean under a uniform prior in place of 0 and 1."""
     right, wrong = float(weights @ correct), float(weights @ ~correct)
     return np.where(correct, (right + 1) / (right + 2), 1 / (wrong + 2))
 
 
 def fit_logistic(
-    features: Float64,
-    targets: Float64,
-    weights: Float64,
+    features: Float64Array,
+    targets: Float64Array,
+    weights: Float64Array,
     least: list[float | None],
     *,
-    penalty: Float64 | None = None,
-) -> Float64:
-    """Coefficients (D,) of a logistic regression on features (N, D), targets in [0, 1].
+    penalty: Float64Array | None = None,
+) -> Float64Array:
+    """Fit a logistic regression.
 
-    least: lower bound of each coefficient, or None.  penalty (D,): on the squares of the coefficients of columns scaled
-    to unit root mean square, next to the mean loss.
+    Args:
+        features: (N, D).
+        targets: (N,) in [0, 1].
+        weights: (N,) frequencies.
+        least: lower bound of each of the D coefficients, or None.
+        penalty: (D,) added to the mean loss, on the squares of the coefficients of columns scaled to unit root mean square.
+
+    Returns:
+        (D,) coefficients.
     """
     from scipy.optimize import minimize
 
     total = weights.sum()
-    # Columns of unit size: the optimiser's steps are then of the order of the coefficients.
+    # Columns of unit size make the optimizer's steps of the order of the coefficients.
     size = np.maximum(np.sqrt((weights @ features**2) / total), 1e-12)
     scaled = features / size
     ridge = np.zeros(features.shape[1]) if penalty is None else penalty
 
-    def loss(coefficients: Float64) -> tuple[float, Float64]:
+    def loss(coefficients: Float64Array) -> tuple[float, Float64Array]:
         score = scaled @ coefficients
         value = weights @ (np.logaddexp(0, score) - targets * score) / total + ridge @ coefficients**2
-        gradient = scaled.T @ (weights * (_sigmoid(score) - targets)) / total + 2 * ridge * coefficients
+        gradient = scaled.T @ (weights * (expit(score) - targets)) / total + 2 * ridge * coefficients
         return float(value), gradient
 
-    def hessian(coefficients: Float64) -> Float64:
-        right = _sigmoid(scaled @ coefficients)
+    def hessian(coefficients: Float64Array) -> Float64Array:
+        right = expit(scaled @ coefficients)
         return np.asarray((scaled.T * (weights * right * (1 - right) / total)) @ scaled + 2 * np.diag(ridge))
 
-    # Newton's method takes a tenth of the passes over the items; only what breaks a bound needs one that knows of bounds.
+    # Newton's method takes a tenth of the passes over the items; L-BFGS-B is needed only if a bound is violated.
     start = np.zeros(features.shape[1])
-    found = minimize(loss, start, jac=True, hess=hessian, method="trust-exact", options={"gtol": 1e-10})
+    solution = minimize(loss, start, jac=True, hess=hessian, method="trust-exact", options={"gtol": 1e-10})
     floor = np.array([-np.inf if bound is None else bound for bound in least])
-    if not found.success or (found.x < floor).any():
+    if not solution.success or (solution.x < floor).any():
         options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
         bounds = [(bound, None) for bound in least]
-        found = minimize(loss, np.maximum(found.x, floor), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return np.asarray(found.x / size)
+        solution = minimize(loss, np.maximum(solution.x, floor), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.asarray(solution.x / size)
 
 
-def _beta_features(confidence: Float64) -> Float64:
+def _beta_features(confidence: Float64Array) -> Float64Array:
     p = np.clip(confidence, 1e-12, 1 - 1e-12)
     return np.stack([np.log(p), -np.log1p(-p), np.ones_like(p)], axis=1)
 
 
-def _parted(score: Float64, correct: BoolArray) -> bool:
-    # Some threshold has every wrong item at or below it and every right one at or above it.
+def _separated(score: Float64Array, correct: BoolArray) -> bool:
+    """Whether some threshold has every wrong item at or below it and every right item at or above it."""
     if correct.all() or not correct.any():
         return True
     if np.ptp(score) == 0:
         return False
     return bool(score[~correct].max() <= score[correct].min())
-
-
-def _sigmoid(score: Float64) -> Float64:
-    from scipy.special import expit
-
-    return np.asarray(expit(score))

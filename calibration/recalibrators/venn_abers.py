@@ -1,9 +1,9 @@
-"""Venn–Abers prediction: a probability interval that is calibrated whatever the data (Vovk 2015, arXiv 1511.00213).
+"""Venn–Abers prediction: a probability interval that is calibrated whatever the data (Vovk et al. 2015, arXiv 1511.00213).
 
-For a new confidence s, isotonic regression is fitted twice: with s added as a wrong item, giving p0, and as a right one,
-giving p1. One of the two is perfectly calibrated. Only the fits at calibration confidences are needed: an added right item
-always pools with the confidence above it and a wrong one with that below, so that p1(s) is that of the next confidence up
-and p0(s) that of the next down.
+For a new confidence s, isotonic regression is fitted twice: with s added as a wrong item, which gives p0, and as a right
+item, which gives p1. One of the two is perfectly calibrated. Only the fits at calibration confidences are needed: an added
+right item always pools with the next higher confidence and a wrong one with the next lower, so that p1(s) is that of the
+next confidence up and p0(s) that of the next one down.
 """
 
 from __future__ import annotations
@@ -11,55 +11,69 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, check_confidence
+from calibration.arrays import BoolArray, Float64Array, check_confidence
 from calibration.recalibrators.recalibrator import Recalibrator
 
 __all__ = ["VennAbers"]
 
-Float64 = NDArray[np.float64]
-
 
 class VennAbers(Recalibrator):
-    """`transform` gives p1 / (1 - p0 + p1), the value of least worst-case log loss; `interval` gives (p0, p1).
+    """Recalibrates to p1 / (1 - p0 + p1), the value of least worst-case log loss; `interval` gives p0 and p1.
 
-    knots_: distinct calibration confidences (M,), ascending.  low_, high_: p0 and p1 (M,) at each.
+    Attributes:
+        knots_: (M,) distinct calibration confidences, ascending, in [0, 1].
+        low_, high_: (M,) p0 and p1 at each of them, in [0, 1].
     """
 
-    knots_: Float64
-    low_: Float64
-    high_: Float64
+    knots_: Float64Array
+    low_: Float64Array
+    high_: Float64Array
 
-    def interval(self, confidence: ArrayLike) -> tuple[Float64, Float64]:
-        """(p0, p1), each (N,), p0 <= p1: narrow where there are many calibration items."""
+    def interval(self, confidence: ArrayLike) -> tuple[Float64Array, Float64Array]:
+        """The interval of each item; it is narrow where there are many calibration items.
+
+        Args:
+            confidence: (N,) in [0, 1].
+
+        Returns:
+            (N,) p0 and (N,) p1, with 0 <= p0 <= p1 <= 1.
+
+        Raises:
+            NotFitted: `fit` has not been called.
+            InvalidInput: the confidence is unusable.
+        """
         self.check_fitted()
         return self._interval(check_confidence(confidence).astype(np.float64))
 
-    def _fit(self, confidence: Float64, correct: BoolArray, weights: Float64) -> None:
+    def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         knots, group = np.unique(confidence, return_inverse=True)
         mass = np.bincount(group, weights, knots.size).astype(np.float64)
         right = np.bincount(group, weights * correct, knots.size).astype(np.float64)
         self.high_ = _fits_with_one_more_right(mass, right)
-        # A wrong item is a right one seen in the mirror: order reversed, right and wrong exchanged.
+        # A wrong item is the mirror image of a right one: the order reversed, right and wrong exchanged.
         self.low_ = 1 - _fits_with_one_more_right(mass[::-1], (mass - right)[::-1])[::-1]
         self.knots_ = knots
 
-    def _transform(self, confidence: Float64) -> Float64:
+    def _transform(self, confidence: Float64Array) -> Float64Array:
         low, high = self._interval(confidence)
         return np.asarray(high / (1 - low + high))
 
-    def _interval(self, confidence: Float64) -> tuple[Float64, Float64]:
+    def _interval(self, confidence: Float64Array) -> tuple[Float64Array, Float64Array]:
         down = np.searchsorted(self.knots_, confidence, side="right") - 1
         up = np.searchsorted(self.knots_, confidence, side="left")
-        # Below all knots a wrong item stands alone and p0 is 0; above all of them p1 is 1.
+        # Below all knots a wrong item pools with none, so p0 is 0; above all of them p1 is 1.
         low = np.where(down >= 0, self.low_[np.maximum(down, 0)], 0.0)
         high = np.where(up < self.knots_.size, self.high_[np.minimum(up, self.knots_.size - 1)], 1.0)
         return low, high
 
 
-def _fits_with_one_more_right(mass: Float64, right: Float64) -> Float64:
-    # The isotonic fit at knot j is the max over i <= j of the min over k >= j of the mean of knots i..k. In the cumulative
-    # diagram (x, y) that mean, with one more right item at j, is the slope from point i to point k + 1 shifted by (1, 1),
-    # and the extremes lie on the lower convex hulls of points 0..j and j+1..M. Hulls of noisy data have few corners.
+def _fits_with_one_more_right(mass: Float64Array, right: Float64Array) -> Float64Array:
+    """(M,) the isotonic fit at each knot if one more right item is added there.
+
+    The isotonic fit at knot j is the max over i <= j of the min over k >= j of the mean of knots i..k. In the cumulative
+    diagram (x, y) that mean, with one more right item at j, is the slope from point i to point k + 1 shifted by (1, 1), and
+    the extremes lie on the lower convex hulls of points 0..j and j+1..M. Hulls of noisy data have few corners.
+    """
     x = np.concatenate([[0.0], np.cumsum(mass)])
     y = np.concatenate([[0.0], np.cumsum(right)])
     size = mass.size
@@ -77,10 +91,12 @@ def _fits_with_one_more_right(mass: Float64, right: Float64) -> Float64:
 
 
 class _Hull:
-    # Lower convex hull of points that arrive in order along x; every push can be undone in constant time, because it
-    # overwrites one entry of the stack only.
+    """Lower convex hull of points that arrive in order along x.
 
-    def __init__(self, x: Float64, y: Float64) -> None:
+    Every push can be undone in constant time, because it overwrites only one entry of the stack.
+    """
+
+    def __init__(self, x: Float64Array, y: Float64Array) -> None:
         self._x, self._y = x.tolist(), y.tolist()
         self._stack = np.zeros(x.size, dtype=np.intp)
         self._size = 0
@@ -102,7 +118,7 @@ class _Hull:
         self._stack[place] = point
 
     def _bends_down(self, first: int, middle: int, last: int) -> bool:
-        # The middle point lies strictly below the line from first to last.
+        """Whether the middle point lies strictly below the line from first to last."""
         x, y = self._x, self._y
         left, right = (first, last) if x[first] < x[last] else (last, first)
         chord = (y[right] - y[left]) * (x[middle] - x[left])

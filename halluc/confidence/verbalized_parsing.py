@@ -1,4 +1,4 @@
-"""Reads the confidence that a text states: numbers, percentages, shares, ranges and words."""
+"""Read the confidence that a text states: numbers, percentages, shares, ranges and words."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 
 __all__ = ["parse_confidence"]
 
-# Medians, rounded to 0.05 inside the scale, of the survey whose words Tian et al. offer as answers (arXiv 2305.14975,
-# "Ling." prompts; zonination/perceptions, 46 respondents), and negations and near synonyms of them.
+# Medians, rounded to 0.05, of the survey whose words Tian et al. offer as answers (arXiv 2305.14975, "Ling." prompts;
+# zonination/perceptions, 46 respondents), with negations and near synonyms.
 _PHRASES = {
     "almost certain": 0.95, "almost certainly": 0.95, "nearly certain": 0.95, "virtually certain": 0.95, "certain": 0.95,
     "certainly": 0.95, "definitely": 0.95, "no doubt": 0.95, "without a doubt": 0.95,
@@ -26,7 +26,7 @@ _PHRASES = {
     "definitely not": 0.05, "almost no chance": 0.02, "no chance": 0.02, "impossible": 0.02,
 }  # fmt: skip
 
-# Five levels, each the middle of its fifth of the scale (the words are those of arXiv 2205.14334).
+# Five levels, each the middle of one fifth of the scale (the words are those of arXiv 2205.14334).
 _LEVELS = {
     "lowest": 0.1, "very low": 0.1, "extremely low": 0.1, "low": 0.3, "not high": 0.3, "medium": 0.5, "moderate": 0.5,
     "high": 0.7, "highest": 0.9, "very high": 0.9, "extremely high": 0.9, "absolute": 0.9, "full": 0.9,
@@ -58,12 +58,12 @@ _NUMERALS |= dict.fromkeys(("hundred", "a hundred", "one hundred"), 100)
 
 
 def _any_of(words: Iterable[str]) -> str:
-    """A pattern for the words, the longest first where several begin at one place."""
+    """A pattern for the words; the longest matches where several begin at one position."""
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
 _N = r"\d+(?:[.,]\d+)?(?:e-?\d+)?|[.,]\d+"
-# A number that is not the tail of another, of a word, of a date, or negative.
+# A number that is not negative and not the end of another number, a word or a date.
 _START = r"(?<![\w.,/-])"
 _END = r"(?![\w%/]|[.,-]\d)"
 _HUNDREDTHS = r"\s*(?:%|percent\b|per cent\b)"
@@ -89,13 +89,13 @@ _WORDED = re.compile(
 
 
 def parse_confidence(text: str) -> float | None:
-    """The confidence in [0, 1] that a text states, or None where it states none.
+    """Read the confidence in [0, 1] that a text states; None if it states none.
 
-    Read are percentages ("85 %", "ninety percent"), shares ("8/10", "nine out of ten", "50/50"), numbers in [0, 1] (also
-    ".85", "0,85", "1e-3"), ranges of these (their middle), and words ("almost certain", "not sure"; their values are a
-    survey's medians). What follows "probability", "confidence" or the like goes before the rest, because a guess may hold
-    numbers of its own; only there does a bare 10 to 100 count as a percentage, and a bare 1 elsewhere says nothing unless it
-    is the whole text. A restated scale ("from 0 to 1") is no statement, and neither is what lies outside it ("150 %").
+    It reads percentages ("85 %", "ninety percent"), shares ("8/10", "nine out of ten", "50/50"), numbers in [0, 1] (also
+    ".85", "0,85", "1e-3"), ranges of these (their middle), and words ("almost certain", "not sure"; their values are the
+    medians of a survey). Text after "probability", "confidence" or similar words takes precedence, because an answer may
+    contain numbers of its own; only there is a bare 10 to 100 a percentage. A bare 1 elsewhere is ignored unless it is the
+    whole text. A restated scale ("from 0 to 1") is ignored, and so is a number outside the scale ("150 %").
 
     >>> parse_confidence("Guess: 1945. Probability: 0.8"), parse_confidence("I am 90% sure."), parse_confidence("In 1945.")
     (0.8, 0.9, None)
@@ -127,31 +127,31 @@ def _after_label(text: str) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    """The first number of the first kind of notation that gives one in [0, 1]."""
+    """The first number in [0, 1], of the first kind of notation that has one."""
     readings = (
         [(_float(m[1]), _float(m[2]), 200.0) for m in _PERCENT_RANGE.finditer(text)],
         [(_float(m[1]), 0.0, 100.0) for m in _PERCENT.finditer(text)],
-        # Odds that add up to a hundred: 60/40 is no share of 40.
+        # Odds that add up to a hundred: 60/40 is not a share of 40.
         [(_float(m[1]), 0.0, 100.0) for m in _HALVES.finditer(text) if int(m[1]) + int(m[2]) == 100],
         [(_float(m[1] or m[3]), 0.0, _float(m[2] or m[4])) for m in _SHARE.finditer(text)],
         [(_float(m[1]), _float(m[2]), 2.0) for m in _RANGE.finditer(text) if _is_unit(m[1]) and _is_unit(m[2])],
         [(_float(m[1]), 0.0, 1.0) for m in _DECIMAL.finditer(text)],
     )
     for reading in readings:
-        for one, other, whole in reading:
-            if one is not None and other is not None and whole and 0 <= (one + other) / whole <= 1:
-                return (one + other) / whole
+        for first, second, scale in reading:
+            if first is not None and second is not None and scale and 0 <= (first + second) / scale <= 1:
+                return (first + second) / scale
     return None
 
 
 def _word(text: str, values: Mapping[str, float], then: str = "") -> float | None:
-    """The value of the first of these phrases, the longest where several begin at one place."""
-    found = re.search(rf"\b({_any_of(values)})\b{then}", text)
-    return None if found is None else values[found[1]]
+    """The value of the first of these phrases; the longest counts where several begin at one position."""
+    match = re.search(rf"\b({_any_of(values)})\b{then}", text)
+    return None if match is None else values[match[1]]
 
 
 def _float(number: str) -> float | None:
-    # A comma before three digits groups thousands, any other is a decimal point.
+    # A comma before three digits separates thousands; any other is a decimal point.
     if re.search(r"\d,\d{3}$", number) and not number.startswith("0,"):
         return None
     return float(number.replace(",", "."))

@@ -173,7 +173,7 @@ def test_small_risks_are_written_in_full(tmp_path):
     confidence, correct, _ = overconfident(60)
     with pytest.warns(NoThresholdWarning):
         page = render_report(calibration_report(confidence, correct, risk=0.005, interval=0.995))
-    assert "the guarantee is at most 0.5%" in page
+    assert "the requested guarantee is\nat most 0.5%" in page
     assert "99.5% intervals" in page
 
 

@@ -1,4 +1,4 @@
-"""What a model may write when it is asked how sure it is."""
+"""Replies of a model that is asked how sure it is."""
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ def test_numbers_percentages_shares_ranges_and_words_are_read(text, confidence):
         ("Sure! There is a 70% chance", 0.7),
     ],
 )
-def test_the_confidence_is_told_from_the_numbers_of_the_answer_and_of_the_scale(text, confidence):
+def test_the_confidence_is_distinguished_from_numbers_of_the_answer_and_of_the_scale(text, confidence):
     assert parse_confidence(text) == pytest.approx(confidence)
 
 
@@ -56,7 +56,7 @@ def test_the_confidence_is_told_from_the_numbers_of_the_answer_and_of_the_scale(
     ["", " ", "Paris", "In 1945.", "There is 1 answer.", "3,500 people", "12/05/1999", "150%", "-0.5", "2.5", "NaN",
      "Confidence: 5", "Confidence: 101", "Give a number between 0 and 1."],
 )  # fmt: skip
-def test_what_states_no_confidence_gives_none(text):
+def test_a_text_without_a_confidence_gives_none(text):
     assert parse_confidence(text) is None
 
 
