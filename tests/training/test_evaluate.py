@@ -181,6 +181,16 @@ def test_an_evaluation_is_read_back_as_it_was(tmp_path):
     [
         ({"questions": []}, "there are no questions"),
         ({"questions": [{"question": "x?"}]}, "question row 0 has the references None"),
+        # D4, D9, D3
+        ({"questions": "abc"}, "questions must be a list of rows"),
+        ({"questions": {"question": "x?", "references": []}}, "questions must be a list of rows"),
+        ({"texts": ["two words"]}, "texts must be a list of rows"),
+        ({"questions": [{"question": "x?", "references": [None]}]}, r"question row 0 has the references \[None\]"),
+        (
+            {"questions": [{"question": "x \ud83d?", "references": []}]},
+            "the question of question row 0 has a lone surrogate",
+        ),
+        ({"texts": [{"text": "two \ud83d words"}]}, "the text of text row 0 has a lone surrogate"),
         ({"questions": [{"question": "x?", "references": "y"}]}, "question row 0 has the references 'y'"),
         ({"questions": [{"question": "x?", "references": ["?"]}]}, "at least one needs a letter or digit"),
         ({"questions": [{"question": " ", "references": []}]}, "question row 0 has the question ' ' and no prompt"),
@@ -211,7 +221,7 @@ def test_a_model_that_scores_no_text_is_named():
 def test_a_text_that_does_not_fit_the_window_is_named_by_its_row(lm, monkeypatch):
     monkeypatch.setattr(lm.model.config, "max_position_embeddings", 50)
     asked = [{"question": "Who found penicillin?", "references": ["Fleming"]}]
-    with pytest.raises(ContextOverflow, match="text rows 0 to 0, counted from 0: prompt 0 has 1 tokens and asks for"):
+    with pytest.raises(ContextOverflow, match="text rows 0 to 0, counted from 0: prompt 0 has 1 tokens and its completion"):
         evaluate_factuality(lm, asked, texts=[{"text": "word " * 100}], max_new_tokens=2)
     with pytest.raises(ContextOverflow, match="question rows 0 to 0"):
         evaluate_factuality(lm, asked, max_new_tokens=64)

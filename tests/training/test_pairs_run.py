@@ -5,7 +5,7 @@ import pytest
 from datasets import load_from_disk
 from typer.testing import CliRunner
 
-from halluc.errors import InvalidInput
+from halluc.errors import HallucError, InvalidInput
 from training.cli import app
 from training.runs.config import load_config
 from training.runs.pairs import PairsConfig, make_pairs
@@ -96,3 +96,36 @@ def test_without_a_verifier_answers_and_revisions_are_trusted(given, tmp_path):
 def test_unusable_settings_and_rows_are_named(given, rows, settings, message):
     with pytest.raises(InvalidInput, match=message):
         make_pairs(load_config(PairsConfig, None, given(rows, **settings)))
+
+
+def test_everything_that_needs_no_model_is_checked_before_one_is_loaded(given, tmp_path, monkeypatch):
+    """D7: folders, the index, principles and options were looked at after the models were loaded."""
+
+    def load(*_, **__):
+        raise AssertionError("a model was loaded before everything was checked")
+
+    monkeypatch.setattr("halluc.models.load_model", load)
+    monkeypatch.setattr("halluc.verification.load_verifier", load)
+    (tmp_path / "file").write_text("a book")
+    for settings, message in [
+        ({"method": "sampled", "out": str(tmp_path / "file")}, "file is a file"),
+        ({"method": "sampled", "out": str(tmp_path)}, "holds something other than preference pairs"),
+        ({"method": "sampled", "index": str(tmp_path / "none")}, "none"),
+        ({"method": "sampled", "min_margin": 0}, "min_margin is 0"),
+        ({"method": "sampled", "n_samples": 1}, "n_samples is 1"),
+        ({"method": "sampled", "temperature": 0}, "temperature is 0"),
+        ({"method": "sampled", "batch_size": 0}, "batch_size is 0"),
+        ({"method": "sampled", "max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"method": "sampled", "abstention": "Paris."}, "does not read as one"),
+        ({"method": "cove", "variant": "twice"}, "variant is 'twice'; choose from joint"),
+        ({"method": "constitution", "principles": str(tmp_path / "none.yaml")}, r"none\.yaml cannot be read"),
+    ]:
+        with pytest.raises(HallucError, match=message):
+            make_pairs(load_config(PairsConfig, None, given(ROWS, **settings)))
+
+
+def test_rows_may_have_either_kind_of_evidence(given, tmp_path):
+    """D9: a missing context of one row was an error although the row had references."""
+    rows = [ROWS[0], {**ROWS[1], "context": None, "references": ["1928"]}]
+    facts = make_pairs(load_config(PairsConfig, None, given(rows, method="answers")))
+    assert (facts["rows"], facts["pairs"]) == (2, 2)

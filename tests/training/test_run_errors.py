@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from halluc.errors import InvalidInput
+from halluc.errors import HallucError, InvalidInput
 from training.runs.config import load_config
 from training.runs.kto import KTORun, run_kto
 from training.runs.online import GRPORun, RLOORun, run_grpo, run_rloo
@@ -118,9 +118,64 @@ def test_settings_that_cannot_be_used_are_told(configure):
     refused(run_kto, KTORun, config, "KTOTrainer cannot use these settings: .*batch size must be > 1")
 
 
-def test_a_run_that_must_not_resume_is_refused_where_an_earlier_one_left_checkpoints(configure, tmp_path):
-    kept = tmp_path / "out" / "checkpoint-7"
-    kept.mkdir(parents=True)
-    (kept / "trainer_state.json").write_text("{}")
-    config = configure("examples", [EXAMPLE], resume=False)
-    refused(run_sft, SFTRun, config, "out has checkpoints .* resume from checkpoint-7")
+@pytest.fixture
+def no_model(monkeypatch):
+    """Fail the test if a model or a verifier is loaded."""
+
+    def load(*_, **__):
+        raise AssertionError("a model was loaded before everything was checked")
+
+    for name in ("preference", "online", "sft", "kto"):
+        monkeypatch.setattr(f"training.runs.{name}.load_trainable", load)
+    monkeypatch.setattr("halluc.models.load_model", load)
+    monkeypatch.setattr("halluc.verification.load_verifier", load)
+
+
+@every
+def test_everything_that_needs_no_model_is_checked_before_one_is_loaded(
+    configure, tmp_path, no_model, settings, run, column, row
+):
+    """D7: folders, files and options were looked at after the model was loaded, or after the training."""
+    (tmp_path / "file").write_text("a book")
+    checkpoint = tmp_path / "earlier" / "checkpoint-7"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text("{}")
+    for changes, message in [
+        ({"output_dir": str(tmp_path / "file")}, "file cannot be a folder: .*file is a file"),
+        ({"output_dir": str(tmp_path / "file" / "out")}, "out cannot be a folder: .*file is a file"),
+        ({"output_dir": str(tmp_path / "earlier"), "resume": False}, "earlier has checkpoints .* resume from checkpoint-7"),
+        ({"lora_rank": -1}, "lora_rank is -1"),
+        ({"model": "http://localhost/v1#m"}, "is an endpoint and cannot be trained"),
+        ({column: str(tmp_path / "nowhere.jsonl")}, r"there is no .*nowhere\.jsonl"),
+    ]:
+        refused(run, settings, configure(column, [row], **changes), message)
+    refused(run, settings, configure(column, [row, row | {"prompt": None}]), r"the prompt of row 1 is missing \(null\)")
+    assert (tmp_path / "file").read_text() == "a book"
+
+
+@pytest.mark.parametrize(
+    ("settings", "run", "column", "row"), [case for case in [*PAIRED, SFT, *ONLINE] if case.id != "reward"]
+)
+def test_evaluation_files_are_checked_before_a_model_is_loaded(configure, tmp_path, no_model, settings, run, column, row):
+    """D7: a bad row of the evaluation was found after the model was loaded."""
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"question": "Who?", "references": ["Fleming"]}\n{"question": "When?"}\n')
+    for changes, message in [
+        ({"eval_questions": str(tmp_path / "none.jsonl")}, r"there is no .*none\.jsonl"),
+        ({"eval_questions": str(questions)}, "question row 1 has the references None"),
+        ({"eval_text": str(questions)}, "eval_questions is not"),
+    ]:
+        refused(run, settings, configure(column, [row], **changes), message)
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), ONLINE)
+def test_the_index_and_the_options_of_a_reward_are_checked_first(configure, tmp_path, no_model, settings, run, column, row):
+    """D7."""
+    with pytest.raises(HallucError, match="none"):
+        run(load_config(settings, configure(column, [row], index=str(tmp_path / "none"))))
+    for changes, message in [
+        ({"words": [5, 2]}, "the length ranges from 5 to 2 words"),
+        ({"held_out_verifier": "default", "max_gap_growth": 0}, "max_gap_growth is 0"),
+        ({"kind": "ternary", "kind_settings": {"wrong": 2}}, "the order must be 1 > abstain > wrong"),
+    ]:
+        refused(run, settings, configure(column, [row], **changes), message)

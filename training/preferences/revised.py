@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,7 @@ def pairs_from_verification(
             score is not finite, no question gives a pair, or `out` cannot be used.
         ContextOverflow: a prompt of the chain exceeds the context window.
     """
+    options = PairOptions(min_margin, max_length_ratio, batch_size)
     settings = {
         "method": "cove",
         "model": chain.lm.name,
@@ -81,11 +83,9 @@ def pairs_from_verification(
         "max_questions": chain.max_questions,
         "max_new_tokens": chain.max_new_tokens,
         "passages": chain.k,
-        "min_margin": min_margin,
-        "max_length_ratio": max_length_ratio,
-        "batch_size": batch_size,
+        **asdict(options),
     }
-    pairing = _Pairing(questions, reward, columns, PairOptions(min_margin, max_length_ratio, batch_size))
+    pairing = _Pairing(questions, reward, columns, options)
 
     def batch(number: int) -> dict[str, Any]:
         rows = pairing.rows(number)
@@ -138,19 +138,8 @@ def pairs_from_constitution(
         principles = load_principles(principles)
     if not principles:
         raise InvalidInput("there are no principles; pass at least one, or None for those of the package")
-    settings = {
-        "method": "constitution",
-        "model": lm.name,
-        "reward": reward_name(reward),
-        "principles": [principle.to_dict() for principle in principles],
-        "min_margin": min_margin,
-        "max_length_ratio": max_length_ratio,
-        "temperature": temperature,
-        "max_new_tokens": max_new_tokens,
-        "batch_size": batch_size,
-        "seed": seed,
-    }
-    pairing = _Pairing(prompts, reward, columns, PairOptions(min_margin, max_length_ratio, batch_size))
+    options = PairOptions(min_margin, max_length_ratio, batch_size)
+    pairing = _Pairing(prompts, reward, columns, options)
     drawn = random.Random(seed).choices(principles, k=len(prompts))
 
     def batch(number: int) -> dict[str, Any]:
@@ -159,12 +148,12 @@ def pairs_from_constitution(
         drafts = _replies(lm, conversations, max_new_tokens, temperature=temperature, seed=seed + number)
         principles_of = [drawn[row] for row in rows]
         critiques, revisions = _criticize_and_revise(lm, conversations, drafts, principles_of, max_new_tokens)
-        details = [
-            {"principle": principle.name, "critique": critique}
-            for principle, critique in zip(principles_of, critiques, strict=True)
-        ]
+        details = [{"principle": p.name, "critique": text} for p, text in zip(principles_of, critiques, strict=True)]
         return pairing.pairs(rows, drafts, revisions, details)
 
+    settings = {"method": "constitution", "model": lm.name, "reward": reward_name(reward), **asdict(options)}
+    settings |= {"principles": [principle.to_dict() for principle in principles], "temperature": temperature}
+    settings |= {"max_new_tokens": max_new_tokens, "seed": seed}
     return PairFolder(out, settings, pairing.inputs).build(pairing.batches, batch, "revising drafts")
 
 

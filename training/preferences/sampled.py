@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
@@ -39,7 +40,36 @@ if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel, Prompt
     from training.rewards.composite import RewardFunction
 
-__all__ = ["build_preference_pairs", "check_sampling", "pairs_from_answers"]
+__all__ = ["SamplingOptions", "build_preference_pairs", "pairs_from_answers"]
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How `build_preference_pairs` samples; see there.
+
+    Raises:
+        InvalidInput: an option is out of range, or the abstention does not read as one.
+    """
+
+    n_samples: int
+    temperature: float
+    max_new_tokens: int
+    abstention: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_samples < 2:
+            raise InvalidInput(f"n_samples is {self.n_samples}; a pair needs at least 2 completions per prompt")
+        if not self.temperature > 0:
+            raise InvalidInput(f"temperature is {self.temperature}; pass a number above 0")
+        if self.max_new_tokens < 1:
+            raise InvalidInput(f"max_new_tokens is {self.max_new_tokens}; pass at least 1")
+        if self.abstention is not None:
+            check_text("the abstention", self.abstention)
+            if not abstains(self.abstention):
+                raise InvalidInput(
+                    f'the abstention {self.abstention!r} does not read as one; say something like "I don\'t know."'
+                )
 
 
 def build_preference_pairs(
@@ -81,9 +111,8 @@ def build_preference_pairs(
         temperature, max_new_tokens: of sampling.
         batch_size: prompts sampled and scored together.
         seed: of sampling; batch i samples with seed + i.
-        out: new folder for the data set and its manifest.json; `datasets.load_from_disk` reads it. Finished batches are
-            saved beside it: the same call after an interruption resumes, and a finished folder is only read. One process at
-            a time may build a folder.
+        out: new folder for the data set and its manifest.json; `datasets.load_from_disk` reads it. The same call resumes an
+            interrupted build, and reads a finished one. One process at a time may build a folder.
 
     Raises:
         InvalidInput: an option is out of range, the abstention does not read as one, a prompt cannot be used (its row is
@@ -91,55 +120,18 @@ def build_preference_pairs(
             holds other pairs, or is being built by another process.
     """
     options = PairOptions(min_margin, max_length_ratio, batch_size)
-    check_sampling(n_samples, temperature, max_new_tokens, abstention)
+    sampling = SamplingOptions(n_samples, temperature, max_new_tokens, abstention, seed)
     columns = dict(columns or {})
     check_prompts(prompts, columns)
-    settings = {
-        "method": "sampled",
-        "model": lm.name,
-        "reward": reward_name(reward),
-        "n_samples": n_samples,
-        "min_margin": min_margin,
-        "max_length_ratio": max_length_ratio,
-        "abstention": abstention,
-        "temperature": temperature,
-        "max_new_tokens": max_new_tokens,
-        "batch_size": batch_size,
-        "seed": seed,
-    }
 
     def batch(number: int) -> dict[str, Any]:
         rows = options.rows(number, len(prompts))
-        sampled = lm.generate(
-            [prompts[row] for row in rows],
-            n=n_samples,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            seed=seed + number,
-        )
-        texts = [[without_lone_surrogates(generation.text).strip() for generation in samples] for samples in sampled]
-        return _pair_samples(rows, texts, prompts, reward, columns, options, abstention)
+        samples = _sample(lm, [prompts[row] for row in rows], sampling, seed + number)
+        return _pair_samples(rows, samples, prompts, reward, columns, options, abstention)
 
+    settings = {"method": "sampled", "model": lm.name, "reward": reward_name(reward), **asdict(sampling), **asdict(options)}
     inputs = {"prompts": [as_messages(prompt) for prompt in prompts], "columns": columns}
     return PairFolder(out, settings, inputs).build(options.batches(len(prompts)), batch, "sampling pairs")
-
-
-def check_sampling(n_samples: int, temperature: float, max_new_tokens: int, abstention: str | None) -> None:
-    """Check the options of `build_preference_pairs` that need no model.
-
-    Raises:
-        InvalidInput: an option is out of range, or the abstention does not read as one.
-    """
-    if n_samples < 2:
-        raise InvalidInput(f"n_samples is {n_samples}; a pair needs at least 2 completions per prompt")
-    if not temperature > 0:
-        raise InvalidInput(f"temperature is {temperature}; pass a number above 0")
-    if max_new_tokens < 1:
-        raise InvalidInput(f"max_new_tokens is {max_new_tokens}; pass at least 1")
-    if abstention is not None:
-        check_text("the abstention", abstention)
-        if not abstains(abstention):
-            raise InvalidInput(f'the abstention {abstention!r} does not read as one; say something like "I don\'t know."')
 
 
 def pairs_from_answers(
@@ -196,6 +188,17 @@ def _check_answers(right: Sequence[str], wrong: Sequence[str]) -> None:
                 raise InvalidInput(f"the {name} answer of row {row} is {answer!r}; write a text or drop the row")
         if good.strip() == bad.strip():
             raise InvalidInput(f"the right and the wrong answer of row {row} are both {good[:60]!r}; drop the row")
+
+
+def _sample(lm: LanguageModel, prompts: Sequence[Prompt], options: SamplingOptions, seed: int) -> list[list[str]]:
+    samples = lm.generate(
+        prompts,
+        n=options.n_samples,
+        max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        seed=seed,
+    )
+    return [[without_lone_surrogates(sample.text).strip() for sample in samples_of_row] for samples_of_row in samples]
 
 
 def _pair_samples(

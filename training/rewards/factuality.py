@@ -138,8 +138,8 @@ class FactualityReward:
             context: (N,) a column of the data set: one passage or several per row, or None.
             references: (N,) a column of the data set: one accepted answer or several per row, or None. They decide whether a
                 completion is correct.
-            question: (N,) what each completion answers; by default the last question of its prompt. A short answer is judged
-                together with its question.
+            question: (N,) what each completion answers, judged together with a short answer; by default the last question of
+                its prompt.
             log_metric, log_extra: TRL's; means and the unsupported claims of each completion are logged with them.
 
         Returns:
@@ -152,33 +152,22 @@ class FactualityReward:
         check_one_each(
             "completions", completions, prompts=prompts, context=context, references=references, question=question
         )
-        if context is None and references is None and self.index is None:
-            raise InvalidInput(
-                "there is no evidence: give FactualityReward an index, or the data set a column 'context' or 'references'"
-            )
-        columns = [[None] * len(completions) if column is None else column for column in (context, references, question)]
-        rows = [self._row(i, *values) for i, values in enumerate(zip(prompts, completions, *columns, strict=True))]
+        rows = self._rows(prompts, completions, context, references, question)
         claims = self._claims(rows)
         passages = self._passages(rows, claims)
         verdicts = _verdicts(self._judge, claims, passages)
         judged = [_judged(row, verdicts_of_row) for row, verdicts_of_row in zip(rows, verdicts, strict=True)]
         repeated = [repeated_share(row.text) for row in rows]
-        copied = [
-            copied_share(row.text, [passage.text for passages_of_claim in passages_of_row for passage in passages_of_claim])
-            for row, passages_of_row in zip(rows, passages, strict=True)
-        ]
+        copied = [_copied(row, passages_of_row) for row, passages_of_row in zip(rows, passages, strict=True)]
         disagreement = self._disagreement(judged, claims, passages)
-        rewards = [
-            self.kind(completion)
-            - self.repetition_penalty * repetition
-            - self.copy_penalty * copy
-            - self.disagreement_penalty * difference
-            for completion, repetition, copy, difference in zip(judged, repeated, copied, disagreement, strict=True)
+        penalties = [
+            self.repetition_penalty * repetition + self.copy_penalty * copy + self.disagreement_penalty * difference
+            for repetition, copy, difference in zip(repeated, copied, disagreement, strict=True)
         ]
+        rewards = [self.kind(completion) - penalty for completion, penalty in zip(judged, penalties, strict=True)]
         self._check_finite(rows, rewards)
         metrics = _means(judged) | {"repeated": _mean(repeated), "copied": _mean(copied)}
-        if self._second_judge is not None:
-            metrics["disagreement"] = _mean(disagreement)
+        metrics |= {"disagreement": _mean(disagreement)} if self._second_judge is not None else {}
         if self._held_out_judge is not None:
             metrics |= self._measure(judged, _verdicts(self._held_out_judge, claims, passages))
         if log_metric is not None:
@@ -203,6 +192,14 @@ class FactualityReward:
             raise InvalidInput("no verifier is held out; pass held_out_verifier=... to FactualityReward")
         calls = [call for call in self.measured if call.claims]
         return gap_report([c.optimized / c.claims for c in calls], [c.held_out / c.claims for c in calls])
+
+    def _rows(self, prompts: Any, completions: Any, context: Any, references: Any, question: Any) -> list[_Row]:
+        if context is None and references is None and self.index is None:
+            raise InvalidInput(
+                "there is no evidence: give FactualityReward an index, or the data set a column 'context' or 'references'"
+            )
+        columns = [[None] * len(completions) if column is None else column for column in (context, references, question)]
+        return [self._row(i, *values) for i, values in enumerate(zip(prompts, completions, *columns, strict=True))]
 
     def _row(self, number: int, prompt: Any, completion: Any, context: Any, references: Any, question: Any) -> _Row:
         from retrieval import Passage
@@ -323,6 +320,10 @@ def _judged(row: _Row, verdicts: Sequence[Verdict]) -> JudgedCompletion:
         matches=contains_answer(row.answer, row.references) if row.references is not None else None,
         confidence=row.confidence,
     )
+
+
+def _copied(row: _Row, passages: Sequence[Sequence[Passage]]) -> float:
+    return copied_share(row.text, [passage.text for passages_of_claim in passages for passage in passages_of_claim])
 
 
 def _unsupported(completion: JudgedCompletion) -> str:

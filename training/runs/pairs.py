@@ -16,7 +16,7 @@ from training.preferences.constitution import load_principles
 from training.preferences.dataset import check_pairs_folder
 from training.preferences.pairing import PairOptions
 from training.preferences.revised import pairs_from_constitution, pairs_from_verification
-from training.preferences.sampled import build_preference_pairs, check_sampling, pairs_from_answers
+from training.preferences.sampled import SamplingOptions, build_preference_pairs, pairs_from_answers
 from training.rewards.completions import check_text
 from training.rewards.factuality import FactualityReward
 from training.rewards.kinds import reward_kind
@@ -94,7 +94,7 @@ class PairsConfig:
             if not taken and getattr(self, field.name) != field.default:
                 raise InvalidInput(f"{field.name} has no effect with the method {self.method!r}; leave it out")
         PairOptions(self.min_margin, self.max_length_ratio, self.batch_size)
-        check_sampling(self.n_samples, self.temperature, self.max_new_tokens, self.abstention)
+        SamplingOptions(self.n_samples, self.temperature, self.max_new_tokens, self.abstention)
         if self.method == "cove":
             from halluc.cove.trace import Variant
 

@@ -114,7 +114,7 @@ def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) ->
 
 def _fit(config: VerifierConfig, train: Sequence[Pair]) -> tuple[Any, Any]:
     import torch
-    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
+    from transformers import DataCollatorWithPadding, Trainer, set_seed
 
     from halluc.verification.weights import new_cross_encoder
 
@@ -150,29 +150,34 @@ def _fit(config: VerifierConfig, train: Sequence[Pair]) -> tuple[Any, Any]:
             smooth = config.label_smoothing
             return -((1 - smooth) * label_logprobs + smooth * logprobs.mean(-1)).mean()
 
-    gpu = torch.cuda.is_available()
-    steps = math.ceil(len(rows) * config.epochs / config.batch_size)
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = TrainingArguments(
-            scratch,
-            num_train_epochs=config.epochs,
-            per_device_train_batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            warmup_steps=round(config.warmup * steps),
-            weight_decay=config.weight_decay,
-            bf16=config.bf16,
-            use_cpu=not gpu,
-            train_sampling_strategy="group_by_length",
-            remove_unused_columns=False,
-            seed=config.seed,
-            logging_steps=100,
-            save_strategy="no",
-            report_to=[],
-        )
+        arguments = _training_arguments(config, scratch, steps=math.ceil(len(rows) * config.epochs / config.batch_size))
         _PartlyLabeled(trained, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer)).train()
     if config.lora_rank:
         model = trained.merge_and_unload()
     return model.eval(), tokenizer
+
+
+def _training_arguments(config: VerifierConfig, scratch: str, *, steps: int) -> Any:
+    import torch
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        scratch,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup_steps=round(config.warmup * steps),
+        weight_decay=config.weight_decay,
+        bf16=config.bf16,
+        use_cpu=not torch.cuda.is_available(),
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        seed=config.seed,
+        logging_steps=100,
+        save_strategy="no",
+        report_to=[],
+    )
 
 
 def _encode(pairs: Sequence[Pair], tokenizer: Any, max_tokens: int) -> list[dict[str, Any]]:
