@@ -136,8 +136,10 @@ def _check_arguments(
         raise InvalidInput(f"there is {passed}; pass one of --context and --index")
     if question is not None:
         check_text("the question", question)
-    if out is not None:
-        check_output_path(out)
+    if batch is not None and out is not None:
+        from halluc.verification.check_file import check_results_path
+
+        check_results_path(out, batch)
     if html is not None:
         from halluc.page_template import PAGE_MARKER
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
     from retrieval import PassageIndex
 
-__all__ = ["CheckedRows", "RowResult", "check_rows", "count_lines", "read_results"]
+__all__ = ["CheckedRows", "RowResult", "check_results_path", "check_rows", "count_lines", "read_results"]
 
 _KIND = "halluc check"
 _FORMAT = 1
@@ -96,9 +96,7 @@ def check_rows(
         InvalidInput: a file cannot be read or written; `out` holds something else, or results of other rows, another
             verifier, another index or another k; or another process is writing to it.
     """
-    check_output_path(out)
-    if _same_file(rows, out):
-        raise InvalidInput(f"{out} is the file of rows itself; write the results to another file")
+    check_results_path(out, rows)
     needs_context = index is None
     settings = _settings(verifier, index, k)
     tally = _Tally(advance)
@@ -120,6 +118,22 @@ def check_rows(
     except OSError as error:
         raise InvalidInput(f"{error.filename or out} cannot be read or written: {error.strerror or error}") from error
     return CheckedRows(tally.checked, tally.resumed, tuple(tally.broken))
+
+
+def check_results_path(out: Path, rows: Path) -> None:
+    """Check, before a verifier is loaded, that results can be appended to a file.
+
+    Raises:
+        InvalidInput: the file cannot be written, begins with something else, or is the file of rows.
+    """
+    check_output_path(out)
+    if _same_file(rows, out):
+        raise InvalidInput(f"{out} is the file of rows itself; write the results to another file")
+    if out.exists():
+        with out.open("rb") as results:
+            beginning = results.read(len(_START))
+        if not _START.startswith(beginning):
+            raise _not_a_result(out, 1, "it does not begin like one")
 
 
 def count_lines(rows: Path) -> int:
@@ -201,7 +215,7 @@ def _resume(out: Path, settings: dict[str, Any]) -> dict[int, str]:
     with out.open("rb") as results:
         results.seek(end)
         tail = results.read(len(_START))
-    if not tail.startswith(_START[: len(tail)]):
+    if not _START.startswith(tail):
         raise _not_a_result(out, number + 1, "it does not begin like one")
     if tail:
         os.truncate(out, end)

@@ -84,7 +84,7 @@ def test_no_output_overwrites_a_file_of_something_else(halluc, context, tmp_path
         (("A.", "--context", context, "--html", context), "is not a file that this command wrote"),
         (("A.", "--context", context, "--html", "/dev/null"), "is not a regular file"),
     ):
-        code, out, err = halluc("check", *arguments)
+        code, out, err = halluc("check", *arguments, "--verifier", "/no/such/verifier")
         assert (code, out) == (2, "")
         assert message in err
         assert {path: path.read_bytes() for path in tmp_path.iterdir() if path in before} == before
