@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from halluc.answers import Answer
+from halluc.control_tokens import break_control_tokens
 from halluc.errors import InvalidInput
 from halluc.models.language_model import Generation, check_message, check_options
-from halluc.prompts import break_control_tokens
 
 __all__ = ["ChatRequest", "answer_fields", "answer_text", "chunk", "completion", "logprobs_of", "read_chat"]
 
