@@ -38,6 +38,7 @@ def cove(
 ) -> None:
     """Answer a question by chain-of-verification: draft, check questions, revision."""
     from halluc.cove.chain import ChainOfVerification
+    from halluc.cove.prompts import load_prompts
     from halluc.errors import InvalidInput, check_text
     from halluc.models import load_model
     from halluc.verification import load_verifier
@@ -46,6 +47,7 @@ def cove(
     check_text("the question", question)
     if verify and index is None:
         raise InvalidInput("--verify judges against an index; pass --index as well")
+    load_prompts(prompts)  # checked before the model is loaded
     passages = PassageIndex.open(index) if index is not None else None
     with working(f"loading {model}"):
         lm = load_model(model)

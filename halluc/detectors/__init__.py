@@ -1,1 +1,1 @@
-"""Detectors of hallucination that share one pass over the model; see detection.py for `detect`, table.py for the list."""
+"""Detectors of hallucination that share one pass over the model: detect.py has `detect`, table.py lists the detectors."""

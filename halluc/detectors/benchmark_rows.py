@@ -59,7 +59,7 @@ class LabeledPrompts:
         return [_stated_truth(answer) is not truth for answer, truth in zip(answers, self.truth, strict=True)]
 
 
-def read_labeled(paths: Sequence[Path], *, limit: int | None = None, seed: int = 0) -> LabeledPrompts:
+def read_labeled(paths: Sequence[str | Path], *, limit: int | None = None, seed: int = 0) -> LabeledPrompts:
     """Read JSON-lines files of labeled rows.
 
     Args:
@@ -68,9 +68,14 @@ def read_labeled(paths: Sequence[Path], *, limit: int | None = None, seed: int =
         seed: of the draw.
 
     Raises:
-        InvalidInput: a file cannot be read, or a row is of no kind or of another kind than the first.
+        InvalidInput: a file cannot be read, a row is of no kind or of another kind than the first, `paths` is one path, or
+            `limit` is less than 1.
     """
-    rows = [row for path in paths for row in read_rows(path)]
+    if isinstance(paths, str | Path):
+        raise InvalidInput(f"paths is the single path {str(paths)!r}; pass a list of paths")
+    if limit is not None and limit < 1:
+        raise InvalidInput(f"limit is {limit}; pass at least 1")
+    rows = [row for path in paths for row in read_rows(Path(path))]
     if not rows:
         raise InvalidInput(f"{', '.join(map(str, paths))} holds no rows")
     if limit is not None and limit < len(rows):

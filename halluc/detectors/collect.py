@@ -133,8 +133,8 @@ def question_of(prompt: Prompt) -> str:
     """
     if isinstance(prompt, str):
         return prompt
-    if not all(isinstance(message, Mapping) for message in prompt):
-        raise InvalidInput("a conversation holds something that is not a message; write objects with role and content")
+    if not isinstance(prompt, Sequence) or not all(isinstance(message, Mapping) for message in prompt):
+        raise InvalidInput("a prompt is neither text nor a list of messages with role and content")
     turns = [message.get("content") for message in prompt if message.get("role") == "user"]
     if not turns:
         raise InvalidInput("a conversation has no user turn; pass the question as a message with the role 'user'")

@@ -20,6 +20,7 @@ from halluc.detectors.detector import Detector
 from halluc.detectors.statistics import FloatArray, Resources, Statistic, Statistics, unavailable_statistics
 from halluc.detectors.table import detectors_named
 from halluc.errors import InvalidInput, check_same_length, check_text, check_texts, leaf_errors_as_ours
+from halluc.models.language_model import check_options
 
 if TYPE_CHECKING:
     from halluc.models.language_model import Generation, LanguageModel, Prompt
@@ -167,7 +168,10 @@ def detect(
         RetrievalFailed: the index or the embedder failed.
     """
     selected = detectors_named(detectors)
-    _check(prompts, answers, contexts)
+    _check_texts(prompts, answers, contexts)
+    if not isinstance(n_samples, int) or n_samples < 0:
+        raise InvalidInput(f"n_samples is {n_samples!r}; pass a whole number of at least 0")
+    check_options(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop)
     resources = Resources(
         lm, verifier, embedder, contexts, index, n_samples, max_new_tokens, temperature, top_p, seed, stop
     )  # fmt: skip
@@ -179,18 +183,19 @@ def detect(
     return _scored(selected, collected, reasons | collected.unavailable)
 
 
-def _check(prompts: Sequence[Prompt], answers: Sequence[str | None] | None, contexts: Sequence[str | None] | None) -> None:
-    if isinstance(prompts, str):
-        raise InvalidInput(f"prompts is one string, {prompts[:40]!r}; pass a list of prompts")
+def _check_texts(
+    prompts: Sequence[Prompt], answers: Sequence[str | None] | None, contexts: Sequence[str | None] | None
+) -> None:
+    for name, values in (("prompts", prompts), ("answers", answers), ("contexts", contexts)):
+        if isinstance(values, str) or not isinstance(values, Sequence | None):
+            raise InvalidInput(f"{name} is {str(values)[:40]!r}; pass a list")
     if not prompts:
         raise InvalidInput("there are no prompts; pass at least one")
     check_texts("prompts", [question_of(prompt) for prompt in prompts], allow_blank=True)
     for name, texts in (("answers", answers), ("contexts", contexts)):
-        if isinstance(texts, str):
-            raise InvalidInput(f"{name} is one string, {texts[:40]!r}; pass a list of strings")
         for i, text in enumerate(texts or ()):
             if text is not None:
-                check_text(f"{name}[{i}]", text, allow_blank=texts is answers)
+                check_text(f"{name}[{i}]", text, allow_blank=name == "answers")
     check_same_length(prompts=prompts, answers=answers, contexts=contexts)
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from halluc.detectors.detector import Detector, Family
-from halluc.detectors.score_calibration import checked_labels
+from halluc.detectors.score_calibration import checked_labels, checked_scores
 from halluc.detectors.statistics import FloatArray, Statistics
-from halluc.errors import InvalidInput
+from halluc.errors import InvalidInput, check_same_length
 from halluc.files import check_output_path, read_json, write_json
 
 __all__ = ["Ensemble", "check_ensemble_path"]
@@ -63,7 +63,8 @@ class Ensemble:
         if not scores:
             raise InvalidInput("there are no scores; pass those of at least one detector")
         members = tuple(scores)
-        columns = [np.asarray(scores[name], dtype=np.float64) for name in members]
+        columns = [checked_scores(name, scores[name]) for name in members]
+        check_same_length(**dict(zip(members, columns, strict=True)))
         labels = checked_labels(wrong, columns[0].size)
         if min(labels.sum(), (~labels).sum()) < _FOLDS:
             raise InvalidInput(f"{labels.sum()} of {labels.size} answers are wrong; an ensemble needs {_FOLDS} of each kind")

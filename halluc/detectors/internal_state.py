@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from halluc.detectors.detector import Detector, Family
+from halluc.detectors.score_calibration import checked_labels
 from halluc.detectors.statistics import FloatArray, Statistic, Statistics
 from halluc.errors import InvalidInput
 from halluc.files import read_json, write_json
@@ -78,9 +79,8 @@ class Probe:
 
         if feature not in get_args(Feature):
             raise InvalidInput(f"feature is {feature!r}; pass one of {', '.join(get_args(Feature))}")
-        features, labels = _features(statistics, feature), np.asarray(hallucinated).astype(bool)
-        if labels.shape != (len(features),):
-            raise InvalidInput(f"{len(features)} answers for labels of shape {labels.shape}; pass one label per answer")
+        features = _features(statistics, feature)
+        labels = checked_labels(hallucinated, len(features))
         if min(labels.sum(), (~labels).sum()) < 5:
             raise InvalidInput(f"{labels.sum()} of {labels.size} answers are labeled true; a probe needs 5 of each kind")
         mean, scale = features.mean(0), features.std(0)

@@ -16,7 +16,7 @@ from halluc.files import read_json, write_json
 if TYPE_CHECKING:
     from calibration import Recalibrator
 
-__all__ = ["ScoreCalibration", "checked_labels"]
+__all__ = ["ScoreCalibration", "checked_labels", "checked_scores"]
 
 _FORMAT = 1
 # Scores are clipped at this many spreads from the center; one huge perplexity must not decide the fit.
@@ -57,7 +57,7 @@ class ScoreCalibration:
         """
         from calibration import PlattScaling
 
-        values = np.asarray(scores, dtype=np.float64)
+        values = checked_scores(detector, scores)
         labels = checked_labels(wrong, values.size)
         known = np.isfinite(values)
         if not known.any():
@@ -137,14 +137,39 @@ def checked_labels(wrong: ArrayLike, n: int) -> np.ndarray[Any, np.dtype[np.bool
         (N,) booleans.
 
     Raises:
-        InvalidInput: there are not n labels, or all are equal.
+        InvalidInput: there are not n labels, one is neither true nor false, or all are equal.
     """
-    labels = np.asarray(wrong).astype(bool)
+    values = np.asarray(wrong)
+    if not np.isin(values, (0, 1)).all():
+        raise InvalidInput("a label is neither true nor false; pass booleans, or 0 and 1")
+    labels = values.astype(bool)
     if labels.shape != (n,):
         raise InvalidInput(f"{n} scores for labels of shape {labels.shape}; pass one label per answer")
     if labels.all() or not labels.any():
         raise InvalidInput(f"all {n} answers are {'wrong' if n and labels.all() else 'right'}; pass some of each kind")
     return labels
+
+
+def checked_scores(detector: str, scores: ArrayLike) -> FloatArray:
+    """Check scores that something is to be fitted on.
+
+    Args:
+        detector: its name.
+        scores: (N,) numbers; NaN for a missing score.
+
+    Returns:
+        (N,).
+
+    Raises:
+        InvalidInput: they are not N numbers.
+    """
+    try:
+        values = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"the scores of {detector} are not all numbers; pass one number per answer") from error
+    if values.ndim != 1:
+        raise InvalidInput(f"the scores of {detector} have the shape {values.shape}; pass one number per answer")
+    return values
 
 
 def _squashed(values: FloatArray, center: float, spread: float) -> FloatArray:

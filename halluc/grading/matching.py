@@ -6,6 +6,8 @@ import re
 import string
 from collections.abc import Iterable
 
+from halluc.errors import InvalidInput
+
 __all__ = ["contains_answer", "normalize_answer"]
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -31,8 +33,13 @@ def contains_answer(answer: str, references: Iterable[str]) -> bool:
         answer: what the model wrote.
         references: accepted answers.
 
+    Raises:
+        InvalidInput: references is one string in place of a list.
+
     >>> contains_answer("They gave up 308 points.", ["308"]), contains_answer("They gave up 3081 points.", ["308"])
     (True, False)
     """
+    if isinstance(references, str):
+        raise InvalidInput(f"references is one string, {references[:40]!r}; pass a list of strings")
     padded = f" {normalize_answer(answer)} "
     return any(f" {reference} " in padded for reference in map(normalize_answer, references) if reference)

@@ -1,1 +1,1 @@
-"""Checks of worked solutions: the steps, their arithmetic and their units."""
+"""Check worked solutions: their steps, arithmetic and units."""

@@ -305,6 +305,16 @@ def test_the_command_prints_the_trace_as_json(server: Server) -> None:
     assert [step["name"] for step in values["trace"]] == ["baseline", "plan", "execute", "revise"]
 
 
+def test_the_command_checks_its_prompts_before_it_loads_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D7."""
+    from halluc.cli.main import app
+
+    monkeypatch.setattr("halluc.models.load_model", lambda *_: pytest.fail("a model was loaded"))
+    result = CliRunner().invoke(app, ["cove", QUESTION, "--prompts", str(tmp_path)])
+    assert isinstance(result.exception, InvalidInput)
+    assert "holds no prompt files" in str(result.exception)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_model_of_135_million_parameters_comes_through(lm: Any, variant: Variant) -> None:
     cove = ChainOfVerification(lm, variant, max_questions=1, max_new_tokens=16)

@@ -266,12 +266,17 @@ def test_every_detector_says_what_it_is():
         ({"answers": ["x"]}, "2 prompts, 1 answers"),
         ({"contexts": ["x"]}, "2 prompts, 1 contexts"),
         ({"contexts": ["x", " "]}, r"contexts\[1\] is empty"),
-        ({"answers": "xy"}, "answers is one string, 'xy'"),
-        ({"contexts": "xy"}, "contexts is one string, 'xy'"),
+        ({"answers": "xy"}, "answers is 'xy'; pass a list"),
+        ({"contexts": "xy"}, "contexts is 'xy'; pass a list"),
         ({"answers": ["x", 3]}, r"answers\[1\] is 3, not a text"),
         ({"answers": ["x", "\ud83d"]}, r"answers\[1\] has a lone surrogate"),
         ({"contexts": ["\ud83d", "x"]}, r"contexts\[0\] has a lone surrogate"),
         ({"detectors": 3}, "detectors is 3; pass a list of names"),
+        ({"contexts": 3}, "contexts is '3'; pass a list"),
+        ({"n_samples": "5"}, "n_samples is '5'; pass a whole number"),
+        ({"n_samples": 2.5}, "n_samples is 2.5; pass a whole number"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"stop": "ab"}, "stop is one string"),
         ({"detectors": [3]}, "3 is neither a name nor a Detector"),
     ],
 )
@@ -284,7 +289,9 @@ def test_no_prompts_and_one_sample_are_refused_or_told():
     lm = ScriptedEndpoint(logprobs=True)
     with pytest.raises(InvalidInput, match="no prompts"):
         halluc.detect(lm, [])
-    with pytest.raises(InvalidInput, match="prompts is one string, 'why"):
+    with pytest.raises(InvalidInput, match="a prompt is neither text nor a list of messages"):
+        halluc.detect(lm, [3])
+    with pytest.raises(InvalidInput, match="prompts is 'why"):
         halluc.detect(lm, "why?")
     found = halluc.detect(lm, PROMPTS, detectors=["lexical_similarity"], n_samples=1)
     assert found.skipped == {"lexical_similarity": "n_samples is 1; draw at least 2"}

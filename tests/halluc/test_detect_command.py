@@ -101,7 +101,7 @@ BROKEN_ROWS = {
     '{"prompt": "x", "context": "c \\udc00"}': "has a lone surrogate",
     '{"prompt": " "}': "has the prompt ' '; write a text",
     '{"prompt": "x", "answer": 3}': "has the answer 3; write a text",
-    '{"prompt": ["x"]}': "has an unusable prompt: a conversation holds something that is not a message",
+    '{"prompt": ["x"]}': "has an unusable prompt: a prompt is neither text nor a list of messages",
     '{"prompt": [{"role": "user"}]}': "has an unusable prompt: the content of a user turn is None",
     '{"prompt": [{"role": "user", "content": "x"}], "context": "c"}': "has a context and a conversation",
     '{"prompt": ': "is not JSON",

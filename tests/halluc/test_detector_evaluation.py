@@ -66,6 +66,33 @@ def test_calibrations_and_ensembles_come_back_from_their_files(tmp_path):
         Ensemble.load(tmp_path / "cut.json")
 
 
+@pytest.mark.parametrize("wrong", [["yes", "no"] * 10, [0.5, 1] * 10, [np.nan, 0] * 10, [None, True] * 10])
+def test_labels_that_are_neither_true_nor_false_are_refused(wrong):
+    """D4 and E1: a text, a half and NaN all count as true to numpy."""
+    scores = np.arange(20.0)
+    for fit in (
+        lambda: ScoreCalibration.fit("x", scores, wrong),
+        lambda: Ensemble.fit({"x": scores}, wrong),
+        lambda: Probe.fit(hidden_states(20, 0)[0], wrong, model="m"),
+    ):
+        with pytest.raises(InvalidInput, match="neither true nor false"):
+            fit()
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ({"a": "abc"}, "the scores of a have the shape|the scores of a are not all numbers"),
+        ({"a": [[0.1] * 20]}, "the scores of a have the shape"),
+        ({"a": [0.1] * 20, "b": [0.1] * 19}, "20 a, 19 b"),
+    ],
+)
+def test_scores_that_cannot_be_fitted_are_named(scores, message):
+    """E1."""
+    with pytest.raises(InvalidInput, match=message):
+        Ensemble.fit(scores, [0, 1] * 10)
+
+
 def test_an_ensemble_beats_its_best_member_where_members_know_different_things():
     ensemble = Ensemble.fit(rows(600, 0)[1], rows(600, 0)[0])
     wrong, scores = rows(4000, 1)
@@ -260,6 +287,17 @@ def test_a_limit_draws_the_same_rows_with_the_same_seed(tmp_path):
     assert len(first.prompts) == 10
     assert read_labeled([path], limit=10, seed=1) == first
     assert read_labeled([path], limit=10, seed=2) != first
+
+
+def test_one_path_or_no_rows_are_refused(tmp_path):
+    """D4."""
+    path = write(tmp_path / "s.jsonl", {"statement": "A.", "label": 1})
+    for paths in (path, str(path)):
+        with pytest.raises(InvalidInput, match="pass a list of paths"):
+            read_labeled(paths)
+    with pytest.raises(InvalidInput, match="limit is 0"):
+        read_labeled([path], limit=0)
+    assert len(read_labeled([str(path)]).prompts) == 1
 
 
 @pytest.mark.parametrize(

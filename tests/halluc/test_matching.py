@@ -1,5 +1,6 @@
 import pytest
 
+from halluc.errors import InvalidInput
 from halluc.grading.matching import contains_answer, normalize_answer
 
 
@@ -26,3 +27,9 @@ def test_normalising_twice_changes_nothing_more():
     once = normalize_answer("  The U.S.  of\nA! ")
     assert once == "u s of"
     assert normalize_answer(once) == once
+
+
+def test_a_string_is_not_taken_for_a_list_of_references():
+    """D4: its letters would be references."""
+    with pytest.raises(InvalidInput, match="references is one string, '308'"):
+        contains_answer("They gave up 3 points.", "308")
