@@ -5,7 +5,7 @@ Every number is measured on held-out rows. Not covered: the figures (plots.py) a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -213,31 +213,21 @@ def calibration_report(
     used = fit | above
     calibrator.fit(values[used], truth[used], threshold_rows=above[used])
     tick(1)
-
-    def score(name: str, scored: Float64Array) -> Metrics:
-        metrics = measure(name, scored, truth[report], n_bins=n_bins, interval=plan)
-        tick(1)
-        return metrics
-
-    before = score("raw", values[report])
-    after = [
-        score(name, make_recalibrator(name).fit(values[fit], truth[fit]).transform(values[report]))
-        for name in RECALIBRATORS
-        if name != "identity"
-    ]
     recalibrated = calibrator.transform(values[report])
+    measured = []
     by_group: list[GroupMetrics] = []
+    for name, scored in _recalibrated(values, truth, names, fit, report):
+        measured.append(measure(name, scored, truth[report], n_bins=n_bins, interval=plan))
+        tick(1)
     if names is not None:
-        grouped = GroupedRecalibrator().fit(values[fit], truth[fit], names[fit])
-        after.append(score("platt by group", grouped.transform(values[report], names[report])))
         by_group = _by_group(names[report], values[report], recalibrated, truth[report], n_bins, plan)
     return CalibrationReport(
         count=values.size,
         fit_count=int(fit.sum()),
         threshold_count=int(above.sum()),
         report_count=int(report.sum()),
-        before=before,
-        after=tuple(after),
+        before=measured[0],
+        after=tuple(measured[1:]),
         chosen=calibrator.chosen_,
         groups=tuple(by_group),
         threshold_result=_at_threshold(calibrator.rule_, recalibrated, truth[report], plan.level),
@@ -295,6 +285,23 @@ def _parts(size: int, split: tuple[float, float, float], seed: int) -> list[Bool
                 f"split {split} leaves {int(part.sum())} of {size} rows to {purpose}; pass larger shares or more rows"
             )
     return parts
+
+
+def _recalibrated(
+    confidence: Float64Array,
+    correct: BoolArray,
+    names: NDArray[np.object_] | None,
+    fit: BoolArray,
+    report: BoolArray,
+) -> Iterator[tuple[str, Float64Array]]:
+    """The raw confidence of the reported rows, and that of every recalibrator fitted on the rows `fit`."""
+    yield "raw", confidence[report]
+    for name in RECALIBRATORS:
+        if name != "identity":
+            yield name, make_recalibrator(name).fit(confidence[fit], correct[fit]).transform(confidence[report])
+    if names is not None:
+        grouped = GroupedRecalibrator().fit(confidence[fit], correct[fit], names[fit])
+        yield "platt by group", grouped.transform(confidence[report], names[report])
 
 
 def _by_group(

@@ -127,13 +127,10 @@ def calibrate(
     """
     answering = model if isinstance(model, AnsweringModel) else None
     _check_source(source, answering.verifier if answering else None)
-    with leaf_errors_as_ours():
-        _check_options(risk, delta, split, seed)
+    _check_options(risk, delta, split, seed, out)
     if prompt is not None and (answering or not callable(prompt)):
         fix = "leave it out: a GroundedModel makes its own prompts" if answering else "pass a function of the question"
         raise InvalidInput(f"prompt is {prompt!r}; {fix}")
-    if out is not None:
-        check_output_path(out)
     texts, references = _read(questions)
     lm: LanguageModel
     if answering:
@@ -191,12 +188,15 @@ def _check_source(source: str, verifier: Verifier | None) -> None:
         raise InvalidInput("verifier_support needs a GroundedModel with a verifier; pass one, or use another source")
 
 
-def _check_options(risk: float, delta: float, split: tuple[float, float, float], seed: int) -> None:
+def _check_options(risk: float, delta: float, split: tuple[float, float, float], seed: int, out: str | Path | None) -> None:
     from calibration import Calibrator
     from calibration.calibrator import check_split
 
-    Calibrator(risk, delta, seed=seed).check_parameters()
-    check_split(split, parts=3)
+    with leaf_errors_as_ours():
+        Calibrator(risk, delta, seed=seed).check_parameters()
+        check_split(split, parts=3)
+    if out is not None:
+        check_output_path(out)
 
 
 def _read(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -1,5 +1,6 @@
-"""Binned calibration errors: by hand, by law, and against netcal and torchmetrics."""
+"""Calibration errors: by hand, by law, and against netcal and torchmetrics."""
 
+import math
 import pickle
 import time
 import tracemalloc
@@ -12,22 +13,21 @@ from hypothesis.extra.numpy import arrays
 
 from calibration import (
     Bootstrap,
-    ConformalAbstention,
     Estimate,
     InvalidInput,
-    PlattScaling,
     adaptive_calibration_error,
-    class_wise_calibration_error,
     debiased_calibration_error,
     expected_calibration_error,
+    kolmogorov_smirnov_error,
     maximum_calibration_error,
     reliability_curve,
+    smooth_calibration_error,
     sweep_calibration_error,
 )
-from calibration.binning import equal_mass_bins, equal_width_bins, most_rising_bins
 
 BINNED = [
     expected_calibration_error,
+    kolmogorov_smirnov_error,
     maximum_calibration_error,
     adaptive_calibration_error,
     debiased_calibration_error,
@@ -63,41 +63,10 @@ def test_debiased_error_by_hand():
     assert debiased_calibration_error(confidence, correct, n_bins=1) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_bins", [2, 3, 7, 10, 15, 49, 100, 1000])
-def test_an_edge_belongs_to_the_bin_below_it_and_its_neighbour_to_the_bin_above(n_bins, dtype):
-    edges = (np.arange(n_bins + 1) / n_bins).astype(dtype)
-    bins = equal_width_bins(n_bins, dtype)
-    assert bins.index(edges[1:]).tolist() == list(range(n_bins))
-    assert bins.index(edges[:1]).tolist() == [0]
-    above = np.nextafter(edges[1:-1], dtype(1))
-    assert bins.index(above).tolist() == list(range(1, n_bins))
-
-
-@given(arrays(np.float64, st.integers(1, 200), elements=st.floats(0, 1)), st.integers(1, 40))
-def test_the_quick_index_is_the_search_among_edges(confidence, n_bins):
-    bins = equal_width_bins(n_bins)
-    assert (bins.index(confidence) == np.searchsorted(bins.edges[1:-1], confidence, side="left")).all()
-
-
 def test_zero_and_one_are_counted():
     assert expected_calibration_error([0.0, 1.0], [False, True]) == 0
     assert expected_calibration_error([0.0, 1.0], [True, False]) == 1
     assert reliability_curve([0.0, 1.0], [False, True], n_bins=4).weight.tolist() == [1, 1]
-
-
-def test_equal_confidences_never_part_in_equal_mass_bins():
-    confidence = np.array([0.1] * 7 + [0.5] * 2 + [0.9] * 3)
-    bins = equal_mass_bins(confidence, 4)
-    assert bins.edges.tolist() == [0.0, 0.1, 0.5, 1.0]
-    shuffled = np.random.default_rng(0).permutation(confidence)
-    assert equal_mass_bins(shuffled, 4).edges.tolist() == bins.edges.tolist()
-
-
-def test_equal_mass_bins_hold_equal_numbers_when_nothing_ties():
-    confidence = np.random.default_rng(1).random(1000)
-    bins = equal_mass_bins(confidence, 8)
-    assert np.bincount(bins.index(confidence)).tolist() == [125] * 8
 
 
 @given(rows)
@@ -145,32 +114,6 @@ def test_the_sweep_stops_before_accuracy_falls():
     confidence, correct = [0.1, 0.2, 0.3, 0.7, 0.8, 0.9], [1, 0, 0, 0, 1, 1]
     expected = (abs(1 / 3 - 0.2) + abs(2 / 3 - 0.8)) / 2
     assert sweep_calibration_error(confidence, correct) == pytest.approx(expected, abs=1e-12)
-
-
-def sweep_by_definition(confidence, correct):
-    """The number of bins of Algorithm 1, with every number of bins tried on all bins."""
-    order = np.argsort(confidence, kind="stable")
-    confidence, correct = confidence[order], correct[order]
-    chosen = 1
-    for n_bins in range(2, confidence.size + 1):
-        index = equal_mass_bins(confidence, n_bins).index(confidence)
-        right, items = np.bincount(index, correct), np.bincount(index)
-        if (np.diff(right[items > 0] / items[items > 0]) < 0).any():
-            break
-        chosen = n_bins
-    return chosen
-
-
-@given(rows, st.integers(0, 60), st.lists(st.integers(0, 59), max_size=2))
-@settings(max_examples=200)
-def test_the_sweep_chooses_the_bins_of_its_definition(data, first_right, flips):
-    confidence, correct = data
-    rising = np.arange(confidence.size) >= first_right
-    for flip in flips:
-        rising[flip % rising.size] ^= True
-    for truth in (correct[np.argsort(confidence)], rising):
-        ascending = np.sort(confidence)
-        assert most_rising_bins(ascending, truth) == sweep_by_definition(ascending, truth)
 
 
 @pytest.mark.parametrize("wrong", [[], [0], [0, 2]])
@@ -265,48 +208,8 @@ def test_memory_stays_below_the_input():
     assert peak <= confidence.nbytes + correct.nbytes
 
 
-def test_torch_tensors_of_every_type_are_accepted():
-    """E5: bfloat16 and tensors with a gradient raised errors of torch."""
-    torch = pytest.importorskip("torch")
-    values = [0.25, 0.5, 0.75, 1.0]  # exact in every type
-    correct = torch.tensor([True, False, True, True])
-    expected = expected_calibration_error(values, [True, False, True, True])
-    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
-        for requires_grad in (False, True):
-            confidence = torch.tensor(values, dtype=dtype, requires_grad=requires_grad)
-            assert expected_calibration_error(confidence, correct) == pytest.approx(expected)
-            assert expected_calibration_error(confidence, correct.to(dtype), weights=confidence) >= 0
-            fitted = PlattScaling().fit(confidence, correct)
-            assert fitted.transform(confidence) == pytest.approx(fitted.transform(values))
-            probabilities = torch.stack([confidence, 1 - confidence], dim=1)
-            assert class_wise_calibration_error(probabilities, correct.long()) >= 0
-            assert ConformalAbstention(0.9).fit(confidence, correct).answer(confidence).shape == (4,)
-    with pytest.raises(InvalidInput, match="confidence cannot be made an array"):
-        expected_calibration_error([torch.tensor([0.5, 0.5], requires_grad=True)], [True])
-
-
 @pytest.mark.parametrize(
-    ("confidence", "correct", "says"),
-    [
-        ([], [], "confidence is empty"),
-        ([0.5, np.nan], [1, 0], r"confidence\[1\] is nan; drop or fill"),
-        ([0.5, 1.2], [1, 0], r"confidence\[1\] is 1.2; rescale"),
-        ([-0.1], [1], r"confidence\[0\] is -0.1"),
-        ([0.5, 0.5], [1], "correct has shape"),
-        ([0.5], [2], r"correct\[0\] is 2"),
-        ([0.5], ["yes"], "pass booleans"),
-        ([[0.5]], [[1]], "confidence has shape"),
-        (["a"], [1], "confidence has type"),
-        ([[0.5], [0.1, 0.2]], [1, 0], "unequal length"),
-    ],
-)
-def test_unusable_input_is_refused_by_name_and_value(confidence, correct, says):
-    with pytest.raises(InvalidInput, match=says):
-        expected_calibration_error(confidence, correct)
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"n_bins": 0}, "n_bins is 0"),
         ({"n_bins": 2.5}, "n_bins is 2.5"),
@@ -317,8 +220,8 @@ def test_unusable_input_is_refused_by_name_and_value(confidence, correct, says):
         ({"weights": [1.0]}, "weights has shape"),
     ],
 )
-def test_unusable_options_are_refused(options, says):
-    with pytest.raises(InvalidInput, match=says):
+def test_unusable_options_are_refused(options, message):
+    with pytest.raises(InvalidInput, match=message):
         expected_calibration_error([0.5, 0.6], [1, 0], **options)
 
 
@@ -326,3 +229,68 @@ def test_an_estimate_is_a_float_that_shows_its_interval():
     assert repr(Estimate(0.25)) == "0.25"
     assert repr(Estimate(0.25, 0.2, 0.3, 0.95)) == "0.25 [0.2, 0.3] at 0.95"
     assert Estimate(0.25, 0.2, 0.3, 0.95).to_dict() == {"value": 0.25, "low": 0.2, "high": 0.3, "level": 0.95}
+
+
+def test_kolmogorov_smirnov_by_hand():
+    # residuals in order: 0.2 -> -0.2, 0.5 -> 0.5, 0.9 -> -0.9; sums -0.2, 0.3, -0.6
+    assert kolmogorov_smirnov_error([0.9, 0.2, 0.5], [0, 0, 1]) == pytest.approx(0.2)
+    # ties are summed before they are compared: 0.5 and 0.5, one right, cancel
+    assert kolmogorov_smirnov_error([0.5, 0.5], [1, 0]) == 0
+
+
+def reflected_smoothing(confidence, correct, bandwidth):
+    grid = (np.arange(4096) + 0.5) / 4096
+    density = np.zeros_like(grid)
+    for p, y in zip(confidence, correct, strict=True):
+        for image in [2 * k + sign * p for k in range(-3, 4) for sign in (1, -1)]:
+            density += (y - p) * np.exp(-(((grid - image) / bandwidth) ** 2) / 2) / (bandwidth * math.sqrt(2 * math.pi))
+    return np.abs(density / len(confidence)).mean()
+
+
+def test_smooth_error_is_the_bandwidth_that_equals_the_smoothed_error():
+    rng = np.random.default_rng(0)
+    confidence = rng.random(60)
+    correct = rng.random(60) < confidence**2
+    error = smooth_calibration_error(confidence, correct)
+    assert reflected_smoothing(confidence, correct, float(error)) == pytest.approx(error, abs=2e-4)
+
+
+def test_smooth_error_of_one_confidence_is_its_gap():
+    correct = np.arange(1000) % 10 < 5
+    assert smooth_calibration_error(np.full(1000, 0.8), correct) == pytest.approx(0.3, abs=1e-3)
+
+
+@given(rows)
+@settings(max_examples=30, deadline=None)
+def test_errors_without_bins_lie_between_zero_and_one_and_weights_are_frequencies(data):
+    confidence, correct = data
+    for metric in (kolmogorov_smirnov_error, smooth_calibration_error):
+        value = metric(confidence, correct)
+        assert 0 <= value <= 1 + 1e-12
+        twice = metric(np.tile(confidence, 2), np.tile(correct, 2))
+        assert value == pytest.approx(twice, abs=1e-8)
+        assert value == pytest.approx(metric(confidence, correct, weights=np.full(correct.size, 3.0)), abs=1e-8)
+
+
+def test_errors_without_bins_tend_to_zero_on_a_calibrated_stream_only():
+    rng = np.random.default_rng(1)
+    confidence = rng.random(200_000)
+    for metric, least in ((kolmogorov_smirnov_error, 0.1), (smooth_calibration_error, 0.1)):
+        assert metric(confidence, rng.random(200_000) < confidence) < 0.02
+        assert metric(confidence, rng.random(200_000) < confidence**2) > least
+
+
+def test_kolmogorov_smirnov_is_at_most_the_finest_binned_error():
+    rng = np.random.default_rng(2)
+    confidence = np.round(rng.random(500), 2)
+    correct = rng.random(500) < 0.5
+    finest = expected_calibration_error(confidence, correct, n_bins=1000)
+    assert kolmogorov_smirnov_error(confidence, correct) <= finest
+
+
+@pytest.mark.parametrize("metric", [kolmogorov_smirnov_error, smooth_calibration_error])
+def test_intervals_of_errors_without_bins_are_ordered(metric):
+    rng = np.random.default_rng(3)
+    confidence = rng.random(200)
+    value = metric(confidence, rng.random(200) < confidence**3, interval=0.9)
+    assert value.low < value.high

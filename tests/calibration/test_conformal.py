@@ -112,19 +112,19 @@ def test_all_right_answers_everything():
 
 
 @pytest.mark.parametrize(
-    ("confidence", "correct", "says"),
+    ("confidence", "correct", "message"),
     [
         ([0.9] * 28, [1] * 28, "28 items are too few even without an error; calibrate on at least 29"),
         ([0.9] * 200, [0] * 200, "100.0% of 200 items are wrong"),
     ],
 )
-def test_it_says_so_if_no_threshold_guarantees_the_risk(confidence, correct, says):
-    with pytest.warns(NoThresholdWarning, match=says):
+def test_a_missing_threshold_is_explained(confidence, correct, message):
+    with pytest.warns(NoThresholdWarning, match=message):
         rule = ConformalAbstention(risk=0.1, delta=0.05).fit(confidence, correct)
     assert rule.threshold == math.inf
     assert not rule.feasible
     assert not rule.answer([1.0])[0]
-    assert says in rule.reason_
+    assert message in rule.reason_
 
 
 def test_29_right_answers_are_enough():
@@ -148,7 +148,7 @@ def test_unusable_options_are_refused(options):
         ConformalAbstention(**options).fit([0.9] * 50, [1] * 50)
 
 
-def test_a_rule_that_saw_no_data_says_so():
+def test_an_unfitted_rule_is_refused():
     with pytest.raises(NotFitted, match="call fit"):
         _ = ConformalAbstention().threshold
     with pytest.raises(NotFitted):

@@ -63,7 +63,7 @@ def test_calibrated_probabilities_have_small_errors():
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "labels", "says"),
+    ("probabilities", "labels", "message"),
     [
         ([[0.5, 0.6]], [0], r"probabilities\[0\] sums to 1.1"),
         ([[0.5, 0.5]], [2], r"labels\[0\] is 2"),
@@ -72,8 +72,8 @@ def test_calibrated_probabilities_have_small_errors():
         ([[0.5, np.nan]], [0], r"probabilities\[0, 1\] is nan"),
     ],
 )
-def test_unusable_probabilities_are_refused(probabilities, labels, says):
-    with pytest.raises(InvalidInput, match=says):
+def test_unusable_probabilities_are_refused(probabilities, labels, message):
+    with pytest.raises(InvalidInput, match=message):
         class_wise_calibration_error(probabilities, labels)
 
 

@@ -64,7 +64,7 @@ def test_degenerate_rows_give_probabilities_and_files_survive(kind, tmp_path):
         assert (calibration.load(tmp_path / "x.json").transform(probabilities) == after).all()
 
 
-def test_misuse_is_said():
+def test_misuse_is_refused():
     with pytest.raises(NotFitted):
         VectorScaling().transform([[0.5, 0.5]])
     fitted = VectorScaling().fit([[0.5, 0.5]], [0])

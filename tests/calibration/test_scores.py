@@ -99,7 +99,7 @@ def test_spiegelhalter_by_hand_and_at_its_limits():
     assert spiegelhalter_test([1.0], [False]).p_value == 0
 
 
-def test_spiegelhalter_rejects_calibrated_confidences_as_often_as_it_says():
+def test_spiegelhalter_rejects_calibrated_confidences_at_its_level():
     rng = np.random.default_rng(0)
     confidence = rng.random((1000, 200))
     correct = rng.random((1000, 200)) < confidence

@@ -73,7 +73,7 @@ def test_float32_batches_keep_their_edges():
     assert table.compute(expected_calibration_error, n_bins=5) == pytest.approx(ours, abs=1e-7)
 
 
-def test_what_cannot_be_computed_is_said():
+def test_misuse_of_accumulators_is_refused():
     with pytest.raises(InvalidInput, match="call update first"):
         BinnedAccumulator().compute()
     with pytest.raises(InvalidInput, match="call update first"):
