@@ -10,6 +10,7 @@ import typer
 from halluc.answers import LABEL_NAMES
 from halluc.cli.options import (
     CalibratorFile,
+    IndexEmbedder,
     ModelName,
     OptionalVerifierName,
     Retrieved,
@@ -27,7 +28,8 @@ __all__ = ["ask", "print_answer"]
 
 def ask(
     question: Annotated[str, typer.Argument(help="The question.")],
-    index: Annotated[Path, typer.Option("--index", "-i", help="Index made by 'halluc index build'.")],
+    index: Annotated[Path, typer.Option("--index", "-i", help="Index built by 'halluc index build'.")],
+    embedder: IndexEmbedder = None,
     model: ModelName = "default",
     k: Retrieved = 3,
     mode: Annotated[Mode, typer.Option(help="How to search.")] = "hybrid",
@@ -54,7 +56,7 @@ def ask(
     from halluc.models import load_model
     from retrieval import PassageIndex
 
-    passages = PassageIndex.open(index)
+    passages = PassageIndex.open(index, embedder=embedder)
     loaded_calibrator = load_calibrator(calibrator)
     with working(f"loading {model}"):
         lm = load_model(model)

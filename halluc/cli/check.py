@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halluc.answers import LABEL_NAMES
-from halluc.cli.options import VerifierName
+from halluc.cli.options import IndexEmbedder, VerifierName
 from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_notice, wants_json, working
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def check(
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="Index to look each claim up in, instead of a context.")
     ] = None,
+    embedder: IndexEmbedder = None,
     question: Annotated[
         str | None, typer.Option("--question", "-q", help="The question, which completes a short answer to a statement.")
     ] = None,
@@ -58,7 +59,7 @@ def check(
     from halluc.verification import load_verifier
     from retrieval import PassageIndex
 
-    passages = PassageIndex.open(index) if index is not None else None
+    passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
     with working("loading the verifier"):
         loaded = load_verifier(verifier)
     if batch is not None and out is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halluc.cli.ask import print_answer
-from halluc.cli.options import ModelName
+from halluc.cli.options import IndexEmbedder, ModelName
 from halluc.cli.output import Json, console, print_json, wants_json, working
 from halluc.cove.trace import Variant
 
@@ -24,6 +24,7 @@ def cove(
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="Answer the verification questions from this index.")
     ] = None,
+    embedder: IndexEmbedder = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Let the verifier judge the draft's claims against the index instead.")
     ] = False,
@@ -48,7 +49,7 @@ def cove(
     if verify and index is None:
         raise InvalidInput("--verify judges against an index; pass --index as well")
     load_prompts(prompts)  # checked before the model is loaded
-    passages = PassageIndex.open(index) if index is not None else None
+    passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
     with working(f"loading {model}"):
         lm = load_model(model)
         chain = ChainOfVerification(

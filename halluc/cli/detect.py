@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from halluc.cli.options import ModelName, VerifierName
+from halluc.cli.options import IndexEmbedder, ModelName, VerifierName
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def detect(
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="Index to judge answers without a context against ('support').")
     ] = None,
+    embedder: IndexEmbedder = None,
     ensemble: Annotated[
         Path | None, typer.Option(help="Ensemble saved by 'halluc eval detectors --save', to run as one more detector.")
     ] = None,
@@ -73,7 +74,7 @@ def detect(
         from retrieval import PassageIndex
 
         selected = _selected(detectors, ensemble)
-        passages = PassageIndex.open(index) if index is not None else None
+        passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
         lm, entailment = load_models(model, verifier)
         detection = detect_all(
             lm,

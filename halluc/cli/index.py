@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from halluc.cli.options import IndexEmbedder
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 from retrieval.index import Mode
 
@@ -26,14 +27,6 @@ Strict = Annotated[
         "--strict", help="Fail on files of unknown type and on rows that cannot be used, instead of skipping them."
     ),
 ]
-EmbedderName = Annotated[
-    str | None,
-    typer.Option(
-        "--embedder",
-        help="A sentence-transformers hub id or folder, or http://host:port/v1#model. An existing index knows its own; "
-        "name it only if that is an endpoint, to allow that texts and your API key are sent to it.",
-    ),
-]
 MaxTokens = Annotated[int | None, typer.Option(min=8, help="Longest passage, in the embedder's tokens.")]
 Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighbouring passages share.")]
 
@@ -42,7 +35,9 @@ Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighbouring p
 def build(
     documents: Documents,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new index; must not exist, or be empty.")],
-    embedder: EmbedderName = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="A sentence-transformers hub id or folder, or http://host:port/v1#model.")
+    ] = None,
     max_tokens: MaxTokens = None,
     overlap: Overlap = 1,
     strict: Strict = False,
@@ -64,7 +59,7 @@ def build(
 def add(
     documents: Documents,
     index: IndexPath,
-    embedder: EmbedderName = None,
+    embedder: IndexEmbedder = None,
     max_tokens: MaxTokens = None,
     overlap: Overlap = 1,
     strict: Strict = False,
@@ -84,7 +79,7 @@ def search(
     index: IndexPath,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits to show.")] = 5,
     mode: Annotated[Mode, typer.Option(help="How to search.")] = "hybrid",
-    embedder: EmbedderName = None,
+    embedder: IndexEmbedder = None,
     json_: Json = None,
 ) -> None:
     """Show the passages nearest to a query."""
@@ -128,7 +123,7 @@ def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_
 def evaluate(
     questions: Annotated[Path, typer.Argument(help="JSON lines with the fields question and passage_id.")],
     index: IndexPath,
-    embedder: EmbedderName = None,
+    embedder: IndexEmbedder = None,
     json_: Json = None,
 ) -> None:
     """Measure how often the passage that answers a question is among the first hits."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CalibratorFile",
+    "IndexEmbedder",
     "ModelName",
     "OptionalVerifierName",
     "Retrieved",
@@ -43,6 +44,14 @@ CalibratorFile = Annotated[
     typer.Option(
         "--calibrator",
         help="File that halluc.calibrate saved for this model: calibrates the confidence and abstains below its threshold.",
+    ),
+]
+IndexEmbedder = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder",
+        help="The embedder of the index. Name it only if it is an endpoint, http://host:port/v1#model, to allow that texts "
+        "and your API key are sent there.",
     ),
 ]
 Retrieved = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")]

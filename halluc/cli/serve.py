@@ -12,6 +12,7 @@ import typer
 
 from halluc.cli.options import (
     CalibratorFile,
+    IndexEmbedder,
     ModelName,
     OptionalVerifierName,
     Retrieved,
@@ -28,6 +29,7 @@ def serve(
         Path | None,
         typer.Option("--index", "-i", help="Index built by 'halluc index build'; without it the model answers on its own."),
     ] = None,
+    embedder: IndexEmbedder = None,
     model: ModelName = "default",
     verifier: OptionalVerifierName = "default",
     calibrator: CalibratorFile = None,
@@ -61,7 +63,7 @@ def serve(
     from retrieval import PassageIndex
 
     listener = _bind(host, port)
-    passages = None if index is None else PassageIndex.open(index)
+    passages = None if index is None else PassageIndex.open(index, embedder=embedder)
     loaded_calibrator = load_calibrator(calibrator)
     with working(f"loading {model}"):
         lm = load_model(model)

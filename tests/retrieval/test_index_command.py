@@ -129,3 +129,25 @@ def test_an_index_built_with_an_endpoint_contacts_it_only_if_it_is_named_again(h
         assert code == 0, err
         assert keys
         keys.clear()
+
+
+def test_every_command_that_opens_an_index_lets_the_user_name_its_endpoint(halluc, tmp_path, endpoint):
+    """S2."""
+    import inspect
+
+    from halluc.cli import ask, check, cove, detect, serve
+
+    for command in (ask.ask, check.check, cove.cove, detect.detect, serve.serve):
+        assert {"index", "embedder"} <= set(inspect.signature(command).parameters)
+        assert "PassageIndex.open(index, embedder=embedder)" in inspect.getsource(command)
+    url, keys = endpoint
+    (tmp_path / "z.txt").write_text("The zoo has seven zebras.")
+    path = tmp_path / "e.index"
+    assert halluc("index", "build", tmp_path / "z.txt", "--out", path, "--embedder", url)[0] == 0
+    keys.clear()
+    code, _, err = halluc("check", "The zoo has seven zebras.", "--index", path)
+    assert (code, keys) == (2, [])
+    assert "which is not contacted" in err
+    code, out, err = halluc("check", "The zoo has seven zebras.", "--index", path, "--embedder", url)
+    assert code == 0, err
+    assert json.loads(out)["verdicts"][0]["label"] == "supported"
