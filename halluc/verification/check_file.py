@@ -31,7 +31,7 @@ __all__ = ["CheckedRows", "RowResult", "check_results_path", "check_rows", "coun
 
 _KIND = "halluc check"
 _FORMAT = 1
-# How every result begins. The unfinished last line of a killed run is told from a file of something else by it.
+# The beginning of every result, which distinguishes the unfinished last line of a killed run from anything else.
 _START = json.dumps({"kind": _KIND, "format": _FORMAT, "line": 0}).removesuffix("0}").encode()
 # Rows that are verified together, and lost if the run is killed before they are done.
 _BATCH_ROWS = 16

@@ -24,8 +24,8 @@ class SharedWords:
 
 
 def _row(evidence, claim):
-    there, said = (set(re.findall(r"\w+", text.lower())) for text in (evidence, claim))
-    share = len(there & said) / len(said)
-    if any(word.isdigit() for word in said - there):
+    evidence_words, claim_words = (set(re.findall(r"\w+", text.lower())) for text in (evidence, claim))
+    share = len(evidence_words & claim_words) / len(claim_words)
+    if any(word.isdigit() for word in claim_words - evidence_words):
         return (0.0, share, 1 - share)
     return (share, 0.0, 1 - share)

@@ -1,5 +1,3 @@
-import re
-
 import pytest
 from stand_in_verifiers import SharedWords
 
@@ -7,7 +5,6 @@ import halluc
 from halluc.answers import Claim, Verdict
 from halluc.errors import InvalidInput
 from halluc.verification.check import CheckReport, Span, labeled_spans
-from halluc.verification.page import report_page, write_report_page
 from retrieval import Passage, PassageIndex
 
 CONTEXT = "The defense gave up 308 points. It led in interceptions. Kawann Short led the team in sacks."
@@ -131,27 +128,3 @@ def test_the_inner_claim_of_two_counts_and_the_worse_label_of_equal_ones():
     spans = labeled_spans([verdict(0, 9, "supported"), verdict(0, 9, "not_enough_info")])
     assert spans == [Span(0, 9, "not_enough_info", (0, 1))]
     assert labeled_spans([]) == []
-
-
-def test_the_page_escapes_all_text_and_asks_for_nothing_from_elsewhere(tmp_path):
-    answer = '<script>alert(1)</script> is bad & "quoted". It\'s 5.'
-    reports = halluc.check_many(
-        [answer, "Sorry, I cannot tell."], contexts=["<img src=x> is bad & good."] * 2, verifier=SharedWords()
-    )
-    page = report_page(reports, titles=["<b>first", "second"])
-    assert "<script>alert" not in page
-    assert "<img" not in page
-    assert "&lt;b&gt;first" in page
-    assert not re.search(r"https?:|<[^>]*\b(?:src|href)=|url\(|@import", page)
-    body = page[page.index("<main>") : page.index("</main>")]
-    named = set(" ".join(re.findall(r'data-claims="([^"]*)"', body)).split())
-    assert named
-    assert named <= set(re.findall(r' id="(c[^"]*)"', body))
-    assert body.count("<article") == 2
-    assert "no claim to check" in body
-    write_report_page(tmp_path / "page.html", reports)
-    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
-    with pytest.raises(InvalidInput, match="cannot be written"):
-        write_report_page(tmp_path / "nowhere" / "page.html", reports)
-    with pytest.raises(InvalidInput, match="1 titles for 2 reports"):
-        report_page(reports, titles=["one"])

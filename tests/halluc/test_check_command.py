@@ -23,8 +23,8 @@ def halluc(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["halluc", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             main()
-        said = capsys.readouterr()
-        return stopped.value.code or 0, said.out, said.err
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
 
     return run
 
@@ -40,8 +40,8 @@ def test_an_answer_is_a_text_a_file_or_standard_input(halluc, context, tmp_path,
     answer = tmp_path / "answer.txt"
     answer.write_text("Town 1 is old.", encoding="utf-8")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Town 1 is old."), encoding="utf-8"))
-    for given in ("Town 1 is old.", answer, "-"):
-        code, out, _ = halluc("check", given, "--context", context)
+    for argument in ("Town 1 is old.", answer, "-"):
+        code, out, _ = halluc("check", argument, "--context", context)
         assert code == 0
         assert json.loads(out)["score"] == 1.0
 
@@ -63,8 +63,8 @@ def test_a_threshold_fails_an_answer_of_which_nothing_was_checked(halluc, contex
     path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     for content, below in (("", 0), (json.dumps({"answer": "Is it so?", "context": "Town 1 is old."}), 1)):
         path.write_text(content, encoding="utf-8")
-        code, said, _ = halluc("check", "--batch", path, "--out", out, "--fail-under", "0.9")
-        assert (code, json.loads(said)["below"]) == (1, below)
+        code, output, _ = halluc("check", "--batch", path, "--out", out, "--fail-under", "0.9")
+        assert (code, json.loads(output)["below"]) == (1, below)
         assert halluc("check", "--batch", path, "--out", out)[0] == 0
 
 
@@ -97,8 +97,8 @@ def test_a_row_with_a_lone_surrogate_is_named_and_the_exit_code_tells(halluc, tm
     bad = json.dumps({"answer": "bad \ud83d half.", "context": "Town 1 is old."})
     path.write_text("\n".join([good, bad, good]), encoding="utf-8")
     for checked in (2, 0):
-        code, said, err = halluc("check", "--batch", path, "--out", out)
-        assert (code, json.loads(said)["checked"]) == (2, checked)
+        code, output, err = halluc("check", "--batch", path, "--out", out)
+        assert (code, json.loads(output)["checked"]) == (2, checked)
         assert f"line 2 of {path} has a lone surrogate" in err
     for arguments in (("bad \udcff byte.", "--context", path), ("A.", "--context", path, "--question", "\udcff?")):
         code, _, err = halluc("check", *arguments)
@@ -110,16 +110,16 @@ def test_a_batch_resumes_writes_its_page_and_names_broken_lines(halluc, tmp_path
     row = {"id": "<first>", "answer": "Town 1 is old.", "context": "Town 1 is old."}
     path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     path.write_text(json.dumps(row) + "\n{broken\n", encoding="utf-8")
-    code, said, err = halluc("check", "--batch", path, "--out", out, "--html", tmp_path / "p.html")
+    code, output, err = halluc("check", "--batch", path, "--out", out, "--html", tmp_path / "p.html")
     assert code == 2
     assert err.startswith(f"halluc: line 2 of {path} is not JSON")
     assert err.count("\n") == 1
-    assert json.loads(said)["checked"] == 1
+    assert json.loads(output)["checked"] == 1
     assert "&lt;first&gt;" in (tmp_path / "p.html").read_text(encoding="utf-8")
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
-    code, said, err = halluc("check", "--batch", path, "--out", out)
+    code, output, err = halluc("check", "--batch", path, "--out", out)
     assert (code, err) == (0, "")
-    assert json.loads(said) == {
+    assert json.loads(output) == {
         "out": str(out), "checked": 0, "resumed": 1, "broken": [], "mean_score": 1.0, "below": None
     }  # fmt: skip
 

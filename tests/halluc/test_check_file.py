@@ -39,7 +39,7 @@ def test_each_row_gets_one_line_with_its_report(tmp_path):
 
 
 def test_broken_lines_are_named_by_number_and_the_rest_is_done(tmp_path):
-    given = [
+    lines = [
         rows(1)[0],
         "{torn\n",
         "[1]\n",
@@ -47,7 +47,7 @@ def test_broken_lines_are_named_by_number_and_the_rest_is_done(tmp_path):
         {"answer": 3, "context": "c"},
         {"answer": "Yes it is.", "context": "c"},
     ]
-    path = write(tmp_path / "in", given)
+    path = write(tmp_path / "in", lines)
     path.write_bytes(path.read_bytes() + b'{"answer": "\xff", "context": "c"}\n')
     done = check_rows(path, tmp_path / "out", verifier=SharedWords())
     assert done.checked == 2
@@ -55,8 +55,8 @@ def test_broken_lines_are_named_by_number_and_the_rest_is_done(tmp_path):
     for number, problem in zip((2, 3, 4, 5, 7), [*problems, "is not UTF-8 text"], strict=True):
         assert any(f"line {number} of" in sentence and problem in sentence for sentence in done.broken)
     # Once fixed, the line is done by the next run, and nothing else is.
-    given[1] = rows(2)[1]
-    again = check_rows(write(tmp_path / "in", given), tmp_path / "out", verifier=SharedWords())
+    lines[1] = rows(2)[1]
+    again = check_rows(write(tmp_path / "in", lines), tmp_path / "out", verifier=SharedWords())
     assert (again.checked, again.resumed) == (1, 2)
     assert sorted(line["line"] for line in results(tmp_path / "out")) == [1, 2, 6]
 
@@ -64,11 +64,11 @@ def test_broken_lines_are_named_by_number_and_the_rest_is_done(tmp_path):
 def test_a_torn_last_line_is_cut_off_and_done_again(tmp_path):
     path = write(tmp_path / "in", rows(3))
     check_rows(path, tmp_path / "out", verifier=SharedWords())
-    whole = (tmp_path / "out").read_bytes()
-    (tmp_path / "out").write_bytes(whole[:-10])
+    complete = (tmp_path / "out").read_bytes()
+    (tmp_path / "out").write_bytes(complete[:-10])
     done = check_rows(path, tmp_path / "out", verifier=SharedWords())
     assert (done.checked, done.resumed) == (1, 2)
-    assert (tmp_path / "out").read_bytes() == whole
+    assert (tmp_path / "out").read_bytes() == complete
 
 
 def test_results_of_changed_rows_are_refused_before_any_row_is_checked(tmp_path):
@@ -122,11 +122,11 @@ def test_a_result_cut_off_anywhere_is_completed(tmp_path):
     # D2, the other way round: every beginning of a result is one, down to its first byte.
     path = write(tmp_path / "in", rows(1))
     check_rows(path, tmp_path / "out", verifier=SharedWords())
-    whole = (tmp_path / "out").read_bytes()
-    for length in [*range(60), len(whole) - 1]:
-        (tmp_path / "out").write_bytes(whole[:length])
+    complete = (tmp_path / "out").read_bytes()
+    for length in [*range(60), len(complete) - 1]:
+        (tmp_path / "out").write_bytes(complete[:length])
         assert check_rows(path, tmp_path / "out", verifier=SharedWords()).checked == 1
-        assert (tmp_path / "out").read_bytes() == whole
+        assert (tmp_path / "out").read_bytes() == complete
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path):

@@ -43,8 +43,8 @@ def test_documents_can_be_added_searched_and_described(index, tmp_path):
     (tmp_path / "zebra.txt").write_text("Zebras graze on the savannah of Kenya.", encoding="utf-8")
     added = halluc("index", "add", tmp_path / "zebra.txt", "--index", index)
     assert json.loads(added.stdout)["added"] == 1
-    found = json.loads(halluc("index", "search", "What do zebras eat?", "--index", index, "--k", 1).stdout)
-    assert found[0]["passage"]["title"] == "zebra"
+    hits = json.loads(halluc("index", "search", "What do zebras eat?", "--index", index, "--k", 1).stdout)
+    assert hits[0]["passage"]["title"] == "zebra"
     facts = json.loads(halluc("index", "info", index).stdout)
     assert facts["embedder"] == "all-MiniLM-L6-v2"
     questions = tmp_path / "q.jsonl"
@@ -76,8 +76,8 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(index, argument
 
 def test_text_can_be_piped_and_a_search_without_hits_says_so(index):
     """U3"""
-    found = halluc("index", "search", "Who led the Panthers in sacks?", "--index", index, "--no-json")
-    assert found.stdout.startswith("1. ")
+    search = halluc("index", "search", "Who led the Panthers in sacks?", "--index", index, "--no-json")
+    assert search.stdout.startswith("1. ")
     nothing = halluc("index", "search", "zzyzx", "--index", index, "--mode", "sparse", "--no-json")
     assert "zzyzx" in nothing.stdout
 
@@ -130,10 +130,10 @@ def test_every_command_has_help():
         for name, command in getattr(group, "commands", {}).items():
             yield from commands(command, (*path, name))
 
-    found = dict(commands(get_command(app)))
-    assert {("ask",), ("check",), ("index", "build"), ("train", "dpo")} <= set(found)
+    known = dict(commands(get_command(app)))
+    assert {("ask",), ("check",), ("index", "build"), ("train", "dpo")} <= set(known)
     runner = CliRunner()
-    for path, command in found.items():
+    for path, command in known.items():
         shown = runner.invoke(app, [*path, "--help"])
         assert shown.exit_code == 0
         assert "Usage" in shown.stdout

@@ -34,8 +34,8 @@ def test_units_fit_and_leave_out_no_word(parts, max_tokens):
     text = " ".join(parts)
     units = evidence_units(text, words, max_tokens=max_tokens)
     assert len(units) == 1 or all(words([unit])[0] <= max_tokens for unit in units)
-    said = [word for unit in units for word in unit.split()]
-    assert set(text.split()) <= set(said) or len(units) == 1
+    words_of_units = [word for unit in units for word in unit.split()]
+    assert set(text.split()) <= set(words_of_units) or len(units) == 1
 
 
 def test_the_nearest_sentences_share_most_words_with_the_claim():
