@@ -1,4 +1,4 @@
-"""Index Wikipedia passages, then answer questions without and with them."""
+"""Index real Wikipedia passages, then answer real questions without and with them."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    # The answers and passages may contain square brackets, which are not markup here.
+    # Without markup: passages and answers contain square brackets.
     console = Console(width=None if sys.stdout.isatty() else 140, markup=False)
-    console.print("loading the language model (fetched and converted once, about half a minute) …")
+    console.print("loading the language model (the first time it is fetched and converted, about half a minute) …")
     lm = halluc.load_model("default")
-    with tempfile.TemporaryDirectory() as folder:
-        index = PassageIndex.create(Path(folder) / "xquad.index")
+    rows = read_rows(DATA / "questions.jsonl")[:QUESTIONS]
+    # The last question has no answer in the passages.
+    questions = [row["question"] for row in rows] + [read_rows(DATA / "unrelated_questions.jsonl")[0]["question"]]
+    references = [row["answers"][0] for row in rows] + ["(not in the passages)"]
+    with tempfile.TemporaryDirectory() as folder, PassageIndex.create(Path(folder) / "xquad.index") as index:
         index.add(split_documents(load_documents(DATA / "passages.jsonl")))
         console.print(f"indexed {len(index)} passages of Wikipedia")
-        rows = [json.loads(line) for line in (DATA / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
-        rows = rows[:QUESTIONS]
-        unrelated = json.loads((DATA / "unrelated_questions.jsonl").read_text(encoding="utf-8").splitlines()[0])
-        questions = [row["question"] for row in rows] + [unrelated["question"]]
-        references = [row["answers"][0] for row in rows] + ["(not in the passages)"]
         console.print(f"asking {lm.name} {len(questions)} questions, without and with passages …")
         ungrounded = lm.generate(questions, max_new_tokens=48)
-        grounded = halluc.GroundedModel(lm, index, verifier=halluc.load_verifier()).batch(questions)
+        answers = halluc.GroundedModel(lm, index, verifier=halluc.load_verifier()).batch(questions)
 
-    table = Table("question", "accepted answer", f"{lm.name} alone", "grounded", "passage used", show_lines=True)
-    for question, reference, generations, answer in zip(questions, references, ungrounded, grounded, strict=True):
+    table = Table("question", "reference", f"{lm.name} alone", "grounded", "passage used", show_lines=True)
+    for question, reference, (generation,), answer in zip(questions, references, ungrounded, answers, strict=True):
         support = f" [support {answer.verdicts[0].support:.2f}]" if answer.verdicts else ""
-        source = answer.citations[0] if answer.citations else None
+        citation = answer.citations[0] if answer.citations else None
         table.add_row(
             question,
             reference,
-            generations[0].text.strip(),
+            generation.text.strip(),
             f"no answer: {answer.reason}" if answer.abstained else answer.text + support,
-            f"{source.title}: {source.quote}" if source else "–",
+            f"{citation.title}: {citation.quote}" if citation else "–",
         )
     console.print(table)
+
+
+def read_rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from halluc.control_tokens import break_control_tokens
+from halluc.errors import check_texts
 from halluc.models.language_model import ChatMessage
 
 __all__ = ["escape", "grounded_prompt", "passage_block"]
@@ -28,7 +29,12 @@ def escape(text: str, special_tokens: Iterable[str] = ()) -> str:
 
 
 def passage_block(passages: Sequence[str], special_tokens: Iterable[str] = ()) -> str:
-    """Write the passages as numbered lines between `<passages>` and `</passages>`, escaped."""
+    """Write the passages as numbered lines between `<passages>` and `</passages>`, escaped.
+
+    Raises:
+        InvalidInput: passages is a string in place of a list.
+    """
+    check_texts("passages", passages, allow_blank=True)
     special = tuple(special_tokens)
     lines = [f"[{number}] {escape(text, special)}" for number, text in enumerate(passages, 1)]
     return "\n".join(["<passages>", *lines, "</passages>"])

@@ -25,6 +25,8 @@ def load_model(name: str | Path = "default", **options: Any) -> LanguageModel:
         ModelUnavailable: the model cannot be loaded; the message says what was tried and what to do.
         InvalidInput: the name is empty, or an option is unusable.
     """
+    if not isinstance(name, (str, Path)):
+        raise InvalidInput(f"the model name is {name!r}; pass a string or a Path")
     if isinstance(name, str):
         if not name.strip():
             raise InvalidInput(

@@ -56,7 +56,7 @@ class CausalNetwork:
         import torch
 
         self.name = name or str(path)
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _device(device)
         self.batch_tokens = batch_tokens
         dtype = dtype or ("float32" if self.device.type == "cpu" else "bfloat16")
         if dtype not in ("float32", "bfloat16", "float16"):
@@ -116,6 +116,10 @@ class CausalNetwork:
             else:
                 texts.append(prompt)
         return [list(ids) for ids in self.tokenizer(texts, add_special_tokens=not template)["input_ids"]]
+
+    def encode_text(self, text: str) -> list[int]:
+        """Convert the text of an answer to token ids; control tokens in it are spelled out as plain text."""
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
     def stop_strings(self, prompts: Sequence[Prompt], stop: Sequence[str]) -> tuple[str, ...]:
         """Stop strings of a generation: those passed, and the user's next turn if a prompt is written as a transcript."""
@@ -277,6 +281,18 @@ class CausalNetwork:
                 tuple((self.tokenizer.decode([token]), value) for token, value in step) for step in top[:count]
             ),
         )
+
+
+def _device(name: str | None) -> torch.device:
+    import torch
+
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        # An empty tensor shows whether the device is there, before anything is loaded.
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise InvalidInput(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; pass 'cpu'") from error
 
 
 def _load(path: str | Path, dtype: Any) -> tuple[Any, Any]:

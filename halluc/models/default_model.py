@@ -152,7 +152,6 @@ def pull(name: str = "default", *, force: bool = False, report: Callable[[str], 
                 if (damage := find_damage(folder)) is None:
                     return folder
                 logger.warning("the model in %s is damaged (%s); fetching it again", folder, damage)
-                report(f"{folder} is damaged ({damage}); fetching it again")
             for stale in directory.glob(".partial-*"):
                 shutil.rmtree(stale, ignore_errors=True)
             partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=directory))

@@ -1,47 +1,24 @@
 """A language model behind an OpenAI-compatible chat-completions endpoint: vLLM, llama.cpp server, Ollama, hosted ones.
 
-The `openai` client handles HTTP, retries and backoff; this file hides the differences between servers (parameters they
-refuse, an `n` they ignore, missing streams) and turns every failure into one sentence. Not covered: the content of requests,
-replies and refusals (endpoint_protocol.py), models on this machine (transformers_model.py).
+Not covered: the connection to the server (endpoint_client.py), the content of requests, replies and refusals
+(endpoint_protocol.py), models on this machine (transformers_model.py).
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelResponseError, ModelUnavailable
-from halluc.models.endpoint_protocol import (
-    OVERFLOW,
-    clip,
-    context_overflow,
-    context_window_of,
-    environment_key,
-    error_words,
-    estimated_tokens,
-    explained,
-    first_of,
-    get,
-    logprob_entries,
-    plain,
-    read_generation,
-    refused_parameter,
-    split_spec,
-    whole_characters,
-    without,
-)
+from halluc.errors import HallucError, InvalidInput
+from halluc.models.endpoint_client import ChatClient
+from halluc.models.endpoint_protocol import context_window_of, environment_key, estimated_tokens, split_spec
 from halluc.models.language_model import Generation, Prompt, as_conversation, check_options, check_prompts
-from halluc.models.stop_strings import until_stop
 
 __all__ = ["EndpointModel"]
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -95,22 +72,13 @@ class EndpointModel:
         key = (api_key or "").strip() or environment_key(self.base_url, trusted=named_by_user) or "no-key"
         if not (key.isascii() and key.isprintable()):
             raise InvalidInput("the API key has characters that an HTTP header cannot contain; check api_key")
-
-        from openai import OpenAI, Timeout
-
-        self._client = OpenAI(
-            base_url=self.base_url,
-            api_key=key,
-            timeout=Timeout(timeout, connect=min(timeout, 5.0)),
-            max_retries=max_retries,
-        )
+        self._client = ChatClient(self.base_url, self.model, key=key, timeout=timeout, max_retries=max_retries)
         # Threads instead of asyncio: they also work inside a running event loop (Jupyter, a server).
         self._pool = ThreadPoolExecutor(max_concurrency, thread_name_prefix="halluc-endpoint")
         self._closed = False
         self._context_window = context_window
         self._window_known = context_window is not None
         self._window_lock = threading.Lock()
-        self._refused: frozenset[str] = frozenset()
         self._ignores_n = False
 
     def close(self) -> None:
@@ -134,7 +102,7 @@ class EndpointModel:
                 from openai import APIConnectionError, OpenAIError
 
                 try:
-                    self._context_window = context_window_of(self._served_models().get(self.model, {}))
+                    self._context_window = context_window_of(self._client.served_models().get(self.model, {}))
                     self._window_known = True
                 except APIConnectionError:
                     pass  # It may be up the next time.
@@ -196,7 +164,7 @@ class EndpointModel:
             request = {**body, "messages": messages[job.row], "seed": int(seed) + job.row * samples + job.first}
             if job.count > 1:
                 request["n"] = job.count
-            return self._complete(request)[: job.count]
+            return self._client.complete(request, context_window=self._context_window)[: job.count]
 
         results: list[list[Generation]] = [[] for _ in prompts]
         jobs = [_Job(row, 0, samples) for row in range(len(prompts))]
@@ -228,7 +196,7 @@ class EndpointModel:
             "seed": int(seed),
             "stream": True,
         }
-        return self._stream(body, stop)
+        return self._client.stream(body)
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Generation]:
         """Not supported: chat completions return log-probabilities of generated tokens, not of a given text.
@@ -277,151 +245,6 @@ class EndpointModel:
             for future in futures:
                 future.cancel()
 
-    def _complete(self, body: dict[str, Any]) -> list[Generation]:
-        reply = self._send(body, lambda accepted: self._client.chat.completions.with_raw_response.create(**accepted))
-        return self._read(reply.http_response.content, body)
-
-    def _stream(self, body: dict[str, Any], stop: Sequence[str]) -> Iterator[str | Generation]:
-        events = self._send(body, lambda accepted: self._client.chat.completions.create(**accepted))
-        if "application/json" in events.response.headers.get("content-type", ""):
-            events.close()
-            # The server does not stream: request a complete reply, and yield it as one piece.
-            generation = self._complete({name: value for name, value in body.items() if name != "stream"})[0]
-            if generation.text:
-                yield generation.text
-            yield generation
-            return
-        received = _Received()
-        with events:
-            yield from until_stop(self._pieces(events, received), stop)
-        yield read_generation(received.text, received.reason, received.entries, stop, 0)
-
-    def _pieces(self, events: Any, received: _Received) -> Iterator[str]:
-        """Yield the text of a stream's events, and collect in `received` what the `Generation` needs."""
-        from openai import APIConnectionError, OpenAIError
-
-        half = ""
-        try:
-            for event in events:
-                choice = first_of(get(plain(event), "choices"))
-                content = get(choice, "delta", "content")
-                received.entries += logprob_entries(choice)
-                received.reason = get(choice, "finish_reason") or received.reason
-                piece = half + (content if isinstance(content, str) else "")
-                # A character outside the basic plane may come as two surrogates in two events.
-                half = piece[-1] if piece and "\ud800" <= piece[-1] <= "\udbff" else ""
-                piece = whole_characters(piece.removesuffix(half))
-                received.text += piece
-                if piece:
-                    yield piece
-        except APIConnectionError as error:
-            raise ModelUnavailable(
-                f"{self.name} interrupted its stream after {len(received.text)} characters: {clip(str(error))}; see the "
-                "server's log, raise timeout, or use generate, which retries"
-            ) from error
-        except OpenAIError as error:
-            self._fail(error)
-        except ValueError as error:
-            raise ModelResponseError(f"{self.name} sent a stream that is not JSON: {clip(str(error))}") from error
-        if not isinstance(received.reason, str) or not received.reason:
-            raise ModelResponseError(
-                f"{self.name} interrupted its stream after {len(received.text)} characters without a finish reason; see "
-                "the server's log, or use generate, which retries"
-            )
-        if half:
-            received.text += whole_characters(half)
-            yield whole_characters(half)
-
-    def _send(self, body: dict[str, Any], create: Callable[[dict[str, Any]], Any]) -> Any:
-        """Send a request without the parameters that this server is known to refuse, or refuses now."""
-        from openai import APIStatusError, OpenAIError
-
-        refused_now: frozenset[str] = frozenset()
-        while True:
-            accepted = without(body, self._refused | refused_now)
-            try:
-                response = create(accepted)
-            except APIStatusError as error:
-                refused = refused_parameter(error, accepted)
-                if refused is None:
-                    self._fail(error)
-                refused_now |= {refused}
-            except OpenAIError as error:
-                self._fail(error)
-            else:
-                # A smaller number of top_logprobs may be accepted.
-                lasting = refused_now - {"top_logprobs"} - self._refused
-                if lasting:
-                    logger.warning("%s refuses %s; continuing without", self.name, ", ".join(sorted(lasting)))
-                    self._refused |= lasting
-                return response
-
-    def _read(self, content: bytes, body: Mapping[str, Any]) -> list[Generation]:
-        try:
-            reply = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise ModelResponseError(
-                f"{self.name} replied with something that is not JSON: {clip(content.decode(errors='replace'))!r}; "
-                "check that the URL is that of the API (it usually ends in /v1) and not of a web page"
-            ) from error
-        if words := error_words(reply):
-            if OVERFLOW.search(words):
-                raise context_overflow(self.name, words)
-            raise ModelResponseError(f"{self.name} replied with an error: {words}")
-        choices = get(reply, "choices")
-        if not isinstance(choices, list) or not choices:
-            raise ModelResponseError(
-                f"{self.name} replied without any choices: {clip(content.decode(errors='replace'))!r}; check that the "
-                "server offers chat completions"
-            )
-        max_tokens, prompt_tokens = body["max_tokens"], get(reply, "usage", "prompt_tokens")
-        window = self._context_window
-        if window is not None and isinstance(prompt_tokens, int) and prompt_tokens + max_tokens > window:
-            raise ContextOverflow(
-                f"a prompt has {prompt_tokens} tokens as {self.name} counts and its completion may have {max_tokens}, but "
-                f"the context window is {window} tokens; shorten the prompt or lower max_new_tokens"
-            )
-        return [self._choice(choice, body) for choice in choices]
-
-    def _choice(self, choice: object, body: Mapping[str, Any]) -> Generation:
-        text, reason = get(choice, "message", "content"), get(choice, "finish_reason") or "stop"
-        if not isinstance(text, str) or not isinstance(reason, str):
-            reasoning = get(choice, "message", "reasoning_content") or get(choice, "message", "reasoning")
-            hint = (
-                "its reasoning took all of max_new_tokens, so raise that"
-                if reasoning
-                else f"its message is {clip(repr(get(choice, 'message')))}"
-            )
-            raise ModelResponseError(f"{self.name} replied without text (finish reason {reason!r}); {hint}")
-        return read_generation(text, reason, logprob_entries(choice), body.get("stop", ()), body.get("top_logprobs", 0))
-
-    def _served_models(self) -> dict[str, Any]:
-        """Get the descriptions of GET /models by model id, in one short attempt."""
-        client = self._client.with_options(timeout=min(self.timeout, 5.0), max_retries=0)
-        try:
-            entries = get(json.loads(client.models.with_raw_response.list().http_response.content), "data")
-        except (ValueError, RecursionError) as error:
-            raise ModelResponseError(f"{self.base_url}/models is not JSON") from error
-        return {str(get(entry, "id")): entry for entry in entries} if isinstance(entries, list) else {}
-
-    def _fail(self, error: Exception) -> NoReturn:
-        """Raise an error of the client library as one of halluc's."""
-        raise explained(
-            error, name=self.name, timeout=self.timeout, tries=self.max_retries + 1, served_models=self._models_hint
-        ) from error
-
-    def _models_hint(self) -> str:
-        from openai import OpenAIError
-
-        try:
-            served = sorted(self._served_models())
-        except (OpenAIError, HallucError):
-            served = []
-        if not served or self.model in served:
-            return "correct the URL (it usually ends in /v1) or the model's name after '#'"
-        more = f" and {len(served) - 10} more" if len(served) > 10 else ""
-        return f"it serves {clip(', '.join(served[:10]))}{more}: put one of these after '#'"
-
 
 @dataclass(frozen=True)
 class _Job:
@@ -434,12 +257,3 @@ class _Job:
     def singles(self, done: int) -> list[_Job]:
         """Split off the samples after the first `done`, one job each."""
         return [_Job(self.row, self.first + j, 1) for j in range(done, self.count)]
-
-
-@dataclass
-class _Received:
-    """What a stream has sent so far."""
-
-    text: str = ""
-    reason: Any = ""
-    entries: list[object] = field(default_factory=list)

@@ -1,4 +1,8 @@
-"""How likely a model holds one word to be against another as its reply: the log-odds of a forced choice."""
+"""Forced choice: compare the probabilities of two words as the model's reply.
+
+Every comparison of next-token probabilities goes through `choice_log_odds`. Not covered: the prompts of P(True) and of
+support (halluc/confidence/self_evaluation.py) and of the verifier (halluc/verification/lm_verifier.py).
+"""
 
 from __future__ import annotations
 
@@ -18,20 +22,26 @@ __all__ = ["choice_log_odds"]
 
 # Models spread a word over spellings ("Yes", " yes", "YES"); 20 is the most that hosted endpoints report.
 _TOP = 20
+# Probability of a word that is not reported.
+_FLOOR = 1e-6
 
 
 def choice_log_odds(lm: LanguageModel, prompts: Sequence[Prompt], first: str, second: str) -> NDArray[np.float64]:
-    """(N,) log P(first) - log P(second) of the first token of the reply to each prompt, in nats.
+    """Compute log P(first) - log P(second) for the first token of the reply to each prompt.
 
-    Probabilities are summed over spellings among the 20 most likely tokens; a word that is not among them counts as the
+    Probabilities are summed over spellings among the 20 most likely tokens. A word that is not among them counts as the
     least likely of them, or 1e-6 if that is less.
 
     Args:
         lm: any model whose `generate` reports `top_logprobs`.
-        prompts: N prompts that ask for one of the two words.
-        first, second: the words; each must start with a token of its own.
+        prompts: (N,) prompts that ask for one of the two words.
+        first, second: the words; their first tokens must differ.
+
+    Returns:
+        (N,) log-odds in nats.
 
     Raises:
+        InvalidInput: a prompt is unusable.
         ModelResponseError: the model reports no log-probabilities.
         ContextOverflow: a prompt does not fit the model's window.
     """
@@ -39,7 +49,7 @@ def choice_log_odds(lm: LanguageModel, prompts: Sequence[Prompt], first: str, se
 
     replies = lm.generate(prompts, max_new_tokens=1, top_logprobs=_TOP)
     words = (first.lower(), second.lower())
-    return np.array([_log_odds(reply[0], words, lm.name) for reply in replies])
+    return np.array([_log_odds(completions[0], words, lm.name) for completions in replies])
 
 
 def _log_odds(reply: Generation, words: tuple[str, str], model: str) -> float:
@@ -49,9 +59,9 @@ def _log_odds(reply: Generation, words: tuple[str, str], model: str) -> float:
             "model or server that does"
         )
     mass = dict.fromkeys(words, 0.0)
-    floor = math.exp(reply.top_logprobs[0][-1][1])
+    least = math.exp(reply.top_logprobs[0][-1][1])
     for token, logprob in reply.top_logprobs[0]:
         if (word := token.strip().lower()) in mass:
             mass[word] += math.exp(logprob)
-    one, other = (max(value, min(floor, 1e-6)) for value in mass.values())
-    return math.log(one) - math.log(other)
+    first, second = (max(probability, min(least, _FLOOR)) for probability in mass.values())
+    return math.log(first) - math.log(second)

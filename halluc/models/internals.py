@@ -17,11 +17,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import LogitsProcessor
 
-from halluc.errors import InvalidInput, check_same_length
+from halluc.errors import InvalidInput, check_same_length, check_text
 from halluc.models.hooks import AnswerRecorder, GreedyRows, MiddleLayer
 from halluc.models.language_model import Generation, Prompt, check_options
 from halluc.models.teacher_forcing import ForcedAnswers, teacher_force
-from retrieval.files import lone_surrogate
 from retrieval.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -133,15 +132,9 @@ def observe(
     check_options(top_logprobs=alternatives, vocabulary_size=model.vocabulary_size)
     if samples and temperature == 0:
         raise InvalidInput("samples at temperature 0 all equal the greedy answer; pass a positive temperature")
-    check_same_length(prompts=prompts, answers=answers)
     encoded = model.encode(prompts)
-    forced = None if answers is None else [[*ids, model.end_ids[0]] for ids in _token_ids(model, answers)]
-    room = [
-        max(max_new_tokens if samples or forced is None else 0, len(forced[i]) if forced else 0) for i in range(len(encoded))
-    ]
-    model.check_window(encoded, room)
-    results: dict[int, Observation] = {}
-    rows_per_prompt = samples + (forced is None)
+    forced = None if answers is None else _check_answers(model, prompts, answers)
+    model.check_window(encoded, _longest_answers(len(encoded), forced, max_new_tokens if samples or forced is None else 0))
     request = _Request(alternatives, hidden_state, attention)
     options: dict[str, Any] = {
         "max_new_tokens": max_new_tokens,
@@ -149,42 +142,40 @@ def observe(
         "top_p": top_p,
         "stop": model.stop_strings(prompts, stop),
     }
+    results: dict[int, Observation] = {}
+    copies = samples + (forced is None)
     with model.inference(seed), progress_bar("generating", len(prompts)) as advance:
-        for batch in model.batches([len(ids) for ids in encoded], copies=max(rows_per_prompt, 1)):
+        for batch in model.batches([len(ids) for ids in encoded], copies=max(copies, 1)):
             observer = _BatchObserver(model, [encoded[row] for row in batch], request, forced=forced is not None)
-            rows = observer.decode(forced is None, samples, **options) if rows_per_prompt else [[] for _ in batch]
-            answer_rows = (
-                [prompt_rows.pop(0) for prompt_rows in rows]
-                if forced is None
-                else [_given_row(forced[row], (answers or [])[row]) for row in batch]
-            )
+            rows = observer.decode(forced is None, samples, **options) if copies else [[] for _ in batch]
+            answer_rows = [sampled.pop(0) for sampled in rows] if forced is None else [forced[row] for row in batch]
             results.update(zip(batch, observer.finish(answer_rows, rows), strict=True))
             advance(len(batch))
     return [results[row] for row in range(len(prompts))]
 
 
-def _token_ids(model: CausalNetwork, answers: Sequence[str | Generation]) -> list[list[int]]:
+def _check_answers(model: CausalNetwork, prompts: Sequence[Prompt], answers: Sequence[str | Generation]) -> list[_Row]:
+    """Check the given answers, and make rows of them; `_BatchObserver.finish` computes log-probabilities and states."""
     if isinstance(answers, str):
-        raise InvalidInput(f"answers is one text, {answers[:40]!r}; pass a list of texts")
+        raise InvalidInput(f"answers is one string, {answers[:40]!r}; pass a list of strings")
+    check_same_length(prompts=prompts, answers=answers)
     rows = []
     for i, answer in enumerate(answers):
-        text = answer if isinstance(answer, str) else answer.text
-        if isinstance(answer, str) and not text.strip():
-            raise InvalidInput(f"answer {i} is empty; there is nothing to judge")
-        if (position := lone_surrogate(text)) is not None:
-            raise InvalidInput(
-                f"answer {i} has a lone surrogate, {text[position]!r}, at character {position + 1}; "
-                "replace it with a whole character"
-            )
-        known = () if isinstance(answer, str) else answer.token_ids
-        rows.append(list(known) or list(model.tokenizer(text, add_special_tokens=False)["input_ids"]))
+        known: tuple[int, ...] = ()
+        if isinstance(answer, Generation):
+            text, known = answer.text, answer.token_ids
+            check_text(f"answer {i}", text, allow_blank=True)
+        else:
+            text = answer
+            check_text(f"answer {i}", text)
+        ids = list(known) or model.encode_text(text)
+        rows.append(_Row(Generation(text, tuple(ids)), [*ids, model.end_ids[0]], np.empty(0), np.empty(0)))
     return rows
 
 
-def _given_row(tokens: list[int], answer: str | Generation) -> _Row:
-    """A row for a given answer; `_BatchObserver.finish` computes its log-probabilities and states."""
-    text = answer if isinstance(answer, str) else answer.text
-    return _Row(Generation(text, tuple(tokens[:-1])), tokens, np.empty(0), np.empty(0))
+def _longest_answers(count: int, forced: list[_Row] | None, max_new_tokens: int) -> list[int]:
+    """The most tokens that may follow each prompt."""
+    return [max(max_new_tokens, len(forced[i].tokens) if forced else 0) for i in range(count)]
 
 
 class _BatchObserver:

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from halluc.errors import InvalidInput, check_texts
-from retrieval.files import lone_surrogate
+from halluc.errors import InvalidInput, check_text, check_texts
 
 __all__ = [
     "ChatMessage",
@@ -134,24 +133,22 @@ def check_prompts(prompts: Sequence[Prompt]) -> None:
             text has a lone surrogate. The message names the prompt.
     """
     if isinstance(prompts, str):
-        raise InvalidInput(f"prompts is one text, {prompts[:40]!r}; pass a list of prompts")
+        raise InvalidInput(f"prompts is one string, {prompts[:40]!r}; pass a list of prompts")
     if isinstance(prompts, Mapping):
         raise InvalidInput("prompts is one message; pass a list of prompts, each a text or a list of messages")
     items: Sequence[Any] = prompts
     for i, prompt in enumerate(items):
         if isinstance(prompt, str):
-            _check_text(f"prompt {i}", prompt)
-            if not prompt:
-                raise InvalidInput(f"prompt {i} is empty; pass some text or at least one message")
-            continue
-        if isinstance(prompt, Mapping):
+            check_text(f"prompt {i}", prompt, allow_blank=True)
+        elif isinstance(prompt, Mapping):
             raise InvalidInput(f"prompts[{i}] is one message; put the messages of a conversation in a list of their own")
-        if not isinstance(prompt, Sequence) or isinstance(prompt, bytes):
+        elif not isinstance(prompt, Sequence) or isinstance(prompt, bytes):
             raise InvalidInput(f"prompt {i} is {prompt!r}; pass a text or a list of messages")
+        else:
+            for j, message in enumerate(prompt):
+                check_message(f"message {j} of prompt {i}", message)
         if not prompt:
             raise InvalidInput(f"prompt {i} is empty; pass some text or at least one message")
-        for j, message in enumerate(prompt):
-            check_message(f"message {j} of prompt {i}", message)
 
 
 def check_message(name: str, message: Any) -> None:
@@ -166,15 +163,7 @@ def check_message(name: str, message: Any) -> None:
         raise InvalidInput(f"{name} has the role {_shortened(message.get('role'))}; use {', '.join(_ROLES)}")
     if not isinstance(message.get("content"), str):
         raise InvalidInput(f"{name} has the content {_shortened(message.get('content'))}; write it as one text")
-    _check_text(name, message["content"])
-
-
-def _check_text(name: str, text: str) -> None:
-    if (position := lone_surrogate(text)) is not None:
-        raise InvalidInput(
-            f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; "
-            "replace it with a whole character"
-        )
+    check_text(name, message["content"], allow_blank=True)
 
 
 def _shortened(value: object) -> str:

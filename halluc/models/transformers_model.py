@@ -163,7 +163,8 @@ class TransformersModel(CausalNetwork):
         if not all(beginnings):
             position = [bool(text) for text in beginnings].index(False)
             raise InvalidInput(f"beginning {position} is empty; pass some text to condition on")
-        return self._score(self.tokenizer(list(beginnings))["input_ids"] if beginnings else [], continuations)
+        encoded = self.tokenizer(list(beginnings), split_special_tokens=True)["input_ids"] if beginnings else []
+        return self._score(encoded, continuations)
 
     # -- private ---------------------------------------------------------------------------------------------------
 
@@ -190,7 +191,7 @@ class TransformersModel(CausalNetwork):
 
         check_texts("completions", completions, allow_blank=True)
         check_same_length(prompts=prompt_ids, completions=completions)
-        targets: list[list[int]] = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in completions]
+        targets = [self.encode_text(text) for text in completions]
         for i, ids in enumerate(targets):
             if not ids:
                 raise InvalidInput(f"completion {i} is empty; there is nothing to score")

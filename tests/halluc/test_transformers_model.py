@@ -178,7 +178,7 @@ def test_unusable_options_are_refused_in_one_sentence(lm, options, message):
 @pytest.mark.parametrize(
     ("prompts", "message"),
     [
-        ("Hi", "prompts is one text, 'Hi'; pass a list of prompts"),
+        ("Hi", "prompts is one string, 'Hi'; pass a list of prompts"),
         ({"role": "user", "content": "Hi"}, "prompts is one message"),
         ([{"role": "user", "content": "Hi"}], r"prompts\[0\] is one message"),
         (["fine", "bad \ud83d half."], r"prompt 1 has a lone surrogate, '\\ud83d', at character 5"),
@@ -202,11 +202,11 @@ def test_unusable_prompts_are_refused_and_named(lm, prompts, message):
 
 def test_texts_taken_for_lists_are_refused(lm):
     """D4."""
-    with pytest.raises(InvalidInput, match="prompts is one text"):
+    with pytest.raises(InvalidInput, match="prompts is one string"):
         lm.score("ab", "cd")
     with pytest.raises(InvalidInput, match="completions is one string, 'cd'"):
         lm.score(["a", "b"], "cd")
-    with pytest.raises(InvalidInput, match="beginnings is one text"):
+    with pytest.raises(InvalidInput, match="beginnings is one string"):
         lm.score_text("ab", "cd")
     with pytest.raises(InvalidInput, match=r"completions\[1\] has a lone surrogate"):
         lm.score(["a", "b"], ["c", "\ud83d"])
@@ -232,6 +232,29 @@ def test_control_tokens_in_a_message_do_not_become_structure(lm):
 
     assert count(attack) == count("Hi")
     assert count(attack.replace("<", "<\u200b")) == count("Hi")
+
+
+def test_control_tokens_in_a_scored_text_are_plain_text(lm):
+    """S1's kind: text never becomes a special token."""
+    special = set(lm.tokenizer.all_special_ids)
+    for scored in (lm.score(["Hi"], ["Bye<|im_end|> now"]), lm.score_text(["Hi<|im_end|>"], [" Bye<|im_end|> now"])):
+        assert not special & set(scored[0].token_ids)
+        assert lm.tokenizer.decode(scored[0].token_ids).strip() == "Bye<|im_end|> now"
+    # Ordinary text has the tokens it always had.
+    assert lm.encode_text(" Paris is in France.") == lm.tokenizer(" Paris is in France.")["input_ids"]
+
+
+@pytest.mark.parametrize("device", ["banana", "cuda:99", "meta:"])
+def test_a_device_that_cannot_be_used_is_refused_before_loading(tmp_path, device):
+    with pytest.raises(InvalidInput, match=f"device '{device}' cannot be used: .*; pass 'cpu'"):
+        load_model(tmp_path, device=device)
+
+
+@pytest.mark.parametrize("name", [None, 7, b"default"])
+def test_a_name_of_another_type_is_refused(name):
+    """E1."""
+    with pytest.raises(InvalidInput, match="pass a string or a Path"):
+        load_model(name)
 
 
 def test_empty_prompts_and_completions_are_refused(lm):
