@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from halluc.cli import ask, calibration, check, cove, detect, evaluate, index, models, serve
-from halluc.cli.output import console, print_notice
+from halluc.cli.output import accept_any_text, console, print_notice
 
 __all__ = ["app", "main"]
 
@@ -63,6 +63,7 @@ def main() -> None:
     from halluc.errors import HallucError, ModelResponseError, ModelUnavailable
     from retrieval.errors import RetrievalError
 
+    accept_any_text()
     try:
         app()
     except (ModelUnavailable, ModelResponseError) as error:

@@ -7,6 +7,7 @@ write to the clipboard or clear the screen, are shown as visible characters.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LABEL_STYLES",
     "Json",
+    "accept_any_text",
     "console",
     "print_json",
     "print_json_lines",
@@ -59,6 +61,13 @@ def wants_json(json_: bool | None) -> bool:
     return not sys.stdout.isatty() if json_ is None else json_
 
 
+def accept_any_text() -> None:
+    """Make standard output and error replace characters that their encoding lacks; by default they raise an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def visible(text: str) -> str:
     """Replace every character that a terminal would obey, or that cannot be written, with one that can be seen."""
     return text.translate(_PICTURES)
@@ -69,26 +78,26 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
-    made.push_render_hook(_visible_text())
-    return made
+    rich_console = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=not stream.isatty())
+    rich_console.push_render_hook(_visible_text())
+    return rich_console
 
 
 def print_json(value: Any) -> None:
     """Print one JSON value on standard output, indented on a terminal and on one line elsewhere."""
-    print(to_json(value, indent=2 if sys.stdout.isatty() else None))
+    print(to_json(value, indent=2 if sys.stdout.isatty() else None, ascii_only=not _prints_utf8()))
 
 
-def to_json(value: Any, *, indent: int | None = None) -> str:
+def to_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """Encode a value as JSON that is valid and safe to show on a terminal; a number that is not finite becomes null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    text = json.dumps(_finite(value), ensure_ascii=ascii_only, allow_nan=False, indent=indent)
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def print_json_lines(values: Iterable[Any]) -> None:
     """Print one JSON value per line on standard output."""
     for value in values:
-        print(to_json(value))
+        print(to_json(value, ascii_only=not _prints_utf8()))
 
 
 def print_notice(sentence: object) -> None:
@@ -107,6 +116,10 @@ def working(activity: str) -> Iterator[None]:
     # A spinner is drawn past the hooks of the console.
     with console(stderr=True).status(Text(visible(activity))):
         yield
+
+
+def _prints_utf8() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def _finite(value: Any) -> Any:

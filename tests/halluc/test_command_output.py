@@ -92,6 +92,20 @@ def test_json_is_valid_whatever_it_holds(capsys):
     }
 
 
+def test_text_can_be_printed_in_an_encoding_that_lacks_it():
+    # D3: "unexpected UnicodeEncodeError" wherever standard output was not UTF-8.
+    code = (
+        "from halluc.cli.output import accept_any_text, console, print_json, print_notice; accept_any_text();"
+        "print_json('café ␛ \U0001f600'); console().print('café ␛'); print_notice('café ␛')"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+    json_line, text = done.stdout.decode("latin-1").splitlines()
+    assert json_line.isascii()
+    assert json.loads(json_line) == "café ␛ \U0001f600"
+    assert (text, done.stderr.decode("latin-1")) == ("café ?", "halluc: café ?\n")
+
+
 def run(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["halluc", *map(str, arguments)])
     with pytest.raises(SystemExit) as stopped:
