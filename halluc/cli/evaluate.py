@@ -106,22 +106,23 @@ def _check_outputs(plot: Path | None, save: Path | None) -> None:
 
 
 def _print(evaluation: DetectorEvaluation) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     out = console()
+    headers = ("AUROC (95 %)", "AUPRC", "PRR (95 %)", "ECE", "s / answer", "tokens / answer", "share")
     table = Table(
-        "detector", "AUROC", "95 %", "AUPRC", "PRR", "95 %", "ECE", "s / answer", "tokens / answer", "share",
+        Column("detector", overflow="fold"),
+        # A narrow terminal breaks figures over lines rather than cutting them off.
+        *(Column(header, overflow="fold") for header in headers),
         title=f"{evaluation.n} answers, {evaluation.n_wrong} wrong; fitted on {evaluation.n_fit} others",
-    )  # fmt: skip
+    )
     for row in evaluation.rows:
         share = evaluation.ensemble.shares.get(row.detector)
         table.add_row(
             row.detector,
-            f"{row.auroc:.3f}",
-            f"{row.auroc.low:.2f}–{row.auroc.high:.2f}",
+            f"{row.auroc:.3f} ({row.auroc.low:.2f}–{row.auroc.high:.2f})",
             f"{row.auprc:.3f}",
-            f"{row.prr:.3f}",
-            f"{row.prr.low:.2f}–{row.prr.high:.2f}",
+            f"{row.prr:.3f} ({row.prr.low:.2f}–{row.prr.high:.2f})",
             f"{row.ece:.3f}",
             f"{row.seconds:.3f}",
             f"{row.tokens:.0f}",

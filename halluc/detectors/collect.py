@@ -135,7 +135,7 @@ def question_of(prompt: Prompt) -> str:
         return prompt
     if not isinstance(prompt, Sequence) or not all(isinstance(message, Mapping) for message in prompt):
         raise InvalidInput("a prompt is neither text nor a list of messages with role and content")
-    turns = [message.get("content") for message in prompt if message.get("role") == "user"]
+    turns = [message.get("content") for message in prompt if isinstance(message, Mapping) and message.get("role") == "user"]
     if not turns:
         raise InvalidInput("a conversation has no user turn; pass the question as a message with the role 'user'")
     if not isinstance(turns[-1], str):

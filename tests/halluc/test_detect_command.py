@@ -3,10 +3,14 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
+from calibration.estimate import Estimate
+from halluc.cli.evaluate import _print
 from halluc.cli.main import main
 from halluc.detectors.ensemble import Ensemble
+from halluc.detectors.evaluation import DetectorEvaluation, DetectorQuality
 from halluc.detectors.table import DETECTORS
 
 
@@ -66,6 +70,17 @@ def test_an_evaluation_fits_an_ensemble_that_detect_runs(halluc, tmp_path):
     prompts = write(tmp_path / "p.jsonl", {"prompt": "Name a colour."})
     code, out, _ = halluc("detect", prompts, "-d", "perplexity", "--ensemble", saved, "--max-new-tokens", 4)
     assert 0 < json.loads(out)["rows"][0]["scores"]["ensemble"] < 1
+
+
+def test_the_table_of_an_evaluation_is_not_cut_off_in_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    rates = Estimate(0.701, 0.5, 0.87), Estimate(0.402, -0.08, 0.81)
+    row = DetectorQuality("claim_conditioned_probability", "sampling", rates[0], 0.75, rates[1], 0.08, 1.25, 1234, 0.0)
+    ensemble = Ensemble((), np.empty((0, 101)), np.empty(0), 0.0)
+    _print(DetectorEvaluation((row,), 30, 16, 30, ensemble, {}, {}, 1.0))
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert "(0.50" in printed
 
 
 def test_the_detectors_are_listed(halluc):
