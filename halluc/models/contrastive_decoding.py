@@ -326,6 +326,6 @@ def _candidates(layers: Literal["low", "high"] | Sequence[int], count: int, tied
         chosen = list(range(middle + middle % 2, count, 2))
     else:
         chosen = sorted(set(layers))
-    if not chosen or not all(0 <= layer < count for layer in chosen):
+    if not chosen or not all(isinstance(layer, int) and 0 <= layer < count for layer in chosen):
         raise InvalidInput(f"layers are {chosen}; pass numbers from 0 to {count - 1}, below the last of {count} layers")
     return chosen

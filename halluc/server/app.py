@@ -133,7 +133,12 @@ class _Service:
             options["seed"] = 0
         # Greedy completions do not depend on the other requests of a batch; samples do.
         key = tuple(options.items()) if chat.temperature == 0 else object()
-        generations = await self.worker.run(key, lambda prompts: self.lm.generate(prompts, **options), prompt)
+
+        def work(prompts: list[list[dict[str, str]]]) -> list[tuple[list[Generation], int]]:
+            counts = [self.lm.count_tokens(prompt) for prompt in prompts]
+            return list(zip(self.lm.generate(prompts, **options), counts, strict=True))
+
+        generations, prompt_tokens = await self.worker.run(key, work, prompt)
         choices = [
             {
                 "message": {"role": "assistant", "content": generation.text},
@@ -142,7 +147,6 @@ class _Service:
             }
             for generation in generations
         ]
-        prompt_tokens = self.lm.count_tokens(prompt)
         completion_tokens = sum(len(generation.token_ids) for generation in generations)
         usage = {
             "prompt_tokens": prompt_tokens,
