@@ -1,11 +1,11 @@
-"""A grounded model against the model alone on XQuAD questions, and what the wrapping costs.
+"""Compare a grounded model with the model alone on XQuAD questions, and measure the overhead of `GroundedModel`.
 
-Prints one JSON line a figure: retrieval hit@k per mode, the share of questions answered right alone and grounded with its
-95 % interval (Wilson), wall times, abstention on unrelated questions, the risk-coverage curve of abstaining on low support,
-and the time of `GroundedModel.batch` divided by that of the same retrieval and generation called by hand.
+Prints one JSON line per figure: retrieval hit@k per mode, the share of questions answered correctly alone and grounded with
+its 95 % Wilson interval, wall times, abstention on unrelated questions, the risk-coverage curve of abstaining on low
+support, and the time of `GroundedModel.batch` divided by that of the same retrieval and generation called by hand.
 
-An answer is right if one of the accepted answers stands in it as whole words (both lower-cased, without punctuation and
-articles, as in SQuAD's normalisation).
+An answer is correct if it contains one of the accepted answers as whole words (both lower-cased, without punctuation and
+articles, as in the normalization of SQuAD).
 
     python benchmarks/grounding.py --questions examples/xquad/questions.jsonl
 """
@@ -22,7 +22,7 @@ from statistics import median
 
 from figures import read_rows, show, wilson
 
-# A script beside this one has the name of a package, and Python looks beside a script first.
+# A script beside this one has the same name as a package, and Python looks in a script's own folder first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "xquad"
@@ -66,15 +66,15 @@ def main() -> None:
         start = time.perf_counter()
         answers = grounded.batch(asked)
         grounded_seconds = time.perf_counter() - start
-        gold = [row["answers"] for row in questions]
+        references = [row.get("references") or row["answers"] for row in questions]  # XQuAD's own name is answers
         for name, texts, seconds in (
             ("alone", alone, alone_seconds),
             ("grounded", [answer.text for answer in answers], grounded_seconds),
         ):
-            right = sum(contains_answer(text, own) for text, own in zip(texts, gold, strict=True))
+            right = sum(contains_answer(text, accepted) for text, accepted in zip(texts, references, strict=True))
             show(name, model=lm.name, n=len(asked), right=right / len(asked), interval=wilson(right, len(asked)),
                   seconds=seconds)  # fmt: skip
-        _risk_coverage(answers, gold)
+        _risk_coverage(answers, references)
         abstained = sum(answer.abstained for answer in answers)
         show("abstained", of="answerable questions", n=len(asked), share=abstained / len(asked))
         unrelated = [row["question"] for row in read_rows(arguments.unrelated)]
@@ -83,27 +83,27 @@ def main() -> None:
         _overhead(GroundedModel(lm, index), asked[:40], arguments.rounds)
 
 
-def _risk_coverage(answers, gold: list[list[str]]) -> None:
-    """Share right among the answers given, when those with the least support (or confidence) are withheld."""
+def _risk_coverage(answers, references: list[list[str]]) -> None:
+    """Share of correct answers among those given, when those with the least support (or confidence) are withheld."""
     from calibration import aurc, risk_coverage_curve
     from halluc.confidence import verdict_support
     from halluc.grading.matching import contains_answer
 
-    given = [(a, own) for a, own in zip(answers, gold, strict=True) if not a.abstained]
-    right = [contains_answer(answer.text, own) for answer, own in given]
-    support = verdict_support([answer for answer, _ in given])
-    for name, score in (("support", support), ("confidence", [answer.confidence for answer, _ in given])):
+    answered = [(answer, accepted) for answer, accepted in zip(answers, references, strict=True) if not answer.abstained]
+    right = [contains_answer(answer.text, accepted) for answer, accepted in answered]
+    support = verdict_support([answer for answer, _ in answered])
+    for name, score in (("support", support), ("confidence", [answer.confidence for answer, _ in answered])):
         curve = risk_coverage_curve(score, right)
         points = {f"{c:.1f}": 1 - float(curve.risk[(curve.coverage >= c - 1e-9).argmax()]) for c in (1, 0.8, 0.6, 0.4, 0.2)}
-        show("right among answers given", by=name, n=len(given), at_coverage=points, aurc=float(aurc(score, right)))
+        show("right among answers given", by=name, n=len(answered), at_coverage=points, aurc=float(aurc(score, right)))
     kept = [correct for correct, value in zip(right, support, strict=True) if value >= 0.5]
     share = sum(kept) / max(1, len(kept))
-    show("abstaining below support 0.5", n=len(given), answered=len(kept), right=share,
+    show("abstaining below support 0.5", n=len(answered), answered=len(kept), right=share,
           interval=wilson(sum(kept), max(1, len(kept))), right_before=sum(right) / len(right))  # fmt: skip
 
 
 def _overhead(grounded, questions: list[str], rounds: int) -> None:
-    """`batch` against the same prompts generated by hand after the same search, turn about."""
+    """Time `batch` and the same search and generation called by hand, in alternation."""
     answers, packed = grounded._retrieve(questions)
     prompts = [grounded.prompt(q, p) for q, p in zip(questions, packed, strict=True) if p]
     ratios = []

@@ -25,7 +25,7 @@ def main() -> None:
     rows = read_rows(DATA / "questions.jsonl")[:QUESTIONS]
     # The last question has no answer in the passages.
     questions = [row["question"] for row in rows] + [read_rows(DATA / "unrelated_questions.jsonl")[0]["question"]]
-    references = [row["answers"][0] for row in rows] + ["(not in the passages)"]
+    references = [row["references"][0] for row in rows] + ["(not in the passages)"]
     with tempfile.TemporaryDirectory() as folder, PassageIndex.create(Path(folder) / "xquad.index") as index:
         index.add(split_documents(load_documents(DATA / "passages.jsonl")))
         console.print(f"indexed {len(index)} passages of Wikipedia")

@@ -17,10 +17,10 @@ ELSEWHERE = ("make demo", "make test")
 
 # Documented options that make a command short, for a command that begins with these words.
 SHORTER = {
-    "halluc detect examples": "--samples 2 --max-new-tokens 8",
-    "halluc eval detectors": "--samples 2 --max-new-tokens 4",
+    "halluc detect examples": "--n-samples 2 --max-new-tokens 8",
+    "halluc eval detectors": "--n-samples 2 --max-new-tokens 4",
     "halluc cove": "--max-new-tokens 24 --max-questions 2",
-    "halluc train pairs": "--set k=4 --set max_new_tokens=12",
+    "halluc train pairs": "--set n_samples=4 --set max_new_tokens=12",
     "halluc train dpo": "--set max_steps=1 --set eval_max_new_tokens=8 --set report_to=none",
     "halluc train grpo": "--set max_steps=1 --set max_completion_length=8 --set report_to=none",
 }
