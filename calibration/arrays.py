@@ -7,6 +7,7 @@ twice, weight 0 leaves it out.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
     "check_confidence",
     "check_count",
     "check_fraction",
+    "check_number",
     "check_pair",
     "check_probabilities",
     "check_seed",
@@ -183,8 +185,20 @@ def check_fraction(value: float, name: str) -> float:
     Raises:
         InvalidInput: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not 0 < value < 1:
+    if not _is_number(value) or not 0 < value < 1:
         raise InvalidInput(f"{name} is {value!r}; pass a number strictly between 0 and 1")
+    return float(value)
+
+
+def check_number(value: float, name: str, *, least: float, most: float = math.inf) -> float:
+    """Check a number in [least, most].
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    if not _is_number(value) or not least <= value <= most:
+        limits = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+        raise InvalidInput(f"{name} is {value!r}; pass a number {limits}")
     return float(value)
 
 
@@ -206,6 +220,10 @@ def check_seed(seed: int) -> int:
         InvalidInput: it is not.
     """
     return check_count(seed, "seed", least=0)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _as_floats(values: ArrayLike, name: str) -> FloatArray:

@@ -23,9 +23,13 @@ def binomial_p_value(errors: ArrayLike, count: ArrayLike, risk: float) -> Float6
 
     Returns:
         P-values of the broadcast shape, in [0, 1]; 1 where count is 0.
+
+    Raises:
+        InvalidInput: the risk is out of range.
     """
     from scipy.special import bdtr
 
+    check_fraction(risk, "risk")
     k, n = np.asarray(errors, dtype=np.float64), np.asarray(count, dtype=np.float64)
     return np.where(n > 0, bdtr(k, np.maximum(n, 1).astype(np.int64), risk), 1.0)
 
@@ -43,9 +47,13 @@ def hoeffding_bentkus_p_value(mean_loss: ArrayLike, count: ArrayLike, risk: floa
 
     Returns:
         P-values of the broadcast shape, in [0, 1]; 1 where count is 0.
+
+    Raises:
+        InvalidInput: the risk is out of range.
     """
     from scipy.special import bdtr, rel_entr
 
+    check_fraction(risk, "risk")
     mean, n = np.asarray(mean_loss, dtype=np.float64), np.asarray(count, dtype=np.float64)
     below = np.minimum(mean, risk)
     entropy = rel_entr(below, risk) + rel_entr(1 - below, 1 - risk)

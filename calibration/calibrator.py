@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.arrays import BoolArray, Float64Array, as_array, check_fraction, check_pair, check_seed
+from calibration.arrays import BoolArray, Float64Array, as_array, check_count, check_fraction, check_pair, check_seed
 from calibration.conformal import ConformalAbstention
 from calibration.errors import InvalidInput
 from calibration.persistence import JsonEstimator
@@ -170,6 +170,7 @@ def split_rows(size: int, split: tuple[float, ...], *, seed: int = 0) -> list[Bo
     Raises:
         InvalidInput: the shares are unusable.
     """
+    check_count(size, "size")
     check_split(split)
     check_seed(seed)
     ends = np.round(np.cumsum(split) * size).astype(np.intp)

@@ -214,6 +214,9 @@ class ConformalFactuality(JsonEstimator):
             InvalidInput: the lengths differ, there are no answers, or an array is unusable.
         """
         check_fraction(self.risk, "risk")
+        for name, answers in (("support", support), ("correct", correct)):
+            if isinstance(answers, str) or not hasattr(answers, "__len__"):
+                raise InvalidInput(f"{name} is {answers!r}; pass a list with one array per answer")
         if len(support) != len(correct) or len(support) == 0:
             raise InvalidInput(
                 f"support holds {len(support)} answers and correct {len(correct)}; pass as many of each, at least one"

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, Float64Array, FloatArray, as_array, check_count, check_probabilities
+from calibration.arrays import BoolArray, Float64Array, FloatArray, as_array, check_count, check_number, check_probabilities
 from calibration.binning import Strategy, make_bins
-from calibration.errors import InvalidInput
 from calibration.estimate import Bootstrap, Estimate, estimate
 
 __all__ = [
@@ -156,8 +155,7 @@ def multiclass_negative_log_likelihood(
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
         clip: probabilities are kept at or above it; in [0, 1].
     """
-    if not 0 <= clip <= 1:
-        raise InvalidInput(f"clip is {clip}; pass a number in [0, 1]")
+    check_number(clip, "clip", least=0, most=1)
     matrix, classes = check_probabilities(probabilities, labels)
     loss = -np.log(np.maximum(matrix[np.arange(classes.size), classes].astype(np.float64), clip))
     return estimate(lambda mass: float(mass @ loss / mass.sum()), np.ones(loss.size), interval)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_pair, unit_weights
+from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_number, check_pair, unit_weights
 from calibration.binning import Strategy, make_bins
 from calibration.errors import InvalidInput
 from calibration.estimate import Bootstrap, Estimate, estimate, estimates
@@ -69,7 +69,7 @@ def negative_log_likelihood(
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
         clip: at least 0 and below 0.5.
     """
-    if not 0 <= clip < 0.5:
+    if check_number(clip, "clip", least=0) >= 0.5:
         raise InvalidInput(f"clip is {clip}; pass a number of at least 0 and below 0.5")
     values, truth = check_pair(confidence, correct)
     probability = np.where(truth, values, 1 - values.astype(np.float64))

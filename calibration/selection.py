@@ -67,7 +67,7 @@ def check_recalibrator(name: str) -> None:
     Raises:
         InvalidInput: no recalibrator has that name.
     """
-    if name not in RECALIBRATORS:
+    if not isinstance(name, str) or name not in RECALIBRATORS:
         raise InvalidInput(f"there is no recalibrator {name!r}; pass one of {', '.join(RECALIBRATORS)}")
 
 
@@ -108,7 +108,8 @@ def select_recalibrator(
     Raises:
         InvalidInput: an array or an option is unusable.
     """
-    if candidates is not None and (not isinstance(candidates, Mapping) or not candidates):
+    usable = isinstance(candidates, Mapping) and candidates and all(isinstance(v, Recalibrator) for v in candidates.values())
+    if candidates is not None and not usable:
         raise InvalidInput(f"candidates is {candidates!r}; pass at least one recalibrator by its name, as a dict")
     check_count(n_outer, "n_outer", least=2)
     check_count(n_inner, "n_inner", least=2)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, Float64Array, FloatArray, check_pair, unit_weights
+from calibration.arrays import BoolArray, Float64Array, FloatArray, check_number, check_pair, unit_weights
 from calibration.errors import InvalidInput
 from calibration.estimate import Bootstrap, Estimate, estimate
 
@@ -198,7 +198,7 @@ def coverage_at_risk(
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
-    _check_closed(risk, "risk")
+    check_number(risk, "risk", least=0, most=1)
     ranked = _Ranked.of(values, truth)
 
     def kernel(mass: Float64Array) -> float:
@@ -228,8 +228,7 @@ def accuracy_at_coverage(
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
-    _check_closed(coverage, "coverage")
-    if coverage == 0:
+    if check_number(coverage, "coverage", least=0, most=1) == 0:
         raise InvalidInput("coverage is 0; pass a share above 0")
     ranked = _Ranked.of(values, truth)
 
@@ -268,7 +267,7 @@ def operating_point(
         risk: in [0, 1].
         weights: (N,) frequencies, at least 0.
     """
-    _check_closed(risk, "risk")
+    check_number(risk, "risk", least=0, most=1)
     curve = risk_coverage_curve(confidence, correct, weights=weights)
     allowed = np.flatnonzero(curve.risk <= risk * (1 + 1e-12))
     if allowed.size == 0:
@@ -317,8 +316,3 @@ def _augrc(answered: Float64Array, wrong: Float64Array) -> float:
     coverage = np.concatenate([[0.0], answered]) / answered[-1]
     generalized = np.concatenate([[0.0], wrong]) / answered[-1]
     return float(np.trapezoid(generalized, coverage))
-
-
-def _check_closed(value: float, name: str) -> None:
-    if not 0 <= value <= 1:
-        raise InvalidInput(f"{name} is {value}; pass a share between 0 and 1")

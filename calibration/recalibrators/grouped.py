@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import Float64Array, as_array, check_confidence, check_pair, unit_weights
+from calibration.arrays import Float64Array, as_array, check_confidence, check_number, check_pair, unit_weights
 from calibration.errors import InvalidInput, UnreadableFile
 from calibration.persistence import JsonEstimator
 from calibration.recalibrators.recalibrator import Recalibrator, logit
@@ -60,8 +60,9 @@ class GroupedRecalibrator(JsonEstimator):
         """
         from sklearn.base import clone
 
-        if not self.shrinkage >= 0:
-            raise InvalidInput(f"shrinkage is {self.shrinkage}; pass a number of items, 0 or more")
+        check_number(self.shrinkage, "shrinkage", least=0)
+        if not (self.recalibrator is None or isinstance(self.recalibrator, Recalibrator)):
+            raise InvalidInput(f"recalibrator is {self.recalibrator!r}; pass a recalibrator, e.g. PlattScaling()")
         values, truth = check_pair(confidence, correct)
         weights = unit_weights(sample_weight, values.size)
         names = check_groups(groups, values.size)

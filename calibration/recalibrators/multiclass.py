@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import Float64Array, as_array, check_probabilities
+from calibration.arrays import Float64Array, as_array, check_number, check_probabilities
 from calibration.errors import InvalidInput, UnreadableFile
 from calibration.persistence import JsonEstimator
 
@@ -125,7 +125,7 @@ class VectorScaling(MulticlassRecalibrator):
 
     def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
         classes = scores.shape[1]
-        strength = np.full((classes, classes), _check_penalty(self.penalty))
+        strength = np.full((classes, classes), check_number(self.penalty, "penalty", least=0))
         self.weight_, self.intercept_ = _fit_softmax(scores, labels, np.eye(classes), strength, self.penalty)
 
 
@@ -141,7 +141,7 @@ class MatrixScaling(MulticlassRecalibrator):
 
     def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
         classes = scores.shape[1]
-        strength = np.full((classes, classes), _check_penalty(self.penalty))
+        strength = np.full((classes, classes), check_number(self.penalty, "penalty", least=0))
         self.weight_, self.intercept_ = _fit_softmax(scores, labels, np.ones((classes, classes)), strength, self.penalty)
 
 
@@ -162,9 +162,9 @@ class DirichletCalibration(MulticlassRecalibrator):
 
     def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
         classes = scores.shape[1]
-        strength = np.full((classes, classes), _check_penalty(self.off_diagonal))
+        strength = np.full((classes, classes), check_number(self.off_diagonal, "off_diagonal", least=0))
         np.fill_diagonal(strength, self.off_diagonal / 1000)
-        penalty = _check_penalty(self.intercept)
+        penalty = check_number(self.intercept, "intercept", least=0)
         self.weight_, self.intercept_ = _fit_softmax(scores, labels, np.ones((classes, classes)), strength, penalty)
 
 
@@ -195,9 +195,3 @@ def _fit_softmax(
     solution = minimize(loss, start, jac=True, method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 2000})
     moved = solution.x[: classes * classes].reshape(classes, classes) * free
     return identity + moved, np.asarray(solution.x[classes * classes :])
-
-
-def _check_penalty(value: float) -> float:
-    if not value >= 0:
-        raise InvalidInput(f"penalty is {value}; pass a number of 0 or more")
-    return float(value)

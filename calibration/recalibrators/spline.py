@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.arrays import BoolArray, Float64Array, check_count
+from calibration.arrays import BoolArray, Float64Array, check_count, check_number
 from calibration.errors import InvalidInput
 from calibration.recalibrators.recalibrator import Recalibrator, logit
 from calibration.recalibrators.scaling import fit_logistic, smoothed_targets
@@ -37,7 +37,7 @@ class SplineCalibration(Recalibrator):
 
     def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         check_count(self.n_knots, "n_knots", least=3)
-        if not self.penalty > 0:
+        if check_number(self.penalty, "penalty", least=0) == 0:
             raise InvalidInput(f"penalty is {self.penalty}; pass a number above 0")
         order = np.argsort(confidence)
         mass = np.cumsum(weights[order])

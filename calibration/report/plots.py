@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.arrays import check_confidence, check_fraction, check_pair
+from calibration.arrays import check_confidence, check_fraction, check_number, check_pair
 from calibration.binning import Strategy
 from calibration.bounds import binomial_interval
 from calibration.calibration_error import expected_calibration_error, reliability_curve
-from calibration.errors import InvalidInput
 from calibration.estimate import percent
 from calibration.selective import risk_coverage_curve
 
@@ -126,6 +125,10 @@ def risk_coverage_diagram(
     from matplotlib.figure import Figure
 
     check_fraction(interval, "interval")
+    if risk is not None:
+        check_number(risk, "risk", least=0, most=1)
+    if threshold is not None:
+        check_number(threshold, "threshold", least=0)
     values, truth = check_pair(confidence, correct)
     curve = risk_coverage_curve(values, truth)
     answered = np.round(curve.coverage * values.size)
@@ -148,8 +151,6 @@ def risk_coverage_diagram(
         if above.any():
             point = (float(above.mean()), float(1 - truth[above].mean()))
             axes.plot(*point, "o", color=_GAP, markersize=6, label=f"threshold {threshold:.3g}")
-    elif threshold is not None and np.isnan(threshold):
-        raise InvalidInput("threshold is nan; pass a confidence, or None to mark none")
     # The few items at the left end have wide intervals, which must not flatten the rest of the curve.
     highest = max(1.25 * base, 1.3 * float(curve.risk[curve.coverage >= 0.1].max()), (risk or 0) * 1.3, 0.05)
     axes.set(

@@ -5,10 +5,26 @@ import pytest
 
 from calibration import (
     ConformalAbstention,
+    ConformalFactuality,
+    DirichletCalibration,
+    GroupedRecalibrator,
+    HistogramBinning,
     InvalidInput,
     PlattScaling,
+    SplineCalibration,
+    VectorScaling,
+    accuracy_at_coverage,
+    binomial_p_value,
+    brier_score,
     class_wise_calibration_error,
+    coverage_at_risk,
     expected_calibration_error,
+    make_recalibrator,
+    negative_log_likelihood,
+    operating_point,
+    risk_coverage_diagram,
+    select_recalibrator,
+    split_rows,
 )
 
 
@@ -50,3 +66,39 @@ def test_torch_tensors_of_every_type_are_accepted():
 def test_unusable_input_is_refused_by_name_and_value(confidence, correct, message):
     with pytest.raises(InvalidInput, match=message):
         expected_calibration_error(confidence, correct)
+
+
+CONFIDENCE, CORRECT = np.linspace(0.05, 0.95, 40), np.arange(40) % 3 > 0
+
+
+@pytest.mark.parametrize("value", [None, "ab", [], [0.5], {}, object(), float("nan"), -1, True])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda value: brier_score(CONFIDENCE, CORRECT, interval=value or []),
+        lambda value: negative_log_likelihood(CONFIDENCE, CORRECT, clip=value),
+        lambda value: coverage_at_risk(CONFIDENCE, CORRECT, value),
+        lambda value: accuracy_at_coverage(CONFIDENCE, CORRECT, value),
+        lambda value: operating_point(CONFIDENCE, CORRECT, value),
+        lambda value: ConformalAbstention(risk=value).fit(CONFIDENCE, CORRECT),
+        lambda value: ConformalAbstention(n_starts=value).fit(CONFIDENCE, CORRECT),
+        lambda value: ConformalAbstention(bound=value).fit(CONFIDENCE, CORRECT),
+        lambda value: ConformalFactuality(risk=value).fit([[0.5]] * 20, [[1]] * 20),
+        lambda value: ConformalFactuality().fit(value, [[1]]),
+        lambda value: ConformalFactuality().fit([[0.5]], value),
+        lambda value: HistogramBinning(n_bins=value).fit(CONFIDENCE, CORRECT),
+        lambda value: SplineCalibration(penalty=value).fit(CONFIDENCE, CORRECT),
+        lambda value: GroupedRecalibrator(shrinkage=value).fit(CONFIDENCE, CORRECT, ["a"] * 40),
+        lambda value: GroupedRecalibrator(recalibrator=value or []).fit(CONFIDENCE, CORRECT, ["a"] * 40),
+        lambda value: VectorScaling(penalty=value).fit([[0.5, 0.5]], [0]),
+        lambda value: DirichletCalibration(off_diagonal=value).fit([[0.5, 0.5]], [0]),
+        lambda value: select_recalibrator(CONFIDENCE, CORRECT, candidates={"a": value}),
+        lambda value: split_rows(value, (0.5, 0.5)),
+        lambda value: make_recalibrator(value),
+        lambda value: binomial_p_value(1, 5, value),
+        lambda value: risk_coverage_diagram(CONFIDENCE, CORRECT, risk=[] if value is None else value),
+    ],
+)
+def test_options_of_the_wrong_type_or_range_are_refused(call, value):
+    with pytest.raises(InvalidInput, match=r"(pass|there is no recalibrator)"):
+        call(value)
