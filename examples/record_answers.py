@@ -46,9 +46,9 @@ def main() -> None:
         for i, (row, answer) in enumerate(answered):
             line = {
                 "question": row["question"],
-                "references": row["answers"],
+                "references": row["references"],
                 "text": answer.text,
-                "correct": contains_answer(answer.text, row["answers"]),
+                "correct": contains_answer(answer.text, row["references"]),
                 "confidence": {source: round(float(values[i]), 6) for source, values in confidence.items()},
             }
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
