@@ -100,17 +100,10 @@ def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:
     Raises:
         InvalidInput: it is not a string, it is blank, or it has a lone surrogate.
     """
-    from retrieval.files import lone_surrogate
+    from retrieval.errors import check_text
 
-    if not isinstance(text, str):
-        raise InvalidInput(f"{name} is {text!r}, not a text; pass a string")
-    if not allow_blank and not text.strip():
-        raise InvalidInput(f"{name} is empty; leave it out or write a text")
-    if (position := lone_surrogate(text)) is not None:
-        raise InvalidInput(
-            f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; "
-            "replace it with a whole character"
-        )
+    with leaf_errors_as_ours():
+        check_text(name, text, allow_blank=allow_blank)
 
 
 def check_texts(name: str, texts: Sequence[Any], *, allow_blank: bool = False) -> None:
@@ -124,10 +117,10 @@ def check_texts(name: str, texts: Sequence[Any], *, allow_blank: bool = False) -
     Raises:
         InvalidInput: it is one string, or one of its texts is refused by `check_text`.
     """
-    if isinstance(texts, (str, bytes)):
-        raise InvalidInput(f"{name} is one string, {texts[:40]!r}; pass a list of strings")
-    for i, text in enumerate(texts):
-        check_text(f"{name}[{i}]", text, allow_blank=allow_blank)
+    from retrieval.errors import check_texts
+
+    with leaf_errors_as_ours():
+        check_texts(name, texts, allow_blank=allow_blank)
 
 
 def check_same_length(**arguments: Sized | None) -> None:

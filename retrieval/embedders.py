@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from retrieval.errors import EmbedderUnavailable, check_text, check_texts
 from retrieval.files import checksum
 from retrieval.hub import require_hub
-from retrieval.progress import progress_bar
+from retrieval.progress import no_transformers_bars, progress_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,22 +98,17 @@ class SentenceTransformerEmbedder:
     def model(self) -> Any:
         """The `SentenceTransformer`."""
         from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
 
         path = packaged_path() if self.name == DEFAULT_EMBEDDER else self.name
-        bars_enabled = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
         try:
             require_hub(path)
-            return SentenceTransformer(str(path))
+            with no_transformers_bars():
+                return SentenceTransformer(str(path))
         except (OSError, ValueError) as error:
             raise EmbedderUnavailable(
                 f"embedder {self.name} cannot be loaded: {str(error).splitlines()[0]}; pass a sentence-transformers "
                 f"folder, a hub id this machine can reach, or leave it out for {DEFAULT_EMBEDDER}"
             ) from error
-        finally:
-            if bars_enabled:
-                logging.enable_progress_bar()
 
     @cached_property
     def dimension(self) -> int:

@@ -148,9 +148,9 @@ def check_texts(name: str, texts: Any, *, allow_blank: bool = False) -> None:
         InvalidQuery: it is not a list, or an item is not a string, is blank, or has a lone surrogate.
     """
     if isinstance(texts, (str, bytes)):
-        raise InvalidQuery(f"{name} is one text, {texts[:40]!r}; pass a list of texts")
+        raise InvalidQuery(f"{name} is one string, {texts[:40]!r}; pass a list of strings")
     if not isinstance(texts, Collection):
-        raise InvalidQuery(f"{name} is {texts!r}; pass a list of texts")
+        raise InvalidQuery(f"{name} is {texts!r}; pass a list of strings")
     for i, text in enumerate(texts):
         check_text(f"{name}[{i}]", text, allow_blank=allow_blank)
 
@@ -164,10 +164,11 @@ def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:
     from retrieval.files import lone_surrogate
 
     if not isinstance(text, str):
-        raise InvalidQuery(f"{name} is {text!r}, not a text; pass a text")
+        raise InvalidQuery(f"{name} is {text!r}, not a text; pass a string")
     if not allow_blank and not text.strip():
-        raise InvalidQuery(f"{name} is empty; write a text")
+        raise InvalidQuery(f"{name} is empty; leave it out or write a text")
     if (position := lone_surrogate(text)) is not None:
         raise InvalidQuery(
-            f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; write the whole character"
+            f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; "
+            "replace it with a whole character"
         )

@@ -1,4 +1,4 @@
-"""The progress bar of all long work, in retrieval, halluc and training."""
+"""The progress bar of all long work, in retrieval, halluc and training; the bars of transformers are hidden."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["progress_bar"]
+__all__ = ["no_transformers_bars", "progress_bar"]
 
 _QUIET_SECONDS = 2.0
 
@@ -42,3 +42,17 @@ def progress_bar(activity: str, total: int) -> Iterator[Callable[[int], None]]:
         yield advance
     finally:
         bar.stop()
+
+
+@contextmanager
+def no_transformers_bars() -> Iterator[None]:
+    """Hide the bars that transformers shows, with any length and without a terminal, while the block loads a model."""
+    from transformers.utils import logging
+
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()

@@ -152,7 +152,10 @@ class Snapshot:
 
         if self._sparse is None:
             self._sparse = open_sparse(
-                self._sparse_folder, self.manifest.id, lambda: [t for segment in self.segments for t in segment.texts()]
+                self._sparse_folder,
+                self.manifest.id,
+                self._starts[-1],
+                lambda: [text for segment in self.segments for text in segment.texts()],
             )
         mask = None
         if any(segment_mask is not None for segment_mask in allowed):

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from retrieval.errors import InvalidQuery
+from retrieval.errors import IndexDamaged, InvalidQuery
+from retrieval.files import parse_json_object
 from retrieval.manifest import Segment
 from retrieval.passages import Passage
 from retrieval.vectors import build_vectors, open_vectors, reconstruct
@@ -121,7 +122,7 @@ class OpenSegment:
             metadata = self._table.column("metadata").to_pylist()
             passed = [
                 all(_has_one_of(values.get(key), choice) for key, choice in choices.items())
-                for values in (json.loads(metadata[row]) for row in rows)
+                for values in (_metadata(metadata[row]) for row in rows)
             ]
         else:
             passed = [bool(wanted(passage)) for passage in self.passages(rows)]
@@ -140,7 +141,7 @@ class OpenSegment:
 
         taken = self._table.select(_FIELDS).take(pa.array(rows, pa.int64())).to_pydict()
         for passage_id, text, title, metadata, *others in zip(*(taken[name] for name in _FIELDS), strict=True):
-            yield Passage(passage_id, text, title, json.loads(metadata), *others)
+            yield Passage(passage_id, text, title, _metadata(metadata), *others)
 
     def vectors(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """Get the (R, d) vectors of some rows."""
@@ -161,6 +162,13 @@ def check_filter(wanted: Any) -> None:
         raise InvalidQuery(
             f"filter is {wanted!r}; pass a mapping from metadata keys to values, such as {{'year': 1928}}, or a function"
         )
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    try:
+        return parse_json_object(text)
+    except (TypeError, ValueError) as error:
+        raise IndexDamaged(f"the metadata of a passage {error}; restore the index or build it again") from error
 
 
 def _choices(value: Any) -> list[Any]:

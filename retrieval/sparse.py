@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 __all__ = ["open_sparse", "search_sparse"]
 
 
-def open_sparse(folder: Path, index_id: str, texts: Callable[[], Sequence[str]]) -> Any:
+def open_sparse(folder: Path, index_id: str, rows: int, texts: Callable[[], Sequence[str]]) -> Any:
     """Open the BM25 index in `folder`, or build it and save it there if the disk allows it.
 
     Args:
         folder: named for the generation of the passages; other folders beside it are stale.
         index_id: of the index whose passages these are.
-        texts: gives the (N,) texts; called only if the BM25 index has to be built.
+        rows: number N of texts.
+        texts: gives the N texts; called only if the BM25 index has to be built.
 
     Returns:
         A `bm25s.BM25`, or None if no text has a word to look for.
     """
     import bm25s
 
-    if (saved := _load(folder, index_id)) is not None:
+    if (saved := _load(folder, index_id, rows)) is not None:
         return saved
     tokens = _tokenize(list(texts()))
     # bm25s divides by zero where no text has a word: texts of stop words or single letters only.
@@ -83,7 +84,7 @@ def _tokenize(texts: list[str], *, as_words: bool = False) -> Any:
     return bm25s.tokenize(texts, stopwords="en", return_ids=not as_words, show_progress=False)
 
 
-def _load(folder: Path, index_id: str) -> Any:
+def _load(folder: Path, index_id: str, rows: int) -> Any:
     """Load a BM25 index that is whole and belongs to this index; None otherwise."""
     import bm25s
 
@@ -93,9 +94,31 @@ def _load(folder: Path, index_id: str) -> Any:
             return None
         recorded = json.loads((folder / "checksums.json").read_bytes())
         present = {path.name: checksum(path) for path in folder.iterdir() if path.name != "checksums.json"}
-        return bm25s.BM25.load(folder, mmap=True) if recorded == {"index": index_id, "files": present} else None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        if recorded != {"index": index_id, "files": present}:
+            return None
+        retriever = bm25s.BM25.load(folder, mmap=True)
+        return retriever if _is_consistent(retriever, rows) else None
+    # Whatever a damaged file makes numpy, json and bm25s raise, BM25 is built again.
+    except Exception:
         return None
+
+
+def _is_consistent(retriever: Any, rows: int) -> bool:
+    """Whether every word leads to scores, and every score to a row; the library does not check it when it searches."""
+    import numpy as np
+
+    starts, indices = retriever.scores["indptr"], retriever.scores["indices"]
+    # The word "" stands for texts without words, and has no scores.
+    last_word = max(number for word, number in retriever.vocab_dict.items() if word)
+    return bool(
+        retriever.scores["num_docs"] == rows
+        and last_word < len(starts) - 1
+        and starts[0] == 0
+        and starts[-1] == len(indices) == len(retriever.scores["data"])
+        and np.all(np.diff(starts) >= 0)
+        and indices.min() >= 0
+        and indices.max() < rows
+    )
 
 
 def _save(retriever: Any, folder: Path, index_id: str) -> None:

@@ -105,7 +105,11 @@ def open_vectors(path: Path) -> Any:
     import faiss
 
     # IO_FLAG_MMAP maps the inverted lists of IVF only; flat and HNSW indexes would be read whole.
-    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    index: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    if isinstance(index, faiss.IndexIVF):
+        # Maps rows to their lists, for `reconstruct`. Made now, because making it is not safe while other threads search.
+        index.make_direct_map()
+    return index
 
 
 def search_vectors(
@@ -151,11 +155,8 @@ def search_vectors(
 
 def reconstruct(index: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Read the (R, d) vectors of some rows."""
-    import faiss
     import numpy as np
 
-    if isinstance(index, faiss.IndexIVF) and index.direct_map.type == 0:  # NoMap
-        index.make_direct_map()
     if not len(rows):
         return np.zeros((0, index.d), np.float32)
     return np.asarray(index.reconstruct_batch(np.ascontiguousarray(rows, np.int64)), np.float32)

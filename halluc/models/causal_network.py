@@ -297,15 +297,14 @@ def _device(name: str | None) -> torch.device:
 
 def _load(path: str | Path, dtype: Any) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
     from retrieval.hub import require_hub
+    from retrieval.progress import no_transformers_bars
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
         require_hub(path)
-        return AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+        with no_transformers_bars():
+            return AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
     # Damaged files fail in as many ways as there are parsers: SafetensorError, KeyError, UnicodeDecodeError, ...
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")
@@ -316,6 +315,3 @@ def _load(path: str | Path, dtype: Any) -> tuple[Any, Any]:
             f"{path} could not be loaded as a {where}: {reason}; pass 'default', a folder that holds a causal language "
             "model, a hub id this machine can reach, or http://host:port/v1#model"
         ) from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()

@@ -62,19 +62,18 @@ def new_cross_encoder(base: str | None = None) -> tuple[Any, Any]:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
+    from retrieval.progress import no_transformers_bars
+
     folder = _base_folder(base)
     verbosity = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
     # It would warn that the checkpoint has no weights for the new head.
     logging.set_verbosity_error()
-    logging.disable_progress_bar()
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
+        with no_transformers_bars():
+            model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
         return model, AutoTokenizer.from_pretrained(folder)
     finally:
         logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def save_weights(

@@ -58,7 +58,7 @@ def test_an_index_can_be_built_with_an_endpoint(endpoint, tmp_path):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ("Hi", "texts is one text, 'Hi'; pass a list"),
+        ("Hi", "texts is one string, 'Hi'; pass a list"),
         (None, "texts is None"),
         (["fine", 3], r"texts\[1\] is 3, not a text"),
         (["half \ud83d"], r"texts\[0\] has a lone surrogate"),

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from retrieval import Passage, PassageIndex
@@ -132,6 +133,34 @@ def test_damage_under_a_right_checksum_gives_an_error_and_no_crash(index, name, 
             opened.search(QUESTION, k=30, mode=mode)
     except RetrievalError:
         pass
+
+
+def test_metadata_that_is_no_json_is_reported_when_it_is_read(index):
+    """S14."""
+    from retrieval.files import checksum
+
+    (path,) = index.path.rglob("passages.arrow")
+    path.write_bytes(path.read_bytes().replace(b'{"subject": "', b'["subject": "'))
+    rewrite(index.path, lambda values: values["segments"][0]["files"]["passages.arrow"].__setitem__(1, checksum(path)))
+    opened = PassageIndex.open(index.path)
+    assert len(opened) == 30
+    for use in (lambda: list(opened), lambda: opened.search(QUESTION, mode="sparse", filter={"subject": "Warsaw"})):
+        with pytest.raises(IndexDamaged, match="the metadata of a passage is not JSON"):
+            use()
+
+
+def test_bm25_that_leads_to_rows_that_are_not_there_is_built_again(index):
+    """S14."""
+    from retrieval.files import checksum
+
+    before = index.search(QUESTION, mode="sparse")
+    folder = index.path / "sparse" / "1"
+    indices = np.load(folder / "indices.csc.index.npy")
+    np.save(folder / "indices.csc.index.npy", indices + 1_000_000)
+    recorded = json.loads((folder / "checksums.json").read_text())
+    recorded["files"]["indices.csc.index.npy"] = checksum(folder / "indices.csc.index.npy")
+    (folder / "checksums.json").write_text(json.dumps(recorded))
+    assert PassageIndex.open(index.path).search(QUESTION, mode="sparse") == before
 
 
 def test_files_of_another_size_than_the_manifest_says_are_refused(index):

@@ -52,7 +52,7 @@ def test_fused_scores_are_the_papers_formula():
 
 
 def test_bm25_finds_only_what_shares_a_word_and_is_allowed(tmp_path):
-    retriever = open_sparse(tmp_path / "sparse" / "1", "an-id", lambda: TEXTS)
+    retriever = open_sparse(tmp_path / "sparse" / "1", "an-id", len(TEXTS), lambda: TEXTS)
     (dog, none) = search_sparse(retriever, ["Dog?", "zebra"], 4, None)
     assert sorted(row for row, _ in dog) == [1, 2]
     assert none == []
@@ -61,10 +61,10 @@ def test_bm25_finds_only_what_shares_a_word_and_is_allowed(tmp_path):
 
 
 def test_bm25_is_read_again_from_where_it_was_saved(tmp_path):
-    first = open_sparse(tmp_path / "sparse" / "1", "an-id", lambda: TEXTS)
-    second = open_sparse(tmp_path / "sparse" / "1", "an-id", lambda: pytest.fail("built again"))
+    first = open_sparse(tmp_path / "sparse" / "1", "an-id", len(TEXTS), lambda: TEXTS)
+    second = open_sparse(tmp_path / "sparse" / "1", "an-id", len(TEXTS), lambda: pytest.fail("built again"))
     assert search_sparse(second, ["dog"], 4, None) == search_sparse(first, ["dog"], 4, None)
 
 
 def test_bm25_of_texts_without_words_finds_nothing(tmp_path):
-    assert search_sparse(open_sparse(tmp_path / "s" / "1", "an-id", lambda: ["the of a", "x"]), ["x"], 2, None) == [[]]
+    assert search_sparse(open_sparse(tmp_path / "s" / "1", "an-id", 2, lambda: ["the of a", "x"]), ["x"], 2, None) == [[]]

@@ -12,9 +12,9 @@ QUESTION = "Who led the Panthers in sacks?"
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        (None, "queries is None; pass a list of texts"),
+        (None, "queries is None; pass a list of strings"),
         (7, "queries is 7"),
-        (b"bread", "queries is one text"),
+        (b"bread", "queries is one string"),
         ([None], r"queries\[0\] is None, not a text"),
         (["fine", 3], r"queries\[1\] is 3, not a text"),
         ("\ud800 bread", r"the query has a lone surrogate, '\\ud800', at character 1"),
@@ -99,7 +99,7 @@ def test_ids_that_no_passage_can_have_are_unknown(index):
         with pytest.raises(UnknownId):
             index.get(unknown)
     for ids, message in (
-        ("abc", "ids is one text"),
+        ("abc", "ids is one string"),
         (None, "ids is None"),
         ([3], r"ids\[0\] is 3"),
         (["\ud800"], "surrogate"),
@@ -182,13 +182,13 @@ def test_a_hit_that_only_its_words_found_has_its_true_similarity(tmp_path, embed
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"questions": "abc", "gold": "abc"}, "questions is one text"),
-        ({"gold": "a"}, "gold is one text"),
+        ({"questions": "abc", "gold": "abc"}, "questions is one string"),
+        ({"gold": "a"}, "gold is one string"),
         ({"gold": ["a", "b"]}, "1 questions and 2 gold ids"),
         ({"questions": [], "gold": []}, "there are no questions"),
         ({"ks": ()}, "ks is"),
         ({"ks": (0, 5)}, "ks is"),
-        ({"modes": "dense"}, "modes is one text"),
+        ({"modes": "dense"}, "modes is one string"),
         ({"modes": ["dnse"]}, "mode is 'dnse'"),
     ],
 )

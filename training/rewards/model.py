@@ -166,12 +166,12 @@ def _quiet() -> Iterator[None]:
     """Hide transformers' warning that the head is new, which is intended, and its progress bar."""
     from transformers.utils import logging
 
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
+    from retrieval.progress import no_transformers_bars
+
+    verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        yield
+        with no_transformers_bars():
+            yield
     finally:
         logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
