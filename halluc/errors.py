@@ -15,6 +15,8 @@ halluc is raised as a HallucError (`leaf_errors_as_ours`), so that `except hallu
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +30,8 @@ __all__ = [
     "RetrievalFailed",
     "ShadowedPackage",
     "VerifierMismatch",
+    "check_integer",
+    "check_number",
     "check_same_length",
     "check_text",
     "check_texts",
@@ -121,6 +125,36 @@ def check_texts(name: str, texts: Sequence[Any], *, allow_blank: bool = False) -
 
     with leaf_errors_as_ours():
         check_texts(name, texts, allow_blank=allow_blank)
+
+
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Check that an argument is an integer from `least` to `most` (None for no limit).
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    try:
+        usable = not isinstance(value, bool) and operator.index(value) >= least and (most is None or value <= most)
+    except TypeError:
+        usable = False
+    if not usable:
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise InvalidInput(f"{name} is {value!r}; pass an integer {limits}")
+
+
+def check_number(name: str, value: Any, least: float, most: float = math.inf) -> None:
+    """Check that an argument is a finite number from `least` to `most`.
+
+    Raises:
+        InvalidInput: it is not.
+    """
+    try:
+        usable = not isinstance(value, (bool, str, bytes)) and math.isfinite(value) and least <= value <= most
+    except (TypeError, ValueError, OverflowError):
+        usable = False
+    if not usable:
+        limits = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+        raise InvalidInput(f"{name} is {value!r}; pass a number {limits}")
 
 
 def check_same_length(**arguments: Sized | None) -> None:

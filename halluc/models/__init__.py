@@ -32,7 +32,7 @@ def load_model(name: str | Path = "default", **options: Any) -> LanguageModel:
             raise InvalidInput(
                 "the model name is empty; pass 'default', a local folder, a hub id or http://host:port/v1#model"
             )
-        if name.startswith(("http://", "https://")):
+        if name.lower().startswith(("http://", "https://")):
             from halluc.models.endpoint import EndpointModel
 
             return EndpointModel(name, **options)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.control_tokens import break_control_tokens
-from halluc.errors import ContextOverflow, InvalidInput, ModelUnavailable
+from halluc.errors import ContextOverflow, InvalidInput, ModelUnavailable, check_integer
 from halluc.models.language_model import Generation, Prompt, as_conversation, check_prompts
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ class CausalNetwork:
         dtype = dtype or ("float32" if self.device.type == "cpu" else "bfloat16")
         if dtype not in ("float32", "bfloat16", "float16"):
             raise InvalidInput(f"dtype {dtype!r} is not one of float32, bfloat16, float16")
-        if batch_tokens < 1:
-            raise InvalidInput(f"batch_tokens is {batch_tokens}; pass at least 1")
+        check_integer("batch_tokens", batch_tokens, 1)
         self.tokenizer, self.model = _load(path, getattr(torch, dtype))
         self.model.to(self.device).eval()
         # Greedy generation would otherwise inherit sampling settings from the checkpoint.

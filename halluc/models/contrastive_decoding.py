@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import LogitsProcessor, RepetitionPenaltyLogitsProcessor
 
-from halluc.errors import InvalidInput, check_same_length
+from halluc.errors import InvalidInput, check_number, check_same_length
 from halluc.models.hooks import TokenLogprobs
 from halluc.models.language_model import Generation, Prompt, check_options, check_prompts
 
@@ -94,7 +94,7 @@ class ContextAwareDecoding(LogitsProcessor):
     """
 
     def __init__(self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, alpha: float) -> None:
-        _check_alpha(alpha)
+        check_number("alpha", alpha, 0)
         self._model = model
         self._ids, self._mask = input_ids, attention_mask
         self._alpha = alpha
@@ -144,8 +144,7 @@ class DoLa(LogitsProcessor):
     def __init__(
         self, model: Any, *, layers: Literal["low", "high"] | Sequence[int] = "high", relative_top: float = 0.1
     ) -> None:
-        if not 0 <= relative_top <= 1:
-            raise InvalidInput(f"relative_top is {relative_top}; pass a share in [0, 1]")
+        check_number("relative_top", relative_top, 0, 1)
         self._blocks = _layers(model)
         self._head = model.get_output_embeddings()
         self._relative_top = relative_top
@@ -213,7 +212,7 @@ def generate_context_aware(
         InvalidInput: the lists differ in length, or a prompt or an option is unusable.
         ContextOverflow: a prompt and `max_new_tokens` exceed the context window.
     """
-    _check_alpha(alpha)
+    check_number("alpha", alpha, 0)
     check_prompts(prompts)
     check_same_length(prompts=prompts, prompts_without_context=prompts_without_context)
     bare = lm.encode(prompts_without_context)
@@ -254,8 +253,7 @@ def generate_dola(
         InvalidInput: a prompt or an option is unusable, or the model's layers cannot be found.
         ContextOverflow: a prompt and `max_new_tokens` exceed the context window.
     """
-    if not 1 <= repetition_penalty < float("inf"):
-        raise InvalidInput(f"repetition_penalty is {repetition_penalty}; pass at least 1")
+    check_number("repetition_penalty", repetition_penalty, 1)
 
     @contextmanager
     def contrast(_rows: list[int]) -> Iterator[list[LogitsProcessor]]:
@@ -298,11 +296,6 @@ def _generate(
             for i, row in enumerate(rows):
                 results[row] = lm.read_generation(new[i], logprobs[i], stop)
     return [results[row] for row in range(len(prompts))]
-
-
-def _check_alpha(alpha: float) -> None:
-    if not 0 <= alpha < float("inf"):
-        raise InvalidInput(f"alpha is {alpha}; pass 0 (no contrast) or a positive number")
 
 
 def _layers(model: Any) -> Any:

@@ -6,14 +6,13 @@ Not covered: the connection to the server (endpoint_client.py), the content of r
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from halluc.errors import HallucError, InvalidInput
+from halluc.errors import HallucError, InvalidInput, check_integer, check_number
 from halluc.models.endpoint_client import ChatClient
 from halluc.models.endpoint_protocol import context_window_of, environment_key, estimated_tokens, split_spec
 from halluc.models.language_model import Generation, Prompt, as_conversation, check_options, check_prompts
@@ -60,14 +59,11 @@ class EndpointModel:
     ) -> None:
         self.base_url, self.model = split_spec(spec)
         self.name = f"{self.base_url}#{self.model}"
-        if not 0 < timeout < math.inf:
-            raise InvalidInput(f"timeout is {timeout}; pass a positive number of seconds")
-        if max_retries < 0:
-            raise InvalidInput(f"max_retries is {max_retries}; pass 0 or more")
-        if max_concurrency < 1:
-            raise InvalidInput(f"max_concurrency is {max_concurrency}; allow at least 1 request at a time")
-        if context_window is not None and context_window < 1:
-            raise InvalidInput(f"context_window is {context_window}; pass a positive number of tokens, or None to ask")
+        check_number("timeout", timeout, 0.001)
+        check_integer("max_retries", max_retries, 0)
+        check_integer("max_concurrency", max_concurrency, 1)
+        if context_window is not None:
+            check_integer("context_window", context_window, 1)
         self.timeout, self.max_retries, self.max_concurrency = timeout, max_retries, max_concurrency
         key = (api_key or "").strip() or environment_key(self.base_url, trusted=named_by_user) or "no-key"
         if not (key.isascii() and key.isprintable()):

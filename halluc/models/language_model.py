@@ -5,13 +5,11 @@ Not covered: the implementations (transformers_model.py, endpoint.py) and how a 
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from halluc.errors import InvalidInput, check_text, check_texts
+from halluc.errors import InvalidInput, check_integer, check_number, check_text, check_texts
 
 __all__ = [
     "ChatMessage",
@@ -191,31 +189,16 @@ def check_options(
     Raises:
         InvalidInput: an option is out of range; the message names it.
     """
-    _check_integer("n", n, 1)
-    _check_integer("max_new_tokens", max_new_tokens, 1)
-    _check_integer("top_logprobs", top_logprobs, 0, vocabulary_size)
-    _check_integer("seed", seed, -(2**63), 2**63 - 1)
-    if not _is_number(temperature) or not (temperature == 0 or _LEAST_TEMPERATURE <= temperature < math.inf):
-        raise InvalidInput(f"temperature is {temperature!r}; pass 0 (greedy) or a number of at least {_LEAST_TEMPERATURE:g}")
-    if not _is_number(top_p) or not 0 < top_p <= 1:
-        raise InvalidInput(f"top_p is {top_p!r}; pass a number in (0, 1]")
+    check_integer("n", n, 1)
+    check_integer("max_new_tokens", max_new_tokens, 1)
+    check_integer("top_logprobs", top_logprobs, 0, vocabulary_size)
+    check_integer("seed", seed, -(2**63), 2**63 - 1)
+    check_number("temperature", temperature, 0)
+    if 0 < temperature < _LEAST_TEMPERATURE:
+        raise InvalidInput(f"temperature is {temperature!r}; pass 0 (greedy) or at least {_LEAST_TEMPERATURE:g}")
+    check_number("top_p", top_p, 0, 1)
+    if top_p == 0:
+        raise InvalidInput(f"top_p is {top_p}; pass a number above 0, up to 1")
     check_texts("stop", stop, allow_blank=True)
     if not all(stop):
         raise InvalidInput(f"stop is {stop!r}; pass a list of non-empty strings")
-
-
-def _check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
-    try:
-        usable = not isinstance(value, bool) and operator.index(value) >= least and (most is None or value <= most)
-    except TypeError:
-        usable = False
-    if not usable:
-        limit = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise InvalidInput(f"{name} is {value!r}; pass an integer {limit}")
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        return not isinstance(value, (bool, str, bytes)) and math.isfinite(value)
-    except (TypeError, ValueError, OverflowError):
-        return False

@@ -5,7 +5,6 @@ Not covered: routes (app.py) and the thread that runs the model (worker.py).
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any
 
 from halluc.answers import Answer
 from halluc.control_tokens import break_control_tokens
-from halluc.errors import InvalidInput
+from halluc.errors import InvalidInput, check_integer, check_number
 from halluc.models.language_model import Generation, check_message, check_options
 
 __all__ = ["ChatRequest", "answer_fields", "answer_text", "chunk", "completion", "logprobs_of", "read_chat"]
@@ -94,38 +93,32 @@ def read_chat(body: Mapping[str, Any]) -> ChatRequest:
     stop = [stop] if isinstance(stop, str) else stop
     if not isinstance(stop, list):
         raise InvalidInput(f"stop is {stop!r}; send a text or a list of texts")
-    limit = "max_completion_tokens" if body.get("max_tokens") is None else "max_tokens"
-    n, stream = _integer(body, "n", 1, least=1, most=16), body.get("stream") is True
-    if stream and n > 1:
-        raise InvalidInput(f"n is {n}; a stream has one completion")
     request = ChatRequest(
         messages=tuple({"role": message["role"], "content": message["content"]} for message in messages),
-        max_tokens=None if body.get(limit) is None else _integer(body, limit, 0, least=1),
-        temperature=_number(body, "temperature", 0.0, 2.0),
-        top_p=_number(body, "top_p", 1.0, 1.0),
-        n=n,
-        seed=_integer(body, "seed", 0, least=-(2**63), most=2**63 - 1),
+        max_tokens=_value(body, "max_tokens", body.get("max_completion_tokens")),
+        temperature=_value(body, "temperature", 0.0),
+        top_p=_value(body, "top_p", 1.0),
+        n=_value(body, "n", 1),
+        seed=_value(body, "seed", 0),
         stop=tuple(stop),
-        stream=stream,
+        stream=body.get("stream") is True,
         logprobs=body.get("logprobs") is True,
-        top_logprobs=_integer(body, "top_logprobs", 0, least=0, most=20),
+        top_logprobs=_value(body, "top_logprobs", 0),
     )
+    if request.max_tokens is not None:
+        check_integer("max_tokens", request.max_tokens, 1)
     check_options(**request.options())
+    # Tighter limits than those of a language model, as hosted servers have.
+    check_integer("n", request.n, 1, 16)
+    check_integer("top_logprobs", request.top_logprobs, 0, 20)
+    check_number("temperature", request.temperature, 0, 2)
+    if request.stream and request.n > 1:
+        raise InvalidInput(f"n is {request.n}; a stream has one completion")
     return request
 
 
-def _integer(body: Mapping[str, Any], name: str, default: int, *, least: int, most: int | None = None) -> int:
-    value = default if body.get(name) is None else body[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        raise InvalidInput(f"{name} is {value!r}; send an integer from {least}" + (f" to {most}" if most else ""))
-    return value
-
-
-def _number(body: Mapping[str, Any], name: str, default: float, most: float) -> float:
-    value = default if body.get(name) is None else body[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= most:
-        raise InvalidInput(f"{name} is {value!r}; send a number from 0 to {most:g}")
-    return float(value)
+def _value(body: Mapping[str, Any], name: str, default: Any) -> Any:
+    return default if body.get(name) is None else body[name]
 
 
 def answer_text(answer: Answer) -> str:

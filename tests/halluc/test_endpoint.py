@@ -543,7 +543,18 @@ def test_a_malformed_spec_is_refused_without_telling_secrets(spec: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"timeout": 0}, {"max_retries": -1}, {"max_concurrency": 0}, {"context_window": 0}, {"api_key": "clé"}],
+    [
+        {"timeout": 0},
+        {"timeout": "5"},
+        {"timeout": float("inf")},
+        {"max_retries": -1},
+        {"max_retries": 1.5},
+        {"max_concurrency": 0},
+        {"max_concurrency": None},
+        {"context_window": 0},
+        {"context_window": "8k"},
+        {"api_key": "clé"},
+    ],
 )
 def test_a_malformed_option_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):

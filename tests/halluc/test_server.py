@@ -177,7 +177,7 @@ def test_it_tells_of_itself(over_index, lm):
         ({}, 400, "messages is missing"),
         ({"messages": [{"role": "user"}]}, 400, "messages[0] has the content None"),
         (question(" "), 400, "messages[0] is empty"),
-        (question(temperature="hot"), 400, "temperature is 'hot'; send a number from 0 to 2"),
+        (question(temperature="hot"), 400, "temperature is 'hot'; pass a number of at least 0"),
         (question(max_tokens=0), 400, "max_tokens is 0"),
         (question(max_tokens=3), 400, "answers from the index take up to 24"),
         (question(temperature=1), 400, "answers from the index are greedy"),

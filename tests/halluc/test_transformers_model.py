@@ -160,7 +160,7 @@ def test_options_out_of_range_are_named(lm, options, message):
         ({"n": 1.5}, r"n is 1\.5; pass an integer of at least 1"),
         ({"max_new_tokens": None}, "max_new_tokens is None"),
         ({"seed": 2**64}, "seed is 18446744073709551616; pass an integer from"),
-        ({"temperature": 1e-320}, r"temperature is 1e-320; pass 0 \(greedy\) or a number of at least 1e-06"),
+        ({"temperature": 1e-320}, r"temperature is 1e-320; pass 0 \(greedy\) or at least 1e-06"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"temperature": "hot"}, "temperature is 'hot'"),
         ({"top_p": None}, "top_p is None"),
