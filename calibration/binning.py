@@ -93,8 +93,11 @@ def equal_mass_bins(confidence: FloatArray, n_bins: int, weights: Float64Array |
     """
     if weights is None:
         rank = _last_of_each_bin(confidence.size, n_bins)
-        few = rank.size <= _CUTS_BY_PARTITION
-        inner = (np.partition(confidence, np.unique(rank)) if few and rank.size else np.sort(confidence))[rank]
+        ordered = confidence
+        if rank.size:
+            few = rank.size <= _CUTS_BY_PARTITION
+            ordered = np.partition(confidence, np.unique(rank)) if few else np.sort(confidence)
+        inner = ordered[rank]
     else:
         order = np.argsort(confidence, kind="stable")
         mass = np.cumsum(weights[order])
@@ -111,9 +114,9 @@ def equal_mass_bins(confidence: FloatArray, n_bins: int, weights: Float64Array |
 def most_rising_bins(confidence: FloatArray, correct: BoolArray) -> int:
     """The largest B such that with 2, 3, ..., B equal-mass bins accuracy never falls from a bin to the next.
 
-    Only neighboring bins around a *descent*, a distinct confidence with a lower accuracy than the one before it, can fall.
-    Where descents are fewer than bins only those bins are looked at, so that the time grows about linearly with N even if
-    accuracy never falls.
+    Accuracy can fall only between bins around a *descent*, a distinct confidence with a lower accuracy than the one before
+    it. If there are fewer descents than bins, only the bins around them are compared, so that the time grows about linearly
+    with N even if accuracy never falls.
 
     Args:
         confidence: (N,) in [0, 1], ascending.

@@ -1,5 +1,4 @@
-"""Calibration error: by bins (expected, maximum, adaptive, debiased, swept), without bins (Kolmogorov–Smirnov, smooth);
-and the reliability curve.
+"""Calibration errors by bins and without, and the reliability curve.
 
 All functions take `confidence` (N,) in [0, 1], `correct` (N,) booleans, optionally `weights` (N,) as frequencies, and raise
 InvalidInput if an argument is unusable. Errors are Estimates in [0, 1]. Bins are (a, b], the first closed on both sides
@@ -194,8 +193,7 @@ def smooth_calibration_error(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """smECE: mean |residual| after Gaussian smoothing at the bandwidth that equals it (Błasiok & Nakkiran, arXiv
-    2309.12236).
+    """smECE: mean |residual| after Gaussian smoothing at the bandwidth that equals it (arXiv 2309.12236).
 
     Residuals correct - confidence are smoothed over confidence with a Gaussian reflected at 0 and 1. The error falls as the
     bandwidth s grows; the result is the one s with error(s) = s. A reflected Gaussian multiplies the k-th cosine

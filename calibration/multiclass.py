@@ -71,8 +71,7 @@ def class_wise_calibration_error(
 def adaptive_calibration_error_by_class(
     probabilities: ArrayLike, labels: ArrayLike, *, n_bins: int = 15, interval: float | Bootstrap | None = None
 ) -> Estimate:
-    """ACE: mean over classes and equal-mass bins of |accuracy - confidence| (Nixon et al. 2019, arXiv 1904.01685), in [0,
-    1].
+    """ACE: mean over classes and equal-mass bins of |accuracy - confidence|, in [0, 1] (Nixon et al., arXiv 1904.01685).
 
     Args:
         probabilities: (N, K) in [0, 1], rows summing to 1.

@@ -216,9 +216,9 @@ def auprc(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """Area under precision against recall of the right items, in [0, 1], as average precision: sum of precision * recall
-    steps.
+    """Area under precision against recall of the right items, in [0, 1], as average precision.
 
+    Average precision is the sum of precision times the steps of recall, without interpolation.
     To rank wrong items instead, pass 1 - confidence and the negation of correct.
 
     Args:

@@ -147,8 +147,7 @@ def prediction_rejection_ratio(
     weights: ArrayLike | None = None,
     interval: float | Bootstrap | None = None,
 ) -> Estimate:
-    """PRR: gain of rejection by confidence over random rejection, relative to the best (Malinin & Gales 2021, arXiv
-    2002.07650).
+    """PRR: gain of rejection by confidence over random rejection, relative to the best (Malinin & Gales, arXiv 2002.07650).
 
     1 for the best ranking, 0 for a random one, below 0 for a worse one. The remaining error is counted over all items, as if
     somebody else answered the rejected ones correctly.
