@@ -52,6 +52,9 @@ _TOKENS = re.compile(
 )
 _SIGNS = {"−": "-", "–": "-", "×": "*", "·": "*", "∗": "*", "÷": "/"}
 _OPERATOR_WORDS = {"plus": "+", "minus": "-", "times": "*"}
+# What must follow an operator written as a word, and a times sign written as the letter x.
+_OPERAND = re.compile(r"\s*[-$€£¥(\d.]")
+_FACTOR = re.compile(r"\s*[$€£¥(\d.]|\s+-\S")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -94,9 +97,9 @@ def _tokens(text: str) -> list[_Token]:
                 tokens.append(_Token("other", "\n", match.start(), match.end(), True))
             spaced = True
             continue
-        if kind == "word" and piece.lower() in _OPERATOR_WORDS and re.match(r"\s*[-$€£¥(\d.]", text[match.end() :]):
+        if kind == "word" and piece.lower() in _OPERATOR_WORDS and _OPERAND.match(text, match.end()):
             kind, piece = "operator", _OPERATOR_WORDS[piece.lower()]
-        elif kind == "letter" and piece in "xX" and re.match(r"\s*[$€£¥(\d.]|\s+-\S", text[match.end() :]):
+        elif kind == "letter" and piece in "xX" and _FACTOR.match(text, match.end()):
             # A times sign, if it follows something that can be multiplied; "3x-5" is algebra.
             if tokens and tokens[-1].kind in ("number", "mixed", "close", "percent", "word"):
                 kind, piece = "operator", "*"

@@ -187,7 +187,7 @@ def _check(equality: Equality, text: str, known: dict[str, _Known], *, annotatio
     value = evaluate(left)
     if value is None or evaluate(right) is None:
         return None
-    holds = _agree(left, right) or _runs_on(left, right, written) or _is_less(value, right, text[equality.end :])
+    holds = _agree(left, right) or _runs_on(left, right, written) or _is_less(value, right, text, equality.end)
     if not holds and is_conversion(left, right):
         return None
     return EquationCheck(written, holds, _decimal(value), annotation)
@@ -255,9 +255,9 @@ _LESS = re.compile(
 )
 
 
-def _is_less(value: Any, right: Expression, after: str) -> bool:
+def _is_less(value: Any, right: Expression, text: str, end: int) -> bool:
     """Whether a negative result is written as its size and a word, as in "87 - 100 = 13 fewer apples"."""
-    return bool(value < 0 and _is_number(right) and evaluate(right) == -value and _LESS.match(after))
+    return bool(value < 0 and _is_number(right) and evaluate(right) == -value and _LESS.match(text, end))
 
 
 def _tolerance(written: Expression, exact: Any) -> Any:

@@ -1,5 +1,7 @@
 """Equalities in worked solutions: what is read, what holds, and which step is first mistaken."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -109,6 +111,20 @@ def test_slips_are_found(step):
 )
 def test_what_cannot_be_judged_is_left_alone(step):
     assert all(holds(step))
+
+
+def test_the_time_to_read_a_step_is_linear_in_its_length():
+    """S14: text was copied at every letter x."""
+    check_steps(["2 x 3 = 6"])
+
+    def seconds(length):
+        begin = time.perf_counter()
+        check_steps(["x " * (length // 2)])
+        return time.perf_counter() - begin
+
+    quarter, whole = seconds(75_000), seconds(300_000)
+    assert whole < 20
+    assert whole < 10 * quarter
 
 
 def test_unknowns_are_solved_for_and_one_mistake_is_charged_once():
