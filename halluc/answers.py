@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +38,7 @@ LABEL_NAMES: Mapping[Label, str] = {
 
 
 @dataclass(frozen=True)
-class Claim:
+class Claim(Record):
     """A statement that can be checked.
 
     Attributes:
@@ -49,10 +51,6 @@ class Claim:
     start: int
     end: int
     check_worthy: bool = True
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """What the evidence says about a claim (see `halluc.verification.judge` for the rule).
 
     Attributes:
@@ -112,15 +110,6 @@ class Verdict:
     support: float
     evidence: tuple[Evidence, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "claim": self.claim.to_dict(),
-            "label": self.label,
-            "support": self.support,
-            "evidence": [evidence.to_dict() for evidence in self.evidence],
-        }
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
         """Rebuild the verdict that `to_dict` described."""
@@ -129,7 +118,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Citation:
+class Citation(Record):
     """A passage that an answer draws on; `number` is the one it had in the prompt, `quote` what the model read of it."""
 
     number: int
@@ -138,13 +127,9 @@ class Citation:
     source: str | None
     quote: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Record):
     """A grounded answer, or an abstention.
 
     Attributes:
@@ -168,20 +153,6 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     citations: tuple[Citation, ...] = ()
     generation: Generation | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "question": self.question,
-            "text": self.text,
-            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
-            "confidence": self.confidence,
-            "abstained": self.abstained,
-            "reason": self.reason,
-            "hits": [hit.to_dict() for hit in self.hits],
-            "citations": [citation.to_dict() for citation in self.citations],
-            "generation": self.generation.to_dict() if self.generation else None,
-        }
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)

@@ -17,6 +17,7 @@ from halluc.errors import InvalidInput, check_text
 from halluc.prompts import escape, passage_block
 from halluc.verification.check import check_many
 from halluc.verification.judge import answer_support
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     from calibration.calibrator import Calibrator
@@ -28,7 +29,7 @@ __all__ = ["Edit", "RevisedAnswer", "revise"]
 
 
 @dataclass(frozen=True)
-class Edit:
+class Edit(Record):
     """A sentence of a draft with claims that the evidence does not support, and its revision.
 
     Attributes:
@@ -48,18 +49,6 @@ class Edit:
     outcome: Literal["revised", "kept", "removed"]
     reason: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "sentence": self.sentence,
-            "revised": self.revised,
-            "support": self.support,
-            "revised_support": self.revised_support,
-            "evidence": [evidence.to_dict() for evidence in self.evidence],
-            "outcome": self.outcome,
-            "reason": self.reason,
-        }
-
 
 @dataclass(frozen=True)
 class RevisedAnswer(Answer):
@@ -74,10 +63,6 @@ class RevisedAnswer(Answer):
 
     draft: str = ""
     edits: tuple[Edit, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {**super().to_dict(), "draft": self.draft, "edits": [edit.to_dict() for edit in self.edits]}
 
 
 def revise(

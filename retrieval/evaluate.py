@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from retrieval.errors import InvalidQuery, check_texts
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     from retrieval.index import PassageIndex
@@ -16,7 +17,7 @@ __all__ = ["RetrievalScore", "evaluate_retrieval"]
 
 
 @dataclass(frozen=True)
-class RetrievalScore:
+class RetrievalScore(Record):
     """The score of one search mode on one set of questions.
 
     Attributes:
@@ -28,10 +29,6 @@ class RetrievalScore:
     mode: str
     hit_at: Mapping[int, float]
     mrr: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return asdict(self)
 
 
 def evaluate_retrieval(

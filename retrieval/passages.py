@@ -8,18 +8,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
 from retrieval.errors import DuplicateId, EmptyCorpus, InvalidPassage
 from retrieval.files import check_encodable
+from retrieval.records import Record
 
 __all__ = ["AddReport", "Document", "Hit", "IndexInfo", "Passage", "checked_passages"]
 
 
 @dataclass(frozen=True)
-class Document:
+class Document(Record):
     """A text as it was loaded.
 
     Attributes:
@@ -35,13 +36,9 @@ class Document:
     source: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Passage:
+class Passage(Record):
     """A piece of text to retrieve.
 
     Attributes:
@@ -62,13 +59,9 @@ class Passage:
     start: int | None = None
     end: int | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Hit:
+class Hit(Record):
     """A passage that a search returned.
 
     Attributes:
@@ -84,18 +77,9 @@ class Hit:
     rank: int
     similarity: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return {
-            "passage": self.passage.to_dict(),
-            "score": self.score,
-            "rank": self.rank,
-            "similarity": self.similarity,
-        }
-
 
 @dataclass(frozen=True)
-class AddReport:
+class AddReport(Record):
     """What `add` did.
 
     Attributes:
@@ -106,13 +90,9 @@ class AddReport:
     added: int
     duplicates: tuple[tuple[str, str], ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class IndexInfo:
+class IndexInfo(Record):
     """Facts about an index.
 
     Attributes:
@@ -136,10 +116,6 @@ class IndexInfo:
     generation: int
     format_version: int
     bytes: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return asdict(self)
 
 
 def checked_passages(passages: Sequence[Passage]) -> list[Passage]:

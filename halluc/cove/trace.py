@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from halluc.answers import Answer
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     from halluc.answers import Evidence, Label
@@ -85,7 +86,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Record):
     """One verification question or, with a verifier, one claim.
 
     Attributes:
@@ -104,18 +105,6 @@ class Check:
     support: float | None = None
     hits: tuple[Hit, ...] = ()
     evidence: tuple[Evidence, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "question": self.question,
-            "answer": self.answer,
-            "consistency": self.consistency,
-            "label": self.label,
-            "support": self.support,
-            "hits": [hit.to_dict() for hit in self.hits],
-            "evidence": [evidence.to_dict() for evidence in self.evidence],
-        }
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 from halluc.detectors.statistics import FloatArray, Resources, Statistic, Statistics, is_local, unavailable_statistics
 from halluc.errors import InvalidInput, ModelResponseError
 from halluc.models.language_model import Generation, Prompt
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     from halluc.models.internals import Observation
@@ -42,7 +43,7 @@ _HIDDEN_STATES = frozenset({Statistic.hidden_state, Statistic.sample_hidden_stat
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Record):
     """The cost of a computation: wall time in seconds, and tokens that the language model read and wrote."""
 
     seconds: float = 0.0
@@ -54,10 +55,6 @@ class Cost:
     def per_answer(self, n: int) -> Cost:
         """The cost of one of n answers."""
         return Cost(self.seconds / n, self.tokens / n)
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain values, ready for JSON."""
-        return {"seconds": self.seconds, "tokens": self.tokens}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from halluc.detectors.statistics import FloatArray, Resources, Statistic, Statis
 from halluc.detectors.table import detectors_named
 from halluc.errors import InvalidInput, check_same_length, check_text, check_texts, leaf_errors_as_ours
 from halluc.models.language_model import check_options
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     from halluc.models.language_model import Generation, LanguageModel, Prompt
@@ -31,15 +32,11 @@ __all__ = ["ClaimScores", "Detection", "detect"]
 
 
 @dataclass(frozen=True)
-class ClaimScores:
+class ClaimScores(Record):
     """A claim of an answer, with the score of every detector that can be pooled over its tokens."""
 
     claim: Claim
     scores: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {"claim": self.claim.to_dict(), "scores": self.scores}
 
 
 @dataclass(frozen=True)

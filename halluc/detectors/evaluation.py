@@ -21,6 +21,7 @@ from halluc.detectors.score_calibration import ScoreCalibration, checked_labels
 from halluc.detectors.statistics import FloatArray
 from halluc.errors import InvalidInput
 from halluc.files import check_output_path
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     from calibration.estimate import Estimate
@@ -42,7 +43,7 @@ _MIN_PER_KIND = 5
 
 
 @dataclass(frozen=True)
-class DetectorQuality:
+class DetectorQuality(Record):
     """The quality and cost of one detector on n answers.
 
     Attributes:
@@ -65,11 +66,6 @@ class DetectorQuality:
     seconds: float
     tokens: float
     missing: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**plain, "auroc": self.auroc.to_dict(), "prr": self.prr.to_dict()}
 
 
 @dataclass(frozen=True)

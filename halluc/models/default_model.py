@@ -17,11 +17,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from halluc.errors import ModelUnavailable
+from retrieval.records import Record
 
 __all__ = ["PACKAGED_MODELS", "PackagedModel", "find_damage", "models_directory", "pull", "pulled_path"]
 
@@ -31,7 +32,7 @@ _HASHES = "hashes.json"
 
 
 @dataclass(frozen=True)
-class PackagedModel:
+class PackagedModel(Record):
     """A language model that is distributed inside a wheel.
 
     Attributes:
@@ -52,10 +53,6 @@ class PackagedModel:
     license: str
     download_bytes: int
     disk_bytes: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return asdict(self)
 
 
 PACKAGED_MODELS = {

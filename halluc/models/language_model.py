@@ -6,10 +6,11 @@ Not covered: the implementations (transformers_model.py, endpoint.py) and how a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from halluc.errors import InvalidInput, check_integer, check_number, check_text, check_texts
+from retrieval.records import Record
 
 __all__ = [
     "ChatMessage",
@@ -34,7 +35,7 @@ _LEAST_TEMPERATURE = 1e-6
 
 
 @dataclass(frozen=True)
-class Generation:
+class Generation(Record):
     """One completion.
 
     Attributes:
@@ -52,10 +53,6 @@ class Generation:
     token_logprobs: tuple[float, ...] = ()
     finish_reason: str = "stop"
     top_logprobs: tuple[tuple[tuple[str, float], ...], ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain lists, numbers and strings, ready for JSON."""
-        return asdict(self)
 
 
 @runtime_checkable

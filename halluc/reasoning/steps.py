@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from halluc.errors import InvalidInput, check_texts
 from halluc.reasoning.arithmetic import Equality, equalities
 from halluc.reasoning.expressions import Expression, evaluate, literals, symbols
 from halluc.reasoning.units import has_units, is_conversion, mixes_units, names_a_part
+from retrieval.records import Record
 
 __all__ = [
     "EquationCheck",
@@ -28,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class EquationCheck:
+class EquationCheck(Record):
     """One equality of a step.
 
     Attributes:
@@ -42,10 +43,6 @@ class EquationCheck:
     holds: bool
     value: str
     annotation: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

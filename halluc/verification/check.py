@@ -8,13 +8,14 @@ the page that shows reports (page.py).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from halluc.answers import Claim, Label, Verdict
 from halluc.errors import InvalidInput, check_same_length, check_text, check_texts, leaf_errors_as_ours
 from halluc.verification.judge import Judge
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     from halluc.claims import ClaimExtractor
@@ -27,7 +28,7 @@ _WORST: tuple[Label, ...] = ("refuted", "not_enough_info", "supported")
 
 
 @dataclass(frozen=True)
-class Span:
+class Span(Record):
     """Characters [start, end) of an answer with one label; `verdicts` are the indices of the verdicts that give it that
     label.
     """
@@ -37,13 +38,9 @@ class Span:
     label: Label
     verdicts: tuple[int, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class CheckReport:
+class CheckReport(Record):
     """What the evidence says about an answer.
 
     Attributes:
@@ -66,19 +63,6 @@ class CheckReport:
     unchecked: tuple[Claim, ...] = ()
     unsupported: tuple[Span, ...] = ()
     question: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "answer": self.answer,
-            "question": self.question,
-            "mode": self.mode,
-            "verifier": self.verifier,
-            "score": self.score,
-            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
-            "unchecked": [claim.to_dict() for claim in self.unchecked],
-            "unsupported": [span.to_dict() for span in self.unsupported],
-        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CheckReport:

@@ -22,6 +22,7 @@ from halluc.errors import ContextOverflow, InvalidInput
 from halluc.files import check_output_path
 from halluc.verification.check import CheckReport, check_many
 from retrieval.files import parse_json_object
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
@@ -38,7 +39,7 @@ _BATCH_ROWS = 16
 
 
 @dataclass(frozen=True)
-class CheckedRows:
+class CheckedRows(Record):
     """Outcome of a run.
 
     Attributes:
@@ -50,10 +51,6 @@ class CheckedRows:
     checked: int
     resumed: int
     broken: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values, ready for JSON."""
-        return {"checked": self.checked, "resumed": self.resumed, "broken": list(self.broken)}
 
 
 @dataclass(frozen=True)

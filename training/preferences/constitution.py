@@ -6,10 +6,11 @@ Not covered: the pairs made with them (revised.py).
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from halluc.errors import InvalidInput
+from retrieval.records import Record
 
 __all__ = ["Principle", "load_principles"]
 
@@ -17,7 +18,7 @@ _FIELDS = ("name", "critique", "revision")
 
 
 @dataclass(frozen=True)
-class Principle:
+class Principle(Record):
     """A principle of a constitution.
 
     Attributes:
@@ -29,10 +30,6 @@ class Principle:
     name: str
     critique: str
     revision: str
-
-    def to_dict(self) -> dict[str, str]:
-        """Plain values."""
-        return asdict(self)
 
 
 def load_principles(path: str | Path | None = None) -> list[Principle]:

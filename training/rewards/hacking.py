@@ -7,10 +7,11 @@ part of the reward reveals this: the gap between the two grows. Not covered: the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from halluc.errors import InvalidInput
+from retrieval.records import Record
 
 __all__ = ["GapReport", "Measurement", "gap_report", "stop_on_reward_hacking"]
 
@@ -30,7 +31,7 @@ class Measurement(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GapReport:
+class GapReport(Record):
     """Mean support by both verifiers in the first and the last quarter of the steps.
 
     Attributes:
@@ -44,10 +45,6 @@ class GapReport:
     optimized: tuple[float, float]
     held_out: tuple[float, float]
     growth: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def gap_report(optimized: Sequence[float], held_out: Sequence[float]) -> GapReport:
