@@ -1,6 +1,6 @@
-"""What the scripts beside this one share: rows in, one JSON line a figure out.
+"""What all benchmarks share: they read rows of JSON lines and print one JSON line per figure.
 
-They import it before they take their own folder off the path, where some of them bear the name of a package.
+Scripts import this module before they remove their own folder from the path, since some of them have the name of a package.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from pathlib import Path
 
 
 def read_rows(path: Path) -> list[dict]:
-    """The objects of a JSON-lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """Read the objects of a JSON-lines file."""
+    from halluc.files import read_rows as read_json_lines
+
+    return [row for _, row in read_json_lines(path)]
 
 
 def show(figure: str, **values) -> None:
-    """Print a figure, its numbers rounded to three decimals."""
+    """Print a figure with its numbers rounded to three decimals."""
     print(json.dumps({"figure": figure, **{name: _rounded(value) for name, value in values.items()}}), flush=True)
 
 
 def wilson(successes: int, n: int) -> list[float]:
-    """The 95 % interval of a share."""
+    """Wilson's 95 % interval of a share."""
     from scipy.stats import binomtest
 
     interval = binomtest(successes, n).proportion_ci(method="wilson")
@@ -31,5 +33,5 @@ def wilson(successes: int, n: int) -> list[float]:
 def _rounded(value):
     if isinstance(value, list):
         return [_rounded(part) for part in value]
-    # Also numpy's numbers and those with an interval, which JSON does not know.
+    # Numbers of numpy and estimates with an interval are not JSON types.
     return round(float(value), 3) if isinstance(value, Real) and not isinstance(value, Integral) else value

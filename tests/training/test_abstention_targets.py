@@ -23,7 +23,7 @@ class Scripted:
         return [[Generation(self.replies[prompt][i % len(self.replies[prompt])]) for i in range(n)] for prompt in prompts]
 
 
-def test_what_the_model_knows_keeps_its_answer_and_the_rest_becomes_an_abstention(lm):
+def test_known_questions_keep_their_answer_and_unknown_ones_get_an_abstention(lm):
     rows = abstention_targets(lm, QUESTIONS, ANSWERS, abstention="I do not know that.")
     assert rows[0]["prompt"] == [{"role": "user", "content": QUESTIONS[0]}]
     assert [row["completion"][0]["content"] for row in rows] == ["Paris", "I do not know that.", "4"]
@@ -42,7 +42,7 @@ def test_of_several_samples_the_share_that_is_right_decides():
     assert share_right(lm, ["a?", "b?", "c?"], ["Yes"] * 3, n_samples=4).tolist() == [0.75, 0.25, 0.0]
     rows = abstention_targets(lm, ["a?", "b?", "c?"], ["Yes"] * 3, n_samples=4, threshold=0.75, batch_size=2, seed=7)
     assert [row["completion"][0]["content"] for row in rows] == ["Yes", "I don't know.", "I don't know."]
-    # Two batches, each with a seed of its own; a single answer would be greedy.
+    # Two batches, each with its own seed; a single answer would be greedy.
     assert lm.calls[1:] == [(["a?", "b?"], 4, 1.0, 7), (["c?"], 4, 1.0, 8)]
     share_right(lm, ["a?"], ["Yes"])
     assert lm.calls[-1][2] == 0.0

@@ -39,9 +39,9 @@ def test_a_term_that_does_not_apply_adds_nothing():
 
 
 def test_rewards_of_format_and_length_read_conversations():
-    said = [[{"role": "assistant", "content": "one two three four five six"}]]
-    assert length_reward(2, 4)(prompts=[], completions=said) == [-0.5]
-    assert format_reward("one.*six")(prompts=[], completions=said) == [1.0]
+    completions = [[{"role": "assistant", "content": "one two three four five six"}]]
+    assert length_reward(2, 4)(prompts=[], completions=completions) == [-0.5]
+    assert format_reward("one.*six")(prompts=[], completions=completions) == [1.0]
 
 
 def test_unusable_terms_are_named():
@@ -55,3 +55,10 @@ def test_unusable_terms_are_named():
         CompositeReward(lambda **_: [1.0])(prompts=["?"] * 2, completions=["a", "b"])
     with pytest.raises(InvalidInput, match="ranges from 3 to 2 words"):
         length_reward(3, 2)
+
+
+@pytest.mark.parametrize("reward", [CompositeReward(preference), format_reward("."), length_reward(1, 2)])
+def test_a_string_in_place_of_completions_is_refused(reward):
+    """D4: each letter was scored."""
+    with pytest.raises(InvalidInput, match="completions is a single value, 'ab'; pass a list with one per row"):
+        reward(prompts=["?", "?"], completions="ab")

@@ -26,7 +26,7 @@ def test_a_file_and_settings_on_top_make_a_configuration(tmp_path):
         ("learning_rate: fast\n", [], "learning_rate is 'fast': Input should be a valid number"),
     ],
 )
-def test_an_unusable_configuration_is_told(tmp_path, text, settings, message):
+def test_an_unusable_configuration_is_refused(tmp_path, text, settings, message):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(InvalidInput, match=message.replace("(", r"\(")):
         load_config(VerifierConfig, tmp_path / "c.yaml", settings)

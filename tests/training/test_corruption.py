@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from training.verifier.corruption import corrupt, names, simplify
 
 
-def test_names_are_capitalised_words_that_do_not_only_begin_a_sentence():
+def test_names_are_capitalized_words_that_do_not_only_begin_a_sentence():
     text = "Yesterday Marie Curie met Pierre in Warsaw. Then she joined the University of Paris on Monday."
     assert names(text) == ["Yesterday Marie Curie", "Pierre", "Warsaw", "University of Paris"]
 
@@ -25,17 +25,17 @@ def test_names_are_capitalised_words_that_do_not_only_begin_a_sentence():
     ],
 )
 def test_one_fact_is_changed_and_the_result_is_refuted(sentence, pattern):
-    made = {corrupt(sentence, [], random.Random(seed)) for seed in range(40)}
-    changed = [text for text, label in made if label == "refuted"]
-    assert any(re.search(pattern, text) for text in changed), made
+    results = {corrupt(sentence, [], random.Random(seed)) for seed in range(40)}
+    changed = [text for text, label in results if label == "refuted"]
+    assert any(re.search(pattern, text) for text in changed), results
     assert sentence not in changed
 
 
 def test_a_swapped_name_comes_from_the_others_and_leaves_open_whether_it_is_refuted():
     sentence = "The prize went to Marie Curie that year"
-    made = {corrupt(sentence, ["Albert Einstein", "Marie"], random.Random(seed)) for seed in range(40)}
-    assert ("The prize went to Albert Einstein that year", None) in made
-    assert not any("to Marie that" in text for text, _ in made)
+    results = {corrupt(sentence, ["Albert Einstein", "Marie"], random.Random(seed)) for seed in range(40)}
+    assert ("The prize went to Albert Einstein that year", None) in results
+    assert not any("to Marie that" in text for text, _ in results)
 
 
 def test_a_sentence_without_a_fact_to_change_gives_none():
@@ -44,13 +44,13 @@ def test_a_sentence_without_a_fact_to_change_gives_none():
 
 def test_simplified_sentences_say_less():
     sentence = "In March 1990, the river (a tributary of the Elbe) flooded the town, which is near Prague."
-    made = {simplify(sentence, random.Random(seed)) for seed in range(40)}
-    assert "The river flooded the town" in made
-    assert all("tributary" not in text for text in made)
+    results = {simplify(sentence, random.Random(seed)) for seed in range(40)}
+    assert "The river flooded the town" in results
+    assert all("tributary" not in text for text in results)
 
 
 @given(st.text(max_size=80), st.integers(0, 5))
-def test_any_text_can_be_tried(text, seed):
+def test_any_text_is_accepted(text, seed):
     changed = corrupt(text, ["Ada Lovelace"], random.Random(seed))
     assert changed is None or changed[0] != text
     simplify(text, random.Random(seed))

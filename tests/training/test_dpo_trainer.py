@@ -91,7 +91,7 @@ def test_the_loss_is_that_of_the_paper(make, weight):
     assert loss_of(trainer).item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_the_margin_enters_hinge_and_ipo_where_their_log_ratio_stands(make):
+def test_the_margin_shifts_the_log_ratio_of_hinge_and_ipo(make):
     weight = 2.0
     hinge = make(factuality_weight=weight, settings={"loss_type": "hinge"})
     (chosen, rejected), lengths = log_ratios(hinge)
@@ -126,7 +126,7 @@ def test_a_pair_with_a_larger_gap_in_factuality_needs_a_larger_log_ratio(make):
     assert slopes[1] > slopes[0]
 
 
-def test_the_gradient_flows_to_the_policy_alone_and_the_margin_scales_it(make):
+def test_the_gradient_flows_only_to_the_policy_and_the_margin_scales_it(make):
     norms = []
     for weight in (0.0, 3.0):
         trainer = make(factuality_weight=weight)
@@ -144,7 +144,7 @@ def steps(trainer):
 
 
 @pytest.mark.parametrize("loss", ["sigmoid", "ipo"])
-def test_weight_zero_equals_trl_to_the_last_digit(make, loss):
+def test_weight_zero_is_identical_to_trl(make, loss):
     ours, our_weights = steps(make(factuality_weight=0.0, settings={"loss_type": loss}))
     theirs, their_weights = steps(make(kind=DPOTrainer, settings={"loss_type": loss}))
     assert ours == theirs
@@ -165,7 +165,7 @@ def test_precomputed_references_and_lora_give_the_same_loss(make):
     assert losses[1] < losses[0]
 
 
-def test_a_run_that_broke_off_goes_on_with_the_same_losses(make):
+def test_an_interrupted_run_resumes_with_the_same_losses(make):
     settings = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "per_device_train_batch_size": 1}
     trainer = make(factuality_weight=1.0, settings=settings)
     whole = losses_of(trainer, resume=False)

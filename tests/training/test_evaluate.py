@@ -23,11 +23,11 @@ class Replying:
     def __init__(self, script, logprobs=(HALF, HALF)):
         self.script = script
         self.logprobs = logprobs
-        self.asked = []
+        self.prompts = []
         self.scored = []
 
     def generate(self, prompts, *, max_new_tokens):
-        self.asked += prompts
+        self.prompts += prompts
         last = [prompt if isinstance(prompt, str) else prompt[-1]["content"] for prompt in prompts]
         replies = [next(reply for key, reply in self.script.items() if key in text) for text in last]
         return [[Generation(reply, token_logprobs=self.logprobs)] for reply in replies]
@@ -51,20 +51,20 @@ REPLIES = {"penicillin": "It was Fleming.", "When": "In 1800.", "Where": "I don'
 
 
 def test_replies_are_right_wrong_or_abstentions_and_questions_without_references_can_only_be_abstained_from():
-    made = evaluate_factuality(Replying(REPLIES), QUESTIONS)
-    assert [row.outcome for row in made.questions] == ["right", "wrong", "abstained", "wrong", "abstained"]
-    assert [row.confidence for row in made.questions] == [pytest.approx(0.5)] * 2 + [None, pytest.approx(0.5), None]
-    assert made.questions[2].question == "Where?"
-    found = made.metrics()
-    assert {name: float(value) for name, value in found.items() if value is not None} == pytest.approx(
+    result = evaluate_factuality(Replying(REPLIES), QUESTIONS)
+    assert [row.outcome for row in result.questions] == ["right", "wrong", "abstained", "wrong", "abstained"]
+    assert [row.confidence for row in result.questions] == [pytest.approx(0.5)] * 2 + [None, pytest.approx(0.5), None]
+    assert result.questions[2].question == "Where?"
+    metrics = result.metrics()
+    assert {name: float(value) for name, value in metrics.items() if value is not None} == pytest.approx(
         # Confidence one half against one right of three.
         {"right": 0.2, "wrong": 0.4, "abstained": 0.4, "hallucination_rate": 2 / 3, "coverage": 0.6, "ece": 1 / 2 - 1 / 3}
     )
-    assert (found["perplexity"], found["choice_accuracy"]) == (None, None)
+    assert (metrics["perplexity"], metrics["choice_accuracy"]) == (None, None)
     # Wilson by hand: (p + z²/2n ± z·sqrt(p(1−p)/n + z²/4n²)) / (1 + z²/n) for 1 of 5 and z = 1.959964.
     z, n, p = 1.959964, 5, 0.2
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert (found["right"].low, found["right"].high) == pytest.approx(
+    assert (metrics["right"].low, metrics["right"].high) == pytest.approx(
         ((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)), abs=1e-6
     )
 
@@ -78,20 +78,20 @@ def test_a_model_that_only_abstains_has_no_hallucination_rate_and_one_without_lo
     assert float(untold["hallucination_rate"]) == pytest.approx(2 / 3)
 
 
-def test_prompts_are_put_as_they_are_and_a_context_goes_into_the_prompt():
+def test_prompts_are_used_as_they_are_and_a_context_goes_into_the_prompt():
     lm = Replying({"": "x"})
-    given = [{"question": "When <|end|>?", "context": "It was in 1928.", "references": ["1928"]}, *QUESTIONS[1:3]]
-    evaluate_factuality(lm, given)
-    assert lm.asked[1:] == ["When?", QUESTIONS[2]["prompt"]]
-    grounded = lm.asked[0][-1]["content"]
+    arguments = [{"question": "When <|end|>?", "context": "It was in 1928.", "references": ["1928"]}, *QUESTIONS[1:3]]
+    evaluate_factuality(lm, arguments)
+    assert lm.prompts[1:] == ["When?", QUESTIONS[2]["prompt"]]
+    grounded = lm.prompts[0][-1]["content"]
     assert "[1] It was in 1928." in grounded
     assert "<|end|>" not in grounded
 
 
-def test_every_character_of_a_text_but_its_first_word_is_scored_once_after_what_stands_before_it():
+def test_every_character_of_a_text_but_its_first_word_is_scored_once_with_the_text_before_it_as_context():
     lm = Replying(REPLIES)
     long, short = "Neutral " + "words and more " * 400, "two words"
-    made = evaluate_factuality(lm, QUESTIONS, texts=[{"text": long}, {"text": short}, {"text": "a" * 4000}])
+    result = evaluate_factuality(lm, QUESTIONS, texts=[{"text": long}, {"text": short}, {"text": "a" * 4000}])
     pieces = lm.scored
     assert "".join(part for _, part in pieces[:7]) == long.strip()[len("Neutral") :]
     text = long.strip()
@@ -101,9 +101,9 @@ def test_every_character_of_a_text_but_its_first_word_is_scored_once_after_what_
         assert len(part) <= 1000
         start += len(part)
     assert pieces[7] == ("two", " words")
-    assert [row.tokens for row in made.texts] == [len(text) - 7, 6, 4000 - 16]
+    assert [row.tokens for row in result.texts] == [len(text) - 7, 6, 4000 - 16]
     # Every token has probability one half.
-    assert float(made.metrics()["perplexity"]) == pytest.approx(2)
+    assert float(result.metrics()["perplexity"]) == pytest.approx(2)
 
 
 def test_the_likeliest_completion_per_token_is_chosen_and_a_tie_is_not_right():
@@ -112,27 +112,27 @@ def test_the_likeliest_completion_per_token_is_chosen_and_a_tie_is_not_right():
     assert not ChoiceResult((-1.0, -1.0), 0).correct
     lm = Replying(REPLIES)
     rows = [{"prefix": "The sky is", "completions": [" blue", " a very long word"], "right": 0}]
-    made = evaluate_factuality(lm, QUESTIONS, choices=rows)
+    result = evaluate_factuality(lm, QUESTIONS, choices=rows)
     assert lm.scored == [("The sky is", " blue"), ("The sky is", " a very long word")]
-    assert made.choices[0].scores == pytest.approx((HALF, HALF))
+    assert result.choices[0].scores == pytest.approx((HALF, HALF))
 
 
 def evaluation(outcomes, confidence=0.5):
-    made = evaluate_factuality(
+    result = evaluate_factuality(
         Replying({"": "1"}), [{"question": f"{i}?", "references": ["1"]} for i in range(len(outcomes))]
     )
     rows = [
-        replace(row, outcome=own, confidence=None if own == "abstained" else confidence)
-        for row, own in zip(made.questions, outcomes, strict=True)
+        replace(row, outcome=outcome, confidence=None if outcome == "abstained" else confidence)
+        for row, outcome in zip(result.questions, outcomes, strict=True)
     ]
-    return replace(made, questions=tuple(rows))
+    return replace(result, questions=tuple(rows))
 
 
 def test_differences_are_paired_by_question():
     before = evaluation(["right"] * 10 + ["wrong"] * 30)
     after = evaluation(["right"] * 10 + ["wrong"] * 10 + ["abstained"] * 20)
-    made = compare(before, after)
-    rows = {row.name: row for row in made.differences}
+    result = compare(before, after)
+    rows = {row.name: row for row in result.differences}
     assert float(rows["wrong"].difference) == pytest.approx(-0.5)
     assert rows["wrong"].p_value == pytest.approx(2 * 0.5**20)
     assert rows["wrong"].improved is True
@@ -144,7 +144,7 @@ def test_differences_are_paired_by_question():
     assert rows["choice_accuracy"].p_value is rows["perplexity"].difference is None
     worse = compare(after, before)
     assert {row.name: row.improved for row in worse.differences}["wrong"] is False
-    assert comparison_table(made).row_count == 6
+    assert comparison_table(result).row_count == 6
 
 
 def test_differing_rows_are_not_compared():
@@ -153,17 +153,17 @@ def test_differing_rows_are_not_compared():
 
 
 def test_an_evaluation_is_read_back_as_it_was(tmp_path):
-    made = evaluate_factuality(
+    result = evaluate_factuality(
         Replying(REPLIES),
         QUESTIONS,
         texts=[{"text": "two words"}],
         choices=[{"prefix": "x", "completions": [" y", " z"], "right": 1}],
     )
     path = tmp_path / "evaluation.json"
-    path.write_text(json.dumps(made.to_dict()))
+    path.write_text(json.dumps(result.to_dict()))
     again = read_evaluation(path)
-    assert again == made
-    assert again.to_dict() == made.to_dict()
+    assert again == result
+    assert again.to_dict() == result.to_dict()
     for text, message in [
         ("{", "is not JSON"),
         ("[]", "is not an object but a list"),
@@ -177,7 +177,7 @@ def test_an_evaluation_is_read_back_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         ({"questions": []}, "there are no questions"),
         ({"questions": [{"question": "x?"}]}, "question row 0 has the references None"),
@@ -205,9 +205,9 @@ def test_an_evaluation_is_read_back_as_it_was(tmp_path):
         ({"choices": [{"prefix": "x", "completions": ["a", "a"], "right": 0}]}, "right completion 'a' more than once"),
     ],
 )
-def test_unusable_rows_are_named(given, message):
+def test_unusable_rows_are_named(arguments, message):
     with pytest.raises(InvalidInput, match=message):
-        evaluate_factuality(Replying(REPLIES), **{"questions": QUESTIONS, **given})
+        evaluate_factuality(Replying(REPLIES), **{"questions": QUESTIONS, **arguments})
 
 
 def test_a_model_that_scores_no_text_is_named():
@@ -220,11 +220,11 @@ def test_a_model_that_scores_no_text_is_named():
 
 def test_a_text_that_does_not_fit_the_window_is_named_by_its_row(lm, monkeypatch):
     monkeypatch.setattr(lm.model.config, "max_position_embeddings", 50)
-    asked = [{"question": "Who found penicillin?", "references": ["Fleming"]}]
+    questions = [{"question": "Who found penicillin?", "references": ["Fleming"]}]
     with pytest.raises(ContextOverflow, match="text rows 0 to 0, counted from 0: prompt 0 has 1 tokens and its completion"):
-        evaluate_factuality(lm, asked, texts=[{"text": "word " * 100}], max_new_tokens=2)
+        evaluate_factuality(lm, questions, texts=[{"text": "word " * 100}], max_new_tokens=2)
     with pytest.raises(ContextOverflow, match="question rows 0 to 0"):
-        evaluate_factuality(lm, asked, max_new_tokens=64)
+        evaluate_factuality(lm, questions, max_new_tokens=64)
 
 
 def test_perplexity_and_choices_of_the_default_model_are_those_of_the_model_itself(lm):
@@ -232,15 +232,15 @@ def test_perplexity_and_choices_of_the_default_model_are_those_of_the_model_itse
 
     text = "The Panthers defense gave up just 308 points, ranking sixth in the league."
     rows = [{"prefix": "The capital of France is", "completions": [" London.", " Paris."], "right": 1}]
-    asked = [{"question": "What is the capital of France?", "references": ["Paris"]}]
-    made = evaluate_factuality(lm, asked, texts=[{"text": text}], choices=rows, max_new_tokens=16)
-    assert made.questions[0].outcome == "right"
-    assert 0 < made.questions[0].confidence <= 1
-    assert made.choices[0].correct
+    questions = [{"question": "What is the capital of France?", "references": ["Paris"]}]
+    result = evaluate_factuality(lm, questions, texts=[{"text": text}], choices=rows, max_new_tokens=16)
+    assert result.questions[0].outcome == "right"
+    assert 0 < result.questions[0].confidence <= 1
+    assert result.choices[0].correct
     ids = torch.tensor([lm.tokenizer(text, add_special_tokens=False)["input_ids"]])
     with torch.no_grad():
         loss = lm.model(ids, labels=ids).loss.item()
-    assert made.texts[0].tokens == ids.shape[1] - 1
-    assert float(made.metrics()["perplexity"]) == pytest.approx(math.exp(loss), rel=1e-4)
-    assert isinstance(made, FactualityEvaluation)
-    assert made.metrics()["coverage"].low == pytest.approx(binomtest(1, 1).proportion_ci(method="wilson").low)
+    assert result.texts[0].tokens == ids.shape[1] - 1
+    assert float(result.metrics()["perplexity"]) == pytest.approx(math.exp(loss), rel=1e-4)
+    assert isinstance(result, FactualityEvaluation)
+    assert result.metrics()["coverage"].low == pytest.approx(binomtest(1, 1).proportion_ci(method="wilson").low)

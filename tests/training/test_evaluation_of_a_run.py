@@ -20,11 +20,11 @@ CHOICES = [{"prefix": "Two and two is", "completions": [" four", " five"], "righ
 
 @pytest.fixture
 def files(tmp_path):
-    found = {}
+    paths = {}
     for name, rows in {"questions": QUESTIONS, "text": TEXTS, "choices": CHOICES}.items():
-        found[name] = str(tmp_path / f"{name}.jsonl")
+        paths[name] = str(tmp_path / f"{name}.jsonl")
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return found
+    return paths
 
 
 def command(*arguments):
@@ -35,15 +35,15 @@ def test_a_run_is_evaluated_before_and_after_and_the_adapter_loads_as_a_model(co
     settings = {f"eval_{name}": path for name, path in files.items()}
     config = configure("examples", EXAMPLES, learning_rate=0.05, max_steps=6, eval_max_new_tokens=4, **settings)
     facts = run_sft(load_config(SFTRun, config))
-    found = {row["name"]: row for row in facts["evaluation"]}
-    before, after = (found["perplexity"][side]["value"] for side in ("before", "after"))
+    metrics = {row["name"]: row for row in facts["evaluation"]}
+    before, after = (metrics["perplexity"][side]["value"] for side in ("before", "after"))
     # The adapter was learnt on other text, so that it must show on this one.
     assert abs(after - before) > 1
     out = tmp_path / "out"
     assert json.loads((out / "run.json").read_text())["evaluation"] == facts["evaluation"]
-    made = json.loads((out / "evaluation.json").read_text())
-    assert made["differences"] == facts["evaluation"]
-    assert made["before"]["n"] == {"questions": 3, "texts": 1, "choices": 1}
+    evaluation = json.loads((out / "evaluation.json").read_text())
+    assert evaluation["differences"] == facts["evaluation"]
+    assert evaluation["before"]["n"] == {"questions": 3, "texts": 1, "choices": 1}
     assert "&lt;b&gt;plus" in (out / "evaluation.html").read_text()
     base = command(tiny, "--questions", files["questions"], "--text", files["text"], "--max-new-tokens", "4")
     (tmp_path / "base.json").write_text(base.stdout)
@@ -58,7 +58,7 @@ def test_a_run_is_evaluated_before_and_after_and_the_adapter_loads_as_a_model(co
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
-def test_an_adapter_changes_what_the_loaded_model_says_as_merging_it_does(tiny, tmp_path):
+def test_a_loaded_adapter_gives_the_same_output_as_the_merged_model(tiny, tmp_path):
     import torch
     from peft import get_peft_model
 
@@ -102,9 +102,9 @@ def test_without_questions_nothing_is_evaluated_and_other_files_are_refused(conf
     ],
 )
 def test_unusable_files_are_named(files, tiny, arguments, message):
-    given = [{"QUESTIONS": files["questions"], "TEXT": files["text"]}.get(own, own) for own in arguments]
+    filled = [{"QUESTIONS": files["questions"], "TEXT": files["text"]}.get(argument, argument) for argument in arguments]
     with pytest.raises(InvalidInput, match=message):
-        command(tiny, *given)
+        command(tiny, *filled)
 
 
 def test_the_page_escapes_what_models_say_and_loads_nothing(tmp_path, tiny, files):

@@ -34,9 +34,9 @@ class Contained:
 
 @pytest.fixture
 def index(tmp_path):
-    made = PassageIndex.create(tmp_path / "x")
-    made.add([Passage("a", "Fleming discovered penicillin. It was in 1928."), Passage("b", "Paris is in France.")])
-    return made
+    index_ = PassageIndex.create(tmp_path / "x")
+    index_.add([Passage("a", "Fleming discovered penicillin. It was in 1928."), Passage("b", "Paris is in France.")])
+    return index_
 
 
 def score(completion, verifier=None, *, context="A passage.", prompt="Tell me.", columns=None, **options):
@@ -103,20 +103,20 @@ def test_references_are_the_evidence_where_there_is_no_other():
     assert [evidence for evidence, _ in verifier.calls[0]] == ["Who was it? Fleming", "Who was it? A. Fleming"]
 
 
-def test_verdicts_are_kept_by_evidence_and_claim(index):
+def test_verdicts_are_cached_by_evidence_and_claim(index):
     verifier = Scripted(FACTS)
     reward = FactualityReward(verifier, index, k=1)
     for _ in range(2):
         reward(prompts=["?", "?"], completions=["Paris is in France.", "Paris is in France. Rome is old."])
     assert len(verifier.calls) == 1
     assert [claim for _, claim in verifier.calls[0]] == ["Paris is in France.", "Rome is old."]
-    given = FactualityReward(verifier)
+    reward = FactualityReward(verifier)
     for context in ("one", "two", "one"):
-        given(prompts=["?"], completions=["Paris is in France."], context=[context])
+        reward(prompts=["?"], completions=["Paris is in France."], context=[context])
     assert [pairs[0][0] for pairs in verifier.calls[1:]] == ["one", "two"]
 
 
-def test_forgetting_what_was_kept_changes_no_reward(index, monkeypatch):
+def test_clearing_the_cache_changes_no_reward(index, monkeypatch):
     monkeypatch.setattr("halluc.verification.judge._MAX_KEPT", 1)
     reward = FactualityReward(Scripted(FACTS), index, k=1)
     completions = ["Paris is big.", "Paris is big. Rome is old.", "Bern is small. Rome is old."]
@@ -135,21 +135,21 @@ def test_a_hedged_claim_earns_half():
     assert score("Paris grew in May 1900.") == pytest.approx(0.9)
 
 
-def test_repeating_a_claim_adds_nothing_and_costs():
+def test_repeating_a_claim_adds_nothing_and_is_penalized():
     once = score("Paris is the capital of France.")
     # 60 words have 53 runs of 8, of which 6 differ.
     assert score("Paris is the capital of France. " * 10) == pytest.approx(once - (1 - 6 / 53))
     assert score("Paris is the capital of France. " * 10, repetition_penalty=0) == pytest.approx(once)
 
 
-def test_copying_the_passage_costs_what_is_copied():
+def test_copying_the_passage_is_penalized_by_the_share_that_is_copied():
     passage = "Paris " + " ".join(f"w{i}" for i in range(23)) + " end."
     assert score(passage, context=passage) == pytest.approx(0.9 - 1.0)
     assert score(passage, context=passage, copy_penalty=0.25) == pytest.approx(0.9 - 0.25)
     assert score(" ".join(passage.split()[:19]) + ".", context=passage) == pytest.approx(0.9)
 
 
-def test_two_verifiers_that_disagree_cost_their_mean_difference():
+def test_disagreement_of_two_verifiers_is_penalized_by_their_mean_difference():
     other = Scripted({"Paris": (0.5, 0.0), "Rome": (0.6, 0.0)}, "other")
     reward = score("Paris is big. Rome is old.", second_verifier=other, disagreement_penalty=0.5)
     assert reward == pytest.approx(0.75 - 0.5 * (0.4 + 0.0) / 2)
@@ -160,8 +160,8 @@ def test_a_held_out_verifier_is_measured_and_changes_nothing():
     reward = FactualityReward(optimized, held_out_verifier=held_out)
     logged = {}
     for completion in ["Rome is old."] * 4 + ["Paris is big."] * 4:
-        given = reward(prompts=["?"], completions=[completion], context=["A."], log_metric=logged.__setitem__)
-        assert given == FactualityReward(optimized)(prompts=["?"], completions=[completion], context=["A."])
+        scores = reward(prompts=["?"], completions=[completion], context=["A."], log_metric=logged.__setitem__)
+        assert scores == FactualityReward(optimized)(prompts=["?"], completions=[completion], context=["A."])
     report = reward.gap_report()
     assert (report.steps, report.optimized, report.held_out) == (8, (0.6, 0.9), (0.6, 0.3))
     assert report.growth == pytest.approx(0.6)
@@ -209,9 +209,9 @@ def test_stated_confidence_is_scored_and_is_no_claim(completion, expected):
 
 def test_references_decide_what_is_correct():
     columns = {"references": "Oslo"}
-    said = ["It was Oslo.", "It was Paris.", "I do not know.", ""]
-    assert [score(text, kind=ternary_truth, columns=columns) for text in said] == [1.0, -1.0, 0.0, 0.0]
-    assert [score(text, kind=ternary_truth) for text in said] == [-1.0, 1.0, 0.0, 0.0]
+    completions = ["It was Oslo.", "It was Paris.", "I do not know.", ""]
+    assert [score(text, kind=ternary_truth, columns=columns) for text in completions] == [1.0, -1.0, 0.0, 0.0]
+    assert [score(text, kind=ternary_truth) for text in completions] == [-1.0, 1.0, 0.0, 0.0]
 
 
 def test_a_claim_longer_than_verifiers_read_is_judged_in_pieces_by_its_worst():

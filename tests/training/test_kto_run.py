@@ -20,23 +20,23 @@ PAIRS = {
 
 
 def labels(rows, **options):
-    labelled = label_by_factuality(Dataset.from_dict(rows), **options)
-    return {row["prompt"] + row["completion"]: row["label"] for row in labelled}
+    labeled = label_by_factuality(Dataset.from_dict(rows), **options)
+    return {row["prompt"] + row["completion"]: row["label"] for row in labeled}
 
 
-def test_pairs_are_labelled_by_their_side_or_by_a_threshold():
+def test_pairs_are_labeled_by_their_side_or_by_a_threshold():
     assert labels(PAIRS) == {"a?A": True, "a?C": False, "b?B": True, "b?D": False}
     assert labels(PAIRS, threshold=0.5) == {"a?A": True, "a?C": True, "b?B": False, "b?D": False}
     assert labels(PAIRS, threshold=0.9) == {"a?A": True, "a?C": False, "b?B": False, "b?D": False}
 
 
-def test_completions_are_labelled_by_their_label_or_by_a_threshold():
+def test_completions_are_labeled_by_their_label_or_by_a_threshold():
     rows = {"prompt": ["a?", "b?"], "completion": ["A", "B"]}
     assert labels(rows | {"label": [False, True]}) == {"a?A": False, "b?B": True}
     assert labels(rows | {"factuality": [0.7, 0.2]}, threshold=0.5) == {"a?A": True, "b?B": False}
 
 
-def test_the_order_is_random_by_seed_so_that_neighbours_are_strangers():
+def test_the_order_is_random_by_seed_so_that_neighbors_are_unrelated():
     rows = {"prompt": [str(i) for i in range(40)], "chosen": ["A"] * 40, "rejected": ["B"] * 40}
     one, same, other = (label_by_factuality(Dataset.from_dict(rows), seed=seed)["prompt"][:] for seed in (0, 0, 1))
     assert one == same != other
@@ -61,12 +61,12 @@ def test_unusable_rows_are_named(rows, options, message):
         label_by_factuality(Dataset.from_dict(rows), **options)
 
 
-def test_the_command_trains_on_pairs_and_on_labelled_completions(configure, tmp_path):
+def test_the_command_trains_on_pairs_and_on_labeled_completions(configure, tmp_path):
     rows = [dict(zip(PAIRS, values, strict=True)) for values in zip(*PAIRS.values(), strict=True)]
     path = configure("examples", rows, factuality_threshold=0.9, max_steps=1)
     facts = json.loads(CliRunner().invoke(app, ["kto", str(path), "--json"], catch_exceptions=False).stdout)
     assert (facts["completions"], facts["desirable"], facts["steps"]) == (4, 1, 1)
     assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
-    said = [{"prompt": "a?", "completion": text, "label": text == "A"} for text in "ABCD"]
-    facts = run_kto(load_config(KTORun, configure("examples", said, max_steps=2)))
+    rows = [{"prompt": "a?", "completion": text, "label": text == "A"} for text in "ABCD"]
+    facts = run_kto(load_config(KTORun, configure("examples", rows, max_steps=2)))
     assert (facts["completions"], facts["desirable"], facts["resumed_from"][-1]) == (4, 1, "1")

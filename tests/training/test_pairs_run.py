@@ -20,13 +20,13 @@ ROWS = [
 
 
 @pytest.fixture
-def given(tmp_path):
-    """Settings for rows in a file: given(rows, n_samples=2)."""
+def settings_for(tmp_path):
+    """Settings for rows in a file: settings_for(rows, n_samples=2)."""
 
-    def settings(given_rows, /, **values):
-        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given_rows))
-        told = {"rows": str(tmp_path / "rows.jsonl"), "out": str(tmp_path / "pairs"), **values}
-        return [f"{key}={json.dumps(value)}" for key, value in told.items()]
+    def settings(rows, /, **values):
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        settings = {"rows": str(tmp_path / "rows.jsonl"), "out": str(tmp_path / "pairs"), **values}
+        return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 
     return settings
 
@@ -36,8 +36,8 @@ def command(settings, config=EXAMPLE):
     return CliRunner().invoke(app, ["pairs", str(config), "--json", *arguments], catch_exceptions=False)
 
 
-def test_the_example_samples_pairs_that_dpo_trains_on(given, lm, configure, tmp_path):
-    settings = given(
+def test_the_example_samples_pairs_that_dpo_trains_on(settings_for, lm, configure, tmp_path):
+    settings = settings_for(
         [{"question": row["question"], "context": FACTS} for row in ROWS], n_samples=4, max_new_tokens=16, min_margin=0.01
     )
     facts = json.loads(command([*settings, "max_length_ratio=9"]).stdout)
@@ -49,8 +49,8 @@ def test_the_example_samples_pairs_that_dpo_trains_on(given, lm, configure, tmp_
     assert (trained["pairs"], trained["steps"]) == (facts["pairs"], 1)
 
 
-def test_right_and_wrong_answers_are_scored_by_the_default_verifier(given, tmp_path):
-    facts = make_pairs(load_config(PairsConfig, None, given(ROWS, method="answers")))
+def test_right_and_wrong_answers_are_scored_by_the_default_verifier(settings_for, tmp_path):
+    facts = make_pairs(load_config(PairsConfig, None, settings_for(ROWS, method="answers")))
     assert (facts["pairs"], facts["rows_scored_otherwise"], facts["reward"]) == (2, 0, "factuality")
     pairs = load_from_disk(str(tmp_path / "pairs"))
     assert [row[0]["content"] for row in pairs["chosen"]] == ["Alexander Fleming", "In 1928."]
@@ -59,14 +59,14 @@ def test_right_and_wrong_answers_are_scored_by_the_default_verifier(given, tmp_p
     )
 
 
-def test_without_a_verifier_answers_and_revisions_are_trusted(given, tmp_path):
-    made = make_pairs(load_config(PairsConfig, None, given(ROWS, method="answers", verifier=None)))
-    assert made["reward"] == "1 for chosen, 0 for rejected"
-    settings = given(ROWS, method="constitution", verifier=None, max_new_tokens=16, max_length_ratio=99.0)
-    made = make_pairs(load_config(PairsConfig, None, [*settings, f"out={tmp_path / 'revised'}"]))
+def test_without_a_verifier_answers_and_revisions_are_trusted(settings_for, tmp_path):
+    facts = make_pairs(load_config(PairsConfig, None, settings_for(ROWS, method="answers", verifier=None)))
+    assert facts["reward"] == "1 for chosen, 0 for rejected"
+    settings = settings_for(ROWS, method="constitution", verifier=None, max_new_tokens=16, max_length_ratio=99.0)
+    facts = make_pairs(load_config(PairsConfig, None, [*settings, f"out={tmp_path / 'revised'}"]))
     pairs = load_from_disk(str(tmp_path / "revised"))
-    assert len(pairs) == made["pairs"] > 0
-    assert set(pairs["principle"]) <= {principle["name"] for principle in made["principles"]}
+    assert len(pairs) == facts["pairs"] > 0
+    assert set(pairs["principle"]) <= {principle["name"] for principle in facts["principles"]}
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_without_a_verifier_answers_and_revisions_are_trusted(given, tmp_path):
         ),
     ],
 )
-def test_unusable_settings_and_rows_are_named(given, rows, settings, message):
+def test_unusable_settings_and_rows_are_named(settings_for, rows, settings, message):
     with pytest.raises(InvalidInput, match=message):
-        make_pairs(load_config(PairsConfig, None, given(rows, **settings)))
+        make_pairs(load_config(PairsConfig, None, settings_for(rows, **settings)))
 
 
-def test_everything_that_needs_no_model_is_checked_before_one_is_loaded(given, tmp_path, monkeypatch):
+def test_everything_that_needs_no_model_is_checked_before_one_is_loaded(settings_for, tmp_path, monkeypatch):
     """D7: folders, the index, principles and options were looked at after the models were loaded."""
 
     def load(*_, **__):
@@ -121,11 +121,11 @@ def test_everything_that_needs_no_model_is_checked_before_one_is_loaded(given, t
         ({"method": "constitution", "principles": str(tmp_path / "none.yaml")}, r"none\.yaml cannot be read"),
     ]:
         with pytest.raises(HallucError, match=message):
-            make_pairs(load_config(PairsConfig, None, given(ROWS, **settings)))
+            make_pairs(load_config(PairsConfig, None, settings_for(ROWS, **settings)))
 
 
-def test_rows_may_have_either_kind_of_evidence(given, tmp_path):
+def test_rows_may_have_either_kind_of_evidence(settings_for, tmp_path):
     """D9: a missing context of one row was an error although the row had references."""
     rows = [ROWS[0], {**ROWS[1], "context": None, "references": ["1928"]}]
-    facts = make_pairs(load_config(PairsConfig, None, given(rows, method="answers")))
+    facts = make_pairs(load_config(PairsConfig, None, settings_for(rows, method="answers")))
     assert (facts["rows"], facts["pairs"]) == (2, 2)

@@ -1,4 +1,4 @@
-"""Runs that are ended by SIGKILL and go on as if nothing had happened: real processes of the `halluc` command."""
+"""Runs killed by SIGKILL resume as if uninterrupted: real processes of the `halluc` command."""
 
 import json
 import signal
@@ -15,16 +15,16 @@ from training.cli import app
 from training.runs.callbacks import last_checkpoint
 
 COMMAND = [sys.executable, "-c", "from halluc.cli.main import main; main()"]
-# The command, in a process that is ended in the middle of writing a checkpoint, the weights being there and the rest not.
-ENDED_WHILE_WRITING = """
+# The command, in a process that is killed while it writes a checkpoint: the weights are there and the rest is not.
+KILLED_WHILE_WRITING = """
 import os, signal
 from transformers import Trainer
 from halluc.cli.main import main
-def end(trainer, folder):
+def kill(trainer, folder):
     if trainer.state.global_step == 6:
         os.kill(os.getpid(), signal.SIGKILL)
-    keep(trainer, folder)
-keep, Trainer._save_rng_state = Trainer._save_rng_state, end
+    save(trainer, folder)
+save, Trainer._save_rng_state = Trainer._save_rng_state, kill
 main()
 """
 
@@ -43,14 +43,14 @@ def run(command, config, folder):
     return json.loads(result.stdout)
 
 
-def end_after(steps, command, config, folder):
+def kill_after(steps, command, config, folder):
     process = subprocess.Popen([*COMMAND, "train", *arguments(command, config, folder)], stderr=subprocess.PIPE)
     log = Path(folder) / "log.jsonl"
     while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) >= steps):
         time.sleep(0.002)
     process.kill()
-    told = process.communicate()[1].decode()
-    assert process.returncode == -signal.SIGKILL, told
+    errors = process.communicate()[1].decode()
+    assert process.returncode == -signal.SIGKILL, errors
     assert not (Path(folder) / "adapter_model.safetensors").exists()
 
 
@@ -69,11 +69,11 @@ def test_a_dpo_run_that_was_killed_twice_has_the_losses_of_one_that_was_not(conf
     config = configure("pairs", rows, model=model, max_steps=9, save_steps=3, learning_rate=5e-3)
     run("dpo", config, tmp_path / "whole")
     out = tmp_path / "killed"
-    end_after(4, "dpo", config, out)
-    ended = subprocess.run(
-        [sys.executable, "-c", ENDED_WHILE_WRITING, "train", *arguments("dpo", config, out)], stderr=subprocess.DEVNULL
+    kill_after(4, "dpo", config, out)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_WRITING, "train", *arguments("dpo", config, out)], stderr=subprocess.DEVNULL
     )
-    assert ended.returncode == -signal.SIGKILL
+    assert killed.returncode == -signal.SIGKILL
     assert (out / "checkpoint-6" / "adapter_model.safetensors").exists()
     with pytest.warns(UserWarning, match="checkpoint-6 is incomplete and is skipped"):
         facts = run("dpo", config, out)
@@ -91,7 +91,7 @@ def test_a_grpo_run_that_was_killed_has_the_losses_rewards_and_gap_of_one_that_w
         held_out_verifier="default", learning_rate=5e-3,
     )  # fmt: skip
     whole = run("grpo", config, tmp_path / "whole")
-    end_after(3, "grpo", config, tmp_path / "killed")
+    kill_after(3, "grpo", config, tmp_path / "killed")
     facts = run("grpo", config, tmp_path / "killed")
     assert facts["resumed_from"] in {str(tmp_path / "killed" / f"checkpoint-{step}") for step in (2, 4)}
     assert losses(tmp_path / "killed") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)

@@ -10,7 +10,7 @@ from training.preferences.constitution import Principle, load_principles
 from training.preferences.revised import pairs_from_constitution, pairs_from_verification
 from training.trainers.dpo import FactualityDPOTrainer
 
-PRINCIPLES = [Principle("doubt", "What may be false?", "Mend it.")]
+PRINCIPLES = [Principle("doubt", "What may be false?", "Fix it.")]
 
 
 class Talking:
@@ -22,7 +22,7 @@ class Talking:
     def __init__(self, script, breaks_at=None):
         self.script = script
         self.breaks_at = breaks_at
-        self.asked = []
+        self.calls = []
 
     def count_tokens(self, prompt):
         return 1
@@ -30,14 +30,14 @@ class Talking:
     def generate(self, prompts, *, n=1, max_new_tokens=64, temperature=0.0, seed=0):
         if self.breaks_at is not None and any(self.breaks_at in self.last(prompt) for prompt in prompts):
             raise KeyboardInterrupt
-        self.asked.append((list(prompts), temperature, seed))
+        self.calls.append((list(prompts), temperature, seed))
         return [[Generation(self.reply(prompt))] for prompt in prompts]
 
     def last(self, prompt):
         return prompt if isinstance(prompt, str) else prompt[-1]["content"]
 
     def reply(self, prompt):
-        # The first turn tells conversations apart, the last one what is asked for.
+        # The first turn identifies a conversation, the last one the request.
         turns = [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]
         return next(text for (first, last), text in self.script.items() if first in turns[0] and last in turns[-1])
 
@@ -54,14 +54,14 @@ REVISING = {
     ("d?", "d?"): "",
     ("e?", "e?"): "long 0.1",
     ("", "What may be false?"): "The number.",
-    ("a?", "Mend it."): "Revised answer: it is 0.8",
-    ("b?", "Mend it."): "it is 0.3",
-    ("c?", "Mend it."): "Same, 0.5",
-    ("e?", "Mend it."): "far far far far far more 0.9",
+    ("a?", "Fix it."): "Revised answer: it is 0.8",
+    ("b?", "Fix it."): "it is 0.3",
+    ("c?", "Fix it."): "Same, 0.5",
+    ("e?", "Fix it."): "far far far far far more 0.9",
 }
 
 
-def test_a_revision_is_chosen_over_its_draft_where_the_reward_agrees(tmp_path):
+def test_a_revision_is_chosen_over_its_draft_if_the_reward_agrees(tmp_path):
     lm = Talking(REVISING)
     pairs = pairs_from_constitution(
         lm, ["a?", "b?", "c?", "d?", "e?"], PRINCIPLES, reward=truth, seed=5, out=tmp_path / "pairs"
@@ -77,25 +77,25 @@ def test_a_revision_is_chosen_over_its_draft_where_the_reward_agrees(tmp_path):
             "critique": "The number.",
         }
     ]
-    drafting, criticising, revising = lm.asked
+    drafting, criticizing, revising = lm.calls
     assert drafting[1:] == (1.0, 5)
-    assert criticising[1] == revising[1] == 0.0
-    # Nobody criticises the empty draft, and the revision sees all that was said.
-    assert len(criticising[0]) == 4
+    assert criticizing[1] == revising[1] == 0.0
+    # An empty draft is not criticized, and the revision sees the whole conversation.
+    assert len(criticizing[0]) == 4
     assert [message["content"] for message in revising[0][0]] == [
-        "a?", "it is 0.2", "What may be false?", "The number.", "Mend it.",
+        "a?", "it is 0.2", "What may be false?", "The number.", "Fix it.",
     ]  # fmt: skip
     manifest = json.loads((tmp_path / "pairs" / "manifest.json").read_text())
-    told = {
+    counts = {
         key: manifest[key] for key in ("pairs", "unchanged_or_empty", "of_different_length", "reward_disagreed", "method")
     }
-    assert told == {
+    assert counts == {
         "pairs": 1, "unchanged_or_empty": 2, "of_different_length": 1, "reward_disagreed": 1, "method": "constitution",
     }  # fmt: skip
-    assert manifest["principles"] == [{"name": "doubt", "critique": "What may be false?", "revision": "Mend it."}]
+    assert manifest["principles"] == [{"name": "doubt", "critique": "What may be false?", "revision": "Fix it."}]
 
 
-def test_without_a_reward_the_revision_stands_on_the_models_word():
+def test_without_a_reward_the_revision_is_trusted():
     pairs = pairs_from_constitution(Talking(REVISING), ["a?", "b?"], PRINCIPLES)
     assert pairs["chosen_factuality"][:] == [1.0, 1.0]
     assert [row[0]["content"] for row in pairs["rejected"]] == ["it is 0.2", "it is 0.9"]
@@ -103,12 +103,12 @@ def test_without_a_reward_the_revision_stands_on_the_models_word():
 
 def test_principles_are_drawn_by_seed_and_each_pair_records_its_own():
     names = "one", "two", "three"
-    principles = [Principle(name, "What may be false?", "Mend it.") for name in names]
+    principles = [Principle(name, "What may be false?", "Fix it.") for name in names]
 
     def drawn(seed):
-        script = {(f"{i}?", f"{i}?"): f"x {i}" for i in range(9)} | {("", "What may"): "All.", ("", "Mend it."): "y 9"}
-        made = pairs_from_constitution(Talking(script), [f"{i}?" for i in range(9)], principles, seed=seed, batch_size=4)
-        return made["principle"][:]
+        script = {(f"{i}?", f"{i}?"): f"x {i}" for i in range(9)} | {("", "What may"): "All.", ("", "Fix it."): "y 9"}
+        pairs = pairs_from_constitution(Talking(script), [f"{i}?" for i in range(9)], principles, seed=seed, batch_size=4)
+        return pairs["principle"][:]
 
     assert drawn(0) == drawn(0) != drawn(1)
     assert set(drawn(0)) <= set(names)
@@ -121,15 +121,15 @@ def test_an_interrupted_build_resumes_at_its_missing_batch(tmp_path):
         pairs_from_constitution(Talking(REVISING, breaks_at="b?"), ["a?", "b?"], PRINCIPLES, **options)
     again = Talking(REVISING)
     pairs = pairs_from_constitution(again, ["a?", "b?"], PRINCIPLES, **options)
-    assert [last for prompts, _, _ in again.asked for last in map(again.last, prompts)] == [
-        "b?", "What may be false?", "Mend it.",
+    assert [last for prompts, _, _ in again.calls for last in map(again.last, prompts)] == [
+        "b?", "What may be false?", "Fix it.",
     ]  # fmt: skip
     assert pairs.to_list() == load_from_disk(str(tmp_path / "pairs")).to_list()
     with pytest.raises(InvalidInput, match="made from other data"):
         pairs_from_constitution(Talking(REVISING), ["a?", "b?"], [Principle("other", "x", "y")], **options)
 
 
-def test_a_verified_answer_is_chosen_over_its_draft_where_the_reward_agrees():
+def test_a_verified_answer_is_chosen_over_its_draft_if_the_reward_agrees():
     class Verifying(Talking):
         def reply(self, prompt):
             text = self.last(prompt)
@@ -190,13 +190,13 @@ def test_unusable_principles_are_named(tmp_path, text, message):
         load_principles(tmp_path / "none.yaml")
 
 
-def test_the_principles_that_come_with_the_package_are_about_truth_and_named_apart():
+def test_the_principles_of_the_package_are_about_truth_and_have_different_names():
     names = [principle.name for principle in load_principles()]
     assert len(names) == len(set(names)) >= 4
     assert "unsupported-facts" in names
 
 
-def test_the_default_model_drafts_criticises_and_revises_and_trl_takes_the_pairs(lm, tiny, tmp_path):
+def test_the_default_model_drafts_criticizes_and_revises_and_trl_takes_the_pairs(lm, tiny, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig
 

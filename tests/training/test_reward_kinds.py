@@ -28,7 +28,7 @@ def test_claim_precision_is_the_mean_credit_times_a_penalty_for_saying_less():
     assert claim_precision(judged()) == 0.0
 
 
-def test_binary_factuality_minds_only_contradiction():
+def test_binary_factuality_penalizes_only_contradiction():
     assert binary_factuality(judged((0.9,), (0.1,))) == 1.0
     assert binary_factuality(judged((0.9,), (0.1, True))) == 0.0
     assert binary_factuality(judged((0.9,), (0.9, False, True))) == 0.75
@@ -83,7 +83,7 @@ def test_a_configuration_names_a_kind_and_its_parameters():
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "told"),
+    ("name", "settings", "message"),
     [
         ("ternery", None, "kind is 'ternery'; choose from precision, binary, ternary"),
         ("ternary", {"penalty": 2}, "'penalty' is not a parameter of the kind 'ternary'; choose from abstain, wrong"),
@@ -91,6 +91,6 @@ def test_a_configuration_names_a_kind_and_its_parameters():
         ("ternary", {"wrong": 0.5}, "the order must be 1 > abstain > wrong"),
     ],
 )
-def test_kinds_and_parameters_that_are_not_there_are_refused(name, settings, told):
-    with pytest.raises(InvalidInput, match=told):
+def test_unknown_kinds_and_parameters_are_refused(name, settings, message):
+    with pytest.raises(InvalidInput, match=message):
         reward_kind(name, settings)

@@ -53,7 +53,7 @@ def batch_of(trainer):
     return trainer.data_collator([trainer.train_dataset[i] for i in range(2)])
 
 
-def test_weight_zero_equals_trl_to_the_last_digit(make):
+def test_weight_zero_is_identical_to_trl(make):
     runs = []
     for kind in (FactualityRewardTrainer, RewardTrainer):
         trainer = make(kind)
@@ -65,21 +65,21 @@ def test_weight_zero_equals_trl_to_the_last_digit(make):
     assert all(torch.equal(our_weights[name], tensor) for name, tensor in their_weights.items())
 
 
-def test_the_loss_is_that_of_preferences_and_the_weighted_square_of_the_factuality_missed(make):
+def test_the_loss_is_that_of_preferences_and_the_weighted_squared_error_of_factuality(make):
     trainer = make(outputs=2, factuality_weight=3.0)
     assert (trainer.model.config.num_labels, trainer.model.score.out_features) == (2, 2)
     batch = batch_of(trainer)
     with torch.no_grad():
         table = trainer.model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    (better, worse), told = table[:, 0].chunk(2), torch.tensor([0.9, 0.6, 0.1, 0.5])
-    expected = -F.logsigmoid(better - worse).mean() + 3.0 * ((table[:, 1] - told) ** 2).mean()
+    (better, worse), factuality = table[:, 0].chunk(2), torch.tensor([0.9, 0.6, 0.1, 0.5])
+    expected = -F.logsigmoid(better - worse).mean() + 3.0 * ((table[:, 1] - factuality) ** 2).mean()
     loss = trainer.compute_loss(trainer.model, batch)
     assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
     loss.backward()
     assert (trainer.model.score.weight.grad.norm(dim=1) > 0).all()
 
 
-def test_both_outputs_are_learnt(make):
+def test_both_outputs_are_learned(make):
     trainer = make(outputs=2, factuality_weight=1.0)
     trainer.args.max_steps = 25
     trainer.train()
@@ -94,8 +94,8 @@ def test_the_command_trains_a_model_that_scores_as_its_trainer_did(configure, tm
     result = CliRunner().invoke(app, ["reward", str(path), "--json"], catch_exceptions=False)
     assert json.loads(result.stdout)["pairs"] == 2
     model = RewardModel(tmp_path / "out", batch_size=3)
-    prompts = [own["prompt"] for own in ROWS] * 2
-    completions = [own[side] for side in ("chosen", "rejected") for own in ROWS]
+    prompts = [row["prompt"] for row in ROWS] * 2
+    completions = [row[side] for side in ("chosen", "rejected") for row in ROWS]
     scores = model.scores(prompts, completions)
     assert scores.shape == (4, 2 if weight else 1)
     # The same folder as TRL reads it, one row at a time.
@@ -126,7 +126,7 @@ def evaluating(path):
 
 
 def ids_of(trainer):
-    return [own[side] for side in ("chosen_ids", "rejected_ids") for own in trainer.train_dataset]
+    return [row[side] for side in ("chosen_ids", "rejected_ids") for row in trainer.train_dataset]
 
 
 def test_plain_text_is_scored_as_it_was_trained_on(configure, tmp_path):
@@ -138,8 +138,8 @@ def test_plain_text_is_scored_as_it_was_trained_on(configure, tmp_path):
     run_reward(load_config(RewardRun, path))
     trainer = evaluating(path)
     alone = [trainer.model(torch.tensor([ids])).logits[0].tolist() for ids in ids_of(trainer)]
-    texts = [own[side] for side in ("chosen", "rejected") for own in rows]
-    scores = RewardModel(tmp_path / "out").scores([own["prompt"] for own in rows] * 2, texts)
+    texts = [row[side] for side in ("chosen", "rejected") for row in rows]
+    scores = RewardModel(tmp_path / "out").scores([row["prompt"] for row in rows] * 2, texts)
     assert scores == pytest.approx(np.array(alone), abs=1e-4)
 
 
@@ -148,7 +148,7 @@ def test_unusable_models_and_columns_are_named(make, tiny, tmp_path):
         make(factuality_weight=1)
     with pytest.raises(InvalidInput, match="factuality_weight is -1"):
         make(outputs=2, factuality_weight=-1)
-    bare = [{name: own[name] for name in ("prompt", "chosen", "rejected")} for own in ROWS]
+    bare = [{name: row[name] for name in ("prompt", "chosen", "rejected")} for row in ROWS]
     with pytest.raises(InvalidInput, match="has no column 'chosen_factuality'"):
         make(outputs=2, factuality_weight=1, rows=bare)
     with pytest.raises(ModelUnavailable, match="holds no reward model: "):
@@ -162,3 +162,6 @@ def test_a_completion_over_the_window_is_named(configure, tmp_path):
     model = RewardModel(tmp_path / "out")
     with pytest.raises(InvalidInput, match=r"row 1 have 9\d+ tokens, more than the reward model's context window of 8192"):
         model.scores(["Who? ", "Who? "], ["x", "word " * 9000])
+    # D4
+    with pytest.raises(InvalidInput, match="completions is a single value, 'xy'"):
+        model(prompts=["Who? ", "Who? "], completions="xy")

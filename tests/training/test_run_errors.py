@@ -48,7 +48,7 @@ def refused(run, settings, config, message):
 
 
 @every
-def test_an_unknown_setting_is_told_with_the_nearest_one(configure, settings, run, column, row):
+def test_an_unknown_setting_is_named_with_the_most_similar_one(configure, settings, run, column, row):
     refused(run, settings, configure(column, [row], lora_rnk=1), "'lora_rnk' is not a setting .*did you mean 'lora_rank'")
 
 
@@ -58,7 +58,7 @@ def test_a_run_without_data_is_refused(configure, settings, run, column, row):
 
 
 @every
-def test_a_missing_column_is_named_with_the_nearest_one(configure, settings, run, column, row):
+def test_a_missing_column_is_named_with_the_most_similar_one(configure, settings, run, column, row):
     renamed = {"promt" if name == "prompt" else name: value for name, value in row.items()}
     refused(run, settings, configure(column, [renamed]), "no column 'prompt'; did you mean 'promt'")
 
@@ -109,7 +109,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_the_checkpoint_is_named(con
     refused(run, settings, config, r"step 1: the loss of step 2 is (nan|inf); .* checkpoint is .*checkpoint-1")
 
 
-def test_settings_that_cannot_be_used_are_told(configure):
+def test_settings_that_cannot_be_used_are_named(configure):
     refused(run_sft, SFTRun, configure("examples", [EXAMPLE], lora_rank=-1), "lora_rank is -1")
     refused(
         run_sft, SFTRun, configure("examples", [EXAMPLE], model="http://localhost/v1#m"), "endpoint and cannot be trained"

@@ -12,18 +12,18 @@ from training import build_preference_pairs, pairs_from_answers
 
 
 class Saying:
-    """A model that says the scripted completions of a prompt; can break off at a prompt."""
+    """A model that says the scripted completions of a prompt; can be interrupted at a prompt."""
 
     name = "saying"
 
-    def __init__(self, script, breaks_at=None):
+    def __init__(self, script, interrupted_at=None):
         self.script = script
-        self.breaks_at = breaks_at
-        self.asked = []
+        self.interrupted_at = interrupted_at
+        self.calls = []
 
     def generate(self, prompts, *, n, **options):
-        self.asked.append((list(prompts), n, options))
-        if self.breaks_at in prompts:
+        self.calls.append((list(prompts), n, options))
+        if self.interrupted_at in prompts:
             raise KeyboardInterrupt
         return [[Generation(text) for text in self.script[prompt][:n]] for prompt in prompts]
 
@@ -38,12 +38,12 @@ SCRIPT = {"a": ["it is 0.2", "so is 0.9", "", "It is, 0.2", "well 0.5"], "b": ["
 
 
 def row(dataset, number):
-    own = dataset[number]
-    sides = [own[side][0]["content"] for side in ("prompt", "chosen", "rejected")]
-    return (*sides, own["chosen_factuality"], own["rejected_factuality"])
+    pair = dataset[number]
+    sides = [pair[side][0]["content"] for side in ("prompt", "chosen", "rejected")]
+    return (*sides, pair["chosen_factuality"], pair["rejected_factuality"])
 
 
-def test_the_best_completion_is_paired_with_the_worst_and_a_prompt_without_a_gap_gives_none():
+def test_the_best_completion_is_paired_with_the_worst_and_a_prompt_without_a_margin_gives_none():
     lm = Saying(SCRIPT)
     pairs = build_preference_pairs(lm, ["a", "b", "c"], truth, n_samples=5, batch_size=2, seed=7, max_new_tokens=9)
     assert [row(pairs, i) for i in range(len(pairs))] == [
@@ -51,20 +51,20 @@ def test_the_best_completion_is_paired_with_the_worst_and_a_prompt_without_a_gap
         ("c", "q 1", "p 0", 1.0, 0.0),
     ]
     assert pairs[0]["chosen"] == [{"role": "assistant", "content": "so is 0.9"}]
-    assert [(asked, n, o["seed"], o["max_new_tokens"]) for asked, n, o in lm.asked] == [
+    assert [(prompts, n, o["seed"], o["max_new_tokens"]) for prompts, n, o in lm.calls] == [
         (["a", "b"], 5, 7, 9),
         (["c"], 5, 8, 9),
     ]
 
 
-def test_lengths_must_be_alike_even_where_the_gap_is_narrower():
+def test_lengths_must_be_similar_even_if_the_margin_is_smaller():
     script = {"a": ["one two three four five six 0.9", "seven 0.5", "eight 0.1"]}
     assert row(build_preference_pairs(Saying(script), ["a"], truth), 0)[1:3] == ("seven 0.5", "eight 0.1")
     wide = build_preference_pairs(Saying(script), ["a"], truth, max_length_ratio=4)
     assert row(wide, 0)[1:3] == ("one two three four five six 0.9", "eight 0.1")
 
 
-def test_columns_reach_the_reward_beside_their_own_completions():
+def test_columns_reach_the_reward_with_their_completions():
     seen = {}
 
     def reward(*, prompts, completions, context):
@@ -77,22 +77,22 @@ def test_columns_reach_the_reward_beside_their_own_completions():
 
 def test_an_interrupted_build_resumes_at_its_first_missing_batch(tmp_path):
     out = tmp_path / "pairs"
-    broken = Saying(SCRIPT, breaks_at="c")
+    broken = Saying(SCRIPT, interrupted_at="c")
     with pytest.raises(KeyboardInterrupt):
         build_preference_pairs(broken, ["a", "b", "c"], truth, batch_size=1, out=out)
     assert not out.exists()
     again = Saying(SCRIPT)
     pairs = build_preference_pairs(again, ["a", "b", "c"], truth, batch_size=1, out=out)
-    assert [asked for asked, _, _ in again.asked] == [["c"]]
+    assert [prompts for prompts, _, _ in again.calls] == [["c"]]
     whole = build_preference_pairs(Saying(SCRIPT), ["a", "b", "c"], truth, batch_size=1)
     assert pairs.to_list() == whole.to_list() == load_from_disk(str(out)).to_list()
     assert [path.name for path in tmp_path.iterdir()] == ["pairs"]
     manifest = json.loads((out / "manifest.json").read_text())
-    told = {key: manifest[key] for key in ("pairs", "prompts_without_pair", "reward", "n_samples", "mean_words_chosen")}
-    assert told == {"pairs": 2, "prompts_without_pair": 1, "reward": "truth", "n_samples": 8, "mean_words_chosen": 2.5}
+    counts = {key: manifest[key] for key in ("pairs", "prompts_without_pair", "reward", "n_samples", "mean_words_chosen")}
+    assert counts == {"pairs": 2, "prompts_without_pair": 1, "reward": "truth", "n_samples": 8, "mean_words_chosen": 2.5}
     done = Saying({})
     assert build_preference_pairs_of(done, out).to_list() == pairs.to_list()
-    assert not done.asked
+    assert not done.calls
 
 
 def build_preference_pairs_of(lm, out):
@@ -150,11 +150,11 @@ def test_the_default_model_samples_pairs_that_trl_can_read(lm):
         return [-float(len(text)) for text in completions]
 
     pairs = build_preference_pairs(lm, ["Name a colour."], shortest, n_samples=4, max_length_ratio=50, max_new_tokens=8)
-    own = pairs[0]
-    assert [message["role"] for side in ("prompt", "chosen", "rejected") for message in own[side]] == ["user"] + [
+    pair = pairs[0]
+    assert [message["role"] for side in ("prompt", "chosen", "rejected") for message in pair[side]] == ["user"] + [
         "assistant"
     ] * 2
-    assert len(own["chosen"][0]["content"]) < len(own["rejected"][0]["content"])
+    assert len(pair["chosen"][0]["content"]) < len(pair["rejected"][0]["content"])
 
 
 def ternary(*, prompts, completions, **_):
@@ -162,7 +162,7 @@ def ternary(*, prompts, completions, **_):
     return [1.0 if text.endswith("right") else 0.0 if "know" in text else -1.0 for text in completions]
 
 
-def test_an_abstention_is_chosen_where_answers_are_mostly_wrong_and_rejected_where_they_are_mostly_right():
+def test_an_abstention_is_chosen_if_answers_are_mostly_wrong_and_rejected_if_they_are_mostly_right():
     script = {
         "unknown": ["it is wrong", "so is wrong", "so is wrong", "it is right", "I don't know"],
         "known": ["I do not know.", "it is right", "well right", "well right", "so is wrong"],
@@ -184,7 +184,7 @@ def test_an_abstention_that_reads_as_an_answer_is_refused():
         build_preference_pairs(Saying(SCRIPT), ["a"], truth, abstention="Paris.")
 
 
-def test_two_processes_on_one_folder_give_one_clear_error_and_whole_pairs(tmp_path):
+def test_two_processes_on_one_folder_give_one_clear_error_and_complete_pairs(tmp_path):
     """S14: both wrote the same files; the second failed with a raw error, and what was left could not be loaded."""
     out = tmp_path / "pairs"
     second = []
@@ -272,10 +272,10 @@ def test_a_folder_that_cannot_hold_pairs_is_refused_before_anything_is_sampled(t
     lm = Saying(SCRIPT)
     with pytest.raises(InvalidInput, match=r"is a file|holds something other than preference pairs"):
         build_preference_pairs_of(lm, tmp_path / name)
-    assert lm.asked == []
+    assert lm.calls == []
     assert (tmp_path / "file").read_text() == "a book"
 
 
-def test_an_empty_folder_is_taken(tmp_path):
+def test_an_empty_folder_is_accepted(tmp_path):
     (tmp_path / "pairs").mkdir()
     assert len(build_preference_pairs_of(Saying(SCRIPT), tmp_path / "pairs")) == 2

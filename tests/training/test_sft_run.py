@@ -18,7 +18,7 @@ PROMPT = [{"role": "user", "content": "Who discovered penicillin?"}]
 COMPLETION = [{"role": "assistant", "content": "I don't know."}]
 
 
-def test_the_command_learns_the_completion_alone(configure, tmp_path, tiny):
+def test_the_command_learns_only_the_completion(configure, tmp_path, tiny):
     rows = [{"prompt": PROMPT, "completion": COMPLETION, "share_right": 0.0}]
     path = configure("examples", rows, learning_rate=0.0, max_steps=1, eval_strategy="steps")
     settings = ["--set", f"eval_examples={tmp_path / 'rows.jsonl'}", "--json"]

@@ -51,7 +51,7 @@ def test_two_processes_train_by_dpo_as_one_does_with_the_same_batch(configure, t
     assert {path.name for path in (tmp_path / "two" / "checkpoint-2").glob("rng*")} == {"rng_state_0.pth", "rng_state_1.pth"}
 
 
-def test_two_processes_train_by_grpo_and_their_measurements_are_joined(configure, tmp_path):
+def test_two_processes_train_by_grpo_and_their_measurements_are_merged(configure, tmp_path):
     rows = [{"prompt": f"Who won game {n}?", "context": f"Team {n} won game {n}."} for n in range(4)]
     config = configure("prompts", rows, max_steps=2, num_generations=2, max_completion_length=8, held_out_verifier="default")
     (facts,) = launch("grpo", config)
@@ -85,7 +85,7 @@ def test_the_configurations_of_accelerate_are_read_by_it(name, kind):
     assert config.use_cpu == (name == "cpu_two_processes")
 
 
-def test_generation_by_vllm_is_a_setting_and_its_absence_is_told(configure, tmp_path):
+def test_generation_by_vllm_is_a_setting_and_a_missing_vllm_is_reported(configure, tmp_path):
     config = load_config(GRPORun, EXAMPLES / "grpo_vllm.yaml", ["prompts=p.jsonl", "bf16=false", "use_cpu=true"])
     assert (config.use_vllm, config.vllm_mode, config.vllm_gpu_memory_utilization) == (True, "colocate", 0.3)
     rows = [{"prompt": "Who won?", "context": "Team 1 won."}]

@@ -36,7 +36,7 @@ def test_rows_become_pairs_with_labels_and_parts(tmp_path):
     assert [(p.claim, p.label) for p in pairs[3:]] == [("it rained .", "supported"), ("it snowed .", "not_supported")]
 
 
-def test_a_document_is_in_one_part_however_it_is_tokenised_or_goes_on():
+def test_a_document_is_in_one_part_however_it_is_tokenized_or_continues():
     start = "The Panthers' defense gave up just 308 points, ranking sixth in the league"
     other = "The Panthers ' defense gave up just 308 points , ranking sixth in the league . And more follows here ."
     assert part_of(start + ", while leading.") == part_of(other)
@@ -45,7 +45,7 @@ def test_a_document_is_in_one_part_however_it_is_tokenised_or_goes_on():
     assert parts.count("calibration") / 5000 == pytest.approx(0.08, abs=0.02)
 
 
-def test_made_claims_are_the_same_for_the_same_seed(tmp_path):
+def test_generated_claims_are_the_same_for_the_same_seed(tmp_path):
     rows = [
         {
             "knowledge": f"The castle of Linz was built in {1400 + i}. It has {i + 3} towers. Anna Berg lives there.",
@@ -75,7 +75,7 @@ def test_weights_give_each_data_set_and_class_the_same_share():
     ("sources", "message"),
     [(["snl"], "there is no data set 'snl'; choose from mnli, snli"), (["snli"], "the data set 'snli' cannot be read")],
 )
-def test_a_data_set_that_is_not_there_is_named(tmp_path, sources, message):
+def test_a_missing_data_set_is_named(tmp_path, sources, message):
     with pytest.raises(InvalidInput, match=message):
         read_pairs(tmp_path, sources, seed=0)
 

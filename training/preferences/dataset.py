@@ -90,9 +90,9 @@ class PairFolder:
                 if not _is_taken(self.out):
                     self._check(partial)
                     write_text(partial / _MANIFEST, _pretty(self._described()))
-                    made = self._all_batches(partial, batches, make_batch, activity)
-                    dataset = _data_set(made)
-                    _save(dataset, partial, self.out, self._described() | _statistics(dataset, made))
+                    results = self._all_batches(partial, batches, make_batch, activity)
+                    dataset = _data_set(results)
+                    _save(dataset, partial, self.out, self._described() | _statistics(dataset, results))
                     return dataset
         self._check(self.out)
         return load_from_disk(str(self.out))
@@ -100,18 +100,18 @@ class PairFolder:
     def _all_batches(
         self, partial: Path | None, batches: int, make_batch: Callable[[int], dict[str, Any]], activity: str
     ) -> list[Batch]:
-        made: list[Batch] = []
+        results: list[Batch] = []
         with progress_bar(activity, batches) as advance:
             for number in range(batches):
                 path = partial / f"batch-{number:06}.json" if partial else None
                 if path is not None and path.exists():
-                    made.append(parse_json_object(path.read_bytes()))
+                    results.append(parse_json_object(path.read_bytes()))
                 else:
-                    made.append(make_batch(number))
+                    results.append(make_batch(number))
                     if path is not None:
-                        write_json(path, dict(made[-1]))
+                        write_json(path, dict(results[-1]))
                 advance(1)
-        return made
+        return results
 
     @contextmanager
     def _locked(self, out: Path) -> Iterator[Path]:
@@ -156,29 +156,29 @@ def _fingerprint_in(folder: Path) -> str | None:
         return None
 
 
-def _data_set(made: Sequence[Batch]) -> Dataset:
+def _data_set(results: Sequence[Batch]) -> Dataset:
     from datasets import Dataset
 
-    pairs = [pair for batch in made for pair in batch["pairs"]]
+    pairs = [pair for batch in results for pair in batch["pairs"]]
     if not pairs:
-        counts = ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in _counts(made).items())
+        counts = ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in _counts(results).items())
         raise InvalidInput(
             f"no prompt gave a pair ({counts}); lower min_margin, or raise n_samples, max_length_ratio or temperature"
         )
     return Dataset.from_list(pairs)
 
 
-def _counts(made: Sequence[Batch]) -> Counter[str]:
+def _counts(results: Sequence[Batch]) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for batch in made:
+    for batch in results:
         counts.update({name: count for name, count in batch.items() if name != "pairs"})
     return counts
 
 
-def _statistics(dataset: Dataset, made: Sequence[Batch]) -> dict[str, Any]:
+def _statistics(dataset: Dataset, results: Sequence[Batch]) -> dict[str, Any]:
     words = {side: [len(row[0]["content"].split()) for row in dataset[side]] for side in ("chosen", "rejected")}
     means = {f"mean_words_{side}": round(sum(counts) / len(counts), 2) for side, counts in words.items()}
-    return {"pairs": len(dataset), **_counts(made), **means}
+    return {"pairs": len(dataset), **_counts(results), **means}
 
 
 def _save(dataset: Dataset, partial: Path, out: Path, manifest: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from halluc.errors import InvalidInput
-from training.rewards.completions import completion_text
+from training.rewards.completions import check_one_each, completion_text
 
 __all__ = ["CompositeReward", "RewardFunction", "format_reward", "length_reward"]
 
@@ -78,8 +78,10 @@ class CompositeReward:
             (N,) weighted sums.
 
         Raises:
-            InvalidInput: a term gives too few or too many rewards, or one that is not finite (the row is named).
+            InvalidInput: prompts or completions are a single text or differ in number, or a term gives too few or too many
+                rewards, or one that is not finite (the row is named).
         """
+        check_one_each("completions", completions, prompts=prompts)
         totals = [0.0] * len(completions)
         for name, (term, weight) in self.terms.items():
             values = list(term(prompts=prompts, completions=completions, log_metric=log_metric, **columns))
@@ -104,6 +106,7 @@ def format_reward(pattern: str) -> RewardFunction:
     compiled = re.compile(pattern, re.DOTALL)
 
     def format_(*, completions: Sequence[Any], **_: Any) -> list[float]:
+        check_one_each("completions", completions)
         return [float(compiled.fullmatch(completion_text(completion).strip()) is not None) for completion in completions]
 
     return format_
@@ -122,6 +125,7 @@ def length_reward(shortest: int, longest: int) -> RewardFunction:
         raise InvalidInput(f"the length ranges from {shortest} to {longest} words; pass 0 < shortest <= longest")
 
     def length(*, completions: Sequence[Any], **_: Any) -> list[float]:
+        check_one_each("completions", completions)
         counts = [len(completion_text(completion).split()) for completion in completions]
         return [0.0 - max((shortest - count) / shortest, min(1.0, (count - longest) / longest), 0.0) for count in counts]
 

@@ -250,8 +250,8 @@ class FactualityReward:
         if not new or self.index is None:
             return
         with leaf_errors_as_ours():
-            found = self.index.search(new, k=self.k)
-        self._retrieved |= {claim: [hit.passage for hit in hits] for claim, hits in zip(new, found, strict=True)}
+            results = self.index.search(new, k=self.k)
+        self._retrieved |= {claim: [hit.passage for hit in hits] for claim, hits in zip(new, results, strict=True)}
 
     def _disagreement(
         self,

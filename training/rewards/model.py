@@ -14,6 +14,7 @@ import numpy as np
 
 from halluc.errors import InvalidInput, ModelUnavailable
 from halluc.models.chat_template import fit_conversation
+from training.rewards.completions import check_one_each
 
 __all__ = ["RewardModel", "load_scorer"]
 
@@ -76,6 +77,7 @@ class RewardModel:
         """
         import torch
 
+        check_one_each("completions", completions, prompts=prompts)
         encoded = [self._encode(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
         window = getattr(self.model.config, "max_position_embeddings", None)
         for row, ids in enumerate(encoded):
