@@ -1,8 +1,8 @@
 """What `PassageIndex` costs over the raw sentence-transformers and FAISS calls.
 
-Prints one JSON line a figure: index build time over (encode + faiss add), search time on 100,000 random unit vectors over
-the raw FAISS call, and what opening that index reads into memory. Both sides run in turn in this process; a ratio is the
-median over rounds.
+Prints one JSON line per figure: index build time over (encode + faiss add), search time on 100,000 random unit vectors over
+the raw FAISS call, and how much opening that index reads into memory. Both sides run alternately in this process; a ratio
+is the median over rounds.
 
     python benchmarks/retrieval.py --passages examples/xquad/passages.jsonl
 """
@@ -91,9 +91,9 @@ def search_and_open(folder: Path, rows: int, rounds: int) -> None:
         expected = raw.search(queries, 5)[1]
         by_hand = time.perf_counter() - start
         start = time.perf_counter()
-        found = index.search_vectors(queries, k=5)
+        hit_lists = index.search_vectors(queries, k=5)
         ratios.append((time.perf_counter() - start) / by_hand)
-    assert [[int(hit.passage.id[1:]) for hit in hits] for hits in found] == expected.tolist()
+    assert [[int(hit.passage.id[1:]) for hit in hits] for hits in hit_lists] == expected.tolist()
     show("search", rows=rows, queries=len(queries), ratio=median(ratios), rounds=3 * rounds, bar=1.2)
 
 

@@ -169,7 +169,7 @@ def _txt(path: Path) -> tuple[str, str | None]:
 def _markdown(path: Path) -> tuple[str, str | None]:
     from markdown_it import MarkdownIt
 
-    # The parser's own limit of 20 drops the text of deeper lists without a word.
+    # The parser's own limit of 20 silently drops the text of deeper lists.
     parser = MarkdownIt("commonmark", {"maxNesting": 10_000}).enable("table")
     try:
         markup = parser.render(_text_of(path))

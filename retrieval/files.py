@@ -1,6 +1,6 @@
-"""Files: JSON objects on lines in, whole files and folders out.
+"""Reading JSON lines, and writing files and folders so that they are complete or absent.
 
-`parse_json_object` is the one parser of a line of JSON; `write_atomically` and `new_folder` are the only writers of whole
+`parse_json_object` is the one parser of a line of JSON; `write_atomically` and `new_folder` are the only writers of
 files and folders, with one policy: everything is flushed to the disk before the rename that makes it visible, and the parent
 folder after it. Not covered: which files an index has (manifest.py).
 """
@@ -60,7 +60,7 @@ def check_encodable(value: Any) -> None:
         if (position := lone_surrogate(value)) is not None:
             raise ValueError(
                 f"has a lone surrogate, {value[position]!r}, at character {position + 1} of a string; "
-                "write the whole character"
+                "replace it with a whole character"
             )
     elif isinstance(value, Mapping):
         for key, item in value.items():
@@ -81,7 +81,7 @@ def lone_surrogate(text: str) -> int | None:
 
 
 def write_atomically(path: str | Path, data: str | bytes) -> None:
-    """Write a whole file so that readers, and a crash, leave either the old file or the new one.
+    """Write a file so that readers, and a crash, see either the old file or the new one.
 
     The data go to a temporary file in the same folder, are flushed to the disk, and the file is renamed to `path`; then the
     folder is flushed, so that the new name survives a power loss. Text is written as UTF-8.

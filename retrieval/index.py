@@ -130,8 +130,8 @@ class PassageIndex:
             IndexNotFound, IndexDamaged, IndexVersion: there is no index, or it cannot be used.
             IndexMismatch: `embedder` is not the one the index was built with.
         """
-        folder = Path(path)
-        model = load_embedder(embedder) if isinstance(embedder, str) else embedder
+        folder = _folder(path)
+        model = None if embedder is None else _loaded(embedder)
         snapshot = open_snapshot(folder)
         if model is not None:
             _check_embedder(folder, snapshot.manifest, model)
@@ -350,13 +350,14 @@ class PassageIndex:
     @property
     def _state(self) -> Snapshot:
         """The state to read or change, if this object may still be used."""
-        if self._snapshot is None:
+        snapshot = self._snapshot
+        if snapshot is None:
             raise IndexClosed(f"the index {self.path} is closed; open it again with PassageIndex.open")
         stamp = manifests.manifest_stamp(self.path)
         if stamp is None or stamp != self._stamp:
             self._check_id(manifests.read_manifest(self.path))
             self._stamp = stamp
-        return self._snapshot
+        return snapshot
 
     def _check_id(self, manifest: manifests.Manifest) -> None:
         if manifest.id != self._id:
@@ -418,12 +419,27 @@ class PassageIndex:
 
 def _new(path: str | Path, embedder: Embedder | str | None, kind: Kind) -> tuple[Path, Embedder, manifests.Manifest]:
     """Check the arguments of a new index, and make its first manifest."""
-    folder = Path(path)
+    folder = _folder(path)
     if kind not in get_args(Kind):
         raise InvalidQuery(f"kind is {kind!r}; pass 'auto', 'flat', 'hnsw' or 'ivf'")
     storage.check_vacant(folder)
-    model = load_embedder(embedder) if embedder is None or isinstance(embedder, str) else embedder
+    model = _loaded(embedder)
     return folder, model, manifests.Manifest(model.name, model.fingerprint, model.dimension, kind)
+
+
+def _folder(path: Any) -> Path:
+    if not isinstance(path, str | Path) or path == "":
+        raise InvalidQuery(f"path is {path!r}; name the folder of an index")
+    return Path(path)
+
+
+def _loaded(embedder: Any) -> Embedder:
+    if embedder is None or isinstance(embedder, str):
+        return load_embedder(embedder)
+    if not hasattr(embedder, "encode"):
+        raise InvalidQuery(f"embedder is {embedder!r}; pass an Embedder, or a name for load_embedder")
+    model: Embedder = embedder
+    return model
 
 
 def _check_embedder(folder: Path, manifest: manifests.Manifest, embedder: Embedder) -> None:

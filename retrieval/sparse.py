@@ -85,7 +85,7 @@ def _tokenize(texts: list[str], *, as_words: bool = False) -> Any:
 
 
 def _load(folder: Path, index_id: str, rows: int) -> Any:
-    """Load a BM25 index that is whole and belongs to this index; None otherwise."""
+    """Load a BM25 index if it is complete and belongs to this index; None otherwise."""
     import bm25s
 
     try:
@@ -122,7 +122,7 @@ def _is_consistent(retriever: Any, rows: int) -> bool:
 
 
 def _save(retriever: Any, folder: Path, index_id: str) -> None:
-    """Save a BM25 index; without room for it, the one in memory serves this process and the next one builds its own."""
+    """Save a BM25 index. If the disk refuses, this process uses the one in memory, and the next process builds its own."""
     try:
         folder.parent.mkdir(exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)

@@ -177,7 +177,7 @@ def segments_to_merge(rows: Sequence[int], live: Sequence[int], added: int) -> l
 
 
 def _write_segment(folder: Path, name: str, passages: Sequence[Passage], vectors: NDArray[np.float32], kind: str) -> Segment:
-    """Write a new segment and put it in place once it is whole; no segment must have the name."""
+    """Write a new segment and put it in place once it is complete; the name must be new."""
     path = folder / "segments" / name
     with new_folder(path) as partial:
         write_files(partial, passages, vectors, choose_kind(len(passages), kind))

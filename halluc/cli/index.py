@@ -28,7 +28,7 @@ Strict = Annotated[
     ),
 ]
 MaxTokens = Annotated[int | None, typer.Option(min=8, help="Longest passage, in the embedder's tokens.")]
-Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighbouring passages share.")]
+Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighboring passages share.")]
 
 
 @app.command("build")
@@ -132,18 +132,18 @@ def evaluate(
     from retrieval import PassageIndex, evaluate_retrieval
 
     rows = read_rows(questions)
-    asked = [text_of(row, "question", where) for where, row in rows]
+    query_texts = [text_of(row, "question", where) for where, row in rows]
     gold = [text_of(row, "passage_id", where) for where, row in rows]
-    if not asked:
+    if not query_texts:
         raise InvalidInput(f"{questions} holds no questions")
     with PassageIndex.open(index, embedder=embedder) as opened, working("searching"):
-        scores = evaluate_retrieval(opened, asked, gold)
+        scores = evaluate_retrieval(opened, query_texts, gold)
     if wants_json(json_):
         print_json([score.to_dict() for score in scores])
         return
     from rich.table import Table
 
-    table = Table("mode", *(f"hit@{k}" for k in scores[0].hit_at), "MRR", title=f"{len(asked)} questions on {index}")
+    table = Table("mode", *(f"hit@{k}" for k in scores[0].hit_at), "MRR", title=f"{len(query_texts)} questions on {index}")
     for score in scores:
         table.add_row(score.mode, *(f"{value:.3f}" for value in score.hit_at.values()), f"{score.mrr:.3f}")
     console().print(table)

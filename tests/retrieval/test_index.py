@@ -161,13 +161,13 @@ def test_every_kind_finds_the_nearest_also_after_deleting_and_merging(tmp_path, 
     index.add(numbered(100, "q"), vectors=vectors[500:])
     opened = PassageIndex.open(index.path)
     assert len(opened) == 500
-    found = opened.search_vectors(vectors, k=1)
+    hit_lists = opened.search_vectors(vectors, k=1)
     names = [f"p{i}" for i in range(500)] + [f"q{i}" for i in range(100)]
-    right = [hits[0].passage.id == name for hits, name in zip(found, names, strict=True)]
+    correct = [hits[0].passage.id == name for hits, name in zip(hit_lists, names, strict=True)]
     deleted = [name[0] == "p" and int(name[1:]) % 5 == 0 for name in names]
-    assert not any(r for r, gone in zip(right, deleted, strict=True) if gone)
+    assert not any(is_correct for is_correct, is_deleted in zip(correct, deleted, strict=True) if is_deleted)
     # IVF looks at a part of the lists only.
-    assert sum(right) >= (500 if kind != "ivf" else 450)
+    assert sum(correct) >= (500 if kind != "ivf" else 450)
 
 
 def test_opening_does_not_read_the_vectors_into_memory(tmp_path, embedder):
@@ -186,11 +186,11 @@ def test_opening_does_not_read_the_vectors_into_memory(tmp_path, embedder):
 
 
 def test_retrieval_is_scored_by_the_rank_of_the_gold_passage(index, xquad):
-    asked = [xquad[i].text[:80] for i in range(5)]
-    for score in evaluate_retrieval(index, asked, [xquad[i].id for i in range(5)]):
+    questions = [xquad[i].text[:80] for i in range(5)]
+    for score in evaluate_retrieval(index, questions, [xquad[i].id for i in range(5)]):
         assert score.hit_at[5] == 1.0
         assert score.hit_at[1] <= score.mrr <= 1.0
-    assert evaluate_retrieval(index, asked, ["nothing"] * 5)[0].hit_at == {1: 0.0, 3: 0.0, 5: 0.0}
+    assert evaluate_retrieval(index, questions, ["nothing"] * 5)[0].hit_at == {1: 0.0, 3: 0.0, 5: 0.0}
 
 
 @pytest.mark.parametrize("query", ["", "  \n", ["fine", " "]])

@@ -21,10 +21,10 @@ for i in range(10_000):
     names = [f"{sys.argv[2]}-{i}-{j}" for j in range(3)]
     index.add([Passage(name, name) for name in names], vectors=vectors)
     if i % 5 == 4:
-        print("going", f"{sys.argv[2]}-{i - 1}-0", flush=True)
+        print("deleting", f"{sys.argv[2]}-{i - 1}-0", flush=True)
         index.delete([f"{sys.argv[2]}-{i - 1}-0"])
-        print("gone", f"{sys.argv[2]}-{i - 1}-0", flush=True)
-    print("here", *names, flush=True)
+        print("deleted", f"{sys.argv[2]}-{i - 1}-0", flush=True)
+    print("added", *names, flush=True)
 """
 
 
@@ -32,7 +32,7 @@ def test_a_killed_writer_loses_no_acknowledged_passage(tmp_path, embedder):
     path = tmp_path / "x.index"
     PassageIndex.create(path, embedder=embedder)
     rng = random.Random(0)
-    here, going, gone = set(), set(), set()
+    added, deleting, deleted = set(), set(), set()
     for number in range(ROUNDS):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(number)], stdout=subprocess.PIPE, text=True)
         first = writer.stdout.readline()
@@ -42,12 +42,12 @@ def test_a_killed_writer_loses_no_acknowledged_passage(tmp_path, embedder):
             # The last line may be cut short by the kill; only a whole line is an acknowledgement.
             if line.endswith("\n"):
                 verb, *names = line.split()
-                {"here": here, "going": going, "gone": gone}[verb].update(names)
+                {"added": added, "deleting": deleting, "deleted": deleted}[verb].update(names)
         writer.wait()
         index = PassageIndex.open(path)
         ids = {passage.id for passage in index}
-        # A deletion that was begun and not acknowledged may have happened or not.
-        assert here - going <= ids
-        assert not (gone & ids)
+        # A deletion that was started and not acknowledged may have happened or not.
+        assert added - deleting <= ids
+        assert not (deleted & ids)
         assert len(index) == len(ids)
-    assert len(here) > ROUNDS
+    assert len(added) > ROUNDS

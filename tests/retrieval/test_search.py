@@ -40,7 +40,7 @@ def test_a_filter_of_any_share_still_gives_k_of_the_nearest_rows(tmp_path, kind,
 def test_k_of_all_rows_gives_all_rows_whatever_the_kind(tmp_path, kind):
     build_vectors(unit(500), tmp_path / "v", kind)
     _, rows = search_vectors(open_vectors(tmp_path / "v"), unit(2, seed=1), 500, None)
-    assert [sorted(own) for own in rows.tolist()] == [list(range(500))] * 2
+    assert [sorted(query_rows) for query_rows in rows.tolist()] == [list(range(500))] * 2
 
 
 def test_fused_scores_are_the_papers_formula():

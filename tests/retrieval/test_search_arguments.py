@@ -7,6 +7,7 @@ from retrieval import Passage, PassageIndex, evaluate_retrieval
 from retrieval.errors import InvalidPassage, InvalidQuery, UnknownId
 
 QUESTION = "Who led the Panthers in sacks?"
+PASSAGE = Passage("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,18 @@ def test_what_is_no_list_of_passages_is_refused_before_anything_is_written(index
         with pytest.raises(InvalidPassage, match=message):
             change(passages)
     assert index.info().generation == 1
+
+
+@pytest.mark.parametrize(
+    "make", [PassageIndex.create, PassageIndex.open, lambda path, **options: PassageIndex.build(path, [PASSAGE], **options)]
+)
+def test_a_path_or_embedder_of_another_type_is_refused(index, tmp_path, make):
+    for path in (None, 3, "", b"x.index"):
+        with pytest.raises(InvalidQuery, match=r"path is .*; name the folder of an index"):
+            make(path)
+    path = index.path if make == PassageIndex.open else tmp_path / "new"
+    with pytest.raises(InvalidQuery, match="embedder is 3; pass an Embedder"):
+        make(path, embedder=3)
 
 
 def test_an_unknown_way_to_treat_duplicates_is_refused(index, tmp_path):
