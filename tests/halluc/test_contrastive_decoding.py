@@ -23,10 +23,10 @@ QUESTION = "What is the capital of France?"
 CONTEXT = "France moved its capital to Lyon in 2031. " + QUESTION
 
 
-def test_context_aware_logits_weigh_the_context_up() -> None:
+def test_context_aware_logits_amplify_the_context() -> None:
     mixed = context_aware_logits(torch.tensor([2.0, 1.0, 0.0]), torch.tensor([4.0, 0.0, 0.0]), alpha=0.5)
     assert mixed.tolist() == [1.0, 1.5, 0.0]
-    # softmax of (1 + a)·log p - a·log q is p^(1+a) / q^a, normalised.
+    # softmax of (1 + a)·log p - a·log q is p^(1+a) / q^a, normalized.
     p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.8, 0.1, 0.1])
     expected = p**2 / q
     assert torch.allclose(context_aware_logits(p.log(), q.log(), alpha=1.0).softmax(-1), expected / expected.sum())
@@ -34,8 +34,8 @@ def test_context_aware_logits_weigh_the_context_up() -> None:
 
 def test_jensen_shannon_divergence_by_hand() -> None:
     inf = math.inf
-    apart = jensen_shannon_divergence(torch.tensor([0.0, -inf]), torch.tensor([-inf, 0.0]))
-    assert apart.item() == pytest.approx(math.log(2), abs=1e-6)
+    disjoint = jensen_shannon_divergence(torch.tensor([0.0, -inf]), torch.tensor([-inf, 0.0]))
+    assert disjoint.item() == pytest.approx(math.log(2), abs=1e-6)
     assert jensen_shannon_divergence(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])).item() == pytest.approx(0, abs=1e-6)
     # p = (1/2, 1/2), q = (1, 0), m = (3/4, 1/4).
     half = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
@@ -76,9 +76,9 @@ def test_the_processor_follows_the_formula_step_by_step(lm: Any) -> None:
         assert torch.allclose(got, expected, atol=2e-3)
 
 
-def test_without_a_contrast_decoding_is_as_usual(lm: Any) -> None:
+def test_without_a_contrast_decoding_is_unchanged(lm: Any) -> None:
     prompts = [CONTEXT, QUESTION]
-    usual = [own[0].text for own in lm.generate(prompts, max_new_tokens=8)]
+    usual = [completions[0].text for completions in lm.generate(prompts, max_new_tokens=8)]
     bare = [QUESTION, QUESTION]
     assert [g.text for g in generate_context_aware(lm, prompts, bare, alpha=0.0, max_new_tokens=8)] == usual
     # With the same prompt on both sides the contrast cancels, whatever its weight.
@@ -91,9 +91,9 @@ def test_the_contrast_turns_the_model_to_its_context(lm: Any) -> None:
         lyon, paris = (lm.tokenizer(f"The capital of France is {city}")["input_ids"][-1] for city in ("Lyon", "Paris"))
         start = torch.tensor([lm.tokenizer("The capital of France is")["input_ids"]])
         scores = last_logits(lm, torch.cat([ids, start], 1))
-        own = torch.cat([bare, start], 1)
+        without = torch.cat([bare, start], 1)
         with torch.inference_mode():
-            got = ContextAwareDecoding(lm.model, own, torch.ones_like(own), alpha=alpha)(ids, scores)[0]
+            got = ContextAwareDecoding(lm.model, without, torch.ones_like(without), alpha=alpha)(ids, scores)[0]
         return (got[lyon] - got[paris]).item()
 
     assert odds(1.0) > odds(0.5) > odds(0.0)
@@ -116,7 +116,7 @@ def test_dola_contrasts_with_the_layer_farthest_from_the_last(lm: Any) -> None:
         assert torch.allclose(got[row][kept], expected[kept], atol=1e-4)
 
 
-def test_dola_generates_and_takes_its_hooks_off(lm: Any) -> None:
+def test_dola_generates_and_removes_its_hooks(lm: Any) -> None:
     usual = lm.generate([QUESTION], max_new_tokens=6)[0][0]
     first = generate_dola(lm, [QUESTION, "Hi"], max_new_tokens=6)
     assert len(first) == 2

@@ -1,4 +1,4 @@
-"""The first test to need the default model really pulls it; these check what happens when a pull goes wrong."""
+"""Pulls that fail, and copies that are damaged. The first test that needs the default model really pulls it."""
 
 import json
 import os

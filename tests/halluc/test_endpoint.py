@@ -1,4 +1,4 @@
-"""EndpointModel against a real HTTP server on this machine whose behaviour each test writes."""
+"""EndpointModel against a real HTTP server on this machine whose behavior each test writes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Reply = tuple[int, Any] | tuple[int, Any, dict[str, str]]
 
 
 class Server:
-    """Answers POST /v1/chat/completions with `behaviour(body)` and GET /v1/models with `models`; keeps all requests.
+    """Answers POST /v1/chat/completions with `behavior(body)` and GET /v1/models with `models`; keeps all requests.
 
     A reply is (status, JSON value or bytes[, headers]). `most_at_once` is the peak of requests under way together.
     """
 
     def __init__(self) -> None:
-        self.behaviour: Callable[[dict[str, Any]], Reply] = lambda body: (200, completion("hello"))
+        self.behavior: Callable[[dict[str, Any]], Reply] = lambda body: (200, completion("hello"))
         self.models: Reply = (200, {"data": [{"id": "tiny"}]})
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -53,7 +53,7 @@ class Server:
                     server._at_once += 1
                     server.most_at_once = max(server.most_at_once, server._at_once)
                 try:
-                    reply = server.behaviour(body)
+                    reply = server.behavior(body)
                 finally:
                     with server._lock:
                         server._at_once -= 1
@@ -160,7 +160,7 @@ def test_a_conversation_is_sent_as_it_is(server: Server) -> None:
     assert server.requests[0]["messages"] == turns
 
 
-def test_it_is_a_language_model_that_load_model_gives_for_a_url(server: Server) -> None:
+def test_load_model_returns_it_for_a_url(server: Server) -> None:
     model = load_model(f"{server.url}/#org/tiny:1b", max_retries=0)
     assert isinstance(model, EndpointModel)
     assert isinstance(model, LanguageModel)
@@ -180,9 +180,9 @@ def test_results_keep_the_order_of_prompts_that_finish_out_of_order(server: Serv
         time.sleep(0.15 - 0.02 * int(text))
         return 200, completion(f"answer {text}")
 
-    server.behaviour = later_ones_first
+    server.behavior = later_ones_first
     out = server.model().generate([str(i) for i in range(7)])
-    assert [own[0].text for own in out] == [f"answer {i}" for i in range(7)]
+    assert [completions[0].text for completions in out] == [f"answer {i}" for i in range(7)]
 
 
 @pytest.mark.parametrize(
@@ -201,13 +201,13 @@ def test_the_key_is_the_option_or_the_environments_or_a_placeholder(
     ("given", "kept"),
     [("stop", "stop"), ("length", "length"), (None, "stop"), ("content_filter", "content_filter")],
 )
-def test_the_finish_reason_is_the_servers(server: Server, given: str | None, kept: str) -> None:
-    server.behaviour = lambda body: (200, {"choices": [choice("hello", given)]})
+def test_the_finish_reason_is_that_of_the_server(server: Server, given: str | None, kept: str) -> None:
+    server.behavior = lambda body: (200, {"choices": [choice("hello", given)]})
     assert server.model().generate(["hi"])[0][0].finish_reason == kept
 
 
 def test_a_stop_string_that_the_server_leaves_in_is_cut(server: Server) -> None:
-    server.behaviour = lambda body: (
+    server.behavior = lambda body: (
         200,
         with_logprobs("one\ntwo", token("one", -0.5), token("\n", -1.0), token("two", -2.0), reason="length"),
     )
@@ -215,7 +215,7 @@ def test_a_stop_string_that_the_server_leaves_in_is_cut(server: Server) -> None:
 
 
 def test_an_empty_completion_is_a_completion(server: Server) -> None:
-    server.behaviour = lambda body: (200, completion(""))
+    server.behavior = lambda body: (200, completion(""))
     assert server.model().generate(["hi"]) == [[Generation("")]]
 
 
@@ -224,7 +224,7 @@ def test_an_empty_completion_is_a_completion(server: Server) -> None:
 
 def test_logprobs_ids_and_alternatives_are_read_without_the_end_of_turn(server: Server) -> None:
     likely = [{"token": " sky", "logprob": -0.25}, {"token": " sea", "logprob": -1.5}, {"token": "x", "logprob": None}]
-    server.behaviour = lambda body: (
+    server.behavior = lambda body: (
         200,
         with_logprobs(
             "The sky",
@@ -238,34 +238,34 @@ def test_logprobs_ids_and_alternatives_are_read_without_the_end_of_turn(server: 
     )
 
 
-def test_tokens_that_are_halves_of_a_character_are_put_together_by_their_bytes(server: Server) -> None:
+def test_tokens_that_are_parts_of_a_character_are_joined_by_their_bytes(server: Server) -> None:
     first, second = "é".encode()
     halves = [token("�", -1.0) | {"bytes": [first]}, token("�", -2.0) | {"bytes": [second]}]
-    server.behaviour = lambda body: (200, with_logprobs("é", *halves, token("</s>", -3.0)))
+    server.behavior = lambda body: (200, with_logprobs("é", *halves, token("</s>", -3.0)))
     assert server.model().generate(["hi"])[0][0].token_logprobs == (-1.0, -2.0)
 
 
-def test_logprobs_of_a_hidden_train_of_thought_are_left_out(server: Server) -> None:
+def test_logprobs_of_hidden_reasoning_are_left_out(server: Server) -> None:
     tokens = [token("<think>4?</think>", -9.0), token("\n", -8.0), token("4", -0.5), token("</s>", -1.0)]
-    server.behaviour = lambda body: (200, with_logprobs("4", *tokens))
+    server.behavior = lambda body: (200, with_logprobs("4", *tokens))
     assert server.model().generate(["hi"])[0][0].token_logprobs == (-0.5,)
 
 
 def test_logprobs_in_the_older_form_are_read(server: Server) -> None:
-    told = {"tokens": ["a", "b"], "token_logprobs": [-1.0, -2.0]}
-    server.behaviour = lambda body: (200, {"choices": [choice("ab", logprobs=told)]})
+    logprobs = {"tokens": ["a", "b"], "token_logprobs": [-1.0, -2.0]}
+    server.behavior = lambda body: (200, {"choices": [choice("ab", logprobs=logprobs)]})
     assert server.model().generate(["hi"])[0][0].token_logprobs == (-1.0, -2.0)
 
 
 @pytest.mark.parametrize("content", [[{"token": "hello", "logprob": None}], [7], "soon", [{"logprob": -1.0}]])
-def test_unusable_logprobs_are_as_good_as_none(server: Server, content: Any) -> None:
-    server.behaviour = lambda body: (200, {"choices": [choice("hello", logprobs={"content": content})]})
+def test_unusable_logprobs_are_ignored(server: Server, content: Any) -> None:
+    server.behavior = lambda body: (200, {"choices": [choice("hello", logprobs={"content": content})]})
     assert server.model().generate(["hi"], top_logprobs=1) == [[Generation("hello")]]
 
 
 @pytest.mark.parametrize("words", ["logprobs is not supported", "Bad Request"])
-def test_a_server_that_refuses_logprobs_is_asked_once_again_without_and_not_again_after(server: Server, words: str) -> None:
-    server.behaviour = lambda body: error(400, words) if "logprobs" in body else (200, completion("hello"))
+def test_logprobs_are_not_requested_again_from_a_server_that_refused_them(server: Server, words: str) -> None:
+    server.behavior = lambda body: error(400, words) if "logprobs" in body else (200, completion("hello"))
     model = server.model()
     assert model.generate(["hi"]) == [[Generation("hello")]]
     assert ["logprobs" in body for body in server.requests] == [True, False]
@@ -274,22 +274,22 @@ def test_a_server_that_refuses_logprobs_is_asked_once_again_without_and_not_agai
     assert not {"logprobs", "top_logprobs"} & set(server.requests[2])
 
 
-def test_too_many_top_logprobs_are_left_out_this_once(server: Server) -> None:
+def test_a_refused_number_of_top_logprobs_is_left_out_of_this_request_only(server: Server) -> None:
     def at_most_five(body: dict[str, Any]) -> Reply:
         if body.get("top_logprobs", 0) > 5:
             return error(400, "top_logprobs must be at most 5")
         return 200, with_logprobs("a", token("a", -1.0, top_logprobs=[{"token": "a", "logprob": -1.0}]))
 
-    server.behaviour = at_most_five
+    server.behavior = at_most_five
     model = server.model()
     assert model.generate(["hi"], top_logprobs=20)[0][0].token_logprobs == (-1.0,)
     assert model.generate(["hi"], top_logprobs=5)[0][0].top_logprobs == ((("a", -1.0),),)
     assert len(server.requests) == 3
 
 
-def test_a_server_that_wants_max_completion_tokens_gets_it(server: Server) -> None:
+def test_max_completion_tokens_replaces_a_refused_max_tokens(server: Server) -> None:
     words = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
-    server.behaviour = lambda body: error(400, words) if "max_tokens" in body else (200, completion("hello"))
+    server.behavior = lambda body: error(400, words) if "max_tokens" in body else (200, completion("hello"))
     assert server.model().generate(["hi"], max_new_tokens=9) == [[Generation("hello")]]
     assert server.requests[-1]["max_completion_tokens"] == 9
 
@@ -297,40 +297,43 @@ def test_a_server_that_wants_max_completion_tokens_gets_it(server: Server) -> No
 # -- samples
 
 
-def test_samples_come_from_one_request_where_the_server_honours_n(server: Server) -> None:
-    server.behaviour = lambda body: (200, completion(*(f"s{i}" for i in range(body["n"]))))
+def test_samples_come_from_one_request_if_the_server_honors_n(server: Server) -> None:
+    server.behavior = lambda body: (200, completion(*(f"s{i}" for i in range(body["n"]))))
     out = server.model().generate(["hi", "ho"], n=3, temperature=1.0, seed=10)
-    assert [[g.text for g in own] for own in out] == [["s0", "s1", "s2"]] * 2
+    assert [[g.text for g in completions] for completions in out] == [["s0", "s1", "s2"]] * 2
     assert sorted((body["n"], body["seed"]) for body in server.requests) == [(3, 10), (3, 13)]
 
 
-def test_a_server_that_ignores_n_is_asked_for_the_rest_with_other_seeds(server: Server) -> None:
-    server.behaviour = lambda body: (200, completion(f"seed {body['seed']}"))
+def test_missing_samples_are_requested_with_other_seeds_if_the_server_ignores_n(server: Server) -> None:
+    server.behavior = lambda body: (200, completion(f"seed {body['seed']}"))
     model = server.model()
     out = model.generate(["hi", "ho"], n=3, temperature=1.0)
-    assert [[g.text for g in own] for own in out] == [["seed 0", "seed 1", "seed 2"], ["seed 3", "seed 4", "seed 5"]]
+    assert [[g.text for g in completions] for completions in out] == [
+        ["seed 0", "seed 1", "seed 2"],
+        ["seed 3", "seed 4", "seed 5"],
+    ]
     assert len(server.requests) == 6
     server.requests.clear()
     assert [g.text for g in model.generate(["hi"], n=3, temperature=1.0)[0]] == ["seed 0", "seed 1", "seed 2"]
     assert ["n" in body for body in server.requests] == [False] * 3
 
 
-def test_a_server_that_refuses_n_is_asked_for_single_samples(server: Server) -> None:
+def test_single_samples_are_requested_if_the_server_refuses_n(server: Server) -> None:
     words = "Only one completion choice is allowed"
-    server.behaviour = lambda body: error(400, words) if "n" in body else (200, completion("hello"))
+    server.behavior = lambda body: error(400, words) if "n" in body else (200, completion("hello"))
     model = server.model()
     assert model.generate(["hi"], n=3, temperature=1.0) == [[Generation("hello")] * 3]
     assert [body.get("n") for body in server.requests] == [3, None, None, None]
     assert all("logprobs" in body for body in server.requests)
 
 
-def test_more_choices_than_asked_for_are_cut(server: Server) -> None:
-    server.behaviour = lambda body: (200, completion("a", "b", "c"))
+def test_more_choices_than_requested_are_dropped(server: Server) -> None:
+    server.behavior = lambda body: (200, completion("a", "b", "c"))
     assert [g.text for g in server.model().generate(["hi"], n=2, temperature=1.0)[0]] == ["a", "b"]
 
 
 def test_a_server_that_stops_giving_samples_ends_in_an_error_not_a_loop(server: Server) -> None:
-    server.behaviour = lambda body: (200, completion("only") if "n" in body else completion())
+    server.behavior = lambda body: (200, completion("only") if "n" in body else completion())
     with pytest.raises(ModelResponseError, match="without any choices"):
         server.model().generate(["hi"], n=4, temperature=1.0)
     assert len(server.requests) <= 4
@@ -345,12 +348,12 @@ def test_greedy_asks_once_and_gives_n_equal_completions(server: Server) -> None:
 # -- concurrency
 
 
-def test_no_more_than_max_concurrency_requests_are_under_way_over_all_threads(server: Server) -> None:
+def test_all_threads_together_send_at_most_max_concurrency_requests_at_a_time(server: Server) -> None:
     def slowly(body: dict[str, Any]) -> Reply:
         time.sleep(0.05)
         return 200, completion("hello")
 
-    server.behaviour = slowly
+    server.behavior = slowly
     model = server.model(max_concurrency=3)
     with ThreadPoolExecutor(2) as callers:
         list(callers.map(model.generate, [["hi"] * 6] * 2))
@@ -366,7 +369,7 @@ def test_it_works_inside_a_running_event_loop(server: Server) -> None:
 
 
 def test_the_first_failure_cancels_what_has_not_begun(server: Server) -> None:
-    server.behaviour = lambda body: error(401, "bad key")
+    server.behavior = lambda body: error(401, "bad key")
     with pytest.raises(ModelUnavailable):
         server.model(max_concurrency=1).generate(["hi"] * 200)
     assert len(server.requests) < 100
@@ -385,21 +388,21 @@ def fails(model: EndpointModel, kind: type[HallucError], *words: str, **options:
     assert "\n" not in message
 
 
-def test_a_server_that_is_down_is_named_with_the_fix(server: Server) -> None:
+def test_an_unreachable_server_is_named_with_the_fix(server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     model = EndpointModel(f"http://127.0.0.1:{port}/v1#tiny", max_retries=2)
     fails(model, ModelUnavailable, "cannot be reached after 3 attempts", "refused", "start the server")
 
 
-def test_a_slow_server_is_given_up_after_the_timeout_and_its_retries(server: Server) -> None:
+def test_a_slow_server_times_out_after_its_retries(server: Server) -> None:
     done = threading.Event()
 
     def never(body: dict[str, Any]) -> Reply:
         done.wait(5)
         return 200, completion("late")
 
-    server.behaviour = never
+    server.behavior = never
     began = time.monotonic()
     fails(server.model(timeout=0.1, max_retries=1), ModelUnavailable, "0.1 s after 2 attempts", "raise timeout")
     assert time.monotonic() - began < 2
@@ -407,7 +410,7 @@ def test_a_slow_server_is_given_up_after_the_timeout_and_its_retries(server: Ser
     done.set()
 
 
-def test_a_host_that_takes_no_connections_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_accepts_no_connections_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -424,29 +427,29 @@ def test_a_host_that_takes_no_connections_cannot_be_reached(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_or_failing_server_is_tried_again_and_may_recover(server: Server, status: int) -> None:
-    server.behaviour = lambda body: error(status, "wait") if len(server.requests) < 3 else (200, completion("hello"))
+def test_a_busy_or_failing_server_is_retried_and_may_recover(server: Server, status: int) -> None:
+    server.behavior = lambda body: error(status, "wait") if len(server.requests) < 3 else (200, completion("hello"))
     assert server.model(max_retries=2).generate(["hi"]) == [[Generation("hello")]]
     assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(("status", "fix"), [(429, "lower max_concurrency"), (500, "server's log")])
 def test_a_server_that_does_not_recover_is_unavailable(server: Server, status: int, fix: str) -> None:
-    server.behaviour = lambda body: error(status, "no room")
+    server.behavior = lambda body: error(status, "no room")
     fails(server.model(max_retries=1), ModelUnavailable, "after 2 attempts", "no room", fix)
     assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_says_how_to_give_one(server: Server, status: int) -> None:
-    server.behaviour = lambda body: error(status, "Incorrect API key provided")
+def test_a_refused_key_says_how_to_pass_one(server: Server, status: int) -> None:
+    server.behavior = lambda body: error(status, "Incorrect API key provided")
     fails(server.model(max_retries=2), ModelUnavailable, "Incorrect API key", "OPENAI_API_KEY", "api_key=")
     assert len(server.requests) == 1
 
 
 def test_an_unknown_model_names_those_that_are_served(server: Server) -> None:
     server.models = 200, {"data": [{"id": "small"}, {"id": "large"}]}
-    server.behaviour = lambda body: error(404, "The model `tiny` does not exist.")
+    server.behavior = lambda body: error(404, "The model `tiny` does not exist.")
     fails(server.model(), ModelUnavailable, "does not exist", "it serves large, small")
 
 
@@ -464,14 +467,14 @@ OVERFLOWS = {
 
 
 @pytest.mark.parametrize("words", OVERFLOWS.values(), ids=OVERFLOWS)
-def test_a_prompt_that_does_not_fit_is_a_context_overflow_and_not_tried_again(server: Server, words: str) -> None:
-    server.behaviour = lambda body: error(400, words)
+def test_a_prompt_that_does_not_fit_is_a_context_overflow_and_not_retried(server: Server, words: str) -> None:
+    server.behavior = lambda body: error(400, words)
     fails(server.model(max_retries=2), ContextOverflow, words, "lower max_new_tokens")
     assert len(server.requests) == 1
 
 
-def test_a_prompt_cut_without_a_word_is_noticed_where_the_window_is_known(server: Server) -> None:
-    server.behaviour = lambda body: (200, completion("hello", usage={"prompt_tokens": 60}))
+def test_a_silently_truncated_prompt_is_noticed_if_the_window_is_known(server: Server) -> None:
+    server.behavior = lambda body: (200, completion("hello", usage={"prompt_tokens": 60}))
     fails(server.model(context_window=64), ContextOverflow, "60 tokens", "may have 5", max_new_tokens=5)
     assert server.model(context_window=64).generate(["hi"], max_new_tokens=4) == [[Generation("hello")]]
 
@@ -499,19 +502,19 @@ def test_a_prompt_cut_without_a_word_is_noticed_where_the_window_is_known(server
         ((400, b""), "refused the request (400: no reason given)"),
     ],
 )
-def test_garbage_is_told_apart_in_one_sentence(server: Server, reply: Reply, words: str) -> None:
-    server.behaviour = lambda body: reply
+def test_an_unusable_reply_is_explained_in_one_sentence(server: Server, reply: Reply, words: str) -> None:
+    server.behavior = lambda body: reply
     fails(server.model(), ModelResponseError, words)
 
 
 def test_reasoning_that_took_all_the_tokens_says_so(server: Server) -> None:
     said = {"role": "assistant", "content": None, "reasoning_content": "hmm"}
-    server.behaviour = lambda body: (200, {"choices": [{"message": said, "finish_reason": "length"}]})
+    server.behavior = lambda body: (200, {"choices": [{"message": said, "finish_reason": "length"}]})
     fails(server.model(), ModelResponseError, "reasoning took all of max_new_tokens")
 
 
-def test_a_reply_that_ends_before_its_length_is_the_servers_failure(server: Server) -> None:
-    server.behaviour = lambda body: (200, b'{"choices"', {"content-length": "500", "connection": "close"})
+def test_a_reply_shorter_than_its_content_length_is_a_failure_of_the_server(server: Server) -> None:
+    server.behavior = lambda body: (200, b'{"choices"', {"content-length": "500", "connection": "close"})
     fails(server.model(), ModelUnavailable, "cannot be reached")
 
 
@@ -535,7 +538,7 @@ def test_a_reply_that_ends_before_its_length_is_the_servers_failure(server: Serv
         "http://host/v1?a=b#m",
     ],
 )
-def test_a_malformed_spec_is_refused_without_telling_secrets(spec: str) -> None:
+def test_a_malformed_spec_is_refused_without_showing_secrets(spec: str) -> None:
     with pytest.raises(InvalidInput, match="pass") as caught:
         EndpointModel(spec)
     assert "secret" not in str(caught.value)
@@ -610,8 +613,8 @@ def test_an_unusable_prompt_is_refused_before_anything_is_sent(server: Server, p
 # -- streams
 
 
-def test_a_stream_gives_pieces_then_the_generation(server: Server) -> None:
-    server.behaviour = lambda body: events(
+def test_a_stream_yields_pieces_then_the_generation(server: Server) -> None:
+    server.behavior = lambda body: events(
         {"choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}]},
         delta("The", logprobs={"content": [token("The", -0.5)]}),
         delta(" sky", logprobs={"content": [token(" sky", -1.0)]}),
@@ -625,18 +628,18 @@ def test_a_stream_gives_pieces_then_the_generation(server: Server) -> None:
 
 
 def test_a_stream_holds_back_what_may_become_a_stop_string(server: Server) -> None:
-    server.behaviour = lambda body: events(delta("one#"), delta("two##"), delta("three"), delta(None, "length"))
+    server.behavior = lambda body: events(delta("one#"), delta("two##"), delta("three"), delta(None, "length"))
     assert list(server.model().stream("hi", stop=["##"])) == ["one", "#two", Generation("one#two")]
-    server.behaviour = lambda body: events(delta("one#"), delta(None, "stop"))
+    server.behavior = lambda body: events(delta("one#"), delta(None, "stop"))
     assert list(server.model().stream("hi", stop=["##"])) == ["one", "#", Generation("one#")]
 
 
-def test_a_server_that_does_not_stream_gives_one_piece(server: Server) -> None:
+def test_a_server_that_does_not_stream_yields_one_piece(server: Server) -> None:
     assert list(server.model().stream("hi")) == ["hello", Generation("hello")]
 
 
-def test_a_stream_without_logprobs_where_the_server_refuses_them(server: Server) -> None:
-    server.behaviour = lambda body: error(400, "logprobs") if "logprobs" in body else events(delta("hello", "stop"))
+def test_a_stream_does_without_logprobs_if_the_server_refuses_them(server: Server) -> None:
+    server.behavior = lambda body: error(400, "logprobs") if "logprobs" in body else events(delta("hello", "stop"))
     assert list(server.model().stream("hi")) == ["hello", Generation("hello")]
 
 
@@ -659,7 +662,7 @@ def test_a_stream_without_logprobs_where_the_server_refuses_them(server: Server)
     ],
 )
 def test_a_broken_stream_ends_in_one_sentence(server: Server, reply: Reply, kind: type[HallucError], words: str) -> None:
-    server.behaviour = lambda body: reply
+    server.behavior = lambda body: reply
     with pytest.raises(kind, match=words) as caught:
         list(server.model().stream("hi"))
     assert server.url in str(caught.value)
@@ -693,12 +696,12 @@ def test_lone_surrogates_in_a_request_are_refused_and_named(
 def test_lone_surrogates_in_a_reply_are_replaced_and_pairs_joined(server: Server) -> None:
     """D3."""
     logprob = token("x", -1.0) | {"token": "\ud83d", "bytes": None}
-    server.behaviour = lambda body: (200, {"choices": [choice("a\ud83d \ud83d\ude00.", logprobs={"content": [logprob]})]})
+    server.behavior = lambda body: (200, {"choices": [choice("a\ud83d \ud83d\ude00.", logprobs={"content": [logprob]})]})
     generation = server.model().generate(["hi"])[0][0]
     assert generation == Generation("a\ufffd \U0001f600.")
-    server.behaviour = lambda body: events(delta("a\ud83d"), delta("\ude00b"), delta("\ud83d"), delta(None, "stop"))
+    server.behavior = lambda body: events(delta("a\ud83d"), delta("\ude00b"), delta("\ud83d"), delta(None, "stop"))
     assert list(server.model().stream("hi")) == ["a", "\U0001f600b", "\ufffd", Generation("a\U0001f600b\ufffd")]
-    server.behaviour = lambda body: error(400, "\ud83d is no model")
+    server.behavior = lambda body: error(400, "\ud83d is no model")
     with pytest.raises(ModelResponseError) as caught:
         server.model().generate(["hi"])
     str(caught.value).encode()
@@ -733,7 +736,7 @@ def test_a_server_named_by_a_file_does_not_get_the_environments_key(server: Serv
 )
 def test_a_server_without_a_system_role_gets_the_system_text_in_the_first_user_turn(server: Server, words: str) -> None:
     """E4."""
-    server.behaviour = lambda body: (
+    server.behavior = lambda body: (
         error(400, words) if body["messages"][0]["role"] == "system" else (200, completion("hello"))
     )
     model = server.model()
@@ -782,7 +785,7 @@ def test_closing_ends_the_threads_of_the_pool(server: Server) -> None:
         ("garbage", None),
     ],
 )
-def test_the_window_is_what_the_server_tells_of_this_model(server: Server, entry: Any, window: int | None) -> None:
+def test_the_window_is_what_the_server_reports_for_this_model(server: Server, entry: Any, window: int | None) -> None:
     server.models = 200, {"data": [entry]}
     model = server.model()
     assert model.context_window == window
@@ -791,12 +794,12 @@ def test_the_window_is_what_the_server_tells_of_this_model(server: Server, entry
 
 
 @pytest.mark.parametrize("models", [(500, {}), (404, {}), (401, {}), (200, b"<html>"), (200, [])])
-def test_a_server_that_tells_no_models_has_no_known_window(server: Server, models: Reply) -> None:
+def test_the_window_is_unknown_if_the_server_lists_no_models(server: Server, models: Reply) -> None:
     server.models = models
     assert server.model().context_window is None
 
 
-def test_a_given_window_is_not_asked_for(server: Server) -> None:
+def test_a_window_that_was_passed_is_not_requested(server: Server) -> None:
     server.models = 200, {"data": [{"id": "tiny", "max_model_len": 4096}]}
     assert server.model(context_window=100).context_window == 100
 

@@ -1,4 +1,4 @@
-"""Everything `observe` reports, beside what plain calls of the model give."""
+"""Everything `observe` reports, compared with what plain calls of the model return."""
 
 import numpy as np
 import pytest
@@ -32,10 +32,10 @@ def reference(lm, seen):
 
 def test_the_answer_among_samples_is_the_greedy_one(lm, seen):
     plain = lm.generate(PROMPTS, max_new_tokens=10)
-    for own, (greedy,) in zip(seen, plain, strict=True):
-        assert own.answer.token_ids == greedy.token_ids
-        assert own.answer.text == greedy.text
-        assert own.answer.token_logprobs == pytest.approx(greedy.token_logprobs, abs=1e-4)
+    for observation, (greedy,) in zip(seen, plain, strict=True):
+        assert observation.answer.token_ids == greedy.token_ids
+        assert observation.answer.text == greedy.text
+        assert observation.answer.token_logprobs == pytest.approx(greedy.token_logprobs, abs=1e-4)
 
 
 def test_the_prompt_is_computed_once_for_answer_and_samples(lm, monkeypatch):
@@ -52,12 +52,12 @@ def test_the_prompt_is_computed_once_for_answer_and_samples(lm, monkeypatch):
     assert {rows for rows, width in widths if width == 1} == {4}
 
 
-def test_samples_come_back_with_the_seed_and_differ_from_the_answer(lm, seen):
+def test_samples_repeat_with_the_seed_and_differ_from_the_answer(lm, seen):
     again = observe(lm, PROMPTS, samples=2, max_new_tokens=10, seed=1)
-    assert [own.samples for own in again] == [own.samples for own in seen]
-    assert any(sample.text != own.answer.text for own in seen for sample in own.samples)
-    for own in seen:
-        for sample, logprobs in zip(own.samples, own.sample_logprobs, strict=True):
+    assert [observation.samples for observation in again] == [observation.samples for observation in seen]
+    assert any(sample.text != observation.answer.text for observation in seen for sample in observation.samples)
+    for observation in seen:
+        for sample, logprobs in zip(observation.samples, observation.sample_logprobs, strict=True):
             assert sample.token_logprobs == pytest.approx(logprobs[: len(sample.token_ids)].tolist())
 
 
@@ -80,7 +80,7 @@ def test_hidden_state_is_the_middle_layers_where_the_last_token_was_predicted(se
     assert seen[0].sample_hidden_state.shape == (2, seen[0].hidden_state.size)
 
 
-def test_attention_is_summarised_as_by_hand(seen, reference):
+def test_attention_is_summarized_as_by_hand(seen, reference):
     length, tokens, output = reference
     weights = np.stack([layer[0].numpy() for layer in output.attentions])
     for t in (1, len(tokens) - 1):
@@ -92,33 +92,33 @@ def test_attention_is_summarised_as_by_hand(seen, reference):
 
 
 def test_spans_spell_the_answer_token_by_token(lm, seen):
-    for own in seen:
-        assert "".join(own.answer.text[start:end] for start, end in own.spans) == own.answer.text
+    for observation in seen:
+        assert "".join(observation.answer.text[start:end] for start, end in observation.spans) == observation.answer.text
     assert seen[0].spans[-1].tolist() == [len(seen[0].answer.text)] * 2
 
 
 def test_spans_of_characters_made_of_several_tokens_do_not_overlap(lm):
-    (own,) = observe(lm, ["Translate."], answers=["naïve 日本 🦜 done"])
-    assert "".join(own.answer.text[start:end] for start, end in own.spans) == own.answer.text
+    (observation,) = observe(lm, ["Translate."], answers=["naïve 日本 🦜 done"])
+    assert "".join(observation.answer.text[start:end] for start, end in observation.spans) == observation.answer.text
 
 
-def test_an_answer_that_is_nothing_but_a_stop_string_has_the_token_that_ended_it(lm):
-    (own,) = observe(lm, PROMPTS[:1], samples=2, max_new_tokens=4, stop=["The"], hidden_state=True, attention=True)
-    assert own.answer.text == ""
-    assert own.logprobs.shape == own.entropy.shape == (1,)
-    assert own.spans.tolist() == [[0, 0]]
-    assert own.lookback.shape[-1] == 1
+def test_an_answer_that_is_only_a_stop_string_has_the_token_that_ended_it(lm):
+    (observation,) = observe(lm, PROMPTS[:1], samples=2, max_new_tokens=4, stop=["The"], hidden_state=True, attention=True)
+    assert observation.answer.text == ""
+    assert observation.logprobs.shape == observation.entropy.shape == (1,)
+    assert observation.spans.tolist() == [[0, 0]]
+    assert observation.lookback.shape[-1] == 1
 
 
 def test_alternatives_begin_with_the_token_that_was_chosen(seen):
-    for own in seen:
-        for step, logprob in zip(own.alternatives, own.logprobs, strict=True):
+    for observation in seen:
+        for step, logprob in zip(observation.alternatives, observation.logprobs, strict=True):
             assert step[0][1] == pytest.approx(logprob)
             assert len(step) == 3
             assert step[0][1] >= step[1][1]
 
 
-def test_a_given_answer_is_observed_as_if_the_model_had_said_it(lm, seen):
+def test_a_given_answer_is_observed_like_the_models_own(lm, seen):
     given = observe(lm, PROMPTS[:1], answers=[seen[0].answer], alternatives=3, hidden_state=True, attention=True)[0]
     assert given.samples == ()
     for name in ("logprobs", "entropy", "self_certainty", "lookback", "previous_attention"):
@@ -127,10 +127,10 @@ def test_a_given_answer_is_observed_as_if_the_model_had_said_it(lm, seen):
     assert given.answer.token_ids == seen[0].answer.token_ids
 
 
-def test_samples_can_be_drawn_beside_a_given_answer(lm, seen):
+def test_samples_can_be_drawn_together_with_a_given_answer(lm, seen):
     given = observe(lm, PROMPTS, answers=["Paris.", "Blue."], samples=2, max_new_tokens=10, seed=1, attention=True)
-    assert [own.answer.text for own in given] == ["Paris.", "Blue."]
-    assert all(len(own.samples) == 2 for own in given)
+    assert [observation.answer.text for observation in given] == ["Paris.", "Blue."]
+    assert all(len(observation.samples) == 2 for observation in given)
     alone = observe(lm, PROMPTS[:1], answers=["Paris."])[0]
     assert given[0].logprobs == pytest.approx(alone.logprobs, abs=1e-3)
 

@@ -81,7 +81,7 @@ def events(response):
     return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
 
 
-def test_an_answer_comes_with_what_halluc_thinks_of_it(over_index, grounded):
+def test_an_answer_comes_with_verdicts_citations_and_confidence(over_index, grounded):
     expected = grounded.ask(QUESTION)
     reply = over_index.post("/v1/chat/completions", question()).json()
     assert reply["object"] == "chat.completion"
@@ -92,12 +92,12 @@ def test_an_answer_comes_with_what_halluc_thinks_of_it(over_index, grounded):
     assert reply["halluc"]["abstained"] is False
 
 
-def test_an_abstention_says_why_whole_and_streamed(over_index):
-    asked = "Which chord follows a dominant seventh?"
-    reply = over_index.post("/v1/chat/completions", question(asked)).json()
+def test_an_abstention_says_why_also_in_a_stream(over_index):
+    unrelated = "Which chord follows a dominant seventh?"
+    reply = over_index.post("/v1/chat/completions", question(unrelated)).json()
     assert reply["halluc"]["abstained"] is True
     assert reply["choices"][0]["message"]["content"].startswith("No answer: no passage is near the question")
-    streamed = events(over_index.post("/v1/chat/completions", question(asked, stream=True)))
+    streamed = events(over_index.post("/v1/chat/completions", question(unrelated, stream=True)))
     assert [part["choices"][0]["delta"].get("content") for part in streamed] == [
         reply["choices"][0]["message"]["content"],
         None,
@@ -117,28 +117,28 @@ def test_a_stream_gives_the_text_in_parts_and_the_verdicts_at_its_end(over_index
 
 
 def test_many_at_once_each_get_their_own_answer(over_index, grounded):
-    asked = [QUESTION, "Where was Marie Curie born?", "How do I bake sourdough bread?"] * 3
-    with ThreadPoolExecutor(len(asked)) as pool:
-        replies = list(pool.map(lambda text: over_index.post("/v1/chat/completions", question(text)).json(), asked))
-    expected = {answer.question: answer for answer in grounded.batch(asked[:3])}
-    assert [reply["halluc"]["abstained"] for reply in replies] == [expected[text].abstained for text in asked]
+    texts = [QUESTION, "Where was Marie Curie born?", "How do I bake sourdough bread?"] * 3
+    with ThreadPoolExecutor(len(texts)) as pool:
+        replies = list(pool.map(lambda text: over_index.post("/v1/chat/completions", question(text)).json(), texts))
+    expected = {answer.question: answer for answer in grounded.batch(texts[:3])}
+    assert [reply["halluc"]["abstained"] for reply in replies] == [expected[text].abstained for text in texts]
     assert [reply["choices"][0]["message"]["content"] for reply in replies if not reply["halluc"]["abstained"]] == [
-        expected[text].text for text in asked if not expected[text].abstained
+        expected[text].text for text in texts if not expected[text].abstained
     ]
 
 
 def test_our_own_client_reads_what_our_server_writes(alone, lm):
     client = EndpointModel(f"{alone.url}/v1#{lm.name}")
     assert client.context_window == lm.context_window
-    prompts = ["What is the capital of France?", "Count to five.", "Name a colour."]
+    prompts = ["What is the capital of France?", "Count to five.", "Name a color."]
     there, here = (m.generate(prompts, max_new_tokens=8, top_logprobs=2) for m in (client, lm))
     for (one,), (other,) in zip(there, here, strict=True):
         assert (one.text, one.token_ids, one.finish_reason) == (other.text, other.token_ids, other.finish_reason)
         assert one.token_logprobs == pytest.approx(other.token_logprobs, abs=1e-3)
         assert [[t for t, _ in step] for step in one.top_logprobs] == [[t for t, _ in step] for step in other.top_logprobs]
     assert client.generate(prompts[:1], n=3, max_new_tokens=8, temperature=1.0, seed=5) == [
-        [Generation(g.text, g.token_ids, pytest.approx(g.token_logprobs, abs=1e-3), g.finish_reason) for g in own]
-        for own in lm.generate(prompts[:1], n=3, max_new_tokens=8, temperature=1.0, seed=5)
+        [Generation(g.text, g.token_ids, pytest.approx(g.token_logprobs, abs=1e-3), g.finish_reason) for g in completions]
+        for completions in lm.generate(prompts[:1], n=3, max_new_tokens=8, temperature=1.0, seed=5)
     ]
     *pieces, whole = client.stream(prompts[0], max_new_tokens=8)
     assert "".join(pieces) == whole.text == here[0][0].text
@@ -148,7 +148,7 @@ def test_our_own_client_reads_what_our_server_writes(alone, lm):
         EndpointModel(f"{alone.url}/v1#other").generate(["x"])
 
 
-def test_the_grounded_server_takes_a_models_place_too(over_index, lm, grounded):
+def test_the_grounded_server_can_be_used_as_a_model(over_index, lm, grounded):
     client = EndpointModel(f"{over_index.url}/v1#{lm.name}")
     assert client.generate([QUESTION])[0][0].text == grounded.ask(QUESTION).text
 
@@ -163,7 +163,7 @@ def test_an_answer_is_checked_against_a_context_or_the_index(over_index, alone):
     assert "without a verifier" in refused.json()["error"]["message"]
 
 
-def test_it_tells_of_itself(over_index, lm):
+def test_health_and_the_list_of_models(over_index, lm):
     health = httpx.get(f"{over_index.url}/health").json()
     assert health == {"status": "ok", "model": lm.name, "passages": 2, "waiting": 0}
     assert httpx.get(f"{over_index.url}/v1/models").json()["data"][0]["id"] == lm.name
@@ -308,14 +308,14 @@ def test_a_stream_that_no_one_reads_ends_before_the_next_job_begins():
     assert asyncio.run(run()) == [True]
 
 
-def test_the_command_serves_until_it_is_told_to_stop(lm):
+def test_the_command_serves_until_it_is_stopped(lm):
     command = [str(Path(sys.executable).with_name("halluc")), "serve", "--port", "0", "--verifier", "none"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        told = json.loads(process.stdout.readline())
-        port = told["url"].split(":")[2].removesuffix("/v1")
+        started = json.loads(process.stdout.readline())
+        port = started["url"].split(":")[2].removesuffix("/v1")
         transport = httpx.HTTPTransport(retries=5)
         with httpx.Client(transport=transport) as client:
-            assert client.get(told["url"].removesuffix("/v1") + "/health").json()["model"] == lm.name
+            assert client.get(started["url"].removesuffix("/v1") + "/health").json()["model"] == lm.name
         taken = subprocess.run([*command, "--port", port], capture_output=True, text=True, check=False)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) in (0, -signal.SIGTERM)

@@ -5,7 +5,7 @@ from halluc.models import load_model
 from halluc.models.language_model import Generation, LanguageModel
 from halluc.models.transformers_model import TransformersModel
 
-PROMPTS = ["What is the capital of France?", "Name a colour.", "Tell me in a few words who wrote the play Hamlet."]
+PROMPTS = ["What is the capital of France?", "Name a color.", "Tell me in a few words who wrote the play Hamlet."]
 
 
 def test_it_is_a_language_model(lm):
@@ -27,11 +27,11 @@ def test_a_batch_gives_what_each_prompt_gives_alone(lm):
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_generated_logprobs_are_those_of_scoring_the_same_text(lm, temperature):
-    generations = [g for own in lm.generate(PROMPTS, n=2, max_new_tokens=10, temperature=temperature) for g in own]
+    generations = [g for row in lm.generate(PROMPTS, n=2, max_new_tokens=10, temperature=temperature) for g in row]
     scored = lm.score([prompt for prompt in PROMPTS for _ in range(2)], [g.text for g in generations])
     compared = 0
     for generated, again in zip(generations, scored, strict=True):
-        # A sampled text can be spelt by other tokens than the ones sampled.
+        # A sampled text can be spelled by other tokens than the ones sampled.
         if generated.token_ids == again.token_ids:
             assert generated.token_logprobs == pytest.approx(again.token_logprobs, abs=1e-3)
             compared += 1
@@ -65,7 +65,7 @@ def test_one_prompt_with_several_completions_is_computed_once(lm, monkeypatch):
     assert [rows for rows, width in widths if width > 5] == [1]
 
 
-def test_samples_differ_and_come_back_with_the_seed(lm):
+def test_samples_differ_and_repeat_with_the_seed(lm):
     first = lm.generate(PROMPTS[:1], n=4, temperature=1.0, max_new_tokens=12, seed=3)
     assert len({g.text for g in first[0]}) > 1
     assert lm.generate(PROMPTS[:1], n=4, temperature=1.0, max_new_tokens=12, seed=3) == first
@@ -121,7 +121,7 @@ def test_no_prompts_give_no_generations(lm):
     assert lm.score([], []) == []
 
 
-def test_a_conversation_is_put_through_the_chat_template(lm):
+def test_a_conversation_is_written_with_the_chat_template(lm):
     messages = [
         {"role": "system", "content": "Answer in one word."},
         {"role": "user", "content": PROMPTS[0]},
@@ -130,7 +130,7 @@ def test_a_conversation_is_put_through_the_chat_template(lm):
     assert lm.count_tokens(messages) > lm.count_tokens(PROMPTS[0]) - 25
 
 
-def test_a_prompt_longer_than_the_window_is_refused_not_cut(lm):
+def test_a_prompt_longer_than_the_window_is_refused_not_truncated(lm):
     with pytest.raises(ContextOverflow, match=r"prompt 1 has \d+ tokens .* is 8192 tokens"):
         lm.generate(["short", "word " * 9000])
     with pytest.raises(ContextOverflow):
@@ -266,7 +266,7 @@ def test_empty_prompts_and_completions_are_refused(lm):
         lm.score(["x", "y"], ["z"])
 
 
-def test_a_model_that_cannot_be_had_says_what_was_tried_and_what_to_do(tmp_path, monkeypatch):
+def test_a_model_that_cannot_be_loaded_says_what_was_tried_and_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelUnavailable, match=r"no-such-org/no-such-model .* pass 'default'"):
         load_model("no-such-org/no-such-model")
