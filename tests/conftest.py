@@ -1,6 +1,14 @@
-"""Real models shared by all tests; the default language model is pulled once and then comes from the cache."""
+"""The real language model shared by all tests, and settings of hypothesis.
+
+The default model is fetched and converted once, and comes from the cache afterwards.
+"""
 
 import pytest
+from hypothesis import settings
+
+# Two processes share two cores, and coverage slows Python down: how long an example takes says nothing about the code.
+settings.register_profile("halluc", deadline=None)
+settings.load_profile("halluc")
 
 
 @pytest.fixture(scope="session")

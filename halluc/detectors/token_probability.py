@@ -31,7 +31,7 @@ Pooling = Callable[[FloatArray], float]
 
 
 def claim_conditioned_logprobs(logprobs: Sequence[FloatArray], relation: Sequence[IntArray]) -> FloatArray:
-    """log CCP of each token (Fadeeva et al. 2024, arXiv 2403.04696, eq. 6), (T,) in nats, at most 0.
+    """Logarithm of the CCP of each token (Fadeeva et al. 2024, arXiv 2403.04696, eq. 6), (T,) in nats, at most 0.
 
     The probability of all alternatives with the same meaning, divided by that of those with the same or the opposite
     meaning. Alternatives that change what the answer is about (relation 2) are left out.

@@ -29,8 +29,12 @@ _WORST: tuple[Label, ...] = ("refuted", "not_enough_info", "supported")
 
 @dataclass(frozen=True)
 class Span(Record):
-    """Characters [start, end) of an answer with one label; `verdicts` are the indices of the verdicts that give it that
-    label.
+    """Characters [start, end) of an answer with one label.
+
+    Attributes:
+        start, end: in the answer.
+        label: the label of these characters.
+        verdicts: indices of the verdicts that give them that label.
     """
 
     start: int

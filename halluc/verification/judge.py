@@ -1,5 +1,6 @@
-"""The one rule by which claims are judged against passages. `Judge` applies it; grounding, checking, rewards, confidence
-and detectors all call it.
+"""The one rule by which claims are judged against passages.
+
+`Judge` applies it; grounding, checking, rewards, confidence and detectors all call it.
 
 For a claim c and passages e_1 … e_n the verifier gives the probabilities p_i(supported), p_i(refuted) and
 p_i(not enough information).

@@ -1,4 +1,4 @@
-"""Every notebook runs, and what is kept in it is fit to be read."""
+"""Every notebook runs, and its stored outputs are fit to be read."""
 
 import json
 import re
@@ -22,18 +22,18 @@ def test_there_are_notebooks():
 
 def test_it_runs_from_top_to_bottom(notebook, monkeypatch):
     monkeypatch.setenv("HALLUC_NOTEBOOK_QUESTIONS", "4")
-    read = nbformat.read(notebook, as_version=4)
-    for cell in read.cells:
+    document = nbformat.read(notebook, as_version=4)
+    for cell in document.cells:
         cell.pop("outputs", None)
         if cell.cell_type == "code":
             cell.outputs = []
-    NotebookClient(read, timeout=600, kernel_name="python3", resources={"metadata": {"path": notebook.parent}}).execute()
-    shown = [output for cell in read.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert [output["text"] for output in shown if output.get("name") == "stderr"] == []
-    assert any("image/png" in output.get("data", {}) for output in shown)
+    NotebookClient(document, timeout=600, kernel_name="python3", resources={"metadata": {"path": notebook.parent}}).execute()
+    outputs = [output for cell in document.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
+    assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
-def test_it_holds_its_outputs_and_nothing_of_the_machine_it_was_made_on(notebook):
+def test_its_outputs_are_stored_and_do_not_reveal_the_machine_that_ran_it(notebook):
     assert notebook.stat().st_size < 500_000
     text = notebook.read_text(encoding="utf-8")
     assert not re.search(r"/tmp/|/home/|/root/|/work/|\.venv|site-packages", text)

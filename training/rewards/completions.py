@@ -73,12 +73,12 @@ def prompt_question(prompt: Any) -> str | None:
 
 
 def split_confidence(text: str) -> tuple[str, float | None]:
-    """Separate a text from the confidence it states at its end or in <confidence> tags.
+    r"""Separate a text from the confidence it states at its end or in <confidence> tags.
 
     Returns:
         The text without the statement, and the confidence in [0, 1]; None if it states none.
 
-    >>> split_confidence("Paris.\\nConfidence: 80%")
+    >>> split_confidence("Paris.\nConfidence: 80%")
     ('Paris.', 0.8)
     """
     from halluc.confidence.verbalized_parsing import parse_confidence

@@ -139,7 +139,7 @@ def ternary_truth(judged: JudgedCompletion, *, abstain: float = 0.0, wrong: floa
 
 
 def brier_confidence(judged: JudgedCompletion) -> float:
-    """y − (c − y)² in [−1, 1] for correctness y and stated confidence c (RLCR, arXiv 2507.16806).
+    """Compute y − (c − y)² in [−1, 1] for correctness y and stated confidence c (RLCR, arXiv 2507.16806).
 
     Correct answers earn more, and for a given probability of being correct the honest confidence earns most. A completion
     without a stated confidence, or without text, earns the minimum, −1.
@@ -151,7 +151,7 @@ def brier_confidence(judged: JudgedCompletion) -> float:
 
 
 def log_confidence(judged: JudgedCompletion, *, floor: float = 0.001) -> float:
-    """y − log p / log(floor) in [−1, 1] for correctness y and the stated probability p of the actual outcome.
+    """Compute y − log p / log(floor) in [−1, 1] for correctness y and the stated probability p of the actual outcome.
 
     This is the logarithmic score of Rewarding Doubt (arXiv 2503.02623), scaled to [−1, 0], plus the correctness y as in
     RLCR: without y, a model that is always wrong and says so would earn the most. A completion without a stated confidence,
