@@ -27,11 +27,13 @@ _TALK = re.compile(
     | (?:sure|certainly|absolutely|okay|of\ course)\W+(?:here|i|let|happy)\b
     | (?:i|we)\ hope\b | hope\ (?:this|that)\b | let\ me\ know\b | let\ us\ know\b | feel\ free\b
     | please\ (?:note|let|feel|provide|specify|consult|keep|be|remember|clarify|ask)\b
-    | (?:here|below)\ (?:is|are)\b.*:\W*$ | here['’]s\b.*:\W*$ | here\ you\ go\b
+    | here\ you\ go\b
     | if\ you\ (?:have|need|want|would\ like|['’]d\ like|require)\b.*\b(?:ask|let\ me|know|help|feel\ free)\b
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+# "Here are three facts:", when it ends in a colon.
+_ANNOUNCEMENT = re.compile(r"^\W*(?:(?:here|below) (?:is|are)|here['’]s)\b", re.IGNORECASE)
 _SPEAKER = re.compile(
     rf"{_I}(?:['’]m|\s+am|\s+are|['’]re)?\s+(?:\w+ly\s+|so\s+|very\s+|just\s+)?"
     r"(?:sorry|afraid|unable|unsure|not (?:able|sure|aware|certain|familiar)|happy to|glad to|here to|apologi[sz]e"
@@ -76,6 +78,8 @@ def is_check_worthy(sentence: str, parse: Doc | None, *, answers_question: bool)
         return False
     if _TALK.search(sentence) or _SPEAKER.search(sentence) or _ASSISTANT.search(sentence):
         return False
+    if _ANNOUNCEMENT.match(sentence) and _ends_with_colon(sentence):
+        return False
     if is_bare_reply(sentence):
         return answers_question
     if sentence.rstrip("* _").endswith(":") and (parse is None or not _has_subject(parse)):
@@ -93,6 +97,14 @@ def is_bare_reply(sentence: str) -> bool:
 def states_nothing_alone(sentence: str, parse: Doc | None) -> bool:
     """Whether a sentence has no subject of its own, so that only its question shows what it is about ("308.")."""
     return is_bare_reply(sentence) or (parse is not None and not _has_subject(parse))
+
+
+def _ends_with_colon(sentence: str) -> bool:
+    """Whether a colon follows the last word."""
+    end = len(sentence)
+    while end and not (sentence[end - 1].isalnum() or sentence[end - 1] == "_"):
+        end -= 1
+    return ":" in sentence[end:]
 
 
 def _has_subject(parse: Doc) -> bool:

@@ -121,7 +121,8 @@ def _lines(text: str) -> list[str]:
     # NFKC: full-width digits and question marks, circled numbers.
     text = re.sub(r"[①-⑳]", lambda match: f"{unicodedata.normalize('NFKC', match[0])}. ", text)
     text = re.sub(r"\*\*|__|`", "", unicodedata.normalize("NFKC", text))
-    return [line for line in _INLINE.sub("\n", text).splitlines() if line.strip()]
+    # Runs of white space are one space, which keeps the patterns above linear in the length of a line.
+    return [" ".join(line.split()) for line in _INLINE.sub("\n", text).splitlines() if line.strip()]
 
 
 def _question(line: str) -> tuple[str, str] | None:

@@ -226,3 +226,12 @@ def test_many_list_items_are_extracted_in_linear_time():
     quarter, whole = seconds(75_000), seconds(300_000)
     assert whole < 20
     assert whole < 10 * quarter
+
+
+def test_a_long_run_of_colons_is_read_in_a_moment():
+    """S14: quadratic."""
+    begin = time.perf_counter()
+    assert [claim.check_worthy for claim in RuleClaimExtractor().extract(["Here is " + ":" * 20_000 + "a"])[0]] == [True]
+    assert time.perf_counter() - begin < 5
+    assert not extract_claims("Here are the three facts: ")
+    assert not extract_claims("Here's what we know:**")

@@ -1,4 +1,6 @@
-"""Numbered questions, answers and judgements, read from what models really write."""
+"""Numbered questions, answers and judgments, parsed from what models really write."""
+
+import time
 
 import pytest
 from hypothesis import given
@@ -96,7 +98,7 @@ def test_a_single_answer_needs_no_number():
 
 
 @pytest.mark.parametrize(
-    ("text", "judgement"),
+    ("text", "judgment"),
     [
         ("CONSISTENT", "consistent"),
         ("Inconsistent. The source says 1852.", "inconsistent"),
@@ -108,8 +110,8 @@ def test_a_single_answer_needs_no_number():
         ("", None),
     ],
 )
-def test_judgements_are_read_and_doubtful_ones_are_not(text, judgement):
-    assert parse_consistency(text) == judgement
+def test_judgments_are_read_and_doubtful_ones_are_not(text, judgment):
+    assert parse_consistency(text) == judgment
 
 
 @given(st.text(alphabet=st.sampled_from("12Aa?.:)( \n-*Q①"), max_size=200), st.integers(1, 5))
@@ -119,3 +121,14 @@ def test_nothing_breaks_the_parsers(text, count):
     assert len({question.casefold() for question, _ in pairs}) == len(pairs)
     assert len(parse_answers(text, count)) == count
     parse_consistency(text)
+
+
+@pytest.mark.parametrize("filler", [" ", "- ", "1. ", "? ", "(", "\t"])
+def test_a_long_line_of_noise_is_parsed_in_a_moment(filler):
+    """S14: a line of 20,000 spaces took a minute."""
+    text = "1. Where was Ada born?" + filler * (20_000 // len(filler)) + "x"
+    begin = time.perf_counter()
+    parse_question_answers(text)
+    parse_answers(text, 3)
+    parse_consistency(text)
+    assert time.perf_counter() - begin < 3
