@@ -262,6 +262,7 @@ def test_a_reward_that_is_not_finite_is_named_by_its_row():
         ({"context": ["A passage.", "bad \ud83d half"]}, "a passage of the context of row 1 has a lone surrogate"),
         ({"references": ["Oslo", ["bad \ud83d half"]]}, "a reference of row 1 has a lone surrogate"),
         ({"context": ["A passage."] * 2, "question": ["Who?", "Who \ud83d?"]}, "the question of row 1 has a lone surrogate"),
+        ({"context": ["A passage."] * 2, "question": ["Who?", 3]}, "the question of row 1 is '3'"),
         # D4
         ({"context": "AB"}, "context is a single value, 'AB'; pass a list with one per row"),
         ({"references": "AB"}, "references is a single value, 'AB'"),
@@ -283,6 +284,13 @@ def test_strings_in_place_of_lists_are_refused():
         reward(prompts=["?"] * 2, completions="cd", context=["A."] * 2)
     with pytest.raises(InvalidInput, match="prompts is a single value, 'ab'"):
         reward(prompts="ab", completions=["Snow is white."] * 2, context=["A."] * 2)
+
+
+@pytest.mark.parametrize("prompt", ["Who \ud83d?", [{"role": "user", "content": "Who \ud83d?"}]])
+def test_half_a_surrogate_pair_in_a_prompt_is_named_by_row(prompt):
+    """D3: it reached the verifier as the question of a short answer."""
+    with pytest.raises(InvalidInput, match="row 1 cannot be scored: the prompt has a lone surrogate"):
+        FactualityReward(Contained())(prompts=["Who?", prompt], completions=["Fleming."] * 2, context=["A passage."] * 2)
 
 
 def test_rows_of_a_mixed_data_set_use_the_evidence_that_they_have(index):

@@ -122,3 +122,13 @@ def test_a_damaged_row_is_named_by_its_line(tmp_path):
     (tmp_path / "nli" / "snli.jsonl").write_text('{"premise": "x", "hypothesis": "y", "label": "neutral"}\n{')
     with pytest.raises(InvalidInput, match=r"the data set 'snli' cannot be read: line 2 of .*snli\.jsonl is not JSON"):
         read_pairs(tmp_path, ["snli"], seed=0)
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [({"premise": "x", "label": "neutral"}, "hypothesis"), ({"premise": "x", "hypothesis": "y", "label": "maybe"}, "maybe")],
+)
+def test_a_row_without_a_field_or_with_an_unknown_label_is_an_error_of_ours(tmp_path, row, name):
+    write(tmp_path, "nli/snli.jsonl", [row])
+    with pytest.raises(InvalidInput, match=f"the data set 'snli' cannot be read: a row has no field .* '{name}'"):
+        read_pairs(tmp_path, ["snli"], seed=0)

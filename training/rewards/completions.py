@@ -65,8 +65,12 @@ def prompt_question(prompt: Any) -> str | None:
 
     >>> prompt_question("Paris fell in 1940. Question: Who took it? Answer:")
     'Who took it?'
+
+    Raises:
+        InvalidInput: the message has content other than text, or a lone surrogate.
     """
     text = prompt if isinstance(prompt, str) else (_content(prompt[-1]) if prompt else "")
+    _check_encodable("the prompt", text)
     sentences = [line[start:end].strip() for line in text.splitlines() for start, end in sentence_spans(line)]
     questions = [s for s in sentences if s.endswith("?") and any(character.isalnum() for character in s)]
     return re.sub(r"^(?:Q|Question)\s*:\s*", "", questions[-1]) if questions else None
@@ -75,11 +79,11 @@ def prompt_question(prompt: Any) -> str | None:
 def split_confidence(text: str) -> tuple[str, float | None]:
     r"""Separate a text from the confidence it states at its end or in <confidence> tags.
 
-    Returns:
-        The text without the statement, and the confidence in [0, 1]; None if it states none.
-
     >>> split_confidence("Paris.\nConfidence: 80%")
     ('Paris.', 0.8)
+
+    Returns:
+        The text without the statement, and the confidence in [0, 1]; None if it states none.
     """
     from halluc.confidence.verbalized_parsing import parse_confidence
 

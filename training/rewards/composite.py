@@ -115,11 +115,11 @@ def format_reward(pattern: str) -> RewardFunction:
 def length_reward(shortest: int, longest: int) -> RewardFunction:
     """A reward of 0 for completions of `shortest` to `longest` words; others get minus the relative distance, at least −1.
 
-    Raises:
-        InvalidInput: unless 0 < shortest <= longest.
-
     >>> length_reward(2, 4)(prompts=["?"] * 3, completions=["one", "one two three", "one two three four five"])
     [-0.5, 0.0, -0.25]
+
+    Raises:
+        InvalidInput: unless 0 < shortest <= longest.
     """
     if not 0 < shortest <= longest:
         raise InvalidInput(f"the length ranges from {shortest} to {longest} words; pass 0 < shortest <= longest")

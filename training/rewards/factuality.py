@@ -204,14 +204,13 @@ class FactualityReward:
     def _row(self, number: int, prompt: Any, completion: Any, context: Any, references: Any, question: Any) -> _Row:
         from retrieval import Passage
 
-        for name, text in {"question": question, "prompt": prompt}.items():
-            if isinstance(text, str):
-                check_text(f"the {name} of row {number}", text)
         try:
             text = completion_text(completion)
             question = prompt_question(prompt) if question is None else question
         except InvalidInput as error:
             raise InvalidInput(f"row {number} cannot be scored: {error}") from error
+        if question is not None:
+            check_text(f"the question of row {number}", question)
         passages = _texts(context, number, "passage of the context")
         accepted = _texts(references, number, "reference")
         evidence = passages or None

@@ -176,12 +176,12 @@ def log_confidence(judged: JudgedCompletion, *, floor: float = 0.001) -> float:
 def reward_kind(name: str, settings: Mapping[str, Any] | None = None) -> RewardKind:
     """Make the kind that a configuration names.
 
+    >>> reward_kind("ternary", {"wrong": -2.0})(JudgedCompletion("Paris", (JudgedClaim("Paris", 0.1),)))
+    -2.0
+
     Args:
         name: "precision", "binary", "ternary", "brier" or "log".
         settings: values of the parameters of its function.
-
-    >>> reward_kind("ternary", {"wrong": -2.0})(JudgedCompletion("Paris", (JudgedClaim("Paris", 0.1),)))
-    -2.0
 
     Raises:
         InvalidInput: there is no such kind, or it refuses a parameter or its value.

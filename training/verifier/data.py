@@ -81,9 +81,10 @@ def read_pairs(folder: Path, sources: Sequence[str], *, seed: int) -> list[Pair]
                 if evidence and claim:
                     part = part_of(row.document or evidence)
                     pairs.setdefault((evidence, claim), Pair(evidence, claim, row.label, source, part))
-        except InvalidInput as error:
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"a row has no field or an unknown label {error}" if isinstance(error, KeyError) else error
             raise InvalidInput(
-                f"the data set {source!r} cannot be read: {error}; see the README of the data folder"
+                f"the data set {source!r} cannot be read: {reason}; see the README of the data folder"
             ) from error
     return list(pairs.values())
 
