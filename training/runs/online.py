@@ -39,6 +39,8 @@ class OnlineSettings(RunSettings):
         prompts: folder or JSON-lines file with a column `prompt` (a string is one user turn), and `context` or `references`
             unless there is an index.
         index: folder of a passage index to retrieve evidence from.
+        index_embedder: embedder of the index, to name only if it is an endpoint (http://host:port/v1#model), to allow that
+            texts and your API key are sent there.
         verifier: the verifier to optimize against, as `halluc.load_verifier` names it.
         held_out_verifier: a verifier that is measured and not optimized against; None for none.
         max_gap_growth: growth of the gap between the two at which the run stops because of reward hacking, in (0, 2]; None
@@ -53,6 +55,7 @@ class OnlineSettings(RunSettings):
 
     prompts: str = ""
     index: str | None = None
+    index_embedder: str | None = None
     verifier: str = "default"
     held_out_verifier: str | None = None
     max_gap_growth: float | None = None
@@ -158,7 +161,7 @@ def _factuality_reward(config: Any) -> FactualityReward:
     from retrieval import PassageIndex
 
     with leaf_errors_as_ours():
-        index = PassageIndex.open(config.index) if config.index else None
+        index = PassageIndex.open(config.index, embedder=config.index_embedder) if config.index else None
     return FactualityReward(
         load_verifier(config.verifier),
         index,

@@ -37,7 +37,7 @@ _SETTINGS_OF: dict[str, tuple[str, ...]] = {
     "cove": (*_OF_PAIRS, "variant"),
     "constitution": (*_OF_PAIRS, "principles", "temperature", "seed"),
 }
-_SETTINGS_OF_ALL = ("method", "rows", "out", "verifier", "index", "kind", "kind_settings")
+_SETTINGS_OF_ALL = ("method", "rows", "out", "verifier", "index", "index_embedder", "kind", "kind_settings")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class PairsConfig:
         verifier: scores the completions, as `halluc.load_verifier` names it. None for no verifier: "answers" then trusts the
             rows, and "constitution" trusts the model's revisions.
         index: folder of a passage index to retrieve evidence from; "cove" also answers its questions from it.
+        index_embedder: embedder of the index, to name only if it is an endpoint (http://host:port/v1#model), to allow that
+            texts and your API key are sent there.
         kind, kind_settings: of the reward, see `training.rewards.kinds.reward_kind`.
         n_samples, min_margin, max_length_ratio, abstention, temperature, max_new_tokens, batch_size, seed: see
             `training.build_preference_pairs`.
@@ -67,6 +69,7 @@ class PairsConfig:
     model: str = "default"
     verifier: str | None = "default"
     index: str | None = None
+    index_embedder: str | None = None
     kind: str = "precision"
     kind_settings: dict[str, float] | None = None
     n_samples: int = 8
@@ -157,7 +160,7 @@ def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]]
 def _open_index(config: PairsConfig) -> PassageIndex | None:
     from retrieval import PassageIndex
 
-    return PassageIndex.open(config.index) if config.index else None
+    return PassageIndex.open(config.index, embedder=config.index_embedder) if config.index else None
 
 
 def _reward(config: PairsConfig, index: PassageIndex | None) -> FactualityReward | None:
