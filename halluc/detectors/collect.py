@@ -258,11 +258,15 @@ class _Collection:
         self.statistics = Statistics(
             questions=self.questions,
             answers=tuple(generation.text for generation in self.generations),
-            token_logprobs=tuple(np.array(generation.token_logprobs) for generation in self.generations),
+            token_logprobs=tuple(
+                np.array(generation.token_logprobs or ([np.nan] if generation.text else []), dtype=np.float64)
+                for generation in self.generations
+            ),
             samples=tuple(tuple(sample.text for sample in drawn) for drawn in samples),
             sample_logprobs=tuple(tuple(np.array(sample.token_logprobs) for sample in drawn) for drawn in samples),
         )
-        if any(generation.text and not generation.token_logprobs for generation in self.generations):
+        written = [generation for generation in self.generations if generation.text]
+        if written and not any(generation.token_logprobs for generation in written):
             of = "its tokens" if len(missing) == len(answers) else "a given text"
             self._drop(Statistic.logprobs, f"{resources.lm.name} returns no log-probabilities of {of}")
         if any(sample.text and not sample.token_logprobs for drawn in samples for sample in drawn):

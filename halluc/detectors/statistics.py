@@ -111,7 +111,7 @@ class Statistics:
     Attributes:
         questions: N texts, the last user turn of each prompt.
         answers: N texts that are judged.
-        token_logprobs: N arrays (T,), in nats.
+        token_logprobs: N arrays (T,), in nats; a single NaN for an answer whose log-probabilities are unknown.
         token_entropy: N arrays (T,), entropy of the distribution each token was chosen from, in nats.
         token_self_certainty: N arrays (T,), KL divergence from the uniform distribution to that distribution, in nats.
         token_spans: N arrays (T, 2), the characters of `answers` that each token spells; the end of the turn spells none.

@@ -233,7 +233,10 @@ def test_an_endpoint_answers_the_prompts_without_an_answer():
         ScriptedEndpoint(logprobs=True), PROMPTS, detectors=["perplexity", "lexical_similarity"], answers=[None, "Blue"]
     )
     assert found.statistics.answers == ("Paris", "Blue")
-    assert found.skipped == {"perplexity": "scripted returns no log-probabilities of a given text"}
+    # An endpoint returns no log-probabilities of a given text.
+    assert found["perplexity"] == pytest.approx([0.5, np.nan], nan_ok=True)
+    alone = halluc.detect(ScriptedEndpoint(logprobs=True), PROMPTS, detectors=["perplexity"], answers=["Red", "Blue"])
+    assert alone.skipped == {"perplexity": "scripted returns no log-probabilities of a given text"}
 
 
 def test_a_detector_of_ones_own_runs_beside_the_table():
