@@ -94,6 +94,17 @@ def test_every_block_runs_in_order_on_a_fresh_clone(lm, tmp_path, monkeypatch, c
         assert Path(output).exists()
 
 
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md"])
+def test_the_files_and_tests_that_a_document_names_exist(document):
+    text = re.sub(r"^```.*?^```$", "", (ROOT / document).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    links = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
+    assert [target for target in links if not ((ROOT / document).parent / target).exists()] == []
+    paths = re.findall(r"`((?:benchmarks|calibration|examples|halluc|notebooks|retrieval|tests|training)/[\w./]+)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name in re.findall(r"`(test_\w+)`", text) if f"def {name}(" not in tests] == []
+
+
 def test_the_demo_shows_answers_without_and_with_passages(lm, tmp_path, monkeypatch, capsys):
     spec = importlib.util.spec_from_file_location("demo", ROOT / "examples" / "demo.py")
     demo = importlib.util.module_from_spec(spec)
