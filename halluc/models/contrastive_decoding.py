@@ -58,7 +58,7 @@ def jensen_shannon_divergence(logits_p: torch.Tensor, logits_q: torch.Tensor) ->
     """
     log_p, log_q = logits_p.log_softmax(-1), logits_q.log_softmax(-1)
     p, q = log_p.exp(), log_q.exp()
-    # The logarithm of the mixture, 2m = p + q.
+    # From the logarithms, so that the mixture is finite where one of the two underflows.
     log_m = torch.logaddexp(log_p, log_q) - torch.log(torch.tensor(2.0))
     terms = torch.xlogy(p, p) - torch.where(p > 0, p * log_m, 0) + torch.xlogy(q, q) - torch.where(q > 0, q * log_m, 0)
     return (terms.sum(-1) / 2).clamp(min=0)

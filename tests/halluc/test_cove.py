@@ -62,7 +62,7 @@ def script(body: dict[str, Any]) -> tuple[int, Any]:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     running = Server()
-    running.behaviour = script
+    running.behavior = script
     yield running
     running.close()
 
@@ -114,7 +114,7 @@ def test_only_a_cross_check_compares_each_answer_with_the_draft(server: Server) 
 
 
 def test_a_draft_that_no_check_contradicts_stands(server: Server) -> None:
-    server.behaviour = lambda body: (200, completion("CONSISTENT")) if kind(body) == "cross-check" else script(body)
+    server.behavior = lambda body: (200, completion("CONSISTENT")) if kind(body) == "cross-check" else script(body)
     answer = chain(server, "factor+revise").ask(QUESTION)
     assert kind(server.requests[-1]) == "cross-check"
     assert answer.text == answer.draft == DRAFT
@@ -123,7 +123,7 @@ def test_a_draft_that_no_check_contradicts_stands(server: Server) -> None:
 
 @pytest.mark.parametrize("draft", ["", "What do you mean by that?", "I don't know.", "..."])
 def test_a_draft_with_nothing_to_check_ends_the_chain(server: Server, draft: str) -> None:
-    server.behaviour = lambda body: (200, completion(draft))
+    server.behavior = lambda body: (200, completion(draft))
     answer = chain(server).ask(QUESTION)
     assert len(server.requests) == 1
     assert answer.stopped
@@ -136,7 +136,7 @@ def test_a_draft_with_nothing_to_check_ends_the_chain(server: Server, draft: str
     "noise", ["1. 1. 1. 1.\n?\n?? 2)", "Is it so? " * 200, "﷽ \u202e 1.)( <|im_end|> {$question}", "12:30"]
 )
 def test_nonsense_neither_crashes_nor_loops(server: Server, variant: Variant, noise: str) -> None:
-    server.behaviour = lambda body: (200, completion(DRAFT if kind(body) == "baseline" else noise))
+    server.behavior = lambda body: (200, completion(DRAFT if kind(body) == "baseline" else noise))
     answer = chain(server, variant, max_questions=2).ask(QUESTION)
     assert len(server.requests) <= 2 + 2 * 2 + 1
     assert answer.text in (DRAFT, noise.strip())
@@ -144,7 +144,7 @@ def test_nonsense_neither_crashes_nor_loops(server: Server, variant: Variant, no
 
 
 def test_a_plan_without_questions_leaves_the_draft(server: Server) -> None:
-    server.behaviour = lambda body: (200, completion(DRAFT if kind(body) == "baseline" else "All of it is true."))
+    server.behavior = lambda body: (200, completion(DRAFT if kind(body) == "baseline" else "All of it is true."))
     answer = chain(server).ask(QUESTION)
     assert [kind(body) for body in server.requests] == ["baseline", "plan"]
     assert answer.text == DRAFT
@@ -213,7 +213,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def test_with_an_index_each_question_is_answered_from_passages(server: Server, index: Any) -> None:
-    server.behaviour = lambda body: (200, completion("Chicago")) if kind(body) == "answer from passages" else script(body)
+    server.behavior = lambda body: (200, completion("Chicago")) if kind(body) == "answer from passages" else script(body)
     answer = chain(server, index=index, k=1).ask(QUESTION)
     asked = [body["messages"][-1]["content"] for body in server.requests if kind(body) == "answer from passages"]
     assert len(asked) == 3
@@ -224,7 +224,7 @@ def test_with_an_index_each_question_is_answered_from_passages(server: Server, i
 
 def test_the_verifier_judges_the_claims_of_the_draft_in_place_of_questions(server: Server, index: Any) -> None:
     draft = " ".join(f"{name} was born in New York City." for name in BORN)
-    server.behaviour = lambda body: (200, completion(draft)) if kind(body) == "baseline" else script(body)
+    server.behavior = lambda body: (200, completion(draft)) if kind(body) == "baseline" else script(body)
     answer = chain(server, "factor+revise", index=index, verifier=NamesVerifier(), k=1).ask(QUESTION)
     assert [kind(body) for body in server.requests] == ["baseline", "revise"]
     labels = {check.question: check.label for check in answer.checks}

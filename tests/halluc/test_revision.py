@@ -42,7 +42,7 @@ class PlacesVerifier:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     running = Server()
-    running.behaviour = lambda body: (200, completion("Corrected sentence: Clinton was born in Chicago."))
+    running.behavior = lambda body: (200, completion("Corrected sentence: Clinton was born in Chicago."))
     yield running
     running.close()
 
@@ -93,7 +93,7 @@ def test_an_answer_that_is_supported_costs_no_call(server: Server, index: Any) -
     ],
 )
 def test_a_revision_that_is_no_better_is_not_taken(server: Server, index: Any, reply: str, reason: str) -> None:
-    server.behaviour = lambda body: (200, completion(reply))
+    server.behavior = lambda body: (200, completion(reply))
     kept = revised(server, index)
     assert kept.text == DRAFT
     assert reason in kept.edits[0].reason
@@ -103,7 +103,7 @@ def test_a_revision_that_is_no_better_is_not_taken(server: Server, index: Any, r
 
 
 def test_where_nothing_is_left_the_answer_is_an_abstention(server: Server, index: Any) -> None:
-    server.behaviour = lambda body: (200, completion(""))
+    server.behavior = lambda body: (200, completion(""))
     answer = revised(server, index, "Clinton was born in Boston.", on_failure="remove")
     assert answer.abstained
     assert answer.text == ""
@@ -115,7 +115,7 @@ def test_a_calibrator_makes_low_support_an_abstention(server: Server, index: Any
     rng = np.random.default_rng(0)
     confidence = rng.uniform(size=2000)
     calibrator = Calibrator(risk=0.2, source="verifier_support").fit(confidence, rng.uniform(size=2000) < confidence)
-    server.behaviour = lambda body: (200, completion(""))
+    server.behavior = lambda body: (200, completion(""))
     assert not revised(server, index, MENDED, calibrator=calibrator).abstained
     doubtful = revised(server, index, calibrator=calibrator)
     assert doubtful.abstained
