@@ -111,9 +111,9 @@ class PassageIndex:
         with storage.new_index(folder, manifest) as partial:
             unfinished = cls(partial, Snapshot(partial, manifest), model)
             report = unfinished._add(passages, vectors, duplicates)
-            manifest = unfinished._state.manifest
+            state = unfinished._state
             unfinished.close()
-        return cls(folder, Snapshot(folder, manifest), model), report
+        return cls(folder, Snapshot(folder, state.manifest, state), model), report
 
     @classmethod
     def open(cls, path: str | Path, *, embedder: Embedder | str | None = None) -> PassageIndex:
@@ -193,7 +193,7 @@ class PassageIndex:
         """Move to the state that is on disk now."""
         state = self._state
         if manifests.read_manifest(self.path).generation != state.manifest.generation:
-            snapshot = open_snapshot(self.path, known=state.manifest)
+            snapshot = open_snapshot(self.path, known=state)
             self._check_id(snapshot.manifest)
             self._snapshot = snapshot
 
@@ -411,7 +411,7 @@ class PassageIndex:
         if vectors is None and new:
             vectors = self._embed([passage.text for passage in new])
         manifest = storage.commit(self.path, state.manifest, state.segments, new, vectors, removed)
-        self._snapshot = Snapshot(self.path, manifest)
+        self._snapshot = Snapshot(self.path, manifest, state)
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
         return checked_vectors(self.embedder.encode(texts), len(texts), self._state.manifest.dimension)

@@ -41,8 +41,13 @@ class Match(NamedTuple):
 class Snapshot:
     """The segments that a manifest names, memory-mapped."""
 
-    def __init__(self, folder: Path, manifest: manifests.Manifest) -> None:
+    def __init__(self, folder: Path, manifest: manifests.Manifest, known: Snapshot | None = None) -> None:
         """Open the segments of the index in `folder`.
+
+        Args:
+            folder: the index.
+            manifest: the state to open.
+            known: an earlier state, whose open segments are used again.
 
         Raises:
             FileNotFoundError: a segment is gone, perhaps merged away since the manifest was read.
@@ -50,7 +55,11 @@ class Snapshot:
         """
         self.manifest = manifest
         self.segments: list[OpenSegment] = []
+        opened = known.opened() if known is not None else {}
         for segment in manifest.segments:
+            if segment.name in opened and opened[segment.name].files == segment.files:
+                self.segments.append(opened[segment.name].with_deleted(segment))
+                continue
             try:
                 self.segments.append(OpenSegment(folder, segment, manifest.dimension))
             # FAISS and Arrow report a damaged file by whatever exception their parsers raise.
@@ -62,6 +71,10 @@ class Snapshot:
         self._starts = list(accumulate((segment.rows for segment in self.segments), initial=0))
         self._sparse_folder = folder / "sparse" / str(manifest.generation)
         self._sparse: Any = None
+
+    def opened(self) -> dict[str, OpenSegment]:
+        """Get the open segments by their names."""
+        return {segment.name: opened for segment, opened in zip(self.manifest.segments, self.segments, strict=True)}
 
     def passages(self) -> Iterator[Passage]:
         """Get all passages."""
@@ -216,23 +229,23 @@ class Snapshot:
         return local
 
 
-def open_snapshot(folder: Path, known: manifests.Manifest | None = None) -> Snapshot:
+def open_snapshot(folder: Path, known: Snapshot | None = None) -> Snapshot:
     """Open the present state of the index in a folder, comparing its files with their checksums.
 
     Args:
         folder: the index.
-        known: an earlier state of which the files were compared; those are not compared again.
+        known: an earlier state, whose segments are neither compared nor opened again.
 
     Raises:
         IndexNotFound, IndexDamaged, IndexVersion: there is no index, or it cannot be used.
     """
     while True:
         manifest = manifests.read_manifest(folder)
-        verified = {segment.name: segment.files for segment in known.segments} if known else {}
+        verified = {segment.name: segment.files for segment in known.manifest.segments} if known is not None else {}
         try:
             manifests.verify_sizes(folder, manifest)
             manifests.verify_contents(folder, [s for s in manifest.segments if verified.get(s.name) != s.files])
-            return Snapshot(folder, manifest)
+            return Snapshot(folder, manifest, known)
         except (IndexDamaged, FileNotFoundError) as error:
             # A writer may have merged a segment away since the manifest was read; then there is a newer manifest.
             if manifests.read_manifest(folder).generation == manifest.generation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -76,7 +77,6 @@ class OpenSegment:
         Raises:
             Exception: of pyarrow or FAISS, or a ValueError: a file is not what a segment has.
         """
-        import numpy as np
         import pyarrow as pa
 
         path = folder / "segments" / segment.name
@@ -90,10 +90,14 @@ class OpenSegment:
                 f"instead of {segment.rows} of {dimension}"
             )
         self.rows = segment.rows
-        self.live: NDArray[np.bool_] | None = None
-        if segment.deleted:
-            self.live = np.ones(segment.rows, bool)
-            self.live[list(segment.deleted)] = False
+        self.files = segment.files
+        self.live = _live(segment)
+
+    def with_deleted(self, segment: Segment) -> OpenSegment:
+        """Get the same segment with the deleted rows that `segment` names; the mapped files are shared."""
+        changed = copy.copy(self)
+        changed.live = _live(segment)
+        return changed
 
     def live_rows(self) -> NDArray[np.int64]:
         """Get the rows that count, ascending."""
@@ -148,6 +152,17 @@ class OpenSegment:
         import numpy as np
 
         return reconstruct(self.faiss, np.asarray(rows, np.int64))
+
+
+def _live(segment: Segment) -> NDArray[np.bool_] | None:
+    """Compute the (rows,) mask of the rows that count; None if all do."""
+    import numpy as np
+
+    if not segment.deleted:
+        return None
+    live = np.ones(segment.rows, bool)
+    live[list(segment.deleted)] = False
+    return live
 
 
 def check_filter(wanted: Any) -> None:

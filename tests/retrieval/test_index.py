@@ -345,6 +345,34 @@ def test_opening_while_a_writer_merges_retries_with_the_new_manifest(index, monk
     assert len(PassageIndex.open(index.path)) == 50
 
 
+def test_a_change_reads_only_the_segments_that_it_writes(index, monkeypatch):
+    """Else a small add to a large index would read all of it."""
+    from retrieval import manifest, search
+
+    opened, compared = [], []
+    open_segment, compare = search.OpenSegment, manifest.verify_contents
+
+    def open_and_count(folder, segment, dimension):
+        opened.append(segment.name)
+        return open_segment(folder, segment, dimension)
+
+    def compare_and_count(folder, segments):
+        compared.extend(segment.name for segment in segments)
+        compare(folder, segments)
+
+    other = PassageIndex.open(index.path)
+    monkeypatch.setattr(search, "OpenSegment", open_and_count)
+    monkeypatch.setattr(manifest, "verify_contents", compare_and_count)
+    index.delete(["Super_Bowl_50#0"])
+    assert (opened, compared) == ([], [])
+    index.add([Passage("new", "a new text")])
+    assert (opened, compared) == (["00000003"], [])
+    other.refresh()
+    assert (opened, compared) == (["00000003", "00000003"], ["00000003"])
+    assert [passage.id for passage in other] == [passage.id for passage in index]
+    assert len(other) == 30
+
+
 def test_two_handles_that_write_in_turn_see_each_others_work(index):
     other = PassageIndex.open(index.path)
     index.add([Passage("one", "the first text")])
