@@ -2,6 +2,7 @@ import pytest
 
 from halluc.errors import InvalidInput
 from training.runs.config import load_config
+from training.runs.preference import DPORun
 from training.verifier.train import VerifierConfig
 
 
@@ -35,3 +36,26 @@ def test_an_unusable_configuration_is_refused(tmp_path, text, settings, message)
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InvalidInput, match=r"none\.yaml cannot be read"):
         load_config(VerifierConfig, tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("max_steps=abc", "max_steps is 'abc': Input should be a valid integer"),
+        ("max_steps=1.5", "max_steps is 1.5: Input should be a valid integer"),
+        ("use_cpu=maybe", "use_cpu is 'maybe': Input should be a valid boolean"),
+        ("factuality_weight=heavy", "factuality_weight is 'heavy': Input should be a valid number"),
+        ("pairs=[a, b]", r"pairs is \['a', 'b'\]: Input should be a valid string"),
+        ("lora_rank=null", "lora_rank is None: Input should be a valid integer"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(setting, message):
+    """Values that are no numbers or truth values reached TRL, or counted as true."""
+    with pytest.raises(InvalidInput, match=message):
+        load_config(DPORun, None, ["pairs=p", setting])
+
+
+def test_values_are_converted_by_the_types_of_the_fields_of_trl(tmp_path):
+    settings = ["pairs=p", "learning_rate=1e-4", "loss_type=[ipo]", "use_cpu=yes", "bf16=false", f"output_dir={tmp_path}"]
+    config = load_config(DPORun, None, settings)
+    assert (config.learning_rate, config.loss_type, config.use_cpu, config.bf16) == (1e-4, ["ipo"], True, False)

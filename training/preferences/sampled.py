@@ -94,10 +94,9 @@ def build_preference_pairs(
     of similar length are paired, since DPO otherwise learns length (arXiv 2403.19159); among those, the pair with the
     largest margin in score is taken. A prompt whose completions score about the same gives no pair.
 
-    With an `abstention` the model learns to say what it does not know (arXiv 2403.18349). If the answers to a prompt earn
-    less on average than the abstention, the abstention is chosen over the worst of them. Otherwise the best answer is chosen
-    over the abstention, in addition to the pair of answers. Use a reward in which wrong earns less than abstained
-    (`training.rewards.kinds.ternary_truth`).
+    With an `abstention` the model learns to say that it does not know (arXiv 2403.18349). If the answers to a prompt earn
+    less on average than the abstention, it is chosen over the worst of them. Otherwise the best answer is chosen over it, in
+    addition to the pair of answers. Use a reward in which wrong earns less than abstained (`ternary_truth`).
 
     Args:
         lm: the model to train, which samples the completions.
@@ -116,8 +115,8 @@ def build_preference_pairs(
 
     Raises:
         InvalidInput: an option is out of range, the abstention does not read as one, a prompt cannot be used (its row is
-            named), a column has another length, a score is not finite, no prompt gives a pair, or `out` cannot be written,
-            holds other pairs, or is being built by another process.
+            named), a column has another length, a score is not finite, no prompt gives a pair, or `out` cannot be written or
+            holds other pairs, or another process is building it.
     """
     options = PairOptions(min_margin, max_length_ratio, batch_size)
     sampling = SamplingOptions(n_samples, temperature, max_new_tokens, abstention, seed)

@@ -149,9 +149,6 @@ class FactualityReward:
             InvalidInput: a column is a single text or has another length, a row (it is named) has no evidence or values that
                 cannot be used, or its reward is not finite.
         """
-        check_one_each(
-            "completions", completions, prompts=prompts, context=context, references=references, question=question
-        )
         rows = self._rows(prompts, completions, context, references, question)
         claims = self._claims(rows)
         passages = self._passages(rows, claims)
@@ -194,12 +191,15 @@ class FactualityReward:
         return gap_report([c.optimized / c.claims for c in calls], [c.held_out / c.claims for c in calls])
 
     def _rows(self, prompts: Any, completions: Any, context: Any, references: Any, question: Any) -> list[_Row]:
+        columns = {"prompts": prompts, "context": context, "references": references, "question": question}
+        check_one_each("completions", completions, **columns)
         if context is None and references is None and self.index is None:
             raise InvalidInput(
                 "there is no evidence: give FactualityReward an index, or the data set a column 'context' or 'references'"
             )
-        columns = [[None] * len(completions) if column is None else column for column in (context, references, question)]
-        return [self._row(i, *values) for i, values in enumerate(zip(prompts, completions, *columns, strict=True))]
+        missing = [None] * len(completions)
+        cells = (missing if column is None else column for column in (context, references, question))
+        return [self._row(i, *values) for i, values in enumerate(zip(prompts, completions, *cells, strict=True))]
 
     def _row(self, number: int, prompt: Any, completion: Any, context: Any, references: Any, question: Any) -> _Row:
         from retrieval import Passage
