@@ -56,12 +56,12 @@ def texts(answer, **options):
 
 
 @pytest.mark.parametrize("sentence", SPLIT)
-def test_a_compound_sentence_is_cut_into_its_statements(sentence):
+def test_a_compound_sentence_is_split_into_its_statements(sentence):
     assert texts(sentence) == SPLIT[sentence]
 
 
 @pytest.mark.parametrize("sentence", WHOLE)
-def test_a_sentence_that_a_cut_could_falsify_stays_as_it_is(sentence):
+def test_a_sentence_that_a_split_could_falsify_is_kept_whole(sentence):
     assert texts(sentence) == [sentence]
 
 
@@ -205,7 +205,7 @@ def test_model_output_is_read_whatever_its_list_marks():
     assert parse_claims("None") == parse_claims("") == parse_claims("???") == []
 
 
-def test_the_default_model_yields_a_claim_a_sentence_at_least(lm):
+def test_the_default_model_yields_at_least_one_claim_per_sentence(lm):
     claims = LMClaimExtractor(lm, max_new_tokens=24).extract(["Rome is the capital of Italy. Is it?"])[0]
     assert [claim.check_worthy for claim in claims][-1] is False
     assert any(claim.check_worthy and claim.start == 0 for claim in claims)

@@ -113,7 +113,7 @@ def test_only_a_cross_check_compares_each_answer_with_the_draft(server: Server) 
     assert "Chicago (contradicts the answer)" in server.requests[-1]["messages"][-1]["content"]
 
 
-def test_a_draft_that_no_check_contradicts_stands(server: Server) -> None:
+def test_a_draft_that_no_check_contradicts_is_returned_unchanged(server: Server) -> None:
     server.behavior = lambda body: (200, completion("CONSISTENT")) if kind(body) == "cross-check" else script(body)
     answer = chain(server, "factor+revise").ask(QUESTION)
     assert kind(server.requests[-1]) == "cross-check"
@@ -186,7 +186,7 @@ def test_chains_run_side_by_side_in_an_event_loop(server: Server) -> None:
 
 
 class NamesVerifier:
-    """Supports a claim whose first word stands in the evidence beside New York, refutes it beside another place."""
+    """Supports a claim whose first word is in the evidence together with New York, and refutes it with another place."""
 
     name = "names"
 
@@ -316,7 +316,7 @@ def test_the_command_checks_its_prompts_before_it_loads_a_model(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_model_of_135_million_parameters_comes_through(lm: Any, variant: Variant) -> None:
+def test_a_model_of_135_million_parameters_completes_every_variant(lm: Any, variant: Variant) -> None:
     cove = ChainOfVerification(lm, variant, max_questions=1, max_new_tokens=16)
     answer = cove.ask("What are the official languages of Canada?")
     assert answer.text

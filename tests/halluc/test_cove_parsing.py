@@ -67,7 +67,7 @@ def test_the_limit_cuts_and_overlong_items_are_left_out():
         "1. Where was Ada born? - A: London. 2. When did she die? - A: 1852.",
     ],
 )
-def test_questions_and_answers_are_told_apart(text):
+def test_questions_are_separated_from_their_answers(text):
     assert [(q, a.removeprefix("- A: ")) for q, a in parse_question_answers(text)] == [
         (TWO[0], "London."),
         (TWO[1], "1852."),

@@ -1,4 +1,4 @@
-"""`detect`: what is shared, what is left out and why. The scripted models only check control flow."""
+"""`detect`: what is shared, what is skipped, and why. The scripted models only check control flow."""
 
 import json
 import math
@@ -13,11 +13,11 @@ from halluc.detectors.table import DETECTORS
 from halluc.errors import InvalidInput
 from halluc.models.language_model import Generation
 
-PROMPTS = ["What is the capital of France?", "Name a colour."]
+PROMPTS = ["What is the capital of France?", "Name a color."]
 
 
 class WordOverlap:
-    """A stand-in for a verifier that counts what it is asked.
+    """A scripted verifier that records the pairs it judges.
 
     Support is the share of the claim's words in the evidence, and 0 where its last word is not there: the answer after the
     question.
@@ -43,7 +43,7 @@ class WordOverlap:
 
 
 class ScriptedEndpoint:
-    """Fixed texts; log-probabilities only if told."""
+    """Fixed texts, with or without log-probabilities."""
 
     name = "scripted"
     context_window = None
@@ -122,7 +122,7 @@ def test_claims_are_scored_by_the_tokens_that_spell_them(lm):
     assert second.scores["perplexity"] != first.scores["perplexity"]
 
 
-def test_a_context_is_what_the_answer_is_held_against(lm):
+def test_the_answer_is_judged_against_its_context(lm):
     found = halluc.detect(
         lm,
         ["Where is the tower?"] * 2,
@@ -239,7 +239,7 @@ def test_an_endpoint_answers_the_prompts_without_an_answer():
     assert alone.skipped == {"perplexity": "scripted returns no log-probabilities of a given text"}
 
 
-def test_a_detector_of_ones_own_runs_beside_the_table():
+def test_a_custom_detector_runs_with_those_of_the_table():
     length = Detector(
         "length", Family.sampling, frozenset({Statistic.samples}), lambda s: np.array([len(a) for a in s.answers])
     )
@@ -288,7 +288,7 @@ def test_unusable_arguments_are_named(options, message):
         halluc.detect(ScriptedEndpoint(logprobs=True), PROMPTS, **{"detectors": ["perplexity"], **options})
 
 
-def test_no_prompts_and_one_sample_are_refused_or_told():
+def test_no_prompts_are_refused_and_one_sample_skips_a_detector():
     lm = ScriptedEndpoint(logprobs=True)
     with pytest.raises(InvalidInput, match="no prompts"):
         halluc.detect(lm, [])

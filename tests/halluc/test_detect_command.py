@@ -32,7 +32,7 @@ def write(path, *rows):
 
 
 def test_prompts_are_answered_and_scored(halluc, tmp_path):
-    path = write(tmp_path / "p.jsonl", {"prompt": "What is the capital of France?"}, {"question": "Name a colour."})
+    path = write(tmp_path / "p.jsonl", {"prompt": "What is the capital of France?"}, {"question": "Name a color."})
     code, out, err = halluc(
         "detect", path, "-d", "perplexity,lexical_similarity", "--claims", "-n", 2, "--max-new-tokens", 8
     )
@@ -44,7 +44,7 @@ def test_prompts_are_answered_and_scored(halluc, tmp_path):
     assert report["total"]["tokens"] > 0
 
 
-def test_given_answers_are_judged_and_detectors_that_cannot_run_are_listed(halluc, tmp_path):
+def test_answers_in_the_rows_are_judged_and_detectors_that_cannot_run_are_listed(halluc, tmp_path):
     row = {"prompt": "What is the capital of France?", "answer": "Paris."}
     code, out, _ = halluc("detect", write(tmp_path / "p.jsonl", row), "-d", "perplexity,support", "--json")
     report = json.loads(out)
@@ -67,7 +67,7 @@ def test_an_evaluation_fits_an_ensemble_that_detect_runs(halluc, tmp_path):
     assert report["n"] + report["n_fit"] == 24
     assert plot.exists()
     assert set(Ensemble.load(saved).members) <= {"perplexity", "max_token_entropy"}
-    prompts = write(tmp_path / "p.jsonl", {"prompt": "Name a colour."})
+    prompts = write(tmp_path / "p.jsonl", {"prompt": "Name a color."})
     code, out, _ = halluc("detect", prompts, "-d", "perplexity", "--ensemble", saved, "--max-new-tokens", 4)
     assert 0 < json.loads(out)["rows"][0]["scores"]["ensemble"] < 1
 

@@ -170,7 +170,7 @@ def test_a_probe_finds_the_direction_of_truth_and_comes_back_from_its_file(tmp_p
     assert (Probe.load(tmp_path / "p.json").score(statistics) == scores).all()
 
 
-def test_a_probe_on_lookback_ratios_reads_one_mean_a_head():
+def test_a_probe_on_lookback_ratios_reads_one_mean_per_head():
     rng = np.random.default_rng(0)
     wrong = np.arange(60) % 2 == 0
     lookback = tuple(np.clip(rng.normal(0.5 - 0.3 * label, 0.05, (2, 3, 4)), 0, 1) for label in wrong)
@@ -245,7 +245,7 @@ def test_probes_are_measured_where_hidden_states_are_there():
     assert by_name["semantic_entropy_probe"] > 0.75
 
 
-def test_statistics_of_some_rows_are_theirs():
+def test_statistics_can_be_selected_by_row():
     whole = Statistics(("a", "b"), ("x", "y"), token_logprobs=(np.zeros(1), np.ones(2)), hidden_state=np.eye(2))
     part = whole.rows(np.array([False, True]))
     assert (part.questions, part.token_logprobs[0].tolist(), part.hidden_state.tolist()) == (("b",), [1, 1], [[0, 1]])
@@ -253,7 +253,7 @@ def test_statistics_of_some_rows_are_theirs():
     assert part.p_true.size == 0
 
 
-def test_too_few_rows_of_a_kind_are_told():
+def test_too_few_rows_of_a_kind_are_refused():
     found, _ = detection(40)
     with pytest.raises(InvalidInput, match="3 of 40 answers are wrong"):
         evaluate_detectors(found, np.arange(40) < 3)

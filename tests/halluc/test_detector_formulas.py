@@ -184,8 +184,8 @@ def test_sentence_sar_of_very_unlikely_samples_is_finite():
     assert sentence_sar(np.array([2000.0, 2001.0]), np.eye(2)) == pytest.approx(2000.5)
 
 
-def test_eigen_score_is_the_mean_log_eigenvalue_of_the_centred_covariance():
-    # Rows centre to (1, -1) and (2, -2): covariance [[2, 4], [4, 8]], eigenvalues 10 and 0.
+def test_eigen_score_is_the_mean_log_eigenvalue_of_the_centered_covariance():
+    # The centered rows are (1, -1) and (2, -2): covariance [[2, 4], [4, 8]], eigenvalues 10 and 0.
     value = eigen_score(np.array([[3.0, 1.0], [4.0, 0.0]]), alpha=0.5)
     assert value == pytest.approx((math.log(10.5) + math.log(0.5)) / 2)
 

@@ -19,11 +19,11 @@ from halluc.grading.matching import contains_answer, normalize_answer
         ("x", [], False),
     ],
 )
-def test_an_accepted_answer_counts_as_whole_words_of_the_normalised_text(text, accepted, right):
+def test_a_reference_matches_whole_words_of_the_normalized_answer(text, accepted, right):
     assert contains_answer(text, accepted) is right
 
 
-def test_normalising_twice_changes_nothing_more():
+def test_normalizing_twice_changes_nothing_more():
     once = normalize_answer("  The U.S.  of\nA! ")
     assert once == "u s of"
     assert normalize_answer(once) == once

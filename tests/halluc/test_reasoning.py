@@ -54,7 +54,7 @@ def holds(step):
         "1 mile + 4 miles = 5 miles",
     ],
 )
-def test_right_arithmetic_is_let_be(step):
+def test_correct_arithmetic_is_not_flagged(step):
     assert holds(step)
     assert all(holds(step))
 
@@ -109,7 +109,7 @@ def test_slips_are_found(step):
         "",
     ],
 )
-def test_what_cannot_be_judged_is_left_alone(step):
+def test_what_cannot_be_judged_is_not_flagged(step):
     assert all(holds(step))
 
 

@@ -1,4 +1,4 @@
-"""What verifier and embedder are asked, and what is made of their answers."""
+"""The texts that verifier and embedder compare, and the statistics computed from them."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from retrieval import Passage
 
 
 class Recorded:
-    """A stand-in that remembers pairs and finds support where the claim's last word is in the evidence, else refutes."""
+    """A scripted verifier that records its pairs and supports a claim whose last word is in the evidence, else refutes it."""
 
     name = "recorded"
 
@@ -25,7 +25,7 @@ class Recorded:
 
 
 class LetterVectors:
-    """A stand-in embedder: unit vectors of letter counts, of which it computes each text once."""
+    """A scripted embedder of letter counts, as unit vectors, that records its texts."""
 
     def __init__(self):
         self.texts = []
