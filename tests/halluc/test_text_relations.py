@@ -11,7 +11,7 @@ from retrieval import Passage
 
 
 class Recorded:
-    """A scripted verifier that records its pairs and supports a claim whose last word is in the evidence, else refutes it."""
+    """A scripted verifier: it records its pairs, and supports a claim if its last word is in the evidence."""
 
     name = "recorded"
 
