@@ -69,6 +69,10 @@ class CausalNetwork:
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         self.end_ids: list[int] = [i for i in dict.fromkeys([*ends, self.tokenizer.eos_token_id]) if i is not None]
+        if not self.end_ids:
+            raise ModelUnavailable(
+                f"{self.name} names no token that ends a text; set eos_token_id in its generation_config.json"
+            )
         pad = self.tokenizer.pad_token_id
         self.pad_id: int = self.end_ids[0] if pad is None else pad
 

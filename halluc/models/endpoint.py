@@ -6,6 +6,7 @@ Not covered: the connection to the server (endpoint_client.py), the content of r
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 from halluc.errors import HallucError, InvalidInput, check_integer, check_number
 from halluc.models.endpoint_client import ChatClient
-from halluc.models.endpoint_protocol import context_window_of, environment_key, estimated_tokens, split_spec
+from halluc.models.endpoint_protocol import context_window_of, estimated_tokens, is_trusted, split_spec
 from halluc.models.language_model import Generation, Prompt, as_conversation, check_options, check_prompts
 
 __all__ = ["EndpointModel"]
@@ -34,7 +35,8 @@ class EndpointModel:
         spec: "http://host:port/v1#model-name"; `/chat/completions` is appended to the URL.
         api_key: by default the environment's OPENAI_API_KEY; without either a placeholder, which local servers accept.
         named_by_user: whether the user chose this server, as an argument or on the command line. Pass False for a spec that
-            was read from a file: OPENAI_API_KEY is then sent only if OPENAI_BASE_URL names the same server.
+            was read from a file: what the environment has for OpenAI (OPENAI_API_KEY, OPENAI_ORG_ID, OPENAI_PROJECT_ID and
+            OPENAI_CUSTOM_HEADERS) is then sent only if OPENAI_BASE_URL names the same server.
         timeout: seconds to wait for a reply to begin, and then for each further part of it.
         max_retries: further attempts, with increasing pauses, if the server is down, slow, busy (429) or failing (5xx).
         max_concurrency: maximum number of simultaneous requests of `generate`, over all threads that use this object.
@@ -65,10 +67,13 @@ class EndpointModel:
         if context_window is not None:
             check_integer("context_window", context_window, 1)
         self.timeout, self.max_retries, self.max_concurrency = timeout, max_retries, max_concurrency
-        key = (api_key or "").strip() or environment_key(self.base_url, trusted=named_by_user) or "no-key"
+        trusted = is_trusted(self.base_url, named_by_user=named_by_user)
+        key = (api_key or (trusted and os.environ.get("OPENAI_API_KEY")) or "").strip() or "no-key"
         if not (key.isascii() and key.isprintable()):
             raise InvalidInput("the API key has characters that an HTTP header cannot contain; check api_key")
-        self._client = ChatClient(self.base_url, self.model, key=key, timeout=timeout, max_retries=max_retries)
+        self._client = ChatClient(
+            self.base_url, self.model, key=key, environment_headers=trusted, timeout=timeout, max_retries=max_retries
+        )
         # Threads instead of asyncio: they also work inside a running event loop (Jupyter, a server).
         self._pool = ThreadPoolExecutor(max_concurrency, thread_name_prefix="halluc-endpoint")
         self._closed = False

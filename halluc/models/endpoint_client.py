@@ -17,6 +17,7 @@ from halluc.models.endpoint_protocol import (
     OVERFLOW,
     clip,
     context_overflow,
+    custom_header_names,
     error_words,
     explained,
     first_of,
@@ -43,18 +44,30 @@ class ChatClient:
         base_url: `/chat/completions` is appended to it.
         model: the model's name on the server.
         key: the API key to send.
+        environment_headers: whether to send the headers that the environment sets for the client library.
         timeout: seconds to wait for a reply to begin, and then for each further part of it.
         max_retries: further attempts if the server is down, slow, busy or failing.
     """
 
-    def __init__(self, base_url: str, model: str, *, key: str, timeout: float, max_retries: int) -> None:
-        from openai import OpenAI, Timeout
+    def __init__(
+        self, base_url: str, model: str, *, key: str, environment_headers: bool, timeout: float, max_retries: int
+    ) -> None:
+        from openai import Omit, OpenAI, Timeout
 
         self.base_url, self.model = base_url, model
         self.name = f"{base_url}#{model}"
         self.timeout, self.max_retries = timeout, max_retries
+        headers: dict[str, Any] = {}
+        if not environment_headers:
+            headers = dict.fromkeys([*custom_header_names(), "OpenAI-Organization", "OpenAI-Project"], Omit())
+            headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+            headers["Authorization"] = f"Bearer {key}"
         self._client = OpenAI(
-            base_url=base_url, api_key=key, timeout=Timeout(timeout, connect=min(timeout, 5.0)), max_retries=max_retries
+            base_url=base_url,
+            api_key=key,
+            timeout=Timeout(timeout, connect=min(timeout, 5.0)),
+            max_retries=max_retries,
+            default_headers=headers,
         )
         self._refused: frozenset[str] = frozenset()
 

@@ -24,12 +24,13 @@ __all__ = [
     "clip",
     "context_overflow",
     "context_window_of",
-    "environment_key",
+    "custom_header_names",
     "error_words",
     "estimated_tokens",
     "explained",
     "first_of",
     "get",
+    "is_trusted",
     "logprob_entries",
     "plain",
     "read_generation",
@@ -68,18 +69,15 @@ def split_spec(spec: str) -> tuple[str, str]:
     return url.rstrip("/").removesuffix("/chat/completions"), model.strip()
 
 
-def environment_key(base_url: str, *, trusted: bool) -> str:
-    """Get the environment's API key for a server, or "".
+def is_trusted(base_url: str, *, named_by_user: bool) -> bool:
+    """Decide whether a server may get the environment's key and headers: the user, or OPENAI_BASE_URL, names it."""
+    return named_by_user or _origin(base_url) == _origin(os.environ.get("OPENAI_BASE_URL", ""))
 
-    Args:
-        base_url: URL of the server.
-        trusted: whether the user named this server. If not, OPENAI_API_KEY is returned only for the server that
-            OPENAI_BASE_URL names.
-    """
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if trusted or _origin(base_url) == _origin(os.environ.get("OPENAI_BASE_URL", "")):
-        return key
-    return ""
+
+def custom_header_names() -> list[str]:
+    """List the headers that the client library reads from OPENAI_CUSTOM_HEADERS."""
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    return [line.partition(":")[0].strip() for line in lines if ":" in line]
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

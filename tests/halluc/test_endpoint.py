@@ -728,6 +728,23 @@ def test_a_server_named_by_a_file_does_not_get_the_environments_key(server: Serv
     assert sent(named_by_user=False) == "Bearer secret"
 
 
+def test_a_server_named_by_a_file_gets_no_other_header_of_the_environment(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S2."""
+    monkeypatch.setenv("OPENAI_ORG_ID", "organization")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Secret: secret\nauthorization: Bearer secret\nAuthorization: secret")
+    for model in (server.model(named_by_user=False), server.model(named_by_user=False, api_key="mine")):
+        model.generate(["hi"])
+        assert not {"x-secret", "openai-organization", "openai-project"} & set(server.headers[-1])
+        assert "secret" not in str(server.headers[-1])
+    assert server.headers[-1]["authorization"] == "Bearer mine"
+    server.model().generate(["hi"])
+    assert server.headers[-1]["x-secret"] == "secret"
+    assert server.headers[-1]["openai-organization"] == "organization"
+
+
 # -- chat templates behind the server
 
 

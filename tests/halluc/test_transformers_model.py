@@ -278,6 +278,21 @@ def test_a_model_that_cannot_be_loaded_says_what_was_tried_and_what_to_do(tmp_pa
         TransformersModel(tmp_path, dtype="int3")
 
 
+def test_a_model_without_an_end_token_is_refused(lm, tmp_path):
+    """E1."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = LlamaConfig(vocab_size=len(lm.tokenizer), eos_token_id=None, bos_token_id=None, pad_token_id=None, **sizes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    lm.tokenizer.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelUnavailable, match="names no token that ends a text; set eos_token_id"):
+        load_model(tmp_path)
+
+
 def test_bfloat16_answers_too(lm):
     small = load_model("default", dtype="bfloat16")
     assert "Paris" in small.generate(PROMPTS[:1])[0][0].text
