@@ -1,4 +1,4 @@
-"""A name that no one knows is refused in seconds, also without a network."""
+"""An unknown name is refused within seconds, even without a network."""
 
 import socket
 import threading

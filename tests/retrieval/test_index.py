@@ -79,7 +79,7 @@ def test_what_is_added_is_there_after_opening_again(index, xquad):
     assert opened.info().passages == len(opened) == 30
 
 
-def test_deleted_passages_are_found_no_more(index):
+def test_deleted_passages_no_longer_match(index):
     best = index.search(QUESTION, k=1)[0].passage.id
     index.delete([best])
     for mode in ("dense", "sparse", "hybrid"):
@@ -287,7 +287,7 @@ def test_another_embedder_is_refused_with_both_names(index, tmp_path, embedder):
         PassageIndex.open(index.path, embedder=str(copy))
 
 
-def test_what_the_embedder_gives_is_checked_like_vectors_given(index):
+def test_vectors_of_the_embedder_are_checked_like_those_of_the_caller(index):
     class Long(SentenceTransformerEmbedder):
         def encode(self, texts):
             return 3 * super().encode(texts)
@@ -382,7 +382,7 @@ def test_two_handles_that_write_in_turn_see_each_others_work(index):
     assert "two" in index
 
 
-def test_a_full_disk_leaves_the_index_as_it_was(index, monkeypatch):
+def test_a_full_disk_leaves_the_index_unchanged(index, monkeypatch):
     def full(*_arguments):
         raise OSError(28, os.strerror(28))
 
@@ -424,7 +424,7 @@ assert len(PassageIndex.open(sys.argv[1])) == 384
 """
 
 
-def test_a_real_limit_on_file_size_is_told_and_harmless(tmp_path, embedder):
+def test_a_real_limit_on_file_size_is_reported_and_harmless(tmp_path, embedder):
     PassageIndex.create(tmp_path / "x", embedder=embedder)
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path / "x")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
