@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import LogitsProcessor
 
-from halluc.errors import InvalidInput, check_same_length, check_text
+from halluc.errors import InvalidInput, check_integer, check_same_length, check_text
 from halluc.models.hooks import AnswerRecorder, GreedyRows, MiddleLayer
 from halluc.models.language_model import Generation, Prompt, check_options
 from halluc.models.teacher_forcing import ForcedAnswers, teacher_force
@@ -126,30 +126,23 @@ def observe(
         ContextOverflow: a prompt and its completion exceed the context window.
         InvalidInput: a prompt, an answer or an option is unusable.
     """
-    check_options(
-        n=max(samples, 1), max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop
-    )
-    check_options(top_logprobs=alternatives, vocabulary_size=model.vocabulary_size)
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "stop": stop}
+    check_options(seed=seed, **options)
+    check_integer("samples", samples, 0)
+    check_integer("alternatives", alternatives, 0, model.vocabulary_size)
     if samples and temperature == 0:
         raise InvalidInput("samples at temperature 0 all equal the greedy answer; pass a positive temperature")
     encoded = model.encode(prompts)
     forced = None if answers is None else _check_answers(model, prompts, answers)
     model.check_window(encoded, _longest_answers(len(encoded), forced, max_new_tokens if samples or forced is None else 0))
     request = _Request(alternatives, hidden_state, attention)
-    options: dict[str, Any] = {
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "stop": model.stop_strings(prompts, stop),
-    }
+    options["stop"] = model.stop_strings(prompts, stop)
     results: dict[int, Observation] = {}
-    copies = samples + (forced is None)
     with model.inference(seed), progress_bar("generating", len(prompts)) as advance:
-        for batch in model.batches([len(ids) for ids in encoded], copies=max(copies, 1)):
+        for batch in model.batches([len(ids) for ids in encoded], copies=max(samples + (forced is None), 1)):
             observer = _BatchObserver(model, [encoded[row] for row in batch], request, forced=forced is not None)
-            rows = observer.decode(forced is None, samples, **options) if copies else [[] for _ in batch]
-            answer_rows = [sampled.pop(0) for sampled in rows] if forced is None else [forced[row] for row in batch]
-            results.update(zip(batch, observer.finish(answer_rows, rows), strict=True))
+            answers_of_batch = None if forced is None else [forced[row] for row in batch]
+            results.update(zip(batch, observer.observe(answers_of_batch, samples, options), strict=True))
             advance(len(batch))
     return [results[row] for row in range(len(prompts))]
 
@@ -190,6 +183,15 @@ class _BatchObserver:
         # `generate` must compute at least one token itself.
         self.cache = model.prefill(self.ids[:, :-1], self.mask[:, :-1]).past_key_values if self.ids.shape[1] > 1 else None
         self.recorder: AnswerRecorder | None = None
+
+    def observe(self, answers: list[_Row] | None, samples: int, options: dict[str, Any]) -> list[Observation]:
+        """Observe the given answers, or greedy ones if there are none, and samples."""
+        rows: list[list[_Row]] = [[] for _ in self.encoded]
+        if samples or answers is None:
+            rows = self.decode(answers is None, samples, **options)
+        if answers is None:
+            answers = [prompt_rows.pop(0) for prompt_rows in rows]
+        return self.finish(answers, rows)
 
     def decode(
         self, greedy: bool, samples: int, *, stop: tuple[str, ...], temperature: float, **options: Any

@@ -138,6 +138,12 @@ def test_samples_can_be_drawn_together_with_a_given_answer(lm, seen):
 def test_a_prompt_longer_than_the_window_and_unusable_arguments_are_refused(lm):
     with pytest.raises(ContextOverflow):
         observe(lm, ["word " * 9000])
+    for options, message in (({"samples": -1}, "samples is -1"), ({"alternatives": 10**6}, "alternatives is 1000000")):
+        with pytest.raises(InvalidInput, match=message):
+            observe(lm, PROMPTS, **options)
+    for answers, message in (("xy", "answers is one string"), (["x", "\ud83d"], "answer 1 has a lone surrogate")):
+        with pytest.raises(InvalidInput, match=message):
+            observe(lm, PROMPTS[:2], answers=answers)
     with pytest.raises(InvalidInput, match="temperature 0"):
         observe(lm, PROMPTS, samples=2, temperature=0.0)
     with pytest.raises(InvalidInput, match="2 prompts, 1 answers"):
