@@ -18,11 +18,11 @@ ELSEWHERE = ("make demo", "make test")
 # Documented options that make a command short, for a command that begins with these words.
 SHORTER = {
     "halluc detect examples": "--n-samples 2 --max-new-tokens 8",
-    "halluc eval detectors": "--n-samples 2 --max-new-tokens 4",
+    "halluc eval detectors": "--limit 30 --n-samples 2 --max-new-tokens 4",
     "halluc cove": "--max-new-tokens 24 --max-questions 2",
-    "halluc train pairs": "--set n_samples=4 --set max_new_tokens=12",
-    "halluc train dpo": "--set max_steps=1 --set eval_max_new_tokens=8 --set report_to=none",
-    "halluc train grpo": "--set max_steps=1 --set max_completion_length=8 --set report_to=none",
+    "halluc train pairs": "--set n_samples=2 --set max_new_tokens=10",
+    "halluc train dpo": "--set max_steps=1 --set gradient_accumulation_steps=1 --set eval_max_new_tokens=8",
+    "halluc train grpo": "--set max_steps=1 --set max_completion_length=8",
 }
 
 
