@@ -223,10 +223,12 @@ class EndpointEmbedder:
 
         check_texts("texts", texts, allow_blank=True)
         key = self.api_key or os.environ.get("OPENAI_API_KEY") or "none"
-        client = openai.OpenAI(base_url=self.base_url, api_key=key, timeout=self.timeout)
         rows: list[list[float]] = []
         try:
-            with progress_bar("embedding", len(texts)) as advance:
+            with (
+                openai.OpenAI(base_url=self.base_url, api_key=key, timeout=self.timeout) as client,
+                progress_bar("embedding", len(texts)) as advance,
+            ):
                 for start in range(0, len(texts), self.batch_size):
                     batch = list(texts[start : start + self.batch_size])
                     reply = client.embeddings.create(model=self.model, input=batch, encoding_format="float")

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from calibration.arrays import check_confidence, check_fraction, check_number, check_pair
 from calibration.binning import Strategy
 from calibration.bounds import binomial_interval
-from calibration.calibration_error import expected_calibration_error, reliability_curve
+from calibration.calibration_error import ReliabilityCurve, expected_calibration_error, reliability_curve
 from calibration.estimate import percent
 from calibration.selective import risk_coverage_curve
 
@@ -83,15 +83,7 @@ def reliability_diagram(
     )
     # The intervals of small bins may cover any place inside the axes.
     top.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.1)
-    bottom.bar(
-        curve.lower, curve.weight / values.size, curve.upper - curve.lower, align="edge",
-        color=_MEASURED, alpha=0.35, edgecolor=_MEASURED, linewidth=0.6,
-    )  # fmt: skip
-    bottom.axvline(float(values.mean()), color=_MEASURED, linewidth=1.4, label="mean confidence")
-    bottom.axvline(float(truth.mean()), color=_GAP, linewidth=1.4, linestyle=":", label="accuracy")
-    bottom.set(xlabel="confidence", ylabel="share of items")
-    # Above the axes, where no bar can cover it.
-    bottom.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, borderaxespad=0.1)
+    _histogram(bottom, curve, values, truth)
     for axes in (top, bottom):
         _plain(axes)
     return figure
@@ -144,13 +136,7 @@ def risk_coverage_diagram(
     coverage = np.linspace(0.001, 1, 200)
     axes.plot(coverage, np.maximum(0, 1 - (1 - base) / coverage), color=_OTHER, linewidth=1, linestyle="-.", label="best")
     axes.axhline(base, color=_IDEAL, linewidth=1, linestyle="--", label="random")
-    if risk is not None:
-        axes.axhline(risk, color=_GAP, linewidth=1, linestyle=":", label=f"guaranteed risk, {percent(risk)}")
-    if threshold is not None and np.isfinite(threshold):
-        above = check_confidence([threshold], name="threshold")[0] <= values
-        if above.any():
-            point = (float(above.mean()), float(1 - truth[above].mean()))
-            axes.plot(*point, "o", color=_GAP, markersize=6, label=f"threshold {threshold:.3g}")
+    _mark_guarantee(axes, values, truth, threshold, risk)
     # The few items at the left end have wide intervals, which must not flatten the rest of the curve.
     highest = max(1.25 * base, 1.3 * float(curve.risk[curve.coverage >= 0.1].max()), (risk or 0) * 1.3, 0.05)
     axes.set(
@@ -160,6 +146,34 @@ def risk_coverage_diagram(
     axes.legend(loc="upper left", frameon=False, fontsize=8.5, ncols=2)
     _plain(axes)
     return figure
+
+
+def _histogram(axes: Axes, curve: ReliabilityCurve, confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> None:
+    axes.bar(
+        curve.lower, curve.weight / confidence.size, curve.upper - curve.lower, align="edge",
+        color=_MEASURED, alpha=0.35, edgecolor=_MEASURED, linewidth=0.6,
+    )  # fmt: skip
+    axes.axvline(float(confidence.mean()), color=_MEASURED, linewidth=1.4, label="mean confidence")
+    axes.axvline(float(correct.mean()), color=_GAP, linewidth=1.4, linestyle=":", label="accuracy")
+    axes.set(xlabel="confidence", ylabel="share of items")
+    # Above the axes, where no bar can cover it.
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, borderaxespad=0.1)
+
+
+def _mark_guarantee(
+    axes: Axes,
+    confidence: NDArray[np.floating],
+    correct: NDArray[np.bool_],
+    threshold: float | None,
+    risk: float | None,
+) -> None:
+    if risk is not None:
+        axes.axhline(risk, color=_GAP, linewidth=1, linestyle=":", label=f"guaranteed risk, {percent(risk)}")
+    if threshold is not None and np.isfinite(threshold):
+        above = check_confidence([threshold], name="threshold")[0] <= confidence
+        if above.any():
+            point = (float(above.mean()), float(1 - correct[above].mean()))
+            axes.plot(*point, "o", color=_GAP, markersize=6, label=f"threshold {threshold:.3g}")
 
 
 def _plain(axes: Axes) -> None:

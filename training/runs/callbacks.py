@@ -62,6 +62,8 @@ class RunLog(TrainerCallback):
         self._path = folder / "log.jsonl"
         write_text(self._path, _lines(state.log_history))
         if sys.stderr.isatty() and not args.disable_tqdm:
+            # Not retrieval.progress.progress_bar: log lines are printed above this bar, and a resumed run starts in its
+            # middle.
             from rich.console import Console
             from rich.progress import Progress
 
