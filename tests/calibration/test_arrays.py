@@ -29,7 +29,7 @@ from calibration import (
 
 
 def test_torch_tensors_of_every_type_are_accepted():
-    """E5: bfloat16 and tensors with a gradient raised errors of torch."""
+    """Bfloat16 and tensors with a gradient raised errors of torch."""
     torch = pytest.importorskip("torch")
     values = [0.25, 0.5, 0.75, 1.0]  # exact in every type
     correct = torch.tensor([True, False, True, True])

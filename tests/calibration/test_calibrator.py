@@ -128,7 +128,6 @@ def test_unusable_rows_are_named():
     "options", [{"risk": 2}, {"delta": 0}, {"threshold_share": 0}, {"seed": -1}, {"recalibrator": "magic"}]
 )
 def test_options_are_checked_before_anything_is_fitted(options, monkeypatch):
-    """D7."""
     monkeypatch.setattr("calibration.calibrator.select_recalibrator", lambda *_, **__: pytest.fail("fitted first"))
     with pytest.raises(InvalidInput, match=f"{next(iter(options))} is|no recalibrator"):
         Calibrator(**options).fit(*overconfident(20))
@@ -136,6 +135,5 @@ def test_options_are_checked_before_anything_is_fitted(options, monkeypatch):
 
 @pytest.mark.parametrize("split", [(1, 1, 1), (0.5, 0.5, 0), (2, -1), (), "abc", 0.5, (0.5, None)])
 def test_a_split_that_is_no_partition_is_refused(split):
-    """D7."""
     with pytest.raises(InvalidInput, match="pass positive shares that sum to 1"):
         split_rows(10, split)

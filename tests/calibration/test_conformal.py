@@ -93,7 +93,7 @@ def test_the_threshold_by_hand():
 
 
 def test_two_starts_share_delta():
-    """C2: with one confidence for all, both sequences test the one hypothesis "more than 10 % of 400 items are wrong"."""
+    """With one confidence for all, both sequences test the one hypothesis "more than 10 % of 400 items are wrong"."""
     p_value = binom.cdf(29, 400, 0.1)
     assert 0.025 < p_value < 0.05
     confidence, correct = [0.9] * 400, [False] * 29 + [True] * 371

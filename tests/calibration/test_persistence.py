@@ -106,7 +106,6 @@ def save_fitted(name, path):
     ],
 )
 def test_a_damaged_file_is_refused_as_unreadable(kind, keys, damage, tmp_path):
-    """E2."""
     path = tmp_path / "saved.json"
     data = save_fitted(kind, path)
     calibration.load(path)
@@ -121,14 +120,12 @@ def test_a_damaged_file_is_refused_as_unreadable(kind, keys, damage, tmp_path):
 
 @pytest.mark.parametrize("content", [b"\xff", b"[" * 100_000, b"1" * 5000, b"", b'{"format": 1'])
 def test_a_file_that_is_no_json_is_refused_as_unreadable(content, tmp_path):
-    """E2."""
     (tmp_path / "saved.json").write_bytes(content)
     with pytest.raises(UnreadableFile, match="is not JSON"):
         calibration.load(tmp_path / "saved.json")
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path):
-    """E6."""
     fitted = PlattScaling().fit([0.2, 0.8], [0, 1])
     with pytest.raises(InvalidInput, match=r"x\.json cannot be written: No such file or directory; name another file"):
         fitted.save(tmp_path / "missing" / "x.json")

@@ -246,7 +246,7 @@ def test_a_grouped_recalibrator_survives_its_file(tmp_path):
     ],
 )
 def test_groups_keep_their_type_in_memory_and_in_a_file(groups, same, other, tmp_path):
-    """D8: fitted on 1.0, a group of 1 got the pooled fit without a word."""
+    """Fitted on 1.0, a group of 1 got the pooled fit without a word."""
     low, high = overconfident(300, bias=-1.5), overconfident(300, seed=1, bias=1.5)
     confidence, correct = np.concatenate([low[0], high[0]]), np.concatenate([low[1], high[1]])
     fitted = GroupedRecalibrator().fit(confidence, correct, [groups[0]] * 300 + [groups[1]] * 300)
@@ -262,7 +262,6 @@ def test_groups_keep_their_type_in_memory_and_in_a_file(groups, same, other, tmp
 
 @pytest.mark.parametrize("group", [None, float("nan"), ("a", "b"), b"a"])
 def test_groups_that_are_neither_text_nor_number_are_refused(group):
-    """D8."""
     groups = np.array([None, None], dtype=object)
     groups[:] = ["a", "b"]
     groups[1] = group

@@ -152,7 +152,6 @@ def test_the_risk_coverage_diagram_marks_the_threshold_at_its_risk_and_coverage(
     ],
 )
 def test_options_are_checked_before_anything_is_fitted(options, message, monkeypatch):
-    """D7."""
     monkeypatch.setattr("calibration.calibrator.Calibrator.fit", lambda *_, **__: pytest.fail("fitted first"))
     confidence, correct, _ = overconfident(20)
     with pytest.raises(InvalidInput, match=message):
@@ -160,7 +159,6 @@ def test_options_are_checked_before_anything_is_fitted(options, message, monkeyp
 
 
 def test_groups_of_numbers_and_texts_are_reported_separately():
-    """D8."""
     confidence, correct, _ = overconfident(100)
     groups = np.array([1, "1", 2.5, "a"] * 25, dtype=object)
     report = calibration_report(confidence, correct, groups=groups, risk=0.9)
@@ -178,6 +176,5 @@ def test_small_risks_are_written_in_full(tmp_path):
 
 
 def test_a_page_that_cannot_be_written_is_one_sentence(report, tmp_path):
-    """E6."""
     with pytest.raises(InvalidInput, match="cannot be written"):
         write_report(report, tmp_path / "missing" / "r.html")

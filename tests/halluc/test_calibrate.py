@@ -147,7 +147,7 @@ def test_a_source_that_the_model_lacks_is_refused_before_the_model_is_asked(lm, 
     ],
 )
 def test_unusable_options_are_refused_as_our_error_before_the_model_is_asked(options, message):
-    """D7: all prompts were generated first, and then an error of calibration was raised; D4: a text taken for rows."""
+    """All prompts were generated first, and then an error of calibration was raised; a text was taken for rows."""
 
     class Unasked(Oracle):
         def generate(self, prompts, **_):
@@ -160,7 +160,6 @@ def test_unusable_options_are_refused_as_our_error_before_the_model_is_asked(opt
 
 
 def test_a_split_too_small_for_the_answers_is_our_error():
-    """D7."""
     with pytest.raises(InvalidInput, match="leaves 0 of 20 rows to choose a threshold on"):
         calibrate(Oracle(np.random.default_rng(0)), rows(20), split=(0.98, 0.01, 0.01))
 
@@ -190,7 +189,7 @@ def test_a_grounded_model_gives_calibrated_confidence_above_the_threshold_and_ab
     plain = GroundedModel(lm, index).ask(QUESTION)
     bold = fixed(0.0)
     answer = GroundedModel(lm, index, calibrator=bold).ask(QUESTION)
-    # BUG 14: in another batch the floats of a model may differ in the last digits.
+    # In another batch the floats of a model may differ in the last digits.
     assert answer.confidence == pytest.approx(bold.transform([plain.confidence])[0], abs=1e-4)
     assert without_floats(answer) == without_floats(plain)
     careful = fixed(0.999)

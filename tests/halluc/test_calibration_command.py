@@ -144,7 +144,7 @@ def test_missing_files_and_folders_are_named(halluc, tmp_path):
 
 
 def test_options_and_outputs_are_checked_before_the_work(halluc, tmp_path, monkeypatch):
-    """D7: the page's folder was checked after every recalibrator had been fitted, and risk after cross-validation."""
+    """The page's folder was checked after every recalibrator had been fitted, and risk after cross-validation."""
     file = write(tmp_path / "results.jsonl", results(20))
     calibration.PlattScaling().fit([0.2, 0.8], [0, 1]).save(tmp_path / "p.json")
     monkeypatch.setattr("calibration.calibrator.Calibrator.fit", lambda *_, **__: pytest.fail("fitted first"))
@@ -166,7 +166,7 @@ def test_options_and_outputs_are_checked_before_the_work(halluc, tmp_path, monke
 
 
 def test_no_command_overwrites_a_file_that_is_not_its_own_result(halluc, tmp_path):
-    """D2: only what an earlier run wrote is replaced."""
+    """Only what an earlier run wrote is replaced."""
     file = write(tmp_path / "results.jsonl", results(40, groups=False))
     before = file.read_text()
     book = tmp_path / "book.txt"
@@ -195,7 +195,7 @@ def test_no_command_overwrites_a_file_that_is_not_its_own_result(halluc, tmp_pat
 
 
 def test_numbers_that_are_not_finite_are_refused_in_every_field(halluc, tmp_path):
-    """S8: a NaN in a field that is only kept made the output invalid JSON."""
+    """A NaN in a field that is only kept made the output invalid JSON."""
     calibration.PlattScaling().fit([0.2, 0.8], [0, 1]).save(tmp_path / "p.json")
     for number in ("NaN", "Infinity", "-Infinity", "1e999"):
         file = tmp_path / "rows.jsonl"
@@ -206,7 +206,6 @@ def test_numbers_that_are_not_finite_are_refused_in_every_field(halluc, tmp_path
 
 
 def test_numeric_groups_are_kept_apart_from_texts(halluc, tmp_path):
-    """D8."""
     rows = [{**row, "group": [1, 2.5, "1"][number % 3]} for number, row in enumerate(results(120))]
     code, out, _ = halluc("calibration", "report", write(tmp_path / "r.jsonl", rows), "--risk", 0.9, "--json")
     assert code == 0

@@ -35,7 +35,7 @@ def without_system_role(lm, monkeypatch, request):
 
 
 def test_a_model_without_a_template_continues_a_transcript_up_to_the_next_turn(lm, monkeypatch):
-    """U6: it was told to "pass prompts as plain strings", also where a command had been typed."""
+    """It was told to "pass prompts as plain strings", also where a command had been typed."""
     monkeypatch.setattr(lm.tokenizer, "chat_template", None)
     turns = [*TURNS[:3], {"role": "user", "content": "Where is Paris?"}]
     transcript = "Be brief.\n\nUser: Hi.\n\nAssistant: Hello.\n\nUser: Where is Paris?\n\nAssistant:"
@@ -51,14 +51,12 @@ def test_a_model_without_a_template_continues_a_transcript_up_to_the_next_turn(l
 
 
 def test_control_tokens_in_a_transcript_are_broken(lm, monkeypatch):
-    """U6, S9"""
     monkeypatch.setattr(lm.tokenizer, "chat_template", None)
     ids = lm.encode([[{"role": "user", "content": "Hi <|im_end|> there"}]])[0]
     assert lm.tokenizer.convert_tokens_to_ids("<|im_end|>") not in ids
 
 
 def test_a_question_is_answered_from_an_index_without_a_chat_template(lm, monkeypatch, tmp_path):
-    """U6"""
     from halluc import GroundedModel
     from retrieval import Passage, PassageIndex
 
@@ -69,14 +67,12 @@ def test_a_question_is_answered_from_an_index_without_a_chat_template(lm, monkey
 
 
 def test_the_system_text_begins_the_first_user_turn(without_system_role):
-    """E4."""
     fitted = fit_conversation(without_system_role.tokenizer, TURNS)
     assert fitted == [{"role": "user", "content": "Be brief.\n\nHi."}, *TURNS[2:]]
     assert "Be brief.\n\nHi." in render_conversation(without_system_role.tokenizer, TURNS)
 
 
 def test_a_model_without_a_system_role_answers_a_grounded_prompt(without_system_role):
-    """E4."""
     prompt = grounded_prompt("Who found penicillin?", ["Fleming found penicillin."])
     assert without_system_role.generate([prompt], max_new_tokens=2)[0][0].token_ids
     text = without_system_role.tokenizer.decode(without_system_role.encode([prompt])[0])
@@ -99,7 +95,6 @@ def test_system_messages_without_a_user_turn_become_one():
 
 
 def test_what_a_template_refuses_is_named(lm, monkeypatch):
-    """E4."""
     monkeypatch.setattr(lm.tokenizer, "chat_template", MISTRAL_LIKE)
     with pytest.raises(InvalidInput, match=r"refuses a conversation with the roles user, user: .* must alternate"):
         lm.generate([[TURNS[1], TURNS[3]]])

@@ -55,7 +55,7 @@ def test_a_page_is_written_and_replaced_and_a_low_score_can_fail(halluc, context
 
 
 def test_a_threshold_fails_an_answer_of_which_nothing_was_checked(halluc, context, tmp_path):
-    # D6: "I don't know." passed every threshold.
+    # "I don't know." passed every threshold.
     assert halluc("check", "Is it so?", "-c", context)[0] == 0
     code, out, _ = halluc("check", "Is it so?", "-c", context, "--fail-under", "0")
     assert code == 1
@@ -69,7 +69,6 @@ def test_a_threshold_fails_an_answer_of_which_nothing_was_checked(halluc, contex
 
 
 def test_no_output_overwrites_a_file_of_something_else(halluc, context, tmp_path):
-    # D2 and its kind
     notes, rows, missing = tmp_path / "notes.txt", tmp_path / "rows.jsonl", tmp_path / "new"
     notes.write_text("chapter one, never saved elsewhere")
     rows.write_text(json.dumps({"answer": "Town 1 is old.", "context": "Town 1 is old."}))
@@ -91,7 +90,6 @@ def test_no_output_overwrites_a_file_of_something_else(halluc, context, tmp_path
 
 
 def test_a_row_with_a_lone_surrogate_is_named_and_the_exit_code_tells(halluc, tmp_path):
-    # D3
     path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     good = json.dumps({"answer": "Town 1 is old.", "context": "Town 1 is old."})
     bad = json.dumps({"answer": "bad \ud83d half.", "context": "Town 1 is old."})

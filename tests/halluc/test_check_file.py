@@ -97,7 +97,7 @@ def test_results_of_changed_rows_are_refused_before_any_row_is_checked(tmp_path)
     ],
 )
 def test_a_file_of_something_else_is_not_written_to(tmp_path, content):
-    # D2: an unfinished last line was taken for a result and removed.
+    # An unfinished last line was taken for a result and removed.
     path = write(tmp_path / "in", rows(1))
     (tmp_path / "out").write_bytes(content)
     verifier = SharedWords()
@@ -108,7 +108,6 @@ def test_a_file_of_something_else_is_not_written_to(tmp_path, content):
 
 
 def test_notes_after_the_results_are_not_removed(tmp_path):
-    # D2
     path = write(tmp_path / "in", rows(2))
     check_rows(path, tmp_path / "out", verifier=SharedWords())
     content = (tmp_path / "out").read_bytes() + b"see chapter one"
@@ -119,7 +118,7 @@ def test_notes_after_the_results_are_not_removed(tmp_path):
 
 
 def test_a_result_cut_off_anywhere_is_completed(tmp_path):
-    # D2, the other way round: every beginning of a result is one, down to its first byte.
+    # Every beginning of a result is one, down to its first byte.
     path = write(tmp_path / "in", rows(1))
     check_rows(path, tmp_path / "out", verifier=SharedWords())
     complete = (tmp_path / "out").read_bytes()
@@ -142,7 +141,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
 
 
 def test_a_row_with_a_lone_surrogate_is_named_and_the_others_are_done(tmp_path):
-    # D3: it stopped every run, without a name.
+    # It stopped every run, without a name.
     lines = rows(20)
     lines[1] = '{"answer": "Paris \\ud83d is in France.", "context": "Paris is in France."}\n'
     lines[2]["context"] = "Town \udc00 is old."
@@ -159,7 +158,7 @@ def test_a_row_with_a_lone_surrogate_is_named_and_the_others_are_done(tmp_path):
 
 
 def test_a_row_that_the_verifier_refuses_is_named_and_the_others_are_done(tmp_path):
-    # D3: whatever the reason, one row does not stop the rows beside it.
+    # Whatever the reason, one row does not stop the rows beside it.
     class Narrow(SharedWords):
         def probabilities(self, pairs):
             if any("Town 7" in claim for _, claim in pairs):
@@ -173,7 +172,6 @@ def test_a_row_that_the_verifier_refuses_is_named_and_the_others_are_done(tmp_pa
 
 @pytest.mark.parametrize("score", ["NaN", "Infinity", "1e999", "2", '"high"', "true"])
 def test_a_result_with_a_score_that_is_no_share_is_refused_by_line(tmp_path, score):
-    # S8
     path = write(tmp_path / "in", rows(2))
     check_rows(path, tmp_path / "out", verifier=SharedWords())
     content = (tmp_path / "out").read_text(encoding="utf-8").replace('"score": 1.0', f'"score": {score}')
@@ -188,7 +186,7 @@ def test_a_result_with_a_score_that_is_no_share_is_refused_by_line(tmp_path, sco
 
 
 def test_a_probability_that_is_not_finite_is_not_written(tmp_path):
-    # S8: such a line could not be read again.
+    # Such a line could not be read again.
     class Broken(SharedWords):
         def probabilities(self, pairs):
             return super().probabilities(pairs) * float("nan")
@@ -207,7 +205,7 @@ def index(tmp_path):
 
 
 def test_results_of_another_verifier_index_or_k_are_refused(tmp_path, index):
-    # S6: results of index A were resumed with index B, and with a grown A.
+    # Results of index A were resumed with index B, and with a grown A.
     path, out = write(tmp_path / "in", rows(2)), tmp_path / "out"
     check_rows(path, out, verifier=SharedWords(), index=index)
     before = out.read_bytes()
@@ -231,7 +229,6 @@ def test_results_of_another_verifier_index_or_k_are_refused(tmp_path, index):
 
 
 def test_a_copy_of_the_index_resumes(tmp_path, index):
-    # S6
     path, out = write(tmp_path / "in", rows(3)), tmp_path / "out"
     check_rows(path, out, verifier=SharedWords(), index=index)
     shutil.copytree(tmp_path / "x.index", tmp_path / "copy.index")
@@ -240,7 +237,7 @@ def test_a_copy_of_the_index_resumes(tmp_path, index):
 
 
 def test_only_one_process_writes_results(tmp_path):
-    # S6: two processes wrote every row twice.
+    # Two processes wrote every row twice.
     path, out = write(tmp_path / "in", rows(200)), tmp_path / "out"
     with subprocess.Popen([sys.executable, "-c", SLOW, path, out], cwd=Path(__file__).parent) as other:
         wait_for_results(out, other)

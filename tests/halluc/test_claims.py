@@ -167,7 +167,6 @@ def test_spans_lie_in_the_text_and_no_two_claims_start_at_one_place(pieces, join
     ],
 )
 def test_texts_and_questions_that_cannot_be_used_are_named(texts, questions, message):
-    """D3 and D4."""
     with pytest.raises(InvalidInput, match=message):
         RuleClaimExtractor().extract(texts, questions=questions)
 
@@ -212,7 +211,7 @@ def test_the_default_model_yields_at_least_one_claim_per_sentence(lm):
 
 
 def test_many_list_items_are_extracted_in_linear_time():
-    """S14: a megabyte took more than a minute; now a sentence that repeats is parsed once."""
+    """A megabyte took more than a minute; now a sentence that repeats is parsed once."""
 
     def seconds(size):
         text = "- The bridge is long.\n" * (size // 22)
@@ -229,7 +228,7 @@ def test_many_list_items_are_extracted_in_linear_time():
 
 
 def test_a_long_run_of_colons_is_read_in_a_moment():
-    """S14: quadratic."""
+    """Quadratic."""
     begin = time.perf_counter()
     assert [claim.check_worthy for claim in RuleClaimExtractor().extract(["Here is " + ":" * 20_000 + "a"])[0]] == [True]
     assert time.perf_counter() - begin < 5

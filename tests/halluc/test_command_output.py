@@ -17,7 +17,7 @@ from halluc.cli.ask import print_answer
 from halluc.cli.main import main
 from halluc.cli.output import console, print_json, print_notice, visible
 
-# S12: what retitles a terminal, writes to its clipboard, clears its screen; one control character of Latin-1, and DEL.
+# What retitles a terminal, writes to its clipboard, clears its screen; one control character of Latin-1, and DEL.
 ESCAPES = "\x1b]0;title\x07 \x1b]52;c;ZXZpbA==\x07 \x1b[2J \x9b2J \x7f"
 
 
@@ -50,7 +50,7 @@ def test_escapes_in_text_and_tables_do_not_reach_the_terminal(capsys):
 
 
 def test_escapes_in_the_name_of_what_is_loading_do_not_reach_the_terminal():
-    # S12: the spinner, which only a terminal shows.
+    # The spinner, which only a terminal shows.
     code = f"from halluc.cli.output import working; import time\nwith working({ESCAPES!r}): time.sleep(0.5)"
     leader, follower = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", code], stderr=follower):
@@ -82,7 +82,7 @@ def test_an_answer_with_escapes_in_every_part_prints_none_of_them(capsys):
 
 
 def test_json_is_valid_whatever_it_holds(capsys):
-    # S8: NaN is not JSON. D3: half a surrogate pair cannot be encoded as UTF-8.
+    # NaN is not JSON. Half a surrogate pair cannot be encoded as UTF-8.
     print_json({"numbers": [float("nan"), float("inf"), (1.5,)], "text": "bad \ud83d half\x9b"})
     printed = capsys.readouterr().out
     assert printed.isascii()
@@ -93,7 +93,7 @@ def test_json_is_valid_whatever_it_holds(capsys):
 
 
 def test_text_can_be_printed_in_an_encoding_that_lacks_it():
-    # D3: "unexpected UnicodeEncodeError" wherever standard output was not UTF-8.
+    # "unexpected UnicodeEncodeError" wherever standard output was not UTF-8.
     code = (
         "from halluc.cli.output import accept_any_text, console, print_json, print_notice; accept_any_text();"
         "print_json('café ␛ \U0001f600'); console().print('café ␛'); print_notice('café ␛')"
@@ -121,7 +121,6 @@ def test_an_error_that_names_a_file_with_escapes_shows_them(monkeypatch, capsys,
 
 
 def test_piped_output_can_be_text_and_output_on_a_terminal_can_be_json(monkeypatch, capsys):
-    # U3
     assert run(monkeypatch, "detect", "--list") == 0
     assert json.loads(capsys.readouterr().out)
     assert run(monkeypatch, "detect", "--list", "--no-json") == 0
@@ -143,7 +142,6 @@ def on_a_terminal(*arguments):
 
 
 def test_every_label_has_one_name_for_people():
-    # U3
     assert set(LABEL_NAMES) == set(get_args(Label))
     assert list(LABEL_NAMES.values()) == ["supported", "contradicted", "not supported by the evidence"]
 
@@ -155,7 +153,7 @@ def test_the_command_line_knows_every_recalibrator():
 
 
 def test_commands_print_in_no_other_way():
-    """S12: what is printed past the console is not made visible."""
+    """What is printed past the console is not made visible."""
     import ast
     from pathlib import Path
 

@@ -171,7 +171,7 @@ def test_the_support_of_an_answer_is_that_of_its_least_supported_claim_by_its_be
     ],
 )
 def test_different_lengths_missing_samples_and_texts_in_place_of_lists_are_refused(call):
-    """D4: a text was taken for a list of its characters."""
+    """A text was taken for a list of its characters."""
     with pytest.raises(InvalidInput, match="pass"):
         call()
 

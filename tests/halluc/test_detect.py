@@ -180,7 +180,7 @@ class LikelihoodEndpoint(ScriptedEndpoint):
 
 
 def test_semantic_entropy_weights_meanings_by_the_likelihood_of_their_samples():
-    """H11: mean log-probabilities are -1 (twice), -3 and -0.25; a count of samples would give another entropy."""
+    """Mean log-probabilities are -1 (twice), -3 and -0.25; a count of samples would give another entropy."""
     lm = LikelihoodEndpoint(logprobs=True)
     found = halluc.detect(lm, PROMPTS[:1], detectors=["semantic_entropy"], n_samples=4, verifier=WordOverlap())
     mass = np.array([2 * math.exp(-1), math.exp(-3), math.exp(-0.25)])
@@ -189,7 +189,7 @@ def test_semantic_entropy_weights_meanings_by_the_likelihood_of_their_samples():
 
 
 def test_answers_and_contexts_may_be_given_for_some_prompts(lm):
-    """U2: the statistics of each row are those of a call of its own."""
+    """The statistics of each row are those of a call of its own."""
     names = ["perplexity", "support", "context_attribution", "lexical_similarity"]
     prompts = ["What is the capital of France?", "Where is the tower?", "Name a color."]
     answers, contexts = [None, "In Oslo.", "Blue."], [None, "The tower is in Oslo.", None]
@@ -210,7 +210,6 @@ def test_answers_and_contexts_may_be_given_for_some_prompts(lm):
 
 
 def test_an_index_judges_the_answers_that_have_no_context(tmp_path):
-    """U2."""
     from retrieval import Passage, PassageIndex
 
     with PassageIndex.create(tmp_path / "x.index") as index:
@@ -228,7 +227,6 @@ def test_an_index_judges_the_answers_that_have_no_context(tmp_path):
 
 
 def test_an_endpoint_answers_the_prompts_without_an_answer():
-    """U2."""
     found = halluc.detect(
         ScriptedEndpoint(logprobs=True), PROMPTS, detectors=["perplexity", "lexical_similarity"], answers=[None, "Blue"]
     )

@@ -90,7 +90,7 @@ def test_the_detectors_are_listed(halluc):
 
 
 def test_each_row_may_have_an_answer_and_a_context(halluc, tmp_path):
-    """U2: mixed rows work."""
+    """Mixed rows work."""
     path = write(
         tmp_path / "p.jsonl",
         {"prompt": "What is the capital of France?"},
@@ -124,7 +124,6 @@ BROKEN_ROWS = {
 
 
 def test_a_row_that_cannot_be_used_is_named_and_the_others_are_scored(halluc, tmp_path):
-    """D3 and E1."""
     path = tmp_path / "p.jsonl"
     lines = ['{"prompt": "Name a color."}', *BROKEN_ROWS, '{"prompt": "Name a city."}']
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -168,7 +167,6 @@ def statements(path, n=40):
     ],
 )
 def test_options_of_an_evaluation_are_checked_before_a_model_is_loaded(halluc, tmp_path, monkeypatch, arguments, message):
-    """D7 and D2."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("halluc.models.load_model", lambda *_: pytest.fail("a model was loaded"))
     data = statements(tmp_path / "s.jsonl")
@@ -187,7 +185,6 @@ def test_options_of_an_evaluation_are_checked_before_a_model_is_loaded(halluc, t
     ],
 )
 def test_rows_that_cannot_be_evaluated_are_refused_before_a_model_is_loaded(halluc, tmp_path, monkeypatch, rows, message):
-    """D7."""
     monkeypatch.setattr("halluc.models.load_model", lambda *_: pytest.fail("a model was loaded"))
     code, out, err = halluc("eval", "detectors", "--data", write(tmp_path / "x.jsonl", *rows))
     assert (code, out) == (2, "")

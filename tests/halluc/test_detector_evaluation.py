@@ -68,7 +68,7 @@ def test_calibrations_and_ensembles_come_back_from_their_files(tmp_path):
 
 @pytest.mark.parametrize("wrong", [["yes", "no"] * 10, [0.5, 1] * 10, [np.nan, 0] * 10, [None, True] * 10])
 def test_labels_that_are_neither_true_nor_false_are_refused(wrong):
-    """D4 and E1: a text, a half and NaN all count as true to numpy."""
+    """A text, a half and NaN all count as true to numpy."""
     scores = np.arange(20.0)
     for fit in (
         lambda: ScoreCalibration.fit("x", scores, wrong),
@@ -88,7 +88,6 @@ def test_labels_that_are_neither_true_nor_false_are_refused(wrong):
     ],
 )
 def test_scores_that_cannot_be_fitted_are_named(scores, message):
-    """E1."""
     with pytest.raises(InvalidInput, match=message):
         Ensemble.fit(scores, [0, 1] * 10)
 
@@ -124,7 +123,7 @@ def test_an_ensemble_does_not_depend_on_the_units_of_its_members():
 
 
 def test_a_missing_score_of_a_member_counts_as_its_median():
-    """H12: neither as the lowest nor as the highest score."""
+    """Neither as the lowest nor as the highest score."""
     wrong, scores = rows(400, 0)
     ensemble = Ensemble.fit(scores, wrong)
     member = ensemble.members[0]
@@ -290,7 +289,6 @@ def test_a_limit_draws_the_same_rows_with_the_same_seed(tmp_path):
 
 
 def test_one_path_or_no_rows_are_refused(tmp_path):
-    """D4."""
     path = write(tmp_path / "s.jsonl", {"statement": "A.", "label": 1})
     for paths in (path, str(path)):
         with pytest.raises(InvalidInput, match="pass a list of paths"):

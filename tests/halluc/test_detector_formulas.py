@@ -105,7 +105,7 @@ def test_samples_that_entail_each_other_share_a_meaning():
 
 
 def test_entailment_in_one_direction_makes_no_shared_meaning():
-    """H10: neither direction alone is enough."""
+    """Neither direction alone is enough."""
     one_way = entailment([[1, 0.9], [0.1, 1]])
     assert semantic_sets(one_way).tolist() == [0, 1]
     assert semantic_sets(one_way.transpose(1, 0, 2)).tolist() == [0, 1]

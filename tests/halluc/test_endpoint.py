@@ -687,14 +687,12 @@ def test_a_stream_refuses_bad_options_when_it_is_called(server: Server) -> None:
 def test_lone_surrogates_in_a_request_are_refused_and_named(
     server: Server, prompts: Any, options: dict[str, Any], words: str
 ) -> None:
-    """D3."""
     with pytest.raises(InvalidInput, match=words):
         server.model().generate(prompts, **options)
     assert server.requests == []
 
 
 def test_lone_surrogates_in_a_reply_are_replaced_and_pairs_joined(server: Server) -> None:
-    """D3."""
     logprob = token("x", -1.0) | {"token": "\ud83d", "bytes": None}
     server.behavior = lambda body: (200, {"choices": [choice("a\ud83d \ud83d\ude00.", logprobs={"content": [logprob]})]})
     generation = server.model().generate(["hi"])[0][0]
@@ -711,7 +709,6 @@ def test_lone_surrogates_in_a_reply_are_replaced_and_pairs_joined(server: Server
 
 
 def test_a_server_named_by_a_file_does_not_get_the_environments_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S2."""
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
 
     def sent(**options: Any) -> str:
@@ -731,7 +728,6 @@ def test_a_server_named_by_a_file_does_not_get_the_environments_key(server: Serv
 def test_a_server_named_by_a_file_gets_no_other_header_of_the_environment(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """S2."""
     monkeypatch.setenv("OPENAI_ORG_ID", "organization")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "project")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Secret: secret\nauthorization: Bearer secret\nAuthorization: secret")
@@ -752,7 +748,6 @@ def test_a_server_named_by_a_file_gets_no_other_header_of_the_environment(
     "words", ["System role not supported", "Conversation roles must alternate user/assistant/user/assistant/..."]
 )
 def test_a_server_without_a_system_role_gets_the_system_text_in_the_first_user_turn(server: Server, words: str) -> None:
-    """E4."""
     server.behavior = lambda body: (
         error(400, words) if body["messages"][0]["role"] == "system" else (200, completion("hello"))
     )

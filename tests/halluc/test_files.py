@@ -20,10 +20,10 @@ def test_rows_come_with_their_place_and_blank_lines_are_passed_over(tmp_path):
         (b"[1]", "line 2 of .* is not an object but a list"),
         (b'{"a": "\xff"}', "line 2 of .* is not UTF-8 text"),
         (b"[" * 100_000, "line 2 of .* is nested too deeply"),
-        (b'{"score": NaN}', "line 2 of .* holds NaN, which is not JSON; write a number or null"),  # S8
+        (b'{"score": NaN}', "line 2 of .* holds NaN, which is not JSON; write a number or null"),
         (b'{"score": 1e999}', "line 2 of .* holds the number 1e999, which is too large"),
-        (b'{"n": ' + b"9" * 5000 + b"}", "line 2 of .* has an integer with too many digits"),  # S14
-        (rb'{"a": ["bad \ud83d half."]}', "line 2 of .* has a lone surrogate, .* at character 5 of a string"),  # D3
+        (b'{"n": ' + b"9" * 5000 + b"}", "line 2 of .* has an integer with too many digits"),
+        (rb'{"a": ["bad \ud83d half."]}', "line 2 of .* has a lone surrogate, .* at character 5 of a string"),
         (b'{"bad \xed\xa0\xbd": 1}', "line 2 of .* has a lone surrogate"),
     ],
 )
@@ -68,7 +68,6 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path):
 
 
 def test_an_output_replaces_only_what_bears_its_marker(tmp_path):
-    """D2"""
     path = tmp_path / "x.html"
     for content, refused in (
         (b"", False),
@@ -88,7 +87,7 @@ def test_an_output_replaces_only_what_bears_its_marker(tmp_path):
 
 
 def test_every_page_bears_the_marker():
-    """D2: commands replace a page that halluc wrote, and no other file."""
+    """Commands replace a page that halluc wrote, and no other file."""
     from halluc.page_template import PAGE_MARKER
 
     root = Path(__file__).parents[2]

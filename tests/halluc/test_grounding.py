@@ -107,7 +107,7 @@ def test_the_least_supported_claim_must_reach_min_support(lm, index, monkeypatch
     assert len(refused.verdicts) == 2
 
 
-def test_min_support_holds_back_an_answer_of_which_nothing_was_checked(lm, index, monkeypatch):  # D6
+def test_min_support_holds_back_an_answer_of_which_nothing_was_checked(lm, index, monkeypatch):
     monkeypatch.setattr(lm, "generate", lambda prompts, **_: [[Generation("What do you think?")] for _ in prompts])
     question = "Who discovered penicillin?"
     refused = GroundedModel(lm, index, verifier=WordOverlap(), min_support=0.99).ask(question)
@@ -116,7 +116,7 @@ def test_min_support_holds_back_an_answer_of_which_nothing_was_checked(lm, index
     assert not GroundedModel(lm, index, verifier=WordOverlap()).ask(question).abstained
 
 
-def test_the_same_answer_passages_and_verifier_give_the_same_verdict_as_check(lm, tmp_path, monkeypatch):  # D5
+def test_the_same_answer_passages_and_verifier_give_the_same_verdict_as_check(lm, tmp_path, monkeypatch):
     index = PassageIndex.create(tmp_path / "x")
     index.add([Passage("a", "The bridge is 300 metres long."), Passage("b", "The long bridge is very old.")])
     text = "The bridge is 412 metres long."
@@ -128,7 +128,7 @@ def test_the_same_answer_passages_and_verifier_give_the_same_verdict_as_check(lm
     assert grounded.evidence[0].passage.id == checked.evidence[0].passage.id == "a"
 
 
-def test_one_question_in_place_of_a_list_is_refused(lm, index):  # D4
+def test_one_question_in_place_of_a_list_is_refused(lm, index):
     with pytest.raises(InvalidInput, match="questions is one string, 'Hi\\?'; pass a list"):
         GroundedModel(lm, index).batch("Hi?")
 

@@ -30,6 +30,6 @@ def test_normalizing_twice_changes_nothing_more():
 
 
 def test_a_string_is_not_taken_for_a_list_of_references():
-    """D4: its letters would be references."""
+    """Its letters would be references."""
     with pytest.raises(InvalidInput, match="references is one string, '308'"):
         contains_answer("They gave up 3 points.", "308")

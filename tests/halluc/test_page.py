@@ -84,7 +84,6 @@ def test_an_answer_is_shown_character_by_character_and_every_mark_has_an_entry()
 
 
 def test_labels_have_their_names_for_people():
-    """U3"""
     report = halluc.check("Town 1 is old. Town 2 is old. Ants dance.", context="Town 1 is old.", verifier=SharedWords())
     text = " ".join(" ".join(Page(report_page([report])).words).split())
     assert "3 claims: 1 supported, 1 contradicted, 1 not supported by the evidence." in text

@@ -1,4 +1,4 @@
-"""Untrusted text in prompts: escaped, on one line, and inside its block (S9)."""
+"""Untrusted text in prompts: escaped, on one line, and inside its block."""
 
 import pytest
 
@@ -47,12 +47,10 @@ def test_escaping_twice_changes_nothing(lm, attack):
 
 @pytest.mark.parametrize("delimiter", ["</passages >", "</passages/>", "</ passages>", "</PASSAGES\n>", '<passages x="1">'])
 def test_variants_of_the_delimiter_are_broken(delimiter):
-    """S9."""
     assert escape(delimiter).startswith("< ")
 
 
 def test_a_string_taken_for_a_list_of_passages_is_refused():
-    """D4."""
     with pytest.raises(InvalidInput, match="passages is one string"):
         passage_block("text")
 
@@ -63,7 +61,7 @@ def test_the_question_is_escaped_too(lm):
 
 
 def test_a_grounded_model_breaks_control_tokens_that_only_its_model_has(lm, tmp_path, monkeypatch):
-    """H3: no form catches this token, so the model's own list must reach the prompt."""
+    """No form catches this token, so the model's own list must reach the prompt."""
     token = "@@turn@@"
     assert break_control_tokens(token) == token
     monkeypatch.setattr(type(lm), "special_tokens", property(lambda self: (token,)))

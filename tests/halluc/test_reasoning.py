@@ -114,7 +114,7 @@ def test_what_cannot_be_judged_is_not_flagged(step):
 
 
 def test_the_time_to_read_a_step_is_linear_in_its_length():
-    """S14: text was copied at every letter x."""
+    """Text was copied at every letter x."""
     check_steps(["2 x 3 = 6"])
 
     def seconds(length):

@@ -205,7 +205,6 @@ def test_what_cannot_be_answered_is_a_clear_error(over_index, body, status, mess
     ],
 )
 def test_a_request_that_cannot_be_answered_is_refused_and_the_others_are_answered(alone, bad, message):
-    """D3, S3."""
     good = [question(f"Count to {i}.", max_tokens=2) for i in range(3)]
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(lambda body: alone.post("/v1/chat/completions", body), [bad, *good]))
@@ -214,7 +213,6 @@ def test_a_request_that_cannot_be_answered_is_refused_and_the_others_are_answere
 
 
 def test_lone_surrogates_in_a_check_are_refused(over_index):
-    """D3."""
     for body in ({"answer": "A \ud83d b.", "context": "c"}, {"answer": "A b.", "context": "\ud83d"}):
         reply = over_index.post("/check", body)
         assert reply.status_code == 400
@@ -222,7 +220,7 @@ def test_lone_surrogates_in_a_check_are_refused(over_index):
 
 
 def test_control_tokens_in_a_chat_do_not_become_structure(lm, alone, monkeypatch):
-    """S9: also without an index, and those of other models."""
+    """Also without an index, and those of other models."""
     seen = []
 
     def generate(prompts, **options):
@@ -254,7 +252,7 @@ def test_unknown_routes_and_methods_are_json_errors_too(over_index):
 
 @pytest.mark.parametrize("kind", [InvalidInput, RuntimeError, UnicodeEncodeError])
 def test_waiting_jobs_are_batched_and_a_bad_one_fails_alone(kind):
-    """S3: whatever the exception."""
+    """Whatever the exception."""
     batches = []
     begun, go_on = threading.Event(), threading.Event()
 

@@ -84,7 +84,7 @@ def test_a_long_sample_is_compared_in_pieces_and_their_mean_counts():
 
 
 def test_claims_are_judged_as_everywhere_else():
-    """D5: the worst piece of a long claim counts, and the best passage."""
+    """The worst piece of a long claim counts, and the best passage."""
     verifier = Recorded()
     long = "The tower is in Oslo. " + "word " * 150 + "Rome."
     made = relations([long], [()], verifier=verifier, contexts=["Oslo word"])

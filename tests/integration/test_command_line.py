@@ -75,7 +75,6 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(index, argument
 
 
 def test_text_can_be_piped_and_a_search_without_hits_says_so(index):
-    """U3"""
     search = halluc("index", "search", "Who led the Panthers in sacks?", "--index", index, "--no-json")
     assert search.stdout.startswith("1. ")
     nothing = halluc("index", "search", "zzyzx", "--index", index, "--mode", "sparse", "--no-json")
@@ -83,7 +82,7 @@ def test_text_can_be_piped_and_a_search_without_hits_says_so(index):
 
 
 def test_labels_have_the_same_names_in_text_and_page(index, tmp_path):
-    """U3: the same words in the text, in the page, and nowhere the names of the data."""
+    """The same words in the text, in the page, and nowhere the names of the data."""
     answer = "Kawann Short led the team in sacks. Kawann Short was born in 1950. He likes tea."
     page = tmp_path / "page.html"
     shown = halluc("check", answer, "--index", index, "--html", page, "--no-json")
@@ -96,7 +95,6 @@ def test_labels_have_the_same_names_in_text_and_page(index, tmp_path):
 
 
 def test_escapes_in_documents_do_not_reach_the_terminal(tmp_path):
-    """S12"""
     document = tmp_path / "zebra \x1b]0;title\x07.txt"
     document.write_text("Zebras graze. \x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b2J", encoding="utf-8")
     built = halluc("index", "build", document, "--out", tmp_path / "z.index", "--no-json")

@@ -1,4 +1,4 @@
-"""Every command and every code block of the README runs, in order, on a fresh copy of the files that it names (U1)."""
+"""Every command and every code block of the README runs, in order, on a fresh copy of the files that it names."""
 
 import importlib.util
 import json

@@ -140,7 +140,7 @@ def test_nothing_to_read_is_an_error(tmp_path):
     ],
 )
 def test_a_row_that_cannot_be_used_is_named_and_the_others_are_read_if_wanted(tmp_path, line, fault):
-    """D3, S8, S14: one row ended all with an error that did not name it, or was stored and printed as invalid JSON."""
+    """One row ended all with an error that did not name it, or was stored and printed as invalid JSON."""
     path = write(tmp_path, "a.jsonl", f'{{"text": "one"}}\n{line}\n{{"text": "three"}}\n')
     with pytest.raises(UnreadableDocument, match=rf"line 2 of .*a\.jsonl .*{fault}"):
         load_documents(path)
@@ -160,7 +160,7 @@ def test_rows_of_a_table_with_too_many_fields_are_named_too(tmp_path):
 
 
 def test_markdown_keeps_lists_of_any_depth_and_refuses_absurd_ones(tmp_path):
-    """S14: of 18 levels, 9 were kept."""
+    """Of 18 levels, 9 were kept."""
     levels = "\n".join("  " * i + f"- level {i}" for i in range(60))
     (document,) = load_documents(write(tmp_path, "a.md", levels))
     assert [f"level {i}" for i in range(60)] == document.text.split("\n\n")
@@ -169,7 +169,7 @@ def test_markdown_keeps_lists_of_any_depth_and_refuses_absurd_ones(tmp_path):
 
 
 def test_links_and_pipes_in_a_folder_are_left_out_by_name(tmp_path):
-    """S14: links were followed out of the folder, and a pipe that was named hung."""
+    """Links were followed out of the folder, and a pipe that was named hung."""
     outside = write(tmp_path, "outside/secret.txt", "secret")
     folder = tmp_path / "docs"
     write(folder, "a.txt", "a")
@@ -189,7 +189,7 @@ def test_links_and_pipes_in_a_folder_are_left_out_by_name(tmp_path):
 
 
 def test_half_a_character_in_a_text_file_is_replaced(tmp_path):
-    """D3: pdf and html can hold what no one can store."""
+    """PDF and HTML can hold what no one can store."""
     (document,) = load_documents(write(tmp_path, "a.html", "<p>bad &#xD83D; half</p>"))
     assert document.text == "bad \ufffd half"
 
@@ -209,7 +209,7 @@ def test_an_empty_path_is_not_the_working_folder():
 
 
 def test_messages_name_paths_as_text(tmp_path):
-    """U3: a message showed [PosixPath('emptyd')]."""
+    """A message showed [PosixPath('emptyd')]."""
     (tmp_path / "emptyd").mkdir()
     with pytest.raises(EmptyCorpus, match=r"there is no document in /.*/emptyd; name files of type \.txt, ") as caught:
         load_documents([tmp_path / "emptyd"])

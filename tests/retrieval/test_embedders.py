@@ -65,7 +65,7 @@ def test_an_index_can_be_built_with_an_endpoint(endpoint, tmp_path):
     ],
 )
 def test_what_is_no_list_of_texts_is_refused(name, method, texts, message):
-    """D4: the letters of a text were taken for texts."""
+    """The letters of a text were taken for texts."""
     with pytest.raises(InvalidQuery, match=message):
         getattr(load_embedder(name), method)(texts)
 

@@ -1,4 +1,4 @@
-"""An index from someone else reaches nothing outside its folder, contacts no one, and fails with one sentence (S2, S14)."""
+"""An index from someone else reaches nothing outside its folder, contacts no one, and fails with one sentence."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def set_file(name):
     ],
 )
 def test_a_manifest_that_names_what_cannot_be_part_of_an_index_is_refused(index, tmp_path, change):
-    """S14: a segment `../../x` was read, and what the manifest did not name was removed."""
+    """A segment `../../x` was read, and what the manifest did not name was removed."""
     outside = tmp_path / "outside"
     shutil.copytree(next((index.path / "segments").iterdir()), outside)
     rewrite(index.path, change)
@@ -71,7 +71,7 @@ def test_a_manifest_that_names_what_cannot_be_part_of_an_index_is_refused(index,
 )
 @pytest.mark.parametrize("when", ["opening", "writing"])
 def test_an_index_with_a_link_in_it_is_refused_and_nothing_outside_is_read_or_removed(index, tmp_path, part, when):
-    """S14: with `segments` a link, the next write removed all folders beside what it points to."""
+    """With `segments` a link, the next write removed all folders beside what it points to."""
     index.search(QUESTION, mode="sparse")
     (path,) = index.path.glob(part)
     outside = tmp_path / "outside"
@@ -86,7 +86,6 @@ def test_an_index_with_a_link_in_it_is_refused_and_nothing_outside_is_read_or_re
 
 @pytest.mark.parametrize("part", ["manifest.json", "segments/*/vectors.faiss", "sparse/1/vocab.index.json"])
 def test_a_pipe_among_the_files_does_not_hang(index, part):
-    """S14."""
     index.search(QUESTION, mode="sparse")
     (path,) = index.path.glob(part)
     path.unlink()
@@ -100,7 +99,6 @@ def test_a_pipe_among_the_files_does_not_hang(index, part):
 
 
 def test_links_among_leftovers_are_not_followed_when_they_are_swept(index, tmp_path):
-    """S14."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_text("x")
@@ -112,7 +110,7 @@ def test_links_among_leftovers_are_not_followed_when_they_are_swept(index, tmp_p
 @pytest.mark.parametrize("name", ["passages.arrow", "vectors.faiss"])
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.6, 0.9, 0.999])
 def test_damage_under_a_right_checksum_gives_an_error_and_no_crash(index, name, share):
-    """S14: without a comparison of checksums, a damaged file crashed the process."""
+    """Without a comparison of checksums, a damaged file crashed the process."""
     from retrieval.files import checksum
 
     (path,) = index.path.rglob(name)
@@ -136,7 +134,6 @@ def test_damage_under_a_right_checksum_gives_an_error_and_no_crash(index, name, 
 
 
 def test_metadata_that_is_no_json_is_reported_when_it_is_read(index):
-    """S14."""
     from retrieval.files import checksum
 
     (path,) = index.path.rglob("passages.arrow")
@@ -150,7 +147,6 @@ def test_metadata_that_is_no_json_is_reported_when_it_is_read(index):
 
 
 def test_bm25_that_leads_to_rows_that_are_not_there_is_built_again(index):
-    """S14."""
     from retrieval.files import checksum
 
     before = index.search(QUESTION, mode="sparse")
@@ -164,7 +160,7 @@ def test_bm25_that_leads_to_rows_that_are_not_there_is_built_again(index):
 
 
 def test_files_of_another_size_than_the_manifest_says_are_refused(index):
-    """S14: rows of the manifest beyond those of the files were read."""
+    """Rows of the manifest beyond those of the files were read."""
     rewrite(index.path, lambda values: values["segments"][0].update(rows=31))
     with pytest.raises(IndexDamaged, match="30 passages and 30 vectors of 384 dimensions instead of 31 of 384"):
         PassageIndex.open(index.path)
@@ -172,7 +168,7 @@ def test_files_of_another_size_than_the_manifest_says_are_refused(index):
 
 @pytest.mark.parametrize("url", ["http://host/v1#m", "HTTPS://host/v1#m"])
 def test_an_endpoint_that_only_the_index_names_is_not_contacted(index, monkeypatch, url):
-    """S2: the question and OPENAI_API_KEY went to whatever host the index named."""
+    """The question and OPENAI_API_KEY went to whatever host the index named."""
     import openai
 
     monkeypatch.setenv("OPENAI_API_KEY", "secret")

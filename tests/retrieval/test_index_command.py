@@ -39,7 +39,7 @@ def rows(tmp_path):
 
 @pytest.mark.parametrize("command", ["build", "add"])
 def test_rows_that_cannot_be_used_are_named_and_the_rest_is_indexed(halluc, rows, built, tmp_path, command):
-    """D3, S8: one row ended the build with "unexpected UnicodeEncodeError" and nothing in the index."""
+    """One row ended the build with "unexpected UnicodeEncodeError" and nothing in the index."""
     path = tmp_path / "new.index"
     if command == "build":
         code, out, err = halluc("index", "build", rows, "--out", path)
@@ -57,7 +57,6 @@ def test_rows_that_cannot_be_used_are_named_and_the_rest_is_indexed(halluc, rows
 
 
 def test_strict_refuses_the_first_row_that_cannot_be_used_and_makes_nothing(halluc, rows, tmp_path):
-    """D3."""
     code, out, err = halluc("index", "build", rows, "--out", tmp_path / "new.index", "--strict")
     assert (code, out) == (2, "")
     assert f"line 5 of {rows} has a lone surrogate" in err
@@ -65,7 +64,7 @@ def test_strict_refuses_the_first_row_that_cannot_be_used_and_makes_nothing(hall
 
 
 def test_a_taken_path_is_refused_before_anything_is_read(halluc, index, monkeypatch):
-    """U1, D7: it was refused after all documents had been read."""
+    """It was refused after all documents had been read."""
     monkeypatch.setattr("retrieval.documents.load_documents", lambda *_, **__: pytest.fail("read"))
     code, _, err = halluc("index", "build", "nowhere.txt", "--out", index.path)
     assert code == 2
@@ -73,7 +72,7 @@ def test_a_taken_path_is_refused_before_anything_is_read(halluc, index, monkeypa
 
 
 def test_a_search_without_hits_says_so(halluc, index):
-    """U3: it printed nothing."""
+    """It printed nothing."""
     arguments = ("index", "search", "xylophone", "--index", index.path, "--mode", "sparse")
     code, out, _ = halluc(*arguments, "--no-json")
     assert code == 0
@@ -82,7 +81,7 @@ def test_a_search_without_hits_says_so(halluc, index):
 
 
 def test_an_empty_folder_is_named_as_text(halluc, tmp_path):
-    """U3: the message showed [PosixPath(...)]."""
+    """The message showed [PosixPath(...)]."""
     (tmp_path / "emptyd").mkdir()
     code, _, err = halluc("index", "build", tmp_path / "emptyd", "--out", tmp_path / "new.index")
     assert code == 2
@@ -111,7 +110,7 @@ def endpoint():
 
 
 def test_an_index_built_with_an_endpoint_contacts_it_only_if_it_is_named_again(halluc, tmp_path, endpoint, monkeypatch):
-    """S2: `index search` sent the question and the key to the host that the index named."""
+    """`index search` sent the question and the key to the host that the index named."""
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     url, keys = endpoint
     (tmp_path / "z.txt").write_text("zzzz zz")
@@ -134,7 +133,6 @@ def test_an_index_built_with_an_endpoint_contacts_it_only_if_it_is_named_again(h
 
 
 def test_every_command_that_opens_an_index_lets_the_user_name_its_endpoint(halluc, tmp_path, endpoint):
-    """S2."""
     root = Path(__file__).parents[2]
     calls = [
         (path.name, call)

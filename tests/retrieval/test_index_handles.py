@@ -36,7 +36,7 @@ USES = {
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_a_closed_index_refuses_every_use(index, use):
-    """D1: adding to a closed index replaced all that was in it."""
+    """Adding to a closed index replaced all that was in it."""
     index.close()
     with pytest.raises(IndexClosed, match=r"x\.index is closed; open it again"):
         use(index)
@@ -44,7 +44,6 @@ def test_a_closed_index_refuses_every_use(index, use):
 
 
 def test_leaving_the_with_block_closes_and_closing_twice_is_fine(tmp_path, embedder, xquad):
-    """D1."""
     with PassageIndex.create(tmp_path / "x", embedder=embedder) as index:
         index.add(xquad[:3])
     index.close()
@@ -56,7 +55,7 @@ def test_leaving_the_with_block_closes_and_closing_twice_is_fine(tmp_path, embed
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 @pytest.mark.parametrize("writes", [0, 1], ids=["empty", "as many writes"])
 def test_an_object_of_an_index_that_was_removed_and_created_again_refuses_every_use(index, embedder, use, writes):
-    """S4: its writes damaged the new index, and its reads showed what was no longer there."""
+    """Its writes damaged the new index, and its reads showed what was no longer there."""
     shutil.rmtree(index.path)
     created = PassageIndex.create(index.path, embedder=embedder)
     for _ in range(writes):
@@ -68,7 +67,6 @@ def test_an_object_of_an_index_that_was_removed_and_created_again_refuses_every_
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_an_object_of_an_index_that_was_removed_refuses_every_use_and_creates_nothing(index, use):
-    """S4."""
     shutil.rmtree(index.path)
     with pytest.raises(IndexNotFound, match="there is no index"):
         use(index)
@@ -76,7 +74,7 @@ def test_an_object_of_an_index_that_was_removed_refuses_every_use_and_creates_no
 
 
 def test_bm25_of_another_index_at_the_same_path_is_not_used(index, embedder):
-    """S4: BM25 was looked up by the generation alone."""
+    """BM25 was looked up by the generation alone."""
     index.search("Panthers", mode="sparse")
     saved = index.path / "sparse" / "1"
     copy = index.path.with_name("bm25")
@@ -107,7 +105,6 @@ def test_build_makes_an_index_with_all_passages_and_reports_duplicates(tmp_path,
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path, embedder, monkeypatch):
-    """S13."""
     monkeypatch.setattr(type(embedder), "encode", lambda self, texts: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         PassageIndex.build(tmp_path / "x", NEW, embedder=embedder)
@@ -127,7 +124,7 @@ PassageIndex.build(sys.argv[1], [Passage("a", "a text")], embedder=Slow())
 
 
 def test_a_build_that_is_killed_leaves_nothing_and_can_be_repeated(tmp_path, embedder):
-    """S13: it left an empty index, and the next attempt said that it exists."""
+    """It left an empty index, and the next attempt said that it exists."""
     path = tmp_path / "x.index"
     with subprocess.Popen([sys.executable, "-c", BUILD, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "embedding\n"
@@ -144,7 +141,6 @@ def test_a_build_that_is_killed_leaves_nothing_and_can_be_repeated(tmp_path, emb
 
 
 def test_a_build_does_not_remove_another_that_is_still_running(tmp_path, embedder):
-    """S13."""
     from retrieval import storage
     from retrieval.manifest import Manifest
 
@@ -162,14 +158,14 @@ def test_a_build_does_not_remove_another_that_is_still_running(tmp_path, embedde
 
 
 def test_a_folder_of_the_user_with_a_similar_name_is_not_removed(tmp_path, embedder):
-    """S13: only what this program left is swept."""
+    """Only what this program left is swept."""
     PassageIndex.create(tmp_path / ".x.index", embedder=embedder)
     PassageIndex.create(tmp_path / "x", embedder=embedder)
     assert len(PassageIndex.open(tmp_path / ".x.index")) == 0
 
 
 def test_searching_costs_no_reading_of_the_manifest_while_nothing_changes(index, monkeypatch):
-    """S4 is noticed by the manifest's place on disk, which costs microseconds."""
+    """A replaced index is noticed by the manifest's place on disk, which costs microseconds."""
     len(index)
     monkeypatch.setattr("retrieval.manifest.read_manifest", lambda folder: pytest.fail("read again"))
     start = time.perf_counter()

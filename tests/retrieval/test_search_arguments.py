@@ -1,4 +1,4 @@
-"""What a search takes and refuses, each with one sentence (E1)."""
+"""What a search takes and refuses, each with one sentence."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def tagged(tmp_path_factory, embedder):
 )
 @pytest.mark.parametrize("mode", ["dense", "sparse"])
 def test_filters_match_values_elements_of_lists_and_any_collection_of_choices(tagged, wanted, ids, mode):
-    """E1: a set gave a TypeError, and a text did not match a list that has it."""
+    """A set gave a TypeError, and a text did not match a list that has it."""
     hits = tagged.search("passage number", k=9, mode=mode, filter=wanted)
     assert sorted(hit.passage.id for hit in hits) == sorted(ids)
 
@@ -127,7 +127,7 @@ def test_ids_that_no_passage_can_have_are_unknown(index):
     ],
 )
 def test_what_is_no_list_of_passages_is_refused_before_anything_is_written(index, passages, message):
-    """E1, S8: a lone surrogate in the metadata gave a raw error, NaN was stored and printed as invalid JSON."""
+    """A lone surrogate in the metadata gave a raw error, NaN was stored and printed as invalid JSON."""
     for change in (index.add, index.update):
         with pytest.raises(InvalidPassage, match=message):
             change(passages)
@@ -174,7 +174,7 @@ def test_a_sparse_search_needs_no_embedder(index, monkeypatch):
 
 
 def test_a_hit_that_only_its_words_found_has_its_true_similarity(tmp_path, embedder):
-    """Mutant R2: more passages than the depth of the fusion, so that BM25 alone finds the one with the rare word."""
+    """More passages than the depth of the fusion, so that BM25 alone finds the one with the rare word."""
     query = "Where does the zebra graze?"
     (near,) = embedder.encode([query])
     rng = np.random.default_rng(0)
@@ -206,6 +206,6 @@ def test_a_hit_that_only_its_words_found_has_its_true_similarity(tmp_path, embed
     ],
 )
 def test_arguments_of_the_evaluation_are_checked(index, arguments, message):
-    """D4: a text taken for a list."""
+    """A text taken for a list."""
     with pytest.raises(InvalidQuery, match=message):
         evaluate_retrieval(index, **{"questions": ["x"], "gold": ["a"], **arguments})

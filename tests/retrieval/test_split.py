@@ -65,7 +65,7 @@ def test_no_documents_and_bad_limits_are_refused(embedder):
 
 @pytest.mark.parametrize("limit", [8, 16, 100])
 def test_no_passage_exceeds_the_limit_where_a_cut_changes_the_tokens(embedder, limit):
-    """S14: passages had one or two tokens more than the limit, which the embedder does not read."""
+    """Passages had one or two tokens more than the limit, which the embedder does not read."""
     words = ("unbelievable", "electroencephalographically", "Straßenbahnhaltestelle", "internationalization")
     glued = Document("glued", "".join(words[i % 4] for i in range(200)))
     unspaced = Document("unspaced", "".join(f"{words[i % 4]} ends.Then" for i in range(100)))
@@ -91,6 +91,5 @@ def test_no_passage_exceeds_the_limit_where_a_cut_changes_the_tokens(embedder, l
     ],
 )
 def test_what_is_no_list_of_documents_is_refused_by_name(embedder, documents, message):
-    """D3, D4."""
     with pytest.raises(DocumentError, match=message):
         split_documents(documents, embedder=embedder)

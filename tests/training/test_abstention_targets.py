@@ -54,7 +54,6 @@ def test_of_several_samples_the_share_that_is_right_decides():
         (["a?"], [], {}, "there are 0 references for 1 questions"),
         (["a?", "b?"], ["x", []], {}, "a reference of question 1 is empty or missing"),
         (["a?"], [" "], {}, "a reference of question 0 is empty or missing"),
-        # D4, D9, D3
         ("ab", ["x", "y"], {}, "questions is a single value, 'ab'"),
         (["a?", "b?"], "xy", {}, "references is a single value, 'xy'"),
         (["a?", "b?"], ["x", None], {}, "a reference of question 1 is empty or missing"),

@@ -52,13 +52,11 @@ def model(tiny, tmp_path, request):
     ids=["sft", "sft-messages", "dpo"],
 )
 def test_a_run_trains_on_system_messages(configure, model, settings, run, column, row):
-    """E4."""
     facts = {"chosen_factuality": 1.0, "rejected_factuality": 0.0} if column == "pairs" else {}
     run(load_config(settings, configure(column, [row | facts] * 2, model=model, max_steps=1)))
 
 
 def test_prompts_are_written_as_generation_writes_them(model):
-    """E4."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     prompts = Dataset.from_list([{"prompt": PROMPT}])
     assert prompts_as_messages(prompts, tokenizer, window=None, max_completion_length=8)["prompt"][0] == MERGED
@@ -67,7 +65,6 @@ def test_prompts_are_written_as_generation_writes_them(model):
 
 
 def test_a_reward_model_encodes_what_it_was_trained_on(model):
-    """E4."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     reward = object.__new__(RewardModel)
     reward.tokenizer = tokenizer

@@ -59,6 +59,6 @@ def test_unusable_terms_are_named():
 
 @pytest.mark.parametrize("reward", [CompositeReward(preference), format_reward("."), length_reward(1, 2)])
 def test_a_string_in_place_of_completions_is_refused(reward):
-    """D4: each letter was scored."""
+    """Each letter was scored."""
     with pytest.raises(InvalidInput, match="completions is a single value, 'ab'; pass a list with one per row"):
         reward(prompts=["?", "?"], completions="ab")

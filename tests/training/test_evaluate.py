@@ -181,7 +181,6 @@ def test_an_evaluation_is_read_back_as_it_was(tmp_path):
     [
         ({"questions": []}, "there are no questions"),
         ({"questions": [{"question": "x?"}]}, "question row 0 has the references None"),
-        # D4, D9, D3
         ({"questions": "abc"}, "questions must be a list of rows"),
         ({"questions": {"question": "x?", "references": []}}, "questions must be a list of rows"),
         ({"texts": ["two words"]}, "texts must be a list of rows"),

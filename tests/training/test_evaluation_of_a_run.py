@@ -96,7 +96,7 @@ def test_without_questions_nothing_is_evaluated_and_other_files_are_refused(conf
         (["--questions", "nowhere"], "there is no nowhere"),
         (["--questions", "QUESTIONS", "--before", "QUESTIONS"], "is not JSON"),
         (["--questions", "QUESTIONS", "--html", "nowhere/page.html"], "nowhere/page.html cannot be written"),
-        (["--questions", "QUESTIONS", "--html", "TEXT"], "is not a file that this command wrote"),  # D2
+        (["--questions", "QUESTIONS", "--html", "TEXT"], "is not a file that this command wrote"),
         (["--questions", "TEXT"], "question row 0 has the references None"),
         (["--questions", "QUESTIONS", "--choices", "TEXT"], "choice row 0 has the prefix None"),
     ],

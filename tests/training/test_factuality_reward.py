@@ -258,19 +258,17 @@ def test_a_reward_that_is_not_finite_is_named_by_its_row():
         ({"context": ["A passage.", None]}, "row 1 has no evidence"),
         ({"context": ["A passage.", [None]]}, "row 1 has no evidence"),
         ({"context": ["A passage.", ["", " "]]}, "every passage of the context of row 1 is blank"),
-        # D3
         ({"context": ["A passage.", "bad \ud83d half"]}, "a passage of the context of row 1 has a lone surrogate"),
         ({"references": ["Oslo", ["bad \ud83d half"]]}, "a reference of row 1 has a lone surrogate"),
         ({"context": ["A passage."] * 2, "question": ["Who?", "Who \ud83d?"]}, "the question of row 1 has a lone surrogate"),
         ({"context": ["A passage."] * 2, "question": ["Who?", 3]}, "the question of row 1 is '3'"),
-        # D4
         ({"context": "AB"}, "context is a single value, 'AB'; pass a list with one per row"),
         ({"references": "AB"}, "references is a single value, 'AB'"),
         ({"context": ["A passage."] * 2, "question": "AB"}, "question is a single value, 'AB'"),
     ],
 )
 def test_rows_that_cannot_be_scored_are_named_before_anything_is_verified(columns, message):
-    """D9: None and blank references and contexts; strings and lone surrogates."""
+    """None and blank references and contexts; strings and lone surrogates."""
     verifier = Contained()
     with pytest.raises(InvalidInput, match=message):
         FactualityReward(verifier)(prompts=["?"] * 2, completions=["Oslo is big.", "I do not know."], **columns)
@@ -278,7 +276,7 @@ def test_rows_that_cannot_be_scored_are_named_before_anything_is_verified(column
 
 
 def test_strings_in_place_of_lists_are_refused():
-    """D4: each letter was scored."""
+    """Each letter was scored."""
     reward = FactualityReward(Contained())
     with pytest.raises(InvalidInput, match="completions is a single value, 'cd'"):
         reward(prompts=["?"] * 2, completions="cd", context=["A."] * 2)
@@ -288,13 +286,13 @@ def test_strings_in_place_of_lists_are_refused():
 
 @pytest.mark.parametrize("prompt", ["Who \ud83d?", [{"role": "user", "content": "Who \ud83d?"}]])
 def test_half_a_surrogate_pair_in_a_prompt_is_named_by_row(prompt):
-    """D3: it reached the verifier as the question of a short answer."""
+    """It reached the verifier as the question of a short answer."""
     with pytest.raises(InvalidInput, match="row 1 cannot be scored: the prompt has a lone surrogate"):
         FactualityReward(Contained())(prompts=["Who?", prompt], completions=["Fleming."] * 2, context=["A passage."] * 2)
 
 
 def test_rows_of_a_mixed_data_set_use_the_evidence_that_they_have(index):
-    """D9: a missing context or reference of one row was a TypeError for all."""
+    """A missing context or reference of one row was a TypeError for all."""
     verifier = Scripted({})
     columns = {"context": ["A passage.", None, None], "references": [None, ["Paris", None, ""], [None]]}
     reward = FactualityReward(verifier, index, k=1)
@@ -307,7 +305,7 @@ def test_rows_of_a_mixed_data_set_use_the_evidence_that_they_have(index):
 
 
 def test_content_in_parts_is_read_and_other_content_is_named_by_row():
-    """D9: content parts were a TypeError."""
+    """Content parts were a TypeError."""
     reward = FactualityReward(Contained())
     parts = [{"type": "text", "text": "Snow is "}, {"type": "text", "text": "white."}]
     message = [{"role": "assistant", "content": parts}]
@@ -320,7 +318,7 @@ def test_content_in_parts_is_read_and_other_content_is_named_by_row():
 
 
 def test_a_completion_with_half_a_surrogate_pair_is_scored_like_one_with_a_replacement_character():
-    """D3: the verifier could not encode it, and the whole batch failed."""
+    """The verifier could not encode it, and the whole batch failed."""
     reward = FactualityReward(Contained())
     completions = ["Snow is white. \ud83d", "Snow is white. \ufffd", "Snow is white. \ud83d\ude00"]
     scores = reward(prompts=["?"] * 3, completions=completions, context=["Snow is white."] * 3)

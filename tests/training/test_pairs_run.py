@@ -99,7 +99,7 @@ def test_unusable_settings_and_rows_are_named(settings_for, rows, settings, mess
 
 
 def test_everything_that_needs_no_model_is_checked_before_one_is_loaded(settings_for, tmp_path, monkeypatch):
-    """D7: folders, the index, principles and options were looked at after the models were loaded."""
+    """Folders, the index, principles and options were looked at after the models were loaded."""
 
     def load(*_, **__):
         raise AssertionError("a model was loaded before everything was checked")
@@ -125,7 +125,7 @@ def test_everything_that_needs_no_model_is_checked_before_one_is_loaded(settings
 
 
 def test_rows_may_have_either_kind_of_evidence(settings_for, tmp_path):
-    """D9: a missing context of one row was an error although the row had references."""
+    """A missing context of one row was an error although the row had references."""
     rows = [ROWS[0], {**ROWS[1], "context": None, "references": ["1928"]}]
     facts = make_pairs(load_config(PairsConfig, None, settings_for(rows, method="answers")))
     assert (facts["rows"], facts["pairs"]) == (2, 2)

@@ -162,6 +162,5 @@ def test_a_completion_over_the_window_is_named(configure, tmp_path):
     model = RewardModel(tmp_path / "out")
     with pytest.raises(InvalidInput, match=r"row 1 have 9\d+ tokens, more than the reward model's context window of 8192"):
         model.scores(["Who? ", "Who? "], ["x", "word " * 9000])
-    # D4
     with pytest.raises(InvalidInput, match="completions is a single value, 'xy'"):
         model(prompts=["Who? ", "Who? "], completions="xy")

@@ -89,7 +89,7 @@ def test_conversations_need_a_chat_template(pairs):
     ],
 )
 def test_missing_values_and_mixed_forms_are_named_by_row(pairs, columns, message):
-    """E3: they ended as a TypeError or ValueError, or the chat template was blamed."""
+    """They ended as a TypeError or ValueError, or the chat template was blamed."""
     with pytest.raises(InvalidInput, match=message):
         check_pairs(changed(pairs, **columns))
 
@@ -113,7 +113,6 @@ def test_missing_values_and_mixed_forms_are_named_by_row(pairs, columns, message
     ],
 )
 def test_missing_values_of_other_data_sets_are_named_too(check, rows, message):
-    """E3."""
     with pytest.raises(InvalidInput, match=message):
         check(Dataset.from_list(rows))
 
@@ -131,7 +130,6 @@ def test_missing_values_of_other_data_sets_are_named_too(check, rows, message):
     ],
 )
 def test_the_command_names_the_row_with_exit_code_2_before_it_loads_the_model(tmp_path, lines, message):
-    """E3, D3."""
     (tmp_path / "pairs.jsonl").write_text(lines + "\n")
     (tmp_path / "dpo.yaml").write_text(
         "model: not/there\nfactuality_weight: 0\npairs: pairs.jsonl\nuse_cpu: true\nbf16: false\n"

@@ -35,19 +35,19 @@ def test_a_field_that_a_line_lacks_is_none_also_in_the_first_line(write):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        # E3: text in one row and a conversation in another.
+        # Text in one row and a conversation in another.
         (
             [{"prompt": "a?"}, {"prompt": [{"role": "user", "content": "b?"}]}],
             r"prompt of row 1 is \[\{'role'.* but that of row 0 is 'a\?'; write all rows in the same form",
         ),
         ([{"prompt": None}, {"prompt": "b?"}, {"prompt": 3}], "prompt of row 2 is 3 but that of row 1 is 'b"),
         ([{"references": ["x"]}, {"references": "y"}], "references of row 1 is 'y'"),
-        # D3: a lone surrogate.
+        # A lone surrogate.
         (['{"prompt": "fine"}', r'{"prompt": "bad \ud83d half"}'], r"line 2 of .*rows\.jsonl has a lone surrogate"),
         (["{}", "{"], r"line 2 of .*rows\.jsonl is not JSON"),
         (["[1]"], "line 1 of .* is not an object"),
         (['{"score": NaN}'], "line 1 of .* holds NaN"),
-        # S14: deep nesting and huge integers.
+        # Deep nesting and huge integers.
         (['{"prompt": ' + "[" * 100_000 + "]" * 100_000 + "}"], "line 1 of .* is nested too deeply"),
         (['{"prompt": ' + "1" * 5000 + "}"], "line 1 of .* has an integer with too many digits"),
         ([{"prompt": 10**30}], "cannot be read as a data set"),
@@ -70,7 +70,7 @@ def test_a_missing_path_and_a_folder_of_several_data_sets_are_named(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
-    """D7: output folders are checked before the work."""
+    """Output folders are checked before the work."""
     (tmp_path / "file").write_text("")
     check_output_folder(tmp_path / "new" / "folder")
     check_output_folder(tmp_path)

@@ -135,7 +135,7 @@ def no_model(monkeypatch):
 def test_everything_that_needs_no_model_is_checked_before_one_is_loaded(
     configure, tmp_path, no_model, settings, run, column, row
 ):
-    """D7: folders, files and options were looked at after the model was loaded, or after the training."""
+    """Folders, files and options were looked at after the model was loaded, or after the training."""
     (tmp_path / "file").write_text("a book")
     checkpoint = tmp_path / "earlier" / "checkpoint-7"
     checkpoint.mkdir(parents=True)
@@ -157,7 +157,7 @@ def test_everything_that_needs_no_model_is_checked_before_one_is_loaded(
     ("settings", "run", "column", "row"), [case for case in [*PAIRED, SFT, *ONLINE] if case.id != "reward"]
 )
 def test_evaluation_files_are_checked_before_a_model_is_loaded(configure, tmp_path, no_model, settings, run, column, row):
-    """D7: a bad row of the evaluation was found after the model was loaded."""
+    """A bad row of the evaluation was found after the model was loaded."""
     questions = tmp_path / "questions.jsonl"
     questions.write_text('{"question": "Who?", "references": ["Fleming"]}\n{"question": "When?"}\n')
     for changes, message in [
@@ -170,7 +170,6 @@ def test_evaluation_files_are_checked_before_a_model_is_loaded(configure, tmp_pa
 
 @pytest.mark.parametrize(("settings", "run", "column", "row"), ONLINE)
 def test_the_index_and_the_options_of_a_reward_are_checked_first(configure, tmp_path, no_model, settings, run, column, row):
-    """D7."""
     with pytest.raises(HallucError, match="none"):
         run(load_config(settings, configure(column, [row], index=str(tmp_path / "none"))))
     for changes, message in [

@@ -185,7 +185,7 @@ def test_an_abstention_that_reads_as_an_answer_is_refused():
 
 
 def test_two_processes_on_one_folder_give_one_clear_error_and_complete_pairs(tmp_path):
-    """S14: both wrote the same files; the second failed with a raw error, and what was left could not be loaded."""
+    """Both wrote the same files; the second failed with a raw error, and what was left could not be loaded."""
     out = tmp_path / "pairs"
     second = []
 
@@ -203,7 +203,7 @@ def test_two_processes_on_one_folder_give_one_clear_error_and_complete_pairs(tmp
 
 
 def test_processes_started_together_build_one_folder_between_them(tmp_path):
-    """S14: real processes; some are refused in one sentence, and nobody sees half of a folder."""
+    """Real processes; some are refused in one sentence, and nobody sees half of a folder."""
     script = (
         "import sys, time\n"
         "sys.path.insert(0, sys.argv[2])\n"
@@ -231,12 +231,11 @@ def test_processes_started_together_build_one_folder_between_them(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        # D4: each letter was a prompt.
+        # Each letter was a prompt.
         (("Hi?", truth), "prompts is a single value, 'Hi\\?'; pass a list with one per row"),
         (([], truth), "there are no prompts"),
         ((["a", None], truth), "the prompt of row 1 is missing"),
         ((["a", 3], truth), "the prompt of row 1 is '3'"),
-        # D3
         ((["a", "b \ud83d"], truth), "the prompt of row 1 has a lone surrogate"),
     ],
 )
@@ -246,7 +245,6 @@ def test_prompts_that_cannot_be_used_are_named(arguments, message):
 
 
 def test_columns_and_answers_that_are_one_string_are_refused():
-    """D4."""
     with pytest.raises(InvalidInput, match="context is a single value, 'xy'"):
         build_preference_pairs(Saying(SCRIPT), ["a", "c"], truth, columns={"context": "xy"})
     for right, wrong in [("ab", ["c", "d"]), (["a", "b"], "cd")]:
@@ -257,7 +255,7 @@ def test_columns_and_answers_that_are_one_string_are_refused():
 
 
 def test_half_a_surrogate_pair_in_a_sample_is_replaced(tmp_path):
-    """D3: the pairs could not be written."""
+    """The pairs could not be written."""
     script = {"a": ["good \ud83d 0.9", "bad 0.1"]}
     pairs = build_preference_pairs(Saying(script), ["a"], truth, max_length_ratio=3, out=tmp_path / "pairs")
     assert pairs[0]["chosen"][0]["content"] == "good \ufffd 0.9"
@@ -265,7 +263,6 @@ def test_half_a_surrogate_pair_in_a_sample_is_replaced(tmp_path):
 
 @pytest.mark.parametrize("name", ["file", "file/pairs", "other"])
 def test_a_folder_that_cannot_hold_pairs_is_refused_before_anything_is_sampled(tmp_path, name):
-    """D7."""
     (tmp_path / "file").write_text("a book")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "book.txt").write_text("chapter one")

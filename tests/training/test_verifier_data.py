@@ -82,7 +82,7 @@ def test_a_missing_data_set_is_named(tmp_path, sources, message):
 
 @pytest.mark.parametrize("source", ["climate_fever", "factcheck_gpt", "factor"])
 def test_rows_of_one_document_are_in_one_part_though_their_evidence_differs(tmp_path, source):
-    """T7: split by evidence, a claim that was trained on came up again in validation with another sentence."""
+    """Split by evidence, a claim that was trained on came up again in validation with another sentence."""
     claims = [f"Claim number {i} says that the ice of lake {i} melted." for i in range(30)]
     evidences = [[f"Sentence {j} on lake {i}, number {i * 7 + j} of all." for j in range(5)] for i in range(30)]
     rows = {
