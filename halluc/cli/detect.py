@@ -65,7 +65,7 @@ def detect(
         _list_detectors(json_)
         return
     if prompts is None:
-        raise InvalidInput("the file of prompts is missing; name it, or write --list for the detectors")
+        raise InvalidInput("the prompts are missing; write 'halluc detect PROMPTS.jsonl', or --list for the detectors")
     rows, broken = _read(prompts)
     if rows:
         from halluc.detectors.detect import detect as detect_all
