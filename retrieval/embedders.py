@@ -103,12 +103,15 @@ class SentenceTransformerEmbedder:
         try:
             require_hub(path)
             with no_transformers_bars():
-                return SentenceTransformer(str(path))
+                model = SentenceTransformer(str(path))
         except (OSError, ValueError) as error:
             raise EmbedderUnavailable(
                 f"embedder {self.name} cannot be loaded: {str(error).splitlines()[0]}; pass a sentence-transformers "
                 f"folder, a hub id this machine can reach, or leave it out for {DEFAULT_EMBEDDER}"
             ) from error
+        # Text that spells a special token, such as "[PAD]", is text.
+        model.tokenizer.split_special_tokens = True
+        return model
 
     @cached_property
     def dimension(self) -> int:

@@ -27,7 +27,8 @@ class ClaimExtractor(Protocol):
 
         Returns:
             N lists of claims, in the order of the text; every sentence yields at least one. `check_worthy` is False for
-            questions, opinions, refusals, greetings and talk about the conversation.
+            questions, opinions, refusals, greetings, talk about the conversation, and code blocks. Thoughts, citation
+            marks, emphasis and other markup are no part of a claim's text (`halluc.claims.markup`).
 
         Raises:
             InvalidInput: a text or question is not a string that UTF-8 can encode, or their numbers differ.

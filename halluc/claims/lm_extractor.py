@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from halluc.answers import Claim
 from halluc.claims.check_worthiness import is_check_worthy, states_nothing_alone
 from halluc.claims.extractor import checked_texts
+from halluc.claims.markup import plain_text
 from halluc.claims.parsing import Sentence, parsed_sentences
 from halluc.claims.rule_extractor import joined_to_question
 from halluc.prompts import escape
@@ -65,7 +66,8 @@ class LMClaimExtractor:
             ContextOverflow: a sentence does not fit the model's context window.
         """
         texts, questions = checked_texts(texts, questions)
-        sentences = parsed_sentences(texts)
+        answers = [plain_text(text) for text in texts]
+        sentences = parsed_sentences([answer.text for answer in answers])
         claims: list[list[list[Claim]]] = [[[] for _ in of_text] for of_text in sentences]
         prompts: list[Prompt] = []
         places: list[tuple[int, int]] = []
@@ -83,7 +85,10 @@ class LMClaimExtractor:
             sentence = sentences[t][s]
             facts = parse_claims(reply[0].text, complete=reply[0].finish_reason != "length") or [sentence.text]
             claims[t][s] = [Claim(fact, sentence.start, sentence.end) for fact in facts]
-        return [[claim for of_sentence in of_text for claim in of_sentence] for of_text in claims]
+        return [
+            answer.in_original([claim for of_sentence in of_text for claim in of_sentence])
+            for answer, of_text in zip(answers, claims, strict=True)
+        ]
 
     def _prompt(self, sentences: Sequence[Sentence], s: int, question: str | None) -> Prompt:
         special = getattr(self.lm, "special_tokens", ())

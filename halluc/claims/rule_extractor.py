@@ -9,6 +9,7 @@ from halluc.claims.check_worthiness import is_check_worthy, states_nothing_alone
 from halluc.claims.clause_splitting import split_sentence
 from halluc.claims.coreference import resolve_pronouns
 from halluc.claims.extractor import checked_texts
+from halluc.claims.markup import plain_text
 from halluc.claims.parsing import SUBJECTS, Sentence, parsed_sentences
 
 __all__ = ["RuleClaimExtractor", "extract_claims", "joined_to_question"]
@@ -46,9 +47,12 @@ class RuleClaimExtractor:
     def extract(self, texts: Sequence[str], *, questions: Sequence[str | None] | None = None) -> list[list[Claim]]:
         """See `ClaimExtractor.extract`."""
         texts, questions = checked_texts(texts, questions)
+        answers = [plain_text(text) for text in texts]
         return [
-            _claims_of_text(sentences, question)
-            for sentences, question in zip(parsed_sentences(texts), questions, strict=True)
+            answer.in_original(_claims_of_text(sentences, question))
+            for answer, sentences, question in zip(
+                answers, parsed_sentences([answer.text for answer in answers]), questions, strict=True
+            )
         ]
 
 

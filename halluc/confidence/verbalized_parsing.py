@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from halluc.claims.markup import final_answer
+
 __all__ = ["parse_confidence"]
 
 # Medians, rounded to 0.05, of the survey whose words Tian et al. offer as answers (arXiv 2305.14975, "Ling." prompts;
@@ -94,13 +96,20 @@ def parse_confidence(text: str) -> float | None:
     It reads percentages ("85 %", "ninety percent"), shares ("8/10", "nine out of ten", "50/50"), numbers in [0, 1] (also
     ".85", "0,85", "1e-3"), ranges of these (their middle), and words ("almost certain", "not sure"; their values are the
     medians of a survey). Text after "probability", "confidence" or similar words takes precedence, because an answer may
-    contain numbers of its own; only there is a bare 10 to 100 a percentage. A bare 1 elsewhere is ignored unless it is the
-    whole text. A restated scale ("from 0 to 1") is ignored, and so is a number outside the scale ("150 %").
+    contain numbers of its own; only there is a bare 10 to 100 a percentage. A bare 1 elsewhere is ignored unless it is
+    the whole text. Thoughts (`<think>…</think>`) are ignored. A restated scale ("from 0 to 1") is ignored, and so is a
+    number outside the scale ("150 %").
 
     >>> parse_confidence("Guess: 1945. Probability: 0.8"), parse_confidence("I am 90% sure."), parse_confidence("In 1945.")
     (0.8, 0.9, None)
     """
-    plain = re.sub(r"[*_`]", "", text.lower()).replace("−", "-").replace("–", "-").replace("—", "-").replace("’", "'")
+    plain = (
+        re.sub(r"[*_`]", "", final_answer(text).lower())
+        .replace("−", "-")
+        .replace("–", "-")
+        .replace("—", "-")
+        .replace("’", "'")
+    )
     plain = _WORDED.sub(lambda match: str(_NUMERALS[match[0]]), plain)
     plain = _SCALE.sub(" ", plain)
     for label in reversed(list(_LABEL.finditer(plain))):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from halluc.claims.check_worthiness import is_check_worthy
+from halluc.claims.markup import final_answer
 from retrieval.split import sentence_spans
 
 __all__ = ["abstains"]
@@ -80,10 +81,12 @@ _CONCESSION = re.compile(r"^(\W*(?:even though|although|though|while)\b[^,]*),\s
 def abstains(reply: str) -> bool:
     """Whether a reply gives no answer: it is empty, or says only that it cannot or will not answer.
 
+    What a reasoning model thinks first (`<think>…</think>`) does not count.
+
     >>> abstains("I'm sorry, but I don't have that information."), abstains("I'm not sure, but I think it was Paris.")
     (True, False)
     """
-    sentences = [line[start:end].strip() for line in reply.splitlines() for start, end in sentence_spans(line)]
+    sentences = [line[start:end].strip() for line in final_answer(reply).splitlines() for start, end in sentence_spans(line)]
     parts = [
         part
         for sentence in sentences

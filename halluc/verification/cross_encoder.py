@@ -180,6 +180,8 @@ class CrossEncoderVerifier:
         self.name = name
         self.model = model
         self.tokenizer = tokenizer
+        # Text that spells a special token, such as "[PAD]", is text: as a token it could turn a verdict.
+        tokenizer.split_special_tokens = True
         self.columns = tuple(columns)
         window: int = min(model.config.max_position_embeddings, tokenizer.model_max_length)
         self.max_tokens = window * 5 // 8 if max_tokens is None else max_tokens

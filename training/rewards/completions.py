@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from halluc.claims.markup import final_answer
 from halluc.errors import InvalidInput
 from retrieval.files import lone_surrogate
 from retrieval.split import sentence_spans
@@ -33,16 +34,17 @@ def as_messages(prompt: Prompt) -> list[dict[str, str]]:
 
 
 def completion_text(completion: Any) -> str:
-    """The text of a completion: a string for plain prompts, a list of messages for conversations.
+    """The answer in a completion: a string for plain prompts, a list of messages for conversations.
 
-    Content that is a list of parts is read if all parts are text. Lone surrogates, which no verifier can read, are replaced.
+    What a reasoning model thinks first (`<think>…</think>`) is left out. Content that is a list of parts is read if all
+    parts are text. Lone surrogates, which no verifier can read, are replaced.
 
     Raises:
         InvalidInput: a message has content other than text.
     """
     if isinstance(completion, str):
-        return without_lone_surrogates(completion)
-    return without_lone_surrogates("\n".join(_content(message) for message in completion))
+        return final_answer(without_lone_surrogates(completion))
+    return final_answer(without_lone_surrogates("\n".join(_content(message) for message in completion)))
 
 
 def _content(message: Mapping[str, Any]) -> str:

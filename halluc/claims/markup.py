@@ -1,0 +1,122 @@
+"""The parts of an answer that state nothing: thoughts, citation marks, emphasis, links, headings, source lists and code.
+
+Sentences are segmented, parsed and judged without them; a citation mark at the end of a sentence or a bold word otherwise
+changes what a verifier says about it. The characters that remain keep their places in the answer. Not covered: list marks
+(parsing.py) and tables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from halluc.answers import Claim
+
+__all__ = ["PlainText", "final_answer", "plain_text"]
+
+# What a reasoning model thinks before it answers. Of an answer cut off in its thoughts nothing is left.
+_THOUGHTS = re.compile(r"\A.*</think(?:ing)?>\s*|<think(?:ing)?>.*", re.IGNORECASE | re.DOTALL)
+_CODE_BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
+# A heading "Sources" that is followed by nothing but lines that begin with a mark, a number or an address.
+_SOURCES = re.compile(
+    r"^[#*_ \t]{0,10}(?:sources?|references?|citations?|bibliography)[*_ \t]{0,4}:?[*_ \t]{0,4}"
+    r"(?:\n+[ \t]{0,8}(?:[-*•\[(]|\d+[.)]|\^|https?://)[^\n]*)+\s*\Z",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NUMBERS = r"[1-9]\d{0,2}(?:[ \t]?[-–,;][ \t]?[1-9]\d{0,2}){0,20}"
+_CITATION = re.compile(
+    rf"(?:(?<![ \t])[ \t]+)?(?:\[\^?{_NUMBERS}\]|\[\^\w{{1,20}}\]|<sup>[ \t]?\[?{_NUMBERS}\]?[ \t]?</sup>"
+    r"|【[^】\n]{1,60}】|\((?:sources?|refs?|references?|citations?):[^()\n]{1,200}\)|\[citation needed\])",
+    re.IGNORECASE,
+)
+# After a digit a superscript is a power.
+_POWER = re.compile(r"(?<=\d)<sup>[ \t]?([-−]?\d{1,3})[ \t]?</sup>", re.IGNORECASE)
+_IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\([^()\s]{1,500}\)")
+_LINK = re.compile(r"\[([^\]\[\n]{1,300})\]\((?:[^()\s]|\([^()\s]*\)){1,500}(?:[ \t]+\"[^\"\n]*\")?\)")
+_HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(?=\S)", re.MULTILINE)
+_TAG = re.compile(
+    r"</?(?:a|b|i|u|s|p|em|strong|small|sup|sub|br|hr|ul|ol|li|div|span|code|pre|blockquote|h[1-6])(?:\s[^<>\n]{0,300})?\s?/?>",
+    re.IGNORECASE,
+)
+_EMPHASIS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\*\*(?=[^\s*])([^*\n]{1,1000}?)(?<=[^\s*])\*\*",
+        r"(?<!\w)__(?=[^\s_])((?:[^_\n]|_(?!_)){1,1000}?)(?<=[^\s_])__(?!\w)",
+        r"~~(?=[^\s~])([^~\n]{1,1000}?)(?<=[^\s~])~~",
+        r"(?<![\w*])\*(?=[^\s*])([^*\n]{1,1000}?)(?<=[^\s*])\*(?![\w*])",
+        r"(?<![\w_])_(?=[^\s_])([^_\n]{1,1000}?)(?<=[^\s_])_(?![\w_])",
+        r"(?<!`)`([^`\n]{1,300})`(?!`)",
+    )
+)
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """An answer without its markup.
+
+    Attributes:
+        original: the answer.
+        text: the characters that remain.
+        positions: for each of them, its index in `original`.
+        code: the characters [start, end) of code blocks in `original`.
+    """
+
+    original: str
+    text: str
+    positions: tuple[int, ...]
+    code: tuple[tuple[int, int], ...] = ()
+
+    def in_original(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Give claims of `text` their spans in `original`, and add each code block as a claim that is not check-worthy."""
+        moved = [
+            replace(claim, start=self.positions[claim.start], end=self.positions[claim.end - 1] + 1) for claim in claims
+        ]
+        blocks = [Claim(self.original[start:end], start, end, check_worthy=False) for start, end in self.code]
+        return sorted([*moved, *blocks], key=lambda claim: claim.start) if blocks else moved
+
+
+def final_answer(text: str) -> str:
+    """Get the part of a reply after the model's thoughts (`<think>…</think>`); the reply itself if it has none."""
+    return _THOUGHTS.sub("", text)
+
+
+def plain_text(text: str) -> PlainText:
+    """Remove from an answer what is no part of its statements.
+
+    Removed are thoughts, code blocks, a closing list of sources, citation marks ([1], [2, 3], 【1】, [^1], (Source: …),
+    superscript numbers), images, addresses of links, heading marks, HTML tags and marks of emphasis. A superscript after a
+    digit is a power: "10<sup>6</sup>" becomes "10^6".
+    """
+    plain, positions = _replace(text, range(len(text)), _THOUGHTS)
+    code = tuple((positions[match.start()], positions[match.end() - 1] + 1) for match in _CODE_BLOCK.finditer(plain))
+    for pattern in (_CODE_BLOCK, _SOURCES, _IMAGE):
+        plain, positions = _replace(plain, positions, pattern)
+    plain, positions = _replace(plain, positions, _LINK, group=1)
+    plain, positions = _replace(plain, positions, _POWER, group=1, before="^")
+    for pattern in (_CITATION, _HEADING, _TAG):
+        plain, positions = _replace(plain, positions, pattern)
+    for pattern in _EMPHASIS:
+        plain, positions = _replace(plain, positions, pattern, group=1)
+    return PlainText(text, plain, tuple(positions), code)
+
+
+def _replace(
+    text: str, positions: Sequence[int], pattern: re.Pattern[str], *, group: int | None = None, before: str = ""
+) -> tuple[str, Sequence[int]]:
+    """Replace each match by `before` and its group, or by nothing; return the text and the positions of its characters."""
+    pieces: list[str] = []
+    kept: list[int] = []
+    last = 0
+    for match in pattern.finditer(text):
+        pieces += [text[last : match.start()], before]
+        kept += [*positions[last : match.start()], *[positions[match.start()]] * len(before)]
+        if group is not None:
+            start, end = match.span(group)
+            pieces.append(text[start:end])
+            kept += positions[start:end]
+        last = match.end()
+    if not last:
+        return text, positions
+    return "".join([*pieces, text[last:]]), [*kept, *positions[last:]]
