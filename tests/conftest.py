@@ -16,3 +16,18 @@ def lm():
     from halluc import load_model
 
     return load_model("default")
+
+
+@pytest.fixture
+def halluc(monkeypatch, capsys):
+    """Runs the command line in this process; gives exit code, standard output and standard error."""
+    from halluc.cli.main import main
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["halluc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run

@@ -6,19 +6,6 @@ import numpy as np
 import pytest
 
 import calibration
-from halluc.cli.main import main
-
-
-@pytest.fixture
-def halluc(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["halluc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 def write(path, rows):

@@ -6,27 +6,16 @@ import pytest
 from stand_in_verifiers import SharedWords
 
 from halluc.cli.check import print_report
-from halluc.cli.main import main
 
 
 @pytest.fixture
-def halluc(monkeypatch, capsys):
-    """Runs the command in this process with a verifier that follows from the words; gives code, output and errors."""
-    import halluc.verification
+def halluc(halluc, monkeypatch):
+    """Runs the command line with a verifier that follows from the words."""
+    import halluc.verification as verification
 
-    load = halluc.verification.load_verifier
-    monkeypatch.setattr(
-        halluc.verification, "load_verifier", lambda name: SharedWords() if name == "default" else load(name)
-    )
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["halluc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
+    load = verification.load_verifier
+    monkeypatch.setattr(verification, "load_verifier", lambda name: SharedWords() if name == "default" else load(name))
+    return halluc
 
 
 @pytest.fixture

@@ -1,29 +1,15 @@
 """`halluc detect` and `halluc eval detectors` as a user types them, in this process."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from calibration.estimate import Estimate
 from halluc.cli.evaluate import _print
-from halluc.cli.main import main
 from halluc.detectors.ensemble import Ensemble
 from halluc.detectors.evaluation import DetectorEvaluation, DetectorQuality
 from halluc.detectors.table import DETECTORS
-
-
-@pytest.fixture
-def halluc(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["halluc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return run
 
 
 def write(path, *rows):

@@ -2,28 +2,12 @@
 
 import json
 import re
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from halluc.cli.main import main
 from retrieval import PassageIndex
-
-
-@pytest.fixture
-def halluc(monkeypatch, capsys):
-    """Runs the command; gives exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["halluc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture
