@@ -16,7 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["check_encodable", "checksum", "flush", "lone_surrogate", "new_folder", "parse_json_object", "write_atomically"]
+__all__ = [
+    "check_encodable",
+    "checksum",
+    "flush",
+    "lone_surrogate",
+    "new_folder",
+    "parse_json_object",
+    "whole_characters",
+    "write_atomically",
+]
 
 
 def parse_json_object(line: bytes | str) -> dict[str, Any]:
@@ -78,6 +87,13 @@ def lone_surrogate(text: str) -> int | None:
     except UnicodeEncodeError as error:
         return error.start
     return None
+
+
+def whole_characters(text: str) -> str:
+    """Join surrogate pairs and replace lone surrogates by U+FFFD, so that the text can be encoded as UTF-8."""
+    if lone_surrogate(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def write_atomically(path: str | Path, data: str | bytes) -> None:

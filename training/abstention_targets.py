@@ -14,7 +14,7 @@ import numpy as np
 from halluc.errors import InvalidInput
 from halluc.grading.matching import contains_answer
 from retrieval.progress import progress_bar
-from training.rewards.completions import as_messages, check_one_each, check_text
+from training.rewards.completions import as_messages, check_one_each, check_text_or_messages
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -135,9 +135,9 @@ def _reference_lists(questions: Sequence[Prompt], references: Sequence[str | Seq
         raise InvalidInput("there are no questions; pass at least one")
     lists = [[accepted] if isinstance(accepted, str) else list(accepted or []) for accepted in references]
     for row, (question, accepted) in enumerate(zip(questions, lists, strict=True)):
-        check_text(f"question {row}", question)
+        check_text_or_messages(f"question {row}", question)
         for reference in accepted:
-            check_text(f"a reference of question {row}", reference)
+            check_text_or_messages(f"a reference of question {row}", reference)
         if not accepted or not all(reference.strip() for reference in accepted):
             raise InvalidInput(f"a reference of question {row} is empty or missing; drop the question")
     return lists

@@ -26,11 +26,11 @@ from halluc.models.endpoint_protocol import (
     plain,
     read_generation,
     refused_parameter,
-    whole_characters,
     without,
 )
 from halluc.models.language_model import Generation
 from halluc.models.stop_strings import until_stop
+from retrieval.files import whole_characters
 
 __all__ = ["ChatClient"]
 

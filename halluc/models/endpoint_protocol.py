@@ -17,7 +17,7 @@ from halluc.errors import ContextOverflow, HallucError, InvalidInput, ModelRespo
 from halluc.models.chat_template import merge_system_message
 from halluc.models.language_model import Generation, Prompt, as_conversation, check_prompts
 from halluc.models.stop_strings import first_stop
-from retrieval.files import lone_surrogate
+from retrieval.files import lone_surrogate, whole_characters
 
 __all__ = [
     "OVERFLOW",
@@ -36,7 +36,6 @@ __all__ = [
     "read_generation",
     "refused_parameter",
     "split_spec",
-    "whole_characters",
     "without",
 ]
 
@@ -187,13 +186,6 @@ def context_window_of(entry: object) -> int | None:
     """Get the context window from a server's description of a model, under whichever name; None if it has none."""
     windows = [get(entry, name) for name in ("max_model_len", "context_window", "context_length")]
     return next((w for w in (*windows, get(entry, "meta", "n_ctx")) if isinstance(w, int) and w > 0), None)
-
-
-def whole_characters(text: str) -> str:
-    """Join surrogate pairs and replace lone surrogates by U+FFFD, so that the text can be encoded as UTF-8."""
-    if lone_surrogate(text) is None:
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def get(value: object, *path: str) -> Any:

@@ -8,8 +8,9 @@ from scripted import Scripted
 
 from halluc.errors import InvalidInput
 from retrieval import Passage, PassageIndex
+from retrieval.files import whole_characters
 from training import FactualityReward
-from training.rewards.completions import prompt_question, without_lone_surrogates
+from training.rewards.completions import prompt_question
 from training.rewards.kinds import brier_confidence, claim_precision, ternary_truth
 
 FACTS = {"Paris": (0.9, 0.0), "Rome": (0.6, 0.1), "Oslo": (0.1, 0.8), "Bern": (0.2, 0.1)}
@@ -326,4 +327,4 @@ def test_a_completion_with_half_a_surrogate_pair_is_scored_like_one_with_a_repla
 
 
 def test_lone_surrogates_are_replaced_and_pairs_are_joined():
-    assert without_lone_surrogates("a\ud83db \ude00 \ud83d\ude00") == "a\ufffdb \ufffd \U0001f600"
+    assert whole_characters("a\ud83db \ude00 \ud83d\ude00") == "a\ufffdb \ufffd \U0001f600"

@@ -20,7 +20,7 @@ from halluc.grading.refusal import abstains
 from halluc.prompts import grounded_prompt
 from retrieval.progress import progress_bar
 from training.evaluation.results import ChoiceResult, FactualityEvaluation, QuestionResult, TextResult
-from training.rewards.completions import check_text
+from training.rewards.completions import check_text_or_messages
 
 if TYPE_CHECKING:
     from halluc.models.language_model import Generation, LanguageModel, Prompt
@@ -150,19 +150,19 @@ def _question(row: Mapping[str, Any], where: str) -> _Question:
         text = prompt if isinstance(prompt, str) else _last_message(prompt)
         if not text.strip():
             raise InvalidInput(f"{where} has the prompt {prompt!r}; pass a text, or a list of messages that ends in one")
-        check_text(f"the prompt of {where}", prompt)
+        check_text_or_messages(f"the prompt of {where}", prompt)
         return _Question(text, tuple(references), prompt, ())
     question, context = row.get("question"), row.get("context")
     if not isinstance(question, str) or not question.strip():
         raise InvalidInput(f"{where} has the question {question!r} and no prompt; pass one of them as a text")
-    check_text(f"the question of {where}", question)
+    check_text_or_messages(f"the question of {where}", question)
     if context is None:
         return _Question(question, tuple(references), question, ())
     passages = [context] if isinstance(context, str) else list(context)
     if not passages or not all(isinstance(passage, str) and passage.strip() for passage in passages):
         raise InvalidInput(f"{where} has the context {context!r}; pass one passage or several, or leave it out")
     for passage in passages:
-        check_text(f"the context of {where}", passage)
+        check_text_or_messages(f"the context of {where}", passage)
     return _Question(question, tuple(references), None, tuple(passages))
 
 
@@ -196,7 +196,7 @@ def _pieces(row: Mapping[str, Any], where: str) -> list[_Piece]:
     first = re.match(r"\s*\S{1,16}", text) if isinstance(text, str) else None
     if not isinstance(text, str) or first is None or not text[first.end() :].strip():
         raise InvalidInput(f"{where} has the text {text!r}; pass at least two words")
-    check_text(f"the text of {where}", text)
+    check_text_or_messages(f"the text of {where}", text)
     bounds = [first.end()]
     while len(text) - bounds[-1] > _PIECE:
         space = text.rfind(" ", bounds[-1] + 1, bounds[-1] + _PIECE)
@@ -231,7 +231,7 @@ def _choice(row: Mapping[str, Any], where: str) -> _Choice:
     if texts.count(texts[right]) > 1:
         raise InvalidInput(f"{where} has its right completion {texts[right]!r} more than once; drop the row")
     for part in (prefix, *texts):
-        check_text(f"a text of {where}", part)
+        check_text_or_messages(f"a text of {where}", part)
     return _Choice(prefix, tuple(texts), right)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from training.rewards.completions import as_messages, check_one_each, check_text
+from training.rewards.completions import as_messages, check_one_each, check_text_or_messages
 
 if TYPE_CHECKING:
     from halluc.models.language_model import Prompt
@@ -68,7 +68,7 @@ def check_prompts(prompts: Sequence[Prompt], columns: Mapping[str, Sequence[Any]
     if not len(prompts):
         raise InvalidInput("there are no prompts; pass at least one")
     for row, prompt in enumerate(prompts):
-        check_text(f"the prompt of row {row}", prompt)
+        check_text_or_messages(f"the prompt of row {row}", prompt)
 
 
 def checked_scores(

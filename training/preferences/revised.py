@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from halluc.grading.matching import normalize_answer
+from retrieval.files import whole_characters
 from training.preferences.constitution import Principle, load_principles
 from training.preferences.dataset import PairFolder
 from training.preferences.pairing import (
@@ -25,7 +26,7 @@ from training.preferences.pairing import (
     pair_row,
     reward_name,
 )
-from training.rewards.completions import as_messages, without_lone_surrogates
+from training.rewards.completions import as_messages
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -183,7 +184,7 @@ def _criticize_and_revise(
 
 def _replies(lm: LanguageModel, conversations: Sequence[Prompt], max_new_tokens: int, **sampling: Any) -> list[str]:
     sampled = lm.generate(conversations, max_new_tokens=max_new_tokens, **sampling)
-    return [without_lone_surrogates(samples[0].text).strip() for samples in sampled]
+    return [whole_characters(samples[0].text).strip() for samples in sampled]
 
 
 def _assistant(text: str) -> dict[str, str]:

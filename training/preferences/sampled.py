@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import InvalidInput
 from halluc.grading.matching import normalize_answer
 from halluc.grading.refusal import abstains
+from retrieval.files import whole_characters
 from training.preferences.dataset import PairFolder
 from training.preferences.pairing import (
     PairOptions,
@@ -32,7 +33,7 @@ from training.preferences.pairing import (
     pair_row,
     reward_name,
 )
-from training.rewards.completions import as_messages, check_one_each, check_text, without_lone_surrogates
+from training.rewards.completions import as_messages, check_one_each, check_text_or_messages
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -65,7 +66,7 @@ class SamplingOptions:
         if self.max_new_tokens < 1:
             raise InvalidInput(f"max_new_tokens is {self.max_new_tokens}; pass at least 1")
         if self.abstention is not None:
-            check_text("the abstention", self.abstention)
+            check_text_or_messages("the abstention", self.abstention)
             if not abstains(self.abstention):
                 raise InvalidInput(
                     f'the abstention {self.abstention!r} does not read as one; say something like "I don\'t know."'
@@ -182,7 +183,7 @@ def pairs_from_answers(
 def _check_answers(right: Sequence[str], wrong: Sequence[str]) -> None:
     for row, (good, bad) in enumerate(zip(right, wrong, strict=True)):
         for name, answer in (("right", good), ("wrong", bad)):
-            check_text(f"the {name} answer of row {row}", answer)
+            check_text_or_messages(f"the {name} answer of row {row}", answer)
             if not isinstance(answer, str) or not answer.strip():
                 raise InvalidInput(f"the {name} answer of row {row} is {answer!r}; write a text or drop the row")
         if good.strip() == bad.strip():
@@ -197,7 +198,7 @@ def _sample(lm: LanguageModel, prompts: Sequence[Prompt], options: SamplingOptio
         temperature=options.temperature,
         seed=seed,
     )
-    return [[without_lone_surrogates(sample.text).strip() for sample in samples_of_row] for samples_of_row in samples]
+    return [[whole_characters(sample.text).strip() for sample in samples_of_row] for samples_of_row in samples]
 
 
 def _pair_samples(

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from halluc.claims.markup import final_answer
-from halluc.errors import InvalidInput
-from retrieval.files import lone_surrogate
+from halluc.errors import InvalidInput, check_text
+from retrieval.files import whole_characters
 from retrieval.split import sentence_spans
 
 if TYPE_CHECKING:
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 __all__ = [
     "as_messages",
     "check_one_each",
-    "check_text",
+    "check_text_or_messages",
     "completion_text",
     "prompt_question",
     "split_confidence",
-    "without_lone_surrogates",
 ]
 
 
@@ -43,8 +42,8 @@ def completion_text(completion: Any) -> str:
         InvalidInput: a message has content other than text.
     """
     if isinstance(completion, str):
-        return final_answer(without_lone_surrogates(completion))
-    return final_answer(without_lone_surrogates("\n".join(_content(message) for message in completion)))
+        return final_answer(whole_characters(completion))
+    return final_answer(whole_characters("\n".join(_content(message) for message in completion)))
 
 
 def _content(message: Mapping[str, Any]) -> str:
@@ -57,11 +56,6 @@ def _content(message: Mapping[str, Any]) -> str:
     return "".join(map(str, texts))
 
 
-def without_lone_surrogates(text: str) -> str:
-    """The text with each half of a surrogate pair that lacks the other half replaced by U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def prompt_question(prompt: Any) -> str | None:
     """The last question in the last message of a prompt, without "Question:" before it; None if it asks none.
 
@@ -72,7 +66,7 @@ def prompt_question(prompt: Any) -> str | None:
         InvalidInput: the message has content other than text, or a lone surrogate.
     """
     text = prompt if isinstance(prompt, str) else (_content(prompt[-1]) if prompt else "")
-    _check_encodable("the prompt", text)
+    check_text("the prompt", text, allow_blank=True)
     sentences = [line[start:end].strip() for line in text.splitlines() for start, end in sentence_spans(line)]
     questions = [s for s in sentences if s.endswith("?") and any(character.isalnum() for character in s)]
     return re.sub(r"^(?:Q|Question)\s*:\s*", "", questions[-1]) if questions else None
@@ -122,7 +116,7 @@ def check_one_each(name: str, rows: Sequence[Any], /, **columns: Sequence[Any] |
             raise InvalidInput(f"there are {len(values)} {column} for {len(rows)} {name}; pass one for each")
 
 
-def check_text(name: str, value: Any) -> None:
+def check_text_or_messages(name: str, value: Any) -> None:
     """Check that a value is a text, or a conversation whose messages hold text.
 
     Args:
@@ -135,7 +129,7 @@ def check_text(name: str, value: Any) -> None:
     if value is None:
         raise InvalidInput(f"{name} is missing (null); write a text or drop the row")
     if isinstance(value, str):
-        _check_encodable(name, value)
+        check_text(name, value, allow_blank=True)
         return
     if not isinstance(value, Sequence) or not all(isinstance(message, Mapping) for message in value):
         raise InvalidInput(f"{name} is {str(value)[:60]!r}; write a text, or a list of messages")
@@ -146,11 +140,4 @@ def check_text(name: str, value: Any) -> None:
             raise InvalidInput(f"{name} has a message with the content {str(content)[:60]!r}; write a text")
         if not isinstance(message.get("role"), str):
             raise InvalidInput(f"{name} has a message without a role; write user, assistant or system")
-        _check_encodable(name, content or "")
-
-
-def _check_encodable(name: str, text: str) -> None:
-    if (position := lone_surrogate(text)) is not None:
-        raise InvalidInput(
-            f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; write the whole character"
-        )
+        check_text(name, content or "", allow_blank=True)

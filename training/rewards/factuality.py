@@ -15,7 +15,13 @@ from halluc.claims import RuleClaimExtractor
 from halluc.errors import InvalidInput, leaf_errors_as_ours
 from halluc.grading.matching import contains_answer, normalize_answer
 from halluc.verification.judge import Judge
-from training.rewards.completions import check_one_each, check_text, completion_text, prompt_question, split_confidence
+from training.rewards.completions import (
+    check_one_each,
+    check_text_or_messages,
+    completion_text,
+    prompt_question,
+    split_confidence,
+)
 from training.rewards.guards import copied_share, is_hedged, repeated_share
 from training.rewards.hacking import GapReport, Measurement, gap_report
 from training.rewards.kinds import JudgedClaim, JudgedCompletion, RewardKind, claim_precision
@@ -210,7 +216,7 @@ class FactualityReward:
         except InvalidInput as error:
             raise InvalidInput(f"row {number} cannot be scored: {error}") from error
         if question is not None:
-            check_text(f"the question of row {number}", question)
+            check_text_or_messages(f"the question of row {number}", question)
         passages = _texts(context, number, "passage of the context")
         accepted = _texts(references, number, "reference")
         evidence = passages or None
@@ -290,7 +296,7 @@ def _texts(value: Any, row: int, kind: str) -> list[str] | None:
     for text in texts:
         if not isinstance(text, str):
             raise InvalidInput(f"a {kind} of row {row} is {text!r}; write a text")
-        check_text(f"a {kind} of row {row}", text)
+        check_text_or_messages(f"a {kind} of row {row}", text)
     if texts and not any(text.strip() for text in texts):
         raise InvalidInput(f"every {kind} of row {row} is blank; write a text, or null if there is none")
     return [text for text in texts if text.strip()] if texts or not values else None

@@ -17,7 +17,7 @@ from training.preferences.dataset import check_pairs_folder
 from training.preferences.pairing import PairOptions
 from training.preferences.revised import pairs_from_constitution, pairs_from_verification
 from training.preferences.sampled import SamplingOptions, build_preference_pairs, pairs_from_answers
-from training.rewards.completions import check_text
+from training.rewards.completions import check_text_or_messages
 from training.rewards.factuality import FactualityReward
 from training.rewards.kinds import reward_kind
 from training.rows import read_rows
@@ -175,7 +175,7 @@ def _prompt(row: dict[str, Any], number: int, config: PairsConfig) -> Any:
     prompt = row.get("prompt") if row.get("prompt") is not None else row.get("question")
     if not prompt or (isinstance(prompt, str) and not prompt.strip()):
         raise InvalidInput(f"row {number} of {config.rows} has the prompt {prompt!r}; write a text as prompt or question")
-    check_text(f"the prompt of row {number} of {config.rows}", prompt)
+    check_text_or_messages(f"the prompt of row {number} of {config.rows}", prompt)
     if config.method == "cove" and not isinstance(prompt, str):
         raise InvalidInput(f"the prompt of row {number} of {config.rows} is a conversation; 'cove' takes questions as text")
     return prompt

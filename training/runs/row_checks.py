@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from halluc.models.chat_template import fit_conversation
-from training.rewards.completions import as_messages, check_text, completion_text
+from training.rewards.completions import as_messages, check_text_or_messages, completion_text
 from training.rows import without_progress_bars
 from training.trainers.columns import COLUMNS
 
@@ -143,7 +143,7 @@ def check_prompts(rows: Dataset) -> None:
     """
     check_columns(rows, ("prompt",), "prompts")
     for number, prompt in enumerate(rows["prompt"]):
-        check_text(f"the prompt of row {number}", prompt)
+        check_text_or_messages(f"the prompt of row {number}", prompt)
         messages = as_messages(prompt)
         if not messages or not (messages[-1]["content"] or "").strip():
             raise InvalidInput(f"the prompt of row {number} is empty; drop the row")
@@ -220,9 +220,9 @@ def _parts_of(row: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _check_content(row: int, prompt: Any, completions: Mapping[str, Any]) -> None:
-    check_text(f"the prompt of row {row}", prompt)
+    check_text_or_messages(f"the prompt of row {row}", prompt)
     for name, completion in completions.items():
-        check_text(f"the {name} of row {row}", completion)
+        check_text_or_messages(f"the {name} of row {row}", completion)
         if isinstance(prompt, str) != isinstance(completion, str):
             forms = ("text", "a conversation") if isinstance(prompt, str) else ("a conversation", "text")
             raise InvalidInput(
