@@ -15,6 +15,7 @@ from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_not
 
 if TYPE_CHECKING:
     from halluc.verification.check import CheckReport
+    from halluc.verification.check_file import RowResult
     from halluc.verification.verifier import Verifier
     from retrieval import PassageIndex
 
@@ -165,16 +166,21 @@ def _check_batch(
 
     with progress_bar("checking", count_lines(batch)) as advance:
         done = check_rows(batch, out, verifier=verifier, index=index, k=k, advance=advance)
-    results = {result.line: result for result in read_results(out)}
-    ordered = [results[line] for line in sorted(results)]
+    scores: dict[int, float | None] = {}
+    shown: dict[int, RowResult] = {}
+    for result in read_results(out):
+        scores[result.line] = result.report.score
+        if html is not None:
+            # Only a page needs the whole reports, which may be many.
+            shown[result.line] = result
     if html is not None:
         from halluc.verification.page import write_report_page
 
+        ordered = [shown[line] for line in sorted(shown)]
         titles = [f"Line {result.line}" if result.id is None else str(result.id) for result in ordered]
         write_report_page(html, [result.report for result in ordered], titles=titles)
-    scores = [result.report.score for result in ordered]
-    below = sum(_fails(score, fail_under) for score in scores)
-    known = [score for score in scores if score is not None]
+    below = sum(_fails(score, fail_under) for score in scores.values())
+    known = [score for score in scores.values() if score is not None]
     mean = sum(known) / len(known) if known else None
     for sentence in done.broken:
         print_notice(sentence)
@@ -186,7 +192,7 @@ def _check_batch(
         console().print(f"{done.checked} rows checked, {done.resumed} checked before, results in {out}{average}")
     if done.broken:
         raise typer.Exit(2)
-    if below or (fail_under is not None and not ordered):
+    if below or (fail_under is not None and not scores):
         raise typer.Exit(1)
 
 

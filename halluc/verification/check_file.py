@@ -100,12 +100,8 @@ def check_rows(
     try:
         with _locked(out):
             done = _resume(out, settings)
-            for row in _rows(rows, needs_context, _Tally()):
-                if done.get(row.line, row.fingerprint) != row.fingerprint:
-                    raise InvalidInput(
-                        f"{out} holds a result for line {row.line} of {rows}, which has changed since; write to another "
-                        f"file, or delete {out} to start again"
-                    )
+            if done:
+                _check_unchanged(rows, out, needs_context, done)
             with out.open("ab") as results:
                 for batch in _batches(_rows(rows, needs_context, tally), done, tally):
                     checked = _check(batch, rows, verifier, index, k, tally)
@@ -217,6 +213,16 @@ def _resume(out: Path, settings: dict[str, Any]) -> dict[int, str]:
     if tail:
         os.truncate(out, end)
     return done
+
+
+def _check_unchanged(rows: Path, out: Path, needs_context: bool, done: dict[int, str]) -> None:
+    """InvalidInput if a row that has a result is another one now; before any row is checked."""
+    for row in _rows(rows, needs_context, _Tally()):
+        if done.get(row.line, row.fingerprint) != row.fingerprint:
+            raise InvalidInput(
+                f"{out} holds a result for line {row.line} of {rows}, which has changed since; write to another "
+                f"file, or delete {out} to start again"
+            )
 
 
 def _difference(recorded: dict[str, Any], present: dict[str, Any]) -> str:
