@@ -215,22 +215,23 @@ def test_many_list_items_are_extracted_in_linear_time():
 
     def seconds(size):
         text = "- The bridge is long.\n" * (size // 22)
-        begin = time.perf_counter()
+        begin = time.process_time()
         claims = RuleClaimExtractor().extract([text])[0]
         assert len(claims) == size // 22
         assert text[claims[-1].start : claims[-1].end] == "The bridge is long."
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     seconds(1000)
-    quarter, whole = seconds(75_000), seconds(300_000)
+    # Processor time, and the least of three: other processes and the garbage collector are not what is measured.
+    quarter, whole = (min(seconds(size) for _ in range(3)) for size in (75_000, 300_000))
     assert whole < 20
     assert whole < 10 * quarter
 
 
 def test_a_long_run_of_colons_is_read_in_a_moment():
     """Quadratic."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert [claim.check_worthy for claim in RuleClaimExtractor().extract(["Here is " + ":" * 20_000 + "a"])[0]] == [True]
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
     assert not extract_claims("Here are the three facts: ")
     assert not extract_claims("Here's what we know:**")

@@ -127,8 +127,8 @@ def test_nothing_breaks_the_parsers(text, count):
 def test_a_long_line_of_noise_is_parsed_in_a_moment(filler):
     """A line of 20,000 spaces took a minute."""
     text = "1. Where was Ada born?" + filler * (20_000 // len(filler)) + "x"
-    begin = time.perf_counter()
+    begin = time.process_time()
     parse_question_answers(text)
     parse_answers(text, 3)
     parse_consistency(text)
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3

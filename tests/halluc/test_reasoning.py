@@ -118,11 +118,12 @@ def test_the_time_to_read_a_step_is_linear_in_its_length():
     check_steps(["2 x 3 = 6"])
 
     def seconds(length):
-        begin = time.perf_counter()
+        begin = time.process_time()
         check_steps(["x " * (length // 2)])
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
-    quarter, whole = seconds(75_000), seconds(300_000)
+    # Processor time, and the least of three: other processes and the garbage collector are not what is measured.
+    quarter, whole = (min(seconds(size) for _ in range(3)) for size in (75_000, 300_000))
     assert whole < 20
     assert whole < 10 * quarter
 

@@ -168,8 +168,8 @@ def test_searching_costs_no_reading_of_the_manifest_while_nothing_changes(index,
     """A replaced index is noticed by the manifest's place on disk, which costs microseconds."""
     len(index)
     monkeypatch.setattr("retrieval.manifest.read_manifest", lambda folder: pytest.fail("read again"))
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(1000):
         len(index)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert Path(os.fspath(index.path)).is_absolute()
