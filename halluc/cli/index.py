@@ -36,7 +36,8 @@ def build(
     documents: Documents,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new index; must not exist, or be empty.")],
     embedder: Annotated[
-        str | None, typer.Option(help="A sentence-transformers hub id or folder, or http://host:port/v1#model.")
+        str | None,
+        typer.Option(help="'mpnet' (pulled), a sentence-transformers hub id or folder, or http://host:port/v1#model."),
     ] = None,
     max_tokens: MaxTokens = None,
     overlap: Overlap = 1,

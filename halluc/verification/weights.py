@@ -167,13 +167,13 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
 
 
 def _base_folder(base: str | None) -> Path:
-    from retrieval.embedders import packaged_path
+    from retrieval.encoders import encoder_folder
+    from retrieval.errors import EmbedderUnavailable
 
-    if base is None:
-        return packaged_path()
-    if not (Path(base) / "config.json").is_file():
-        raise ModelUnavailable(f"{base} is not a folder with a config.json; name the folder of an encoder")
-    return Path(base)
+    try:
+        return encoder_folder(base)
+    except EmbedderUnavailable as error:
+        raise ModelUnavailable(str(error)) from error
 
 
 def _default_base_name() -> str:

@@ -226,11 +226,11 @@ def test_weights_are_read_back_as_they_were_saved(tmp_path):
 
 
 def test_weights_on_another_base_are_refused(tmp_path):
-    from retrieval.embedders import packaged_path
+    from retrieval.encoders import encoder_folder
 
     model, _ = new_cross_encoder()
     save_weights(tmp_path / "v", model, base=None, max_tokens=64, calibrator=None, facts={})
-    shutil.copytree(packaged_path(), tmp_path / "base")
+    shutil.copytree(encoder_folder(), tmp_path / "base")
     with (tmp_path / "base" / "model.safetensors").open("r+b") as file:
         header = int.from_bytes(file.read(8), "little")
         described = json.loads(file.read(header))

@@ -269,7 +269,7 @@ def test_an_index_of_a_newer_format_is_refused(index):
 
 
 def test_another_embedder_is_refused_with_both_names(index, tmp_path, embedder):
-    from retrieval.embedders import packaged_path
+    from retrieval.encoders import encoder_folder
 
     class Narrow(SentenceTransformerEmbedder):
         dimension = 12
@@ -278,7 +278,7 @@ def test_another_embedder_is_refused_with_both_names(index, tmp_path, embedder):
         PassageIndex.open(index.path, embedder=Narrow())
     # A copy under another path is the same embedder; with one weight changed only the fingerprint can tell.
     copy = tmp_path / "copy"
-    shutil.copytree(packaged_path(), copy)
+    shutil.copytree(encoder_folder(), copy)
     assert PassageIndex.open(index.path, embedder=str(copy)).info().passages == 30
     with (copy / "model.safetensors").open("r+b") as file:
         file.seek(-1, os.SEEK_END)
