@@ -1,6 +1,7 @@
 """Loading a verifier by name: `load_verifier`.
 
-Not covered: the verifiers themselves (cross_encoder.py, lm_verifier.py) and the use of their probabilities (judge.py).
+Not covered: the verifiers themselves (cross_encoder.py, pretrained.py, lm_verifier.py) and the use of their probabilities
+(judge.py).
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ def load_verifier(name: str | Path = "default", *, lm: LanguageModel | None = No
     Args:
         name: "default", the cross-encoder that comes with halluc, which is loaded once per process unless there are
             options; "lm", a language model that answers Yes or No (`LMVerifier`); a folder written by
-            `halluc train verifier`; or a folder or hub id of any transformers sequence classifier that reads evidence and
-            claim: an NLI cross-encoder, a MiniCheck- or HHEM-style classifier.
+            `halluc train verifier`; or a folder or hub id of another verifier: MiniCheck, FactCG, Bespoke-MiniCheck, HHEM,
+            LettuceDetect, or any NLI cross-encoder. If its family cannot be recognized, "NAME#FAMILY" names it.
         lm: with "lm", the language model to ask; the default model if None.
-        options: of a cross-encoder: `device`, `columns`, `max_tokens`, `batch_tokens` (see `load_cross_encoder`).
+        options: `device`, `max_tokens`, `batch_tokens`, `columns`, and for other people's verifiers `family` and
+            `trust_remote_code` (see `halluc.verification.pretrained.load_pretrained`).
 
     Returns:
         The verifier.
@@ -53,10 +55,24 @@ def load_verifier(name: str | Path = "default", *, lm: LanguageModel | None = No
     if lm is not None:
         raise InvalidInput(f"lm goes with the verifier 'lm', not with {name!r}; leave one of them out")
     if name == "default":
-        return _load_packaged(**options) if options else _packaged_once()
-    from halluc.verification.cross_encoder import load_cross_encoder
+        return _load_packaged(**_of_trained("default", options)) if options else _packaged_once()
+    folder, _, family = name.rpartition("#")
+    if folder and not Path(name).is_dir():
+        name, options = folder, {**options, "family": family}
+    if (Path(name) / "verifier.json").is_file():
+        from halluc.verification.cross_encoder import load_cross_encoder
 
-    return load_cross_encoder(name, **options)
+        return load_cross_encoder(name, **_of_trained(name, options))
+    from halluc.verification.pretrained import load_pretrained
+
+    return load_pretrained(name, **options)
+
+
+def _of_trained(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options for weights trained by halluc, which run no code of their own and have no family."""
+    if options.get("family") is not None:
+        raise InvalidInput(f"{name} was trained by halluc, so it has no family; leave out {options['family']!r}")
+    return {key: value for key, value in options.items() if key not in ("family", "trust_remote_code")}
 
 
 _PACKAGED = Path(__file__).parent / "default"

@@ -4,22 +4,20 @@ Equal pairs are read once, long evidence is split into units (evidence.py), and 
 tokens, so that hardly any padding is computed. If the CPU multiplies bfloat16 natively, pairs are first read in it, twice as
 fast, and only those close to a decision again in float32.
 
-Not covered: the files of verifiers trained by halluc (weights.py).
+Not covered: the files of verifiers trained by halluc (weights.py), and loading other people's (pretrained.py).
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halluc.errors import InvalidInput, ModelUnavailable
+from halluc.errors import InvalidInput
 from halluc.verification.evidence import TOKENS_PER_CHARACTER, evidence_units, nearest_sentences
-from halluc.verification.verifier import checked_pairs
+from halluc.verification.verifier import checked_pairs, reading_window, weights_fingerprint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,107 +33,42 @@ def load_cross_encoder(
     *,
     name: str | None = None,
     device: str | None = None,
-    columns: Sequence[int] | None = None,
+    columns: Sequence[int] = (0, 1, 2),
     max_tokens: int | None = None,
     batch_tokens: int = 4096,
 ) -> CrossEncoderVerifier:
-    """Load a verifier trained by halluc, or any sequence classifier that reads evidence and claim.
+    """Load a verifier trained by halluc.
 
     Args:
-        path: a folder written by `halluc train verifier`, or a folder or hub id that
-            `AutoModelForSequenceClassification.from_pretrained` understands.
+        path: a folder written by `halluc train verifier`.
         name: name of the verifier in results; the path by default.
         device: "cpu", "cuda", ...; by default CUDA if there is a GPU. On CUDA it computes in half precision.
-        columns: see `CrossEncoderVerifier`; by default inferred from the names of the model's labels.
-        max_tokens: longest unit of evidence; by default the one it was trained with, or five eighths of the window.
+        columns: see `CrossEncoderVerifier`.
+        max_tokens: longest unit of evidence; by default the one it was trained with.
         batch_tokens: tokens, padding included, per forward pass.
 
     Returns:
         The verifier.
 
     Raises:
-        InvalidInput: the names of the labels do not say which of them means support, or an option is out of range.
+        InvalidInput: an option is out of range.
         ModelUnavailable, VerifierMismatch: as `load_verifier`.
     """
     import torch
 
-    path = Path(path) if Path(path).is_dir() else path
-    calibrator = None
-    if isinstance(path, Path) and (path / "verifier.json").is_file():
-        from halluc.verification.weights import read_weights
+    from halluc.verification.weights import read_weights
 
-        trained = read_weights(path)
-        model, tokenizer, calibrator = trained.model, trained.tokenizer, trained.calibrator
-        max_tokens = trained.max_tokens if max_tokens is None else max_tokens
-        columns = columns or (0, 1, 2)
-    else:
-        model, tokenizer = _from_pretrained(path)
-        columns = columns or _columns(str(path), model.config)
+    trained = read_weights(Path(path))
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model.to(target, torch.float32 if target.type == "cpu" else torch.float16)
+    trained.model.to(target, torch.float32 if target.type == "cpu" else torch.float16)
     return CrossEncoderVerifier(
-        model,
-        tokenizer,
+        trained.model,
+        trained.tokenizer,
         name=name or str(path),
         columns=columns,
-        max_tokens=max_tokens,
-        calibrator=calibrator,
+        max_tokens=trained.max_tokens if max_tokens is None else max_tokens,
+        calibrator=trained.calibrator,
         batch_tokens=batch_tokens,
-    )
-
-
-def _from_pretrained(path: str | Path) -> tuple[Any, Any]:
-    from safetensors import SafetensorError
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    from retrieval.hub import require_hub
-
-    try:
-        require_hub(path)
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model, report = AutoModelForSequenceClassification.from_pretrained(path, output_loading_info=True)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ModelUnavailable(
-            f"the verifier {str(path)!r} cannot be loaded: {' '.join(str(error).split())[:300]}; pass 'default', 'lm', a "
-            "folder, or the id of a sequence classifier that is in the cache or can be fetched"
-        ) from error
-    if report["missing_keys"]:
-        raise ModelUnavailable(
-            f"{path} is not a trained sequence classifier: it has no weights for {min(report['missing_keys'])}"
-        )
-    return model.eval(), tokenizer
-
-
-_SUPPORTED = {
-    "entailment",
-    "entails",
-    "supported",
-    "supports",
-    "support",
-    "consistent",
-    "factual",
-    "faithful",
-    "attributable",
-}
-_REFUTED = {"contradiction", "contradicts", "refuted", "refutes", "refute"}
-_NEITHER = {"neutral", "not_enough_info", "nei", "unverified"}
-
-
-def _columns(path: str, config: Any) -> tuple[int, ...]:
-    """The meaning of the logits by the names of the labels; MiniCheck and HHEM, which name none, have support last."""
-    labels = {int(i): re.sub(r"\W+", "_", str(label).lower()) for i, label in config.id2label.items()}
-    supported, refuted, neither = (
-        [i for i, label in labels.items() if label in names] for names in (_SUPPORTED, _REFUTED, _NEITHER)
-    )
-    if len(labels) == 3 and len(supported) == len(refuted) == len(neither) == 1:
-        return supported[0], refuted[0], neither[0]
-    if len(labels) == 2 and len(supported) == 1:
-        return supported[0], 1 - supported[0]
-    if len(labels) <= 2 and all(re.fullmatch(r"label_\d", label) for label in labels.values()):
-        return tuple(sorted(labels, reverse=True))
-    raise InvalidInput(
-        f"the labels of {path}, {', '.join(map(repr, config.id2label.values()))}, do not say which means support; pass "
-        "columns=(supported, refuted, not enough information)"
     )
 
 
@@ -161,6 +94,7 @@ class CrossEncoderVerifier:
             overlapping windows, and the three sentences nearest to the claim are also read alone; the best unit counts.
         calibrator: maps the model's probability of support to a calibrated one; None to use it uncalibrated.
         batch_tokens: tokens, padding included, per forward pass.
+        float32_only: never read in bfloat16 first. What that costs was measured for halluc's own weights alone.
 
     Raises:
         InvalidInput: max_tokens leaves no room for a claim, or columns does not fit the model.
@@ -176,6 +110,7 @@ class CrossEncoderVerifier:
         max_tokens: int | None = None,
         calibrator: Recalibrator | None = None,
         batch_tokens: int = 4096,
+        float32_only: bool = False,
     ) -> None:
         self.name = name
         self.model = model
@@ -183,11 +118,11 @@ class CrossEncoderVerifier:
         # Text that spells a special token, such as "[PAD]", is text: as a token it could turn a verdict.
         tokenizer.split_special_tokens = True
         self.columns = tuple(columns)
-        window: int = min(model.config.max_position_embeddings, tokenizer.model_max_length)
+        window = reading_window(model, tokenizer)
         self.max_tokens = window * 5 // 8 if max_tokens is None else max_tokens
         self.calibrator = calibrator
         self.batch_tokens = batch_tokens
-        self._fast = _in_bfloat16(model)
+        self._fast = None if float32_only else _in_bfloat16(model)
         self._claim_tokens = window - self.max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
         if len({*self.columns} & {*range(model.config.num_labels)}) != len(self.columns) or not 1 <= len(self.columns) <= 3:
             raise InvalidInput(
@@ -205,16 +140,8 @@ class CrossEncoderVerifier:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that decides a probability: weights, columns, longest unit of evidence, calibrator."""
-        import torch
-        import xxhash
-
         calibrator = self.calibrator.to_dict() if self.calibrator else None
-        digest = xxhash.xxh3_128(json.dumps([self.columns, self.max_tokens, calibrator]).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode())
-            # In half precision, which is what the same weights have on CUDA.
-            digest.update(tensor.detach().to("cpu", torch.float16).contiguous().numpy())
-        return str(digest.hexdigest())
+        return weights_fingerprint(self.model, [self.columns, self.max_tokens, calibrator])
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """Compute the (N,) probabilities in [0, 1] that the evidence supports the claim; see `probabilities`."""

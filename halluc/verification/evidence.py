@@ -29,13 +29,14 @@ class _Piece(NamedTuple):
     tokens: int
 
 
-def evidence_units(evidence: str, count_tokens: TokenCounter, *, max_tokens: int) -> list[str]:
-    """Split a text into windows of consecutive sentences that overlap by a quarter and together cover all of it.
+def evidence_units(evidence: str, count_tokens: TokenCounter, *, max_tokens: int, overlap: float = 0.25) -> list[str]:
+    """Split a text into windows of consecutive sentences that overlap and together cover all of it.
 
     Args:
         evidence: any text.
         count_tokens: the tokenizer that `max_tokens` refers to.
         max_tokens: longest window. A sentence that is longer is cut at white space into pieces of a quarter of a window.
+        overlap: share of a window's tokens that the next window repeats, at most.
 
     Returns:
         `[evidence]` if it is short enough, else the windows in order.
@@ -57,9 +58,9 @@ def evidence_units(evidence: str, count_tokens: TokenCounter, *, max_tokens: int
         units.append(evidence[pieces[first].start : pieces[end - 1].end].strip())
         if end == len(pieces):
             return units
-        # The next window repeats the last sentences of this one, up to a quarter of its tokens.
+        # The next window repeats the last sentences of this one.
         repeated, next_first = 0, end
-        while next_first - 1 > first and repeated + pieces[next_first - 1].tokens <= max_tokens // 4:
+        while next_first - 1 > first and repeated + pieces[next_first - 1].tokens <= int(max_tokens * overlap):
             next_first -= 1
             repeated += pieces[next_first].tokens
         first = next_first

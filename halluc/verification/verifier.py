@@ -1,13 +1,15 @@
 """What every verifier offers: does this evidence support this claim?
 
-`Verifier` is the protocol; `checked_pairs` is the check of input that all implementations share. Not covered: the
-implementations (cross_encoder.py, lm_verifier.py), loading one by name (__init__.py), and labels (judge.py).
+`Verifier` is the protocol; `checked_pairs` and `weights_fingerprint` are what implementations share. Not covered: the
+implementations (cross_encoder.py, templated.py, token_classifier.py, lm_verifier.py), loading one by name (__init__.py), and
+labels (judge.py).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
 from halluc.answers import Label
 from halluc.errors import InvalidInput
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LABELS", "Verifier", "checked_pairs"]
+__all__ = ["LABELS", "Verifier", "checked_pairs", "reading_window", "weights_fingerprint"]
 
 LABELS: tuple[Label, ...] = get_args(Label)
 """The labels in the order of the columns of `Verifier.probabilities`."""
@@ -50,3 +52,39 @@ def checked_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
             raise InvalidInput(f"the {'claim' if evidence.strip() else 'evidence'} of pair {i} is empty; leave the pair out")
         checked.append((evidence, claim))
     return checked
+
+
+def weights_fingerprint(model: Any, settings: Any) -> str:
+    """Hash of all that decides a probability: weights, and whatever else can be written as JSON."""
+    import torch
+    import xxhash
+
+    digest = xxhash.xxh3_128(json.dumps(settings).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        # In half precision, which is what the same weights have on CUDA.
+        digest.update(tensor.detach().to("cpu", torch.float16).contiguous().numpy())
+    return str(digest.hexdigest())
+
+
+_OFFSET_POSITIONS = {"camembert", "longformer", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
+# They embed distances, whatever number of positions their configurations have.
+_RELATIVE_POSITIONS = {"deberta", "deberta-v2"}
+_USUAL_POSITIONS = 512
+
+
+def reading_window(model: Any, tokenizer: Any, *, trained: int | None = None) -> int:
+    """Count the tokens that a model reads at once, special tokens included.
+
+    Args:
+        model: a transformers model.
+        tokenizer: its tokenizer.
+        trained: the longest input of its training, which counts for a model that embeds distances in place of positions.
+    """
+    positions: int | None = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and model.config.model_type in _OFFSET_POSITIONS:
+        # Positions are counted from the one after the padding index.
+        positions -= (model.config.pad_token_id or 0) + 1
+    if trained is None:
+        return min(positions or _USUAL_POSITIONS, int(tokenizer.model_max_length))
+    return trained if positions is None or model.config.model_type in _RELATIVE_POSITIONS else min(trained, positions)

@@ -118,25 +118,6 @@ def test_any_nli_cross_encoder_is_a_verifier(verifier, as_hub_model):
     assert raw == pytest.approx(verifier.support(pairs), abs=0.02)
 
 
-@pytest.mark.parametrize(
-    ("labels", "columns"),
-    [
-        (["LABEL_0", "LABEL_1"], (1, 0)),
-        (["not_entailment", "entailment"], (1, 0)),
-        (["SUPPORTED", "UNSUPPORTED"], (0, 1)),
-        (["contradiction", "entailment", "neutral"], (1, 0, 2)),
-        (["Supports", "Refutes", "Not enough info"], (0, 1, 2)),
-        (["LABEL_0"], (0,)),
-    ],
-)
-def test_labels_of_other_models_are_understood(labels, columns):
-    from types import SimpleNamespace
-
-    from halluc.verification.cross_encoder import _columns
-
-    assert _columns("m", SimpleNamespace(id2label=dict(enumerate(labels)))) == columns
-
-
 def test_a_model_with_one_logit_gives_its_sigmoid(as_hub_model, tmp_path):
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
