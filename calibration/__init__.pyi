@@ -1,14 +1,13 @@
+from .binless_error import kolmogorov_smirnov_error as kolmogorov_smirnov_error
+from .binless_error import smooth_calibration_error as smooth_calibration_error
+from .bounds import binomial_excess_p_value as binomial_excess_p_value
 from .bounds import binomial_interval as binomial_interval
 from .bounds import binomial_p_value as binomial_p_value
 from .bounds import hoeffding_bentkus_p_value as hoeffding_bentkus_p_value
-from .calibration_error import ReliabilityCurve as ReliabilityCurve
 from .calibration_error import adaptive_calibration_error as adaptive_calibration_error
 from .calibration_error import debiased_calibration_error as debiased_calibration_error
 from .calibration_error import expected_calibration_error as expected_calibration_error
-from .calibration_error import kolmogorov_smirnov_error as kolmogorov_smirnov_error
 from .calibration_error import maximum_calibration_error as maximum_calibration_error
-from .calibration_error import reliability_curve as reliability_curve
-from .calibration_error import smooth_calibration_error as smooth_calibration_error
 from .calibration_error import sweep_calibration_error as sweep_calibration_error
 from .calibrator import Calibrator as Calibrator
 from .calibrator import split_rows as split_rows
@@ -46,6 +45,8 @@ from .recalibrators.scaling import PlattScaling as PlattScaling
 from .recalibrators.scaling import TemperatureScaling as TemperatureScaling
 from .recalibrators.spline import SplineCalibration as SplineCalibration
 from .recalibrators.venn_abers import VennAbers as VennAbers
+from .reliability import ReliabilityCurve as ReliabilityCurve
+from .reliability import reliability_curve as reliability_curve
 from .report.page import render_report as render_report
 from .report.page import write_report as write_report
 from .report.plots import reliability_diagram as reliability_diagram
@@ -78,6 +79,8 @@ from .selective import excess_aurc as excess_aurc
 from .selective import operating_point as operating_point
 from .selective import prediction_rejection_ratio as prediction_rejection_ratio
 from .selective import risk_coverage_curve as risk_coverage_curve
+from .significance import CalibrationTest as CalibrationTest
+from .significance import calibration_test as calibration_test
 from .streaming import BinnedAccumulator as BinnedAccumulator
 from .streaming import BinnedSummary as BinnedSummary
 from .streaming import TableAccumulator as TableAccumulator

@@ -1,8 +1,9 @@
 """What every metric and recalibrator accepts, and how everything else is refused.
 
 Lists, NumPy arrays, pandas columns and torch tensors are accepted. Confidence is kept as float32 or float64 (other number
-types become float64), correctness becomes boolean, weights become float64. Weights are frequencies: weight 2 counts a row
-twice, weight 0 leaves it out.
+types become float64), correctness becomes boolean, weights become float64. As in scikit-learn only the ratios of
+weights matter: an item of weight 2 counts twice as much as one of weight 1, and one of weight 0 is left out. Where the
+number of items matters (sampling noise, priors), it is the effective one, (sum of weights)^2 / (sum of squared weights).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "check_probabilities",
     "check_seed",
     "check_weights",
+    "effective_weights",
     "unit_weights",
 ]
 
@@ -51,11 +53,19 @@ def as_array(values: Any, name: str, *, dtype: type | None = None) -> NDArray[An
     """
     if hasattr(values, "detach") and hasattr(values, "cpu"):
         values = values.detach().cpu()
-        if str(values.dtype) == "torch.bfloat16":
-            # NumPy has no bfloat16; every bfloat16 is a float32.
+        if values.dtype.is_floating_point and str(values.dtype) not in ("torch.float16", "torch.float32", "torch.float64"):
+            # NumPy has neither bfloat16 nor the 8-bit floats; every one of them is a float32.
             values = values.float()
     try:
-        return np.asarray(values, dtype=dtype)
+        array = np.asarray(values, dtype=dtype)
+        if array.dtype == object and dtype is None and array.ndim and array.size:
+            # A column of a data frame may hold plain numbers as objects; what is not a number is refused by the caller.
+            kinds = {type(value) for value in array.flat}
+            if kinds <= {bool, np.bool_}:
+                return array.astype(np.bool_)
+            if all(issubclass(kind, (int, float, np.number)) for kind in kinds):
+                return array.astype(np.float64)
+        return array
     except (TypeError, RuntimeError) as error:
         raise InvalidInput(f"{name} cannot be made an array ({error}); pass numbers") from error
     except ValueError as error:
@@ -80,8 +90,7 @@ def check_confidence(confidence: ArrayLike, *, name: str = "confidence") -> Floa
         raise InvalidInput(f"{name} has shape {values.shape}; pass one number per item, shape (N,)")
     if values.size == 0:
         raise InvalidInput(f"{name} is empty; pass at least one item")
-    _check_unit_range(values, name)
-    return values
+    return _in_unit_range(values, name)
 
 
 def check_pair(confidence: ArrayLike, correct: ArrayLike) -> tuple[FloatArray, BoolArray]:
@@ -130,7 +139,7 @@ def check_probabilities(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Fl
     matrix = _as_floats(probabilities, "probabilities")
     if matrix.ndim != 2 or matrix.shape[0] == 0 or matrix.shape[1] < 2:
         raise InvalidInput(f"probabilities has shape {matrix.shape}; pass (N, K) with N >= 1 items and K >= 2 classes")
-    _check_unit_range(matrix, "probabilities")
+    matrix = _in_unit_range(matrix, "probabilities")
     sums = matrix.sum(axis=1)
     off = np.abs(sums - 1) > 1e-3
     if off.any():
@@ -177,6 +186,17 @@ def check_weights(weights: ArrayLike, size: int) -> Float64Array:
 def unit_weights(weights: ArrayLike | None, size: int) -> Float64Array:
     """Return the checked weights (size,), or ones if `weights` is None."""
     return np.ones(size) if weights is None else check_weights(weights, size)
+
+
+def effective_weights(weights: ArrayLike | None, size: int) -> Float64Array:
+    """Return the checked weights (size,) scaled to sum to the effective number of items, or ones if `weights` is None."""
+    if weights is None:
+        return np.ones(size)
+    values = check_weights(weights, size)
+    # Dividing by the largest first keeps squares of tiny or huge weights finite.
+    values = values / values.max()
+    scaled: Float64Array = values * (values.sum() / (values @ values))
+    return scaled
 
 
 def check_fraction(value: float, name: str) -> float:
@@ -235,13 +255,17 @@ def _as_floats(values: ArrayLike, name: str) -> FloatArray:
     return array.astype(np.float64)
 
 
-def _check_unit_range(values: FloatArray, name: str) -> None:
+def _in_unit_range(values: FloatArray, name: str) -> FloatArray:
     flat = values.reshape(-1)
     # Two reductions, the second from cache; a NaN makes the comparisons false.
     parts = (flat[start : start + _CHUNK] for start in range(0, flat.size, _CHUNK))
     if all(part.min() >= 0 and part.max() <= 1 for part in parts):
-        return
-    position = int(np.argmin((flat >= 0) & (flat <= 1)))
+        return values
+    # A softmax in float32 may return 1.0000001: rounding, and no sign of another scale.
+    slack = 8 * float(np.finfo(np.float32).eps)
+    if flat.min() >= -slack and flat.max() <= 1 + slack:
+        return np.clip(values, 0, 1)
+    position = int(np.argmin((flat >= -slack) & (flat <= 1 + slack)))
     where = ", ".join(str(index) for index in np.unravel_index(position, values.shape))
     fix = "drop or fill missing items first" if np.isnan(flat[position]) else "rescale to [0, 1], e.g. with a sigmoid"
     raise InvalidInput(f"{name}[{where}] is {flat[position]}; {fix}")

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from calibration.arrays import BoolArray, Float64Array, FloatArray
 from calibration.errors import InvalidInput
-from calibration.estimate import Bootstrap
 
 __all__ = [
     "BinTotals",
@@ -30,14 +29,11 @@ __all__ = [
     "equal_width_bins",
     "make_bins",
     "most_rising_bins",
-    "resample_totals",
 ]
 
 Strategy = Literal["equal-width", "equal-mass"]
 
 _CHUNK = 1 << 15
-# Up to this many rows the bootstrap draws rows; beyond it, cell counts (see resample_totals).
-_ROWS_DRAWN_ONE_BY_ONE = 10_000
 # Up to this many cuts, partitioning is faster than sorting.
 _CUTS_BY_PARTITION = 64
 
@@ -89,7 +85,7 @@ def equal_mass_bins(confidence: FloatArray, n_bins: int, weights: Float64Array |
     Args:
         confidence: (N,) in [0, 1].
         n_bins: at least 1.
-        weights: (N,) frequencies, or None.
+        weights: (N,), or None.
     """
     if weights is None:
         rank = _last_of_each_bin(confidence.size, n_bins)
@@ -191,11 +187,13 @@ class BinTotals:
         weight: (..., n_bins) number (or weight) of items.
         confidence: (..., n_bins) sum of weight * confidence.
         correct: (..., n_bins) sum of weight * correct.
+        squares: (..., n_bins) sum of squared weights.
     """
 
     weight: Float64Array
     confidence: Float64Array
     correct: Float64Array
+    squares: Float64Array
 
     @classmethod
     def of(
@@ -208,7 +206,7 @@ class BinTotals:
         """Sum up confidences (N,) and correctness (N,), with weights (N,) if given."""
         # One joint index (bin, correct) gives both integer counts from a single pass.
         cells = 2 * bins.size
-        counts, sums = np.zeros(cells), np.zeros(cells)
+        counts, sums, squares = np.zeros(cells), np.zeros(cells), np.zeros(cells)
         for rows in _chunks(confidence.size):
             part = confidence[rows]
             cell = bins.index(part)
@@ -220,11 +218,19 @@ class BinTotals:
             else:
                 counts += np.bincount(cell, weights[rows], cells)
                 sums += np.bincount(cell, weights[rows] * part, cells)
+                squares += np.bincount(cell, weights[rows] ** 2, cells)
         by_outcome = counts.reshape(-1, 2)
-        return cls(by_outcome.sum(axis=1), sums.reshape(-1, 2).sum(axis=1), by_outcome[:, 1].copy())
+        weight = by_outcome.sum(axis=1)
+        squared = weight if weights is None else squares.reshape(-1, 2).sum(axis=1)
+        return cls(weight, sums.reshape(-1, 2).sum(axis=1), by_outcome[:, 1].copy(), squared)
 
     def __add__(self, other: BinTotals) -> BinTotals:
-        return BinTotals(self.weight + other.weight, self.confidence + other.confidence, self.correct + other.correct)
+        return BinTotals(
+            self.weight + other.weight,
+            self.confidence + other.confidence,
+            self.correct + other.correct,
+            self.squares + other.squares,
+        )
 
     @staticmethod
     def surplus(bins: Bins, confidence: FloatArray, correct: BoolArray) -> Float64Array:
@@ -235,74 +241,13 @@ class BinTotals:
             sums += np.bincount(bins.index(part), np.subtract(correct[rows], part, dtype=np.float64), bins.size)
         return sums
 
+    def effective(self) -> Float64Array:
+        """Effective number of items of each bin, (sum of weights)^2 / (sum of squared weights); 0 in empty bins."""
+        return self.weight**2 / np.where(self.weight > 0, self.squares, 1)
+
     def gaps(self) -> Float64Array:
         """|accuracy - mean confidence| of each bin; 0 in empty bins."""
         return np.abs(self.correct - self.confidence) / np.where(self.weight > 0, self.weight, 1)
-
-
-def resample_totals(
-    bins: Bins,
-    confidence: FloatArray,
-    correct: BoolArray,
-    weights: Float64Array | None,
-    plan: Bootstrap,
-) -> BinTotals:
-    """Compute the totals of every bootstrap resample, each field of shape (n_resamples, n_bins), over fixed bins.
-
-    With weights, or up to 10,000 rows, rows are drawn one by one. Beyond that the resample's numbers of right and wrong
-    items in each bin are drawn at once from their exact distribution, the multinomial over cells (bin, right or wrong).
-    Only the sum of the confidences within a cell is not fixed by those counts; its mean and variance given the counts are
-    matched exactly and its shape is taken as normal. Its spread is at most half a bin's width, small beside the spread of
-    0/1 outcomes.
-
-    Args:
-        bins: where the rows fall.
-        confidence: (N,) in [0, 1].
-        correct: (N,).
-        weights: (N,) frequencies, or None.
-        plan: number of resamples, and seed.
-    """
-    generator = np.random.default_rng(plan.seed)
-    if weights is not None or confidence.size <= _ROWS_DRAWN_ONE_BY_ONE:
-        return _resample_rows(bins, confidence, correct, weights, plan.n_resamples, generator)
-    cells = 2 * bins.size
-    counts, sums, squares = np.zeros(cells), np.zeros(cells), np.zeros(cells)
-    for rows in _chunks(confidence.size):
-        part = confidence[rows].astype(np.float64)
-        cell = bins.index(confidence[rows]) * 2 + correct[rows]
-        counts += np.bincount(cell, minlength=cells)
-        sums += np.bincount(cell, part, cells)
-        squares += np.bincount(cell, part * part, cells)
-    # Empty cells are never drawn: leaving them out saves their share of the work.
-    full = np.flatnonzero(counts)
-    mean = sums[full] / counts[full]
-    variance = np.maximum(squares[full] / counts[full] - mean**2, 0)
-    drawn = generator.multinomial(confidence.size, counts[full] / confidence.size, size=plan.n_resamples)
-    noise = generator.standard_normal(drawn.shape) * np.sqrt(drawn * variance)
-    count, total = np.zeros((plan.n_resamples, cells)), np.zeros((plan.n_resamples, cells))
-    count[:, full] = drawn
-    total[:, full] = drawn * mean + noise
-    by_outcome = count.reshape(plan.n_resamples, -1, 2)
-    return BinTotals(by_outcome.sum(axis=2), total.reshape(plan.n_resamples, -1, 2).sum(axis=2), by_outcome[:, :, 1])
-
-
-def _resample_rows(
-    bins: Bins,
-    confidence: FloatArray,
-    correct: BoolArray,
-    weights: Float64Array | None,
-    n_resamples: int,
-    generator: np.random.Generator,
-) -> BinTotals:
-    row_weight = np.ones(confidence.size) if weights is None else weights
-    index = bins.index(confidence)
-    columns = np.stack([row_weight, row_weight * confidence, row_weight * correct])
-    totals = np.empty((3, n_resamples, bins.size))
-    for draw in range(n_resamples):
-        counts = np.bincount(generator.integers(0, index.size, index.size), minlength=index.size)
-        for kind in range(3):
-            totals[kind, draw] = np.bincount(index, columns[kind] * counts, bins.size)
-    return BinTotals(*totals)
 
 
 def _chunks(size: int) -> Iterator[slice]:

@@ -1,6 +1,7 @@
 """Exact and finite-sample bounds on an error rate.
 
-P-values are for the hypothesis "the risk is above `risk`": an upper bound, under it, on the probability of so few errors.
+P-values are for the hypothesis "the risk is above `risk`", and bound the probability of so few errors under it; that of
+`binomial_excess_p_value` is for "the risk is at most `risk`", and is the probability of so many errors.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from calibration.arrays import Float64Array, check_fraction
 
-__all__ = ["binomial_interval", "binomial_p_value", "hoeffding_bentkus_p_value"]
+__all__ = ["binomial_excess_p_value", "binomial_interval", "binomial_p_value", "hoeffding_bentkus_p_value"]
 
 
 def binomial_p_value(errors: ArrayLike, count: ArrayLike, risk: float) -> Float64Array:
@@ -32,6 +33,27 @@ def binomial_p_value(errors: ArrayLike, count: ArrayLike, risk: float) -> Float6
     check_fraction(risk, "risk")
     k, n = np.asarray(errors, dtype=np.float64), np.asarray(count, dtype=np.float64)
     return np.where(n > 0, bdtr(k, np.maximum(n, 1).astype(np.int64), risk), 1.0)
+
+
+def binomial_excess_p_value(errors: ArrayLike, count: ArrayLike, risk: float) -> Float64Array:
+    """P(Binomial(count, risk) >= errors), exact: small if so many errors contradict a risk of at most `risk`.
+
+    Args:
+        errors: numbers of errors, of any shape.
+        count: numbers of items, of a shape that broadcasts with it.
+        risk: in (0, 1).
+
+    Returns:
+        P-values of the broadcast shape, in [0, 1]; 1 where there are no errors.
+
+    Raises:
+        InvalidInput: the risk is out of range.
+    """
+    from scipy.special import bdtrc
+
+    check_fraction(risk, "risk")
+    k, n = np.asarray(errors, dtype=np.float64), np.asarray(count, dtype=np.float64)
+    return np.where(k > 0, bdtrc(np.maximum(k - 1, 0), np.maximum(n, 1).astype(np.int64), risk), 1.0)
 
 
 def hoeffding_bentkus_p_value(mean_loss: ArrayLike, count: ArrayLike, risk: float) -> Float64Array:

@@ -1,11 +1,11 @@
-"""Numbers with a bootstrap interval.
+"""Numbers with an interval.
 
 A metric returns an `Estimate`: a float that also carries the ends of its interval if one was requested with
 `interval=0.95` (or with a `Bootstrap`, which also sets the number of resamples and the seed).
 
-The interval is the percentile bootstrap over rows. Calibration errors are sums of absolute values, so resampling, which adds
-noise, raises them: near perfect calibration the interval lies above the true error. `debiased_calibration_error` subtracts
-the expected part of that.
+Here the interval is the percentile bootstrap over rows. Calibration errors are sums of absolute values, so resampling, which
+adds noise, raises them: near perfect calibration a bootstrap interval would lie above the true error. Their intervals are
+made by inverting tests (error_intervals.py); a `Bootstrap` then sets the number of draws of noise and their seed.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def estimate(kernel: Callable[[Float64Array], float], weights: Float64Array, int
         kernel: from weights (N,) to the metric. What does not depend on the weights (sorting, squaring, logarithms) is best
             done once, outside it. NaN where the metric is undefined (only one class is left): such resamples are left out of
             the interval.
-        weights: (N,) frequencies.
+        weights: (N,), at least 0.
         interval: level in (0, 1), or Bootstrap; None for no interval.
 
     Raises:

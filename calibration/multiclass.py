@@ -7,7 +7,7 @@ the predicted class alone. For two classes, pass confidence and correctness to t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.arrays import BoolArray, Float64Array, FloatArray, as_array, check_count, check_number, check_probabilities
 from calibration.binning import Strategy, make_bins
-from calibration.estimate import Bootstrap, Estimate, estimate
+from calibration.error_intervals import absolute_sum_interval
+from calibration.estimate import Bootstrap, Estimate, as_bootstrap, estimate
 
 __all__ = [
     "adaptive_calibration_error_by_class",
@@ -56,16 +57,14 @@ def class_wise_calibration_error(
         labels: (N,) integers in 0..K-1.
         n_bins: number of bins, at least 1.
         strategy: "equal-width" or "equal-mass".
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval, or Bootstrap.
     """
     matrix, classes = check_probabilities(probabilities, labels)
     columns = [(matrix[:, k], classes == k) for k in range(matrix.shape[1])]
     cells = _Cells.of(columns, check_count(n_bins, "n_bins"), strategy)
 
-    def kernel(mass: Float64Array) -> float:
-        return float(np.abs(cells.surplus(mass)).sum() / mass.sum() / len(columns))
-
-    return estimate(kernel, np.ones(classes.size), interval)
+    share = np.full(cells.shape, 1 / (classes.size * len(columns)))
+    return _sum_of_gaps(lambda mass: cells.surplus(mass) * share, cells.null_variance() * share**2, classes.size, interval)
 
 
 def adaptive_calibration_error_by_class(
@@ -77,18 +76,15 @@ def adaptive_calibration_error_by_class(
         probabilities: (N, K) in [0, 1], rows summing to 1.
         labels: (N,) integers in 0..K-1.
         n_bins: number of bins of each class, at least 1.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval, or Bootstrap.
     """
     matrix, classes = check_probabilities(probabilities, labels)
     columns = [(matrix[:, k], classes == k) for k in range(matrix.shape[1])]
     cells = _Cells.of(columns, check_count(n_bins, "n_bins"), "equal-mass")
 
-    def kernel(mass: Float64Array) -> float:
-        weight = cells.weight(mass)
-        gaps = np.abs(cells.surplus(mass)) / np.where(weight > 0, weight, 1)
-        return float((gaps.sum(axis=1) / (weight > 0).sum(axis=1)).mean())
-
-    return estimate(kernel, np.ones(classes.size), interval)
+    weight = cells.weight(np.ones(classes.size))
+    share = 1 / (np.where(weight > 0, weight, 1) * (weight > 0).sum(axis=1, keepdims=True) * len(columns))
+    return _sum_of_gaps(lambda mass: cells.surplus(mass) * share, cells.null_variance() * share**2, classes.size, interval)
 
 
 def top_label_calibration_error(
@@ -108,7 +104,7 @@ def top_label_calibration_error(
         labels: (N,) integers in 0..K-1.
         n_bins: number of bins of each predicted class, at least 1.
         strategy: "equal-width" or "equal-mass".
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval, or Bootstrap.
     """
     confidence, correct = confidence_of_top_label(probabilities, labels)
     predicted = as_array(probabilities, "probabilities").argmax(axis=1)
@@ -118,12 +114,10 @@ def top_label_calibration_error(
     for k in np.unique(predicted):
         rows = predicted == k
         cell[rows] = k * n_bins + make_bins(confidence[rows], n_bins, strategy).index(confidence[rows])
-    residual: Float64Array = correct - confidence.astype(np.float64)
-
-    def kernel(mass: Float64Array) -> float:
-        return float(np.abs(np.bincount(cell, mass * residual)).sum() / mass.sum())
-
-    return estimate(kernel, np.ones(confidence.size), interval)
+    p = confidence.astype(np.float64)
+    residual, size = correct - p, confidence.size
+    null_variance = np.bincount(cell, p * (1 - p)) / size**2
+    return _sum_of_gaps(lambda mass: np.bincount(cell, mass * residual) / size, null_variance, size, interval)
 
 
 def multiclass_brier_score(
@@ -134,7 +128,7 @@ def multiclass_brier_score(
     Args:
         probabilities: (N, K) in [0, 1], rows summing to 1.
         labels: (N,) integers in 0..K-1.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval, or Bootstrap.
     """
     matrix, classes = check_probabilities(probabilities, labels)
     of_label = matrix[np.arange(classes.size), classes].astype(np.float64)
@@ -151,7 +145,7 @@ def multiclass_negative_log_likelihood(
     Args:
         probabilities: (N, K) in [0, 1], rows summing to 1.
         labels: (N,) integers in 0..K-1.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval, or Bootstrap.
         clip: probabilities are kept at or above it; in [0, 1].
     """
     check_number(clip, "clip", least=0, most=1)
@@ -160,23 +154,57 @@ def multiclass_negative_log_likelihood(
     return estimate(lambda mass: float(mass @ loss / mass.sum()), np.ones(loss.size), interval)
 
 
+def _sum_of_gaps(
+    gaps: Callable[[Float64Array], Float64Array],
+    null_variance: Float64Array,
+    size: int,
+    interval: float | Bootstrap | None,
+) -> Estimate:
+    """Sum of the absolute gaps of cells; their noise is that of resampled items, since an item may lie in several cells.
+
+    Args:
+        gaps: from numbers of items (size,) to gaps of any shape.
+        null_variance: of each gap if the probabilities were calibrated, in that shape.
+        size: number of items.
+        interval: see `top_label_calibration_error`.
+    """
+    measured = gaps(np.ones(size)).ravel()
+    if interval is None:
+        return Estimate(float(np.abs(measured).sum()))
+    plan = as_bootstrap(interval)
+    generator = np.random.default_rng(plan.seed)
+    draws = np.empty((plan.n_resamples, measured.size))
+    for draw in draws:
+        counts = np.bincount(generator.integers(0, size, size), minlength=size)
+        draw[:] = gaps(counts.astype(np.float64)).ravel() - measured
+    variance = draws.var(axis=0)
+    wider = np.sqrt(np.maximum(1, null_variance.ravel() / np.where(variance > 0, variance, np.inf)))
+    return absolute_sum_interval(measured, draws, draws * wider, plan)
+
+
 @dataclass(frozen=True)
 class _Cells:
     """K columns of N items, each in bins of its own: K x B cells in all, fixed before items are resampled."""
 
     index: NDArray[np.intp]
+    probability: Float64Array
     residual: Float64Array
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, columns: Sequence[tuple[FloatArray, BoolArray]], n_bins: int, strategy: Strategy) -> _Cells:
         index = [k * n_bins + make_bins(values, n_bins, strategy).index(values) for k, (values, _) in enumerate(columns)]
-        residual = [truth - values.astype(np.float64) for values, truth in columns]
-        return cls(np.stack(index), np.stack(residual), (len(columns), n_bins))
+        probability = np.stack([values.astype(np.float64) for values, _ in columns])
+        residual = np.stack([truth for _, truth in columns]) - probability
+        return cls(np.stack(index), probability, residual, (len(columns), n_bins))
 
     def surplus(self, mass: Float64Array) -> Float64Array:
         """(K, B) sums of correct - confidence."""
         return self._sums(mass * self.residual)
+
+    def null_variance(self) -> Float64Array:
+        """(K, B) variance of the sums if every item's label were drawn from its probabilities."""
+        return self._sums(self.probability * (1 - self.probability))
 
     def weight(self, mass: Float64Array) -> Float64Array:
         return self._sums(np.broadcast_to(mass, self.residual.shape))

@@ -1,6 +1,6 @@
 """Scores that need no bins: Brier, negative log-likelihood, Spiegelhalter's Z, AUROC and AUPRC.
 
-All functions take `confidence` (N,) in [0, 1], `correct` (N,) booleans and optionally `weights` (N,) as frequencies, and
+All functions take `confidence` (N,) in [0, 1], `correct` (N,) booleans and optionally `weights` (N,) of any scale, and
 raise InvalidInput if an argument is unusable. scikit-learn's functions of the same names agree to rounding.
 """
 
@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_number, check_pair, unit_weights
+from calibration.arrays import (
+    BoolArray,
+    Float64Array,
+    FloatArray,
+    check_count,
+    check_number,
+    check_pair,
+    effective_weights,
+    unit_weights,
+)
 from calibration.binning import Strategy, make_bins
 from calibration.errors import InvalidInput
 from calibration.estimate import Bootstrap, Estimate, estimate, estimates
@@ -41,7 +50,7 @@ def brier_score(
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
@@ -65,7 +74,7 @@ def negative_log_likelihood(
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
         clip: at least 0 and below 0.5.
     """
@@ -113,7 +122,7 @@ def brier_decomposition(
         correct: (N,) booleans.
         n_bins: number of bins, at least 1; with None each distinct confidence is a bin, and the three terms are exact.
         strategy: "equal-width" or "equal-mass".
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of the bootstrap interval of every term, from the same resamples, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
@@ -159,19 +168,19 @@ class SpiegelhalterTest:
 def spiegelhalter_test(confidence: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None) -> SpiegelhalterTest:
     """Test calibration by the expectation of the Brier score (Spiegelhalter 1986).
 
-    Z = sum (y - p)(1 - 2p) / sqrt( sum (1 - 2p)^2 p (1 - p) ). If every confidence is 0, 0.5 or 1 the variance is zero: z is
-    then 0 if nothing contradicts the confidences, and infinite otherwise.
+    Z = sum (y - p)(1 - 2p) / sqrt( sum (1 - 2p)^2 p (1 - p) ); weights are squared in the second sum. If every confidence is
+    0, 0.5 or 1 the variance is zero: z is then 0 if nothing contradicts the confidences, and infinite otherwise.
 
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
     """
     values, truth = check_pair(confidence, correct)
     p = values.astype(np.float64)
-    mass = unit_weights(weights, p.size)
+    mass = effective_weights(weights, p.size)
     top = float((mass * (truth - p) * (1 - 2 * p)).sum())
-    variance = float((mass * (1 - 2 * p) ** 2 * p * (1 - p)).sum())
+    variance = float((mass**2 * (1 - 2 * p) ** 2 * p * (1 - p)).sum())
     surprise = 0.0 if top == 0 else math.copysign(math.inf, top)
     z = top / math.sqrt(variance) if variance > 0 else surprise
     return SpiegelhalterTest(z, math.erfc(abs(z) / math.sqrt(2)))
@@ -189,7 +198,7 @@ def auroc(
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
 
     Raises:
@@ -224,7 +233,7 @@ def auprc(
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
 
     Raises:

@@ -1,6 +1,6 @@
 """Selective prediction: the errors and the coverage of answering only the most confident items.
 
-All functions take `confidence` (N,) in [0, 1], `correct` (N,) booleans and optionally `weights` (N,) as frequencies, and
+All functions take `confidence` (N,) in [0, 1], `correct` (N,) booleans and optionally `weights` (N,) of any scale, and
 raise InvalidInput if an argument is unusable. Risk is the error rate among answered items, coverage the share answered.
 Items of equal confidence come in random order: areas are their expectation over that order, and thresholds never separate
 them.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, Float64Array, FloatArray, check_number, check_pair, unit_weights
+from calibration.arrays import BoolArray, Float64Array, FloatArray, check_number, check_pair, effective_weights, unit_weights
 from calibration.errors import InvalidInput
 from calibration.estimate import Bootstrap, Estimate, estimate
 
@@ -56,7 +56,7 @@ def risk_coverage_curve(confidence: ArrayLike, correct: ArrayLike, *, weights: A
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
     """
     values, truth = check_pair(confidence, correct)
     ranked = _Ranked.of(values, truth)
@@ -80,12 +80,12 @@ def aurc(
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     ranked = _Ranked.of(values, truth)
-    return estimate(lambda mass: _aurc(*ranked.cumulative(mass)), unit_weights(weights, values.size), interval)
+    return estimate(lambda mass: _aurc(*ranked.cumulative(mass)), effective_weights(weights, values.size), interval)
 
 
 def excess_aurc(
@@ -102,7 +102,7 @@ def excess_aurc(
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
@@ -114,7 +114,7 @@ def excess_aurc(
         best = _aurc(np.array([total - errors, total]), np.array([0.0, errors]))
         return max(_aurc(answered, wrong) - best, 0.0)
 
-    return estimate(kernel, unit_weights(weights, values.size), interval)
+    return estimate(kernel, effective_weights(weights, values.size), interval)
 
 
 def augrc(
@@ -132,7 +132,7 @@ def augrc(
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
@@ -155,7 +155,7 @@ def prediction_rejection_ratio(
     Args:
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
 
     Raises:
@@ -193,7 +193,7 @@ def coverage_at_risk(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         risk: in [0, 1].
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
@@ -223,7 +223,7 @@ def accuracy_at_coverage(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         coverage: in (0, 1].
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
@@ -264,7 +264,7 @@ def operating_point(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         risk: in [0, 1].
-        weights: (N,) frequencies, at least 0.
+        weights: (N,) of any scale, at least 0.
     """
     check_number(risk, "risk", least=0, most=1)
     curve = risk_coverage_curve(confidence, correct, weights=weights)

@@ -18,9 +18,11 @@ from numpy.typing import ArrayLike
 
 from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_pair, check_weights, unit_weights
 from calibration.binning import BinTotals, equal_width_bins
-from calibration.calibration_error import ReliabilityCurve, curve_of_totals, expected_error, maximum_error
+from calibration.calibration_error import debiased_calibration_error, expected_error, maximum_error
 from calibration.errors import InvalidInput
+from calibration.reliability import ReliabilityCurve, curve_of_totals
 from calibration.scores import brier_score, negative_log_likelihood
+from calibration.selective import aurc, excess_aurc
 
 __all__ = ["BinnedAccumulator", "BinnedSummary", "TableAccumulator"]
 
@@ -62,7 +64,7 @@ class BinnedAccumulator:
     def __init__(self, n_bins: int = 15) -> None:
         self.n_bins = check_count(n_bins, "n_bins")
         zeros = np.zeros(n_bins)
-        self._totals = BinTotals(zeros, zeros, zeros)
+        self._totals = BinTotals(zeros, zeros, zeros, zeros)
         self._brier = 0.0
         self._log_loss = 0.0
 
@@ -72,7 +74,7 @@ class BinnedAccumulator:
         Args:
             confidence: (N,) in [0, 1].
             correct: (N,) booleans.
-            weights: (N,) frequencies, at least 0.
+            weights: (N,), at least 0, on the same scale in every batch.
 
         Returns:
             This accumulator.
@@ -141,9 +143,9 @@ class TableAccumulator:
     """
 
     def __init__(self) -> None:
-        self._confidence: FloatArray = np.empty(0)
-        self._correct: BoolArray = np.empty(0, dtype=np.bool_)
-        self._weight: Float64Array = np.empty(0)
+        self._batches: list[tuple[FloatArray, BoolArray, Float64Array]] = []
+        self._pending = 0
+        self._weighted = False
 
     def update(self, confidence: ArrayLike, correct: ArrayLike, *, weights: ArrayLike | None = None) -> Self:
         """Add a batch; an empty one adds nothing.
@@ -151,7 +153,7 @@ class TableAccumulator:
         Args:
             confidence: (N,) in [0, 1].
             correct: (N,) booleans.
-            weights: (N,) frequencies, at least 0.
+            weights: (N,), at least 0, on the same scale in every batch.
 
         Returns:
             This accumulator.
@@ -162,37 +164,59 @@ class TableAccumulator:
         if np.size(confidence) == 0 and np.size(correct) == 0:
             return self
         values, truth = check_pair(confidence, correct)
+        self._weighted |= weights is not None
         self._add(values, truth, unit_weights(weights, values.size))
         return self
 
     def merge(self, other: TableAccumulator) -> Self:
         """Add the items of another accumulator, and return this one."""
-        if other._confidence.size:
-            self._add(other._confidence, other._correct, other._weight)
+        self._weighted |= other._weighted
+        for batch in list(other._batches):
+            self._add(*batch)
         return self
 
     def compute(self, metric: Callable[..., Result], **options: Any) -> Result:
         """Compute `metric(confidence, correct, weights=..., **options)` over all items.
 
         Raises:
-            InvalidInput: there are no items, or `interval` is requested, which would resample distinct confidences and not
-                items.
+            InvalidInput: there are no items; `interval` is requested, which would resample distinct confidences and not
+                items; or the metric depends on the number of items (the debiased error and AURC) and the items had weights.
         """
         if options.get("interval") is not None:
             raise InvalidInput("a table has no items to resample; compute the interval on the items themselves")
-        if self._confidence.size == 0:
+        if not self._batches:
             raise InvalidInput("no items have been added; call update first")
-        return metric(self._confidence, self._correct, weights=self._weight, **options)
+        self._compress()
+        ((confidence, correct, weight),) = self._batches
+        if metric in (debiased_calibration_error, aurc, excess_aurc):
+            # They depend on the number of items, which the counts of items without weights still tell.
+            if self._weighted:
+                raise InvalidInput("a table of weights does not hold the number of items; compute this metric on the items")
+            counts = weight.astype(np.intp)
+            return metric(np.repeat(confidence, counts), np.repeat(correct, counts), **options)
+        return metric(confidence, correct, weights=weight, **options)
 
     def _add(self, confidence: FloatArray, correct: BoolArray, weight: Float64Array) -> None:
-        # An empty table takes the type of its first batch, since edges depend on it (binning.py).
-        earlier = self._confidence if self._confidence.size else self._confidence.astype(confidence.dtype)
-        values = np.concatenate([earlier, confidence])
-        truth = np.concatenate([self._correct, correct])
-        mass = np.concatenate([self._weight, weight])
+        self._batches.append((confidence, correct, weight))
+        self._pending += confidence.size
+        # Compressing when the new items outnumber the table keeps the time linear in the items, however small the batches.
+        if self._pending > 2 * max(self._batches[0][0].size, _FEWEST_PENDING):
+            self._compress()
+
+    def _compress(self) -> None:
+        if len(self._batches) == 1 and not self._pending:
+            return
+        # Batches keep their type, since edges depend on it (binning.py); float32 and float64 together become float64.
+        values = np.concatenate([part for part, _, _ in self._batches])
+        truth = np.concatenate([part for _, part, _ in self._batches])
+        mass = np.concatenate([part for _, _, part in self._batches])
         order = np.lexsort((truth, values))
         values, truth, mass = values[order], truth[order], mass[order]
         new = np.concatenate([[True], (values[1:] != values[:-1]) | (truth[1:] != truth[:-1])])
         starts = np.flatnonzero(new)
-        self._confidence, self._correct = values[starts], truth[starts]
-        self._weight = np.add.reduceat(mass, starts)
+        self._batches = [(values[starts], truth[starts], np.add.reduceat(mass, starts))]
+        self._pending = 0
+
+
+# Fewer new items than this are not worth sorting.
+_FEWEST_PENDING = 1 << 14

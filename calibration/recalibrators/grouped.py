@@ -7,7 +7,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import Float64Array, as_array, check_confidence, check_number, check_pair, unit_weights
+from calibration.arrays import (
+    Float64Array,
+    as_array,
+    check_confidence,
+    check_number,
+    check_pair,
+    effective_weights,
+    unit_weights,
+)
 from calibration.errors import InvalidInput, UnreadableFile
 from calibration.persistence import JsonEstimator
 from calibration.recalibrators.recalibrator import Recalibrator, logit
@@ -21,7 +29,8 @@ Group = str | int | float
 class GroupedRecalibrator(JsonEstimator):
     """In a group of n items the logit is n / (n + shrinkage) of the group's own fit, and the rest of the pooled fit.
 
-    Groups are compared as Python compares them: 1 and 1.0 are one group, 1 and "1" are two.
+    With weights, n is the effective number of items. Groups are compared as Python compares them: 1 and 1.0 are one group,
+    1 and "1" are two.
 
     Args:
         recalibrator: the kind that is fitted to each group; None for PlattScaling.
@@ -50,7 +59,7 @@ class GroupedRecalibrator(JsonEstimator):
             confidence: (N,) in [0, 1].
             correct: (N,) booleans.
             groups: (N,) each item's group, texts or numbers.
-            sample_weight: (N,) frequencies, at least 0; None counts every item once.
+            sample_weight: (N,) of any scale, at least 0; None counts every item once.
 
         Returns:
             This recalibrator.
@@ -72,7 +81,7 @@ class GroupedRecalibrator(JsonEstimator):
             rows = (names == group) & (weights > 0)
             if not rows.any():
                 continue
-            size = float(weights[rows].sum())
+            size = float(effective_weights(weights[rows], int(rows.sum())).sum())
             self.groups_[group] = clone(kind).fit(values[rows], truth[rows], weights[rows])
             self.share_[group] = size / (size + self.shrinkage)
         self.pooled_ = clone(kind).fit(values, truth, weights)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.arrays import BoolArray, Float64Array, check_confidence, check_pair, check_weights
+from calibration.arrays import BoolArray, Float64Array, check_confidence, check_pair, effective_weights
 from calibration.errors import UnreadableFile
 from calibration.persistence import JsonEstimator
 
@@ -29,7 +29,7 @@ class Recalibrator(JsonEstimator):
         Args:
             confidence: (N,) in [0, 1].
             correct: (N,) booleans.
-            sample_weight: (N,) frequencies, at least 0; None counts every item once.
+            sample_weight: (N,) of any scale, at least 0; None counts every item once.
 
         Returns:
             This recalibrator.
@@ -38,10 +38,8 @@ class Recalibrator(JsonEstimator):
             InvalidInput: an array or a parameter is unusable.
         """
         values, truth = check_pair(confidence, correct)
-        if sample_weight is None:
-            weights = np.ones(values.size)
-        else:
-            weights = check_weights(sample_weight, values.size)
+        weights = effective_weights(sample_weight, values.size)
+        if sample_weight is not None:
             kept = weights > 0
             values, truth, weights = values[kept], truth[kept], weights[kept]
         self._fit(values.astype(np.float64), truth, weights)

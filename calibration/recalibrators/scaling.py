@@ -131,7 +131,7 @@ def fit_logistic(
     Args:
         features: (N, D).
         targets: (N,) in [0, 1].
-        weights: (N,) frequencies.
+        weights: (N,), at least 0.
         least: lower bound of each of the D coefficients, or None.
         penalty: (D,) added to the mean loss, on the squares of the coefficients of columns scaled to unit root mean square.
 

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from calibration.arrays import check_confidence, check_fraction, check_number, check_pair
 from calibration.binning import Strategy
 from calibration.bounds import binomial_interval
-from calibration.calibration_error import ReliabilityCurve, expected_calibration_error, reliability_curve
+from calibration.calibration_error import expected_calibration_error
 from calibration.estimate import percent
+from calibration.reliability import ReliabilityCurve, reliability_curve
 from calibration.selective import risk_coverage_curve
 
 if TYPE_CHECKING:

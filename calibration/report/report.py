@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calibration.arrays import BoolArray, Float64Array, check_count, check_pair
-from calibration.bounds import binomial_interval
-from calibration.calibration_error import expected_calibration_error, smooth_calibration_error
+from calibration.binless_error import smooth_calibration_error
+from calibration.bounds import binomial_excess_p_value, binomial_interval
+from calibration.calibration_error import expected_calibration_error
 from calibration.calibrator import Calibrator, check_split, split_rows
 from calibration.conformal import ConformalAbstention
 from calibration.errors import InvalidInput
@@ -23,11 +24,14 @@ from calibration.recalibrators.grouped import GroupedRecalibrator, check_groups,
 from calibration.scores import auroc, brier_score, negative_log_likelihood
 from calibration.selection import RECALIBRATORS, make_recalibrator
 from calibration.selective import aurc
+from calibration.significance import CalibrationTest, calibration_test
 
 __all__ = ["CalibrationReport", "GroupMetrics", "Metrics", "ThresholdResult", "calibration_report", "measure"]
 
 SPLIT = (0.4, 0.3, 0.3)
 """Shares of the rows to fit recalibrators on, to choose the threshold on, and to report on."""
+SIGNIFICANCE = 0.05
+"""Level of the test of whether the guarantee held."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Metrics:
         accuracy: in [0, 1], with an exact binomial interval.
         mean_confidence: in [0, 1].
         ece: expected calibration error in equal-width bins, in [0, 1].
-        smooth_ece: calibration error without bins, in [0, 1], without an interval.
+        smooth_ece: calibration error without bins, in [0, 1].
         brier: Brier score, in [0, 1]; lower is better.
         nll: negative log-likelihood in nats, without an interval; lower is better.
         auroc: in [0, 1]; None if all rows are right or all are wrong.
@@ -101,9 +105,18 @@ class ThresholdResult:
     reason: str
 
     @property
+    def p_value(self) -> float:
+        """Probability of so many wrong answers if the risk were the guaranteed one (exact binomial test), or 1."""
+        return float(binomial_excess_p_value(self.wrong, self.answered, self.guaranteed_risk))
+
+    @property
     def held(self) -> bool:
-        """Whether the error rate among the answers is at most the guaranteed risk."""
-        return self.risk is None or self.risk <= self.guaranteed_risk
+        """Whether the rows are compatible with the guarantee: the test at the 5 % level does not reject it.
+
+        An error rate a little above the guaranteed risk is no contradiction: where the true risk equals the guaranteed one,
+        half of all samples have one.
+        """
+        return self.p_value >= SIGNIFICANCE
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; an infinite threshold is None."""
@@ -115,6 +128,7 @@ class ThresholdResult:
             "wrong": self.wrong,
             "coverage": self.coverage.to_dict(),
             "risk": None if self.risk is None else self.risk.to_dict(),
+            "p_value": self.p_value,
             "held": self.held,
             "reason": self.reason,
         }
@@ -127,6 +141,7 @@ class CalibrationReport:
     Attributes:
         count, fit_count, threshold_count, report_count: rows in all and in each part.
         before: the raw confidence.
+        test_before, test_after: tests of whether the raw and the recalibrated confidence are calibrated, by smooth error.
         after: every recalibrator, in the order of `RECALIBRATORS` without the identity; with groups, a grouped Platt scaling
             comes last.
         chosen: the short name of the recalibrator that cross-validation chose.
@@ -143,6 +158,8 @@ class CalibrationReport:
     report_count: int
     before: Metrics
     after: tuple[Metrics, ...]
+    test_before: CalibrationTest
+    test_after: CalibrationTest
     chosen: str
     groups: tuple[GroupMetrics, ...]
     threshold_result: ThresholdResult
@@ -161,6 +178,8 @@ class CalibrationReport:
             "report_count": self.report_count,
             "before": self.before.to_dict(),
             "after": [row.to_dict() for row in self.after],
+            "test_before": self.test_before.to_dict(),
+            "test_after": self.test_after.to_dict(),
             "chosen": self.chosen,
             "cross_validation": {"scores": self.calibrator.scores_, "held_out": self.calibrator.held_out_},
             "groups": [group.to_dict() for group in self.groups],
@@ -228,6 +247,8 @@ def calibration_report(
         report_count=int(report.sum()),
         before=measured[0],
         after=tuple(measured[1:]),
+        test_before=calibration_test(values[report], truth[report], seed=seed),
+        test_after=calibration_test(recalibrated, truth[report], seed=seed),
         chosen=calibrator.chosen_,
         groups=tuple(by_group),
         threshold_result=_at_threshold(calibrator.rule_, recalibrated, truth[report], plan.level),
@@ -267,7 +288,7 @@ def measure(
         accuracy=_proportion(int(truth.sum()), truth.size, plan.level),
         mean_confidence=float(values.mean()),
         ece=expected_calibration_error(values, truth, n_bins=n_bins, interval=plan),
-        smooth_ece=smooth_calibration_error(values, truth),
+        smooth_ece=smooth_calibration_error(values, truth, interval=plan),
         brier=brier_score(values, truth, interval=plan),
         nll=negative_log_likelihood(values, truth),
         auroc=auroc(values, truth, interval=plan) if both else None,

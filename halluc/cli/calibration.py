@@ -243,10 +243,12 @@ def _notices() -> Iterator[None]:
 def _show_report(measured: CalibrationReport) -> None:
     from rich.table import Table
 
+    from calibration.estimate import percent
+
     out = console()
     title = (
         f"{measured.report_count} held-out rows of {measured.count}, {measured.before.accuracy:.1%} right; "
-        "ECE with 95% interval"
+        "errors with 95% intervals"
     )
     table = Table("recalibrator", "ECE", "smooth ECE", "Brier", "log loss", "AUROC", title=title)
     for row in (measured.before, *measured.after):
@@ -254,7 +256,8 @@ def _show_report(measured: CalibrationReport) -> None:
         chosen = row.name == measured.chosen or (row is measured.before and measured.chosen == "identity")
         ece = f"{row.ece:.3f} [{row.ece.low:.3f}, {row.ece.high:.3f}]"
         auroc = "–" if row.auroc is None else f"{row.auroc:.3f}"
-        numbers = (f"{row.smooth_ece:.3f}", f"{row.brier:.3f}", f"{row.nll:.3f}", auroc)
+        smooth = f"{row.smooth_ece:.3f} [{row.smooth_ece.low:.3f}, {row.smooth_ece.high:.3f}]"
+        numbers = (smooth, f"{row.brier:.3f}", f"{row.nll:.3f}", auroc)
         table.add_row(f"{name} *" if chosen else name, ece, *numbers, style="bold" if chosen else None)
     out.print(table)
     out.print("* chosen by nested cross-validation on the other rows", style="dim")
@@ -269,7 +272,8 @@ def _show_report(measured: CalibrationReport) -> None:
     if result.risk is not None:
         out.print(
             f"of {measured.report_count} held-out rows, {result.answered} are answered and {result.wrong} of these are "
-            f"wrong ({result.risk:.1%}): the guarantee {'held' if result.held else 'did not hold'}"
+            f"wrong ({result.risk:.1%}): {'compatible with' if result.held else 'too many for'} the guaranteed risk of "
+            f"{percent(result.guaranteed_risk)} (p = {result.p_value:.2g})"
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import expit, logit
 
 from calibration import (
     Bootstrap,
@@ -81,14 +82,41 @@ def test_errors_lie_between_zero_and_one_and_the_maximum_is_the_largest(data):
 
 @given(rows, st.data())
 @settings(max_examples=60)
-def test_weights_are_frequencies(data, more):
+def test_a_weight_of_two_counts_an_item_twice(data, more):
     confidence, correct = data
     times = more.draw(arrays(np.int64, confidence.size, elements=st.integers(0, 3)))
     if times.sum() == 0:
         times[0] = 1
     repeated = np.repeat(confidence, times), np.repeat(correct, times)
-    for metric in BINNED:
+    for metric in set(BINNED) - {debiased_calibration_error}:
         assert metric(confidence, correct, weights=times) == pytest.approx(metric(*repeated), abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", [*BINNED, smooth_calibration_error])
+@pytest.mark.parametrize("interval", [None, Bootstrap(0.9, n_resamples=100)])
+def test_the_scale_of_weights_does_not_matter(metric, interval):
+    """Importance weights that summed to 1 made the debiased error 0 instead of 0.189."""
+    rng = np.random.default_rng(0)
+    confidence, weights = rng.uniform(0.3, 1, 500), rng.gamma(1, 1, 500)
+    correct = rng.random(500) < confidence**3
+    plain = metric(confidence, correct, weights=weights, interval=interval)
+    assert plain > 0.05
+    for scale in (1 / weights.sum(), 1e-8, 1e6):
+        scaled = metric(confidence, correct, weights=weights * scale, interval=interval)
+        assert scaled == pytest.approx(float(plain), rel=1e-9)
+        if interval:
+            assert (scaled.low, scaled.high) == pytest.approx((plain.low, plain.high), abs=1e-5)
+
+
+def test_equal_weights_change_neither_the_debiased_error_nor_any_interval():
+    rng = np.random.default_rng(1)
+    confidence = rng.uniform(0.3, 1, 400)
+    correct = rng.random(400) < confidence**2
+    for metric in [*BINNED, smooth_calibration_error]:
+        plain = metric(confidence, correct, interval=0.95)
+        weighted = metric(confidence, correct, weights=np.full(400, 0.01), interval=0.95)
+        assert weighted == pytest.approx(float(plain), rel=1e-9)
+        assert (weighted.low, weighted.high) == pytest.approx((plain.low, plain.high), abs=1e-5)
 
 
 def test_ece_of_a_calibrated_stream_tends_to_zero():
@@ -164,7 +192,7 @@ def test_the_reliability_curve_leaves_out_empty_bins_and_holds_exact_intervals()
 @pytest.mark.parametrize("metric", BINNED)
 def test_an_interval_is_seeded_and_ordered(metric):
     confidence, correct = calibrated(2000)
-    value = metric(confidence, correct**2, interval=Bootstrap(0.9, n_resamples=200, seed=3))
+    value = metric(confidence, correct, interval=Bootstrap(0.9, n_resamples=200, seed=3))
     assert value.low <= value.high
     assert value.level == 0.9
     again = metric(confidence, correct, interval=Bootstrap(0.9, n_resamples=200, seed=3))
@@ -173,28 +201,67 @@ def test_an_interval_is_seeded_and_ordered(metric):
     assert (float(copy), copy.low, copy.high, copy.level) == (float(value), value.low, value.high, value.level)
 
 
-@pytest.mark.parametrize("metric", BINNED)
-def test_resampling_counts_gives_the_interval_of_resampling_rows(metric, monkeypatch):
-    rng = np.random.default_rng(5)
-    confidence = rng.random(3000) ** 0.5
-    correct = rng.random(3000) < confidence**2
-    plan = Bootstrap(0.95, n_resamples=4000)
-    by_rows = metric(confidence, correct, interval=plan)
-    monkeypatch.setattr("calibration.binning._ROWS_DRAWN_ONE_BY_ONE", 0)
-    by_counts = metric(confidence, correct, interval=plan)
-    assert by_counts.low == pytest.approx(by_rows.low, rel=0.03)
-    assert by_counts.high == pytest.approx(by_rows.high, rel=0.03)
+def slightly_off(rng, n):
+    confidence = rng.uniform(0.3, 1, n)
+    return confidence, expit(logit(confidence) - 0.25)
 
 
-def test_the_interval_of_a_miscalibrated_stream_covers_the_true_error():
-    rng = np.random.default_rng(6)
-    covered = 0
-    for draw in range(200):
-        confidence = np.repeat([0.6, 0.9], 200)
-        correct = rng.random(400) < confidence - 0.2
-        value = expected_calibration_error(confidence, correct, interval=Bootstrap(0.95, n_resamples=300, seed=draw))
-        covered += value.low <= 0.2 <= value.high
-    assert covered >= 180
+def strongly_off(rng, n):
+    confidence = rng.uniform(0.3, 1, n)
+    return confidence, confidence**3
+
+
+def calibrated_near_one(rng, n):
+    confidence = rng.beta(8, 0.3, n)
+    return confidence, confidence
+
+
+def calibrated_everywhere(rng, n):
+    confidence = rng.random(n)
+    return confidence, confidence
+
+
+@pytest.mark.parametrize("metric", [*BINNED, sweep_calibration_error, smooth_calibration_error])
+@pytest.mark.parametrize("regime", [calibrated_everywhere, calibrated_near_one, slightly_off, strongly_off])
+def test_intervals_cover_the_true_error(metric, regime):
+    """A percentile bootstrap covered a calibrated model's true 0 in none of 200 draws."""
+    # The error of a large population whose outcomes are replaced by their probabilities.
+    confidence, probability = regime(np.random.default_rng(0), 200_000)
+    right = np.concatenate([np.ones(200_000, bool), np.zeros(200_000, bool)])
+    twice, shares = np.tile(confidence, 2), np.concatenate([probability, 1 - probability])
+    truth = 0.0
+    if regime in (slightly_off, strongly_off):
+        reference = expected_calibration_error if metric is sweep_calibration_error else metric
+        truth = float(reference(twice, right, weights=np.maximum(shares, 1e-12)))
+        if metric is debiased_calibration_error:
+            truth = float(np.sqrt(np.mean((confidence - probability) ** 2)))
+    covered, draws = 0, 60
+    for draw in range(draws):
+        rng = np.random.default_rng([draw, 7])
+        values, chance = regime(rng, 300)
+        value = metric(values, rng.random(300) < chance, interval=Bootstrap(0.95, n_resamples=400, seed=draw))
+        assert value.low <= value <= value.high
+        covered += value.low - 1e-9 <= truth <= value.high + 1e-9
+    # At 95 % fewer than 52 of 60 has a probability of 0.5 %.
+    assert covered >= 52
+
+
+def test_intervals_narrow_as_items_are_added():
+    for metric in [*BINNED, smooth_calibration_error]:
+        widths = []
+        for n in (300, 3_000, 30_000):
+            rng = np.random.default_rng(n)
+            confidence, probability = strongly_off(rng, n)
+            value = metric(confidence, rng.random(n) < probability, interval=0.95)
+            widths.append(value.high - value.low)
+        assert widths[0] > 1.8 * widths[1] > 3 * widths[2], metric.__name__
+
+
+def test_an_interval_reaches_what_items_without_an_error_cannot_rule_out():
+    # 50 right answers at 0.99: an error rate of up to 1 - 0.025^(1/50) = 7.1 % is compatible with them.
+    value = expected_calibration_error(np.full(50, 0.99), np.ones(50), interval=0.95)
+    assert value.low == 0
+    assert value.high == pytest.approx(1 - 0.025 ** (1 / 50) + 0.01, abs=1e-6)
 
 
 def test_memory_stays_below_the_input():
@@ -262,7 +329,7 @@ def test_smooth_error_of_one_confidence_is_its_gap():
 
 @given(rows)
 @settings(max_examples=30, deadline=None)
-def test_errors_without_bins_lie_between_zero_and_one_and_weights_are_frequencies(data):
+def test_errors_without_bins_lie_between_zero_and_one_and_weights_count_items(data):
     confidence, correct = data
     for metric in (kolmogorov_smirnov_error, smooth_calibration_error):
         value = metric(confidence, correct)
@@ -294,3 +361,10 @@ def test_intervals_of_errors_without_bins_are_ordered(metric):
     confidence = rng.random(200)
     value = metric(confidence, rng.random(200) < confidence**3, interval=0.9)
     assert value.low < value.high
+
+
+@pytest.mark.parametrize("metric", [*BINNED, sweep_calibration_error, smooth_calibration_error])
+def test_a_single_item_says_hardly_anything(metric):
+    value = metric([0.5], [True], interval=Bootstrap(0.95, n_resamples=500))
+    assert value.low == pytest.approx(0, abs=1e-6)
+    assert value.high >= value

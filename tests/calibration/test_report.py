@@ -6,12 +6,15 @@ import re
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from calibration import (
     RECALIBRATORS,
+    Estimate,
     InvalidInput,
     NoThresholdWarning,
     PlattScaling,
+    ThresholdResult,
     calibration_report,
     expected_calibration_error,
     measure,
@@ -178,3 +181,27 @@ def test_small_risks_are_written_in_full(tmp_path):
 def test_a_page_that_cannot_be_written_is_one_sentence(report, tmp_path):
     with pytest.raises(InvalidInput, match="cannot be written"):
         write_report(report, tmp_path / "missing" / "r.html")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "answered", "held"),
+    # P(Binomial(100, 0.1) >= 15) = 0.0726, P(>= 16) = 0.0399; a point comparison condemned both, and 11 as well.
+    [(0, 0, True), (0, 9, True), (11, 100, True), (15, 100, True), (16, 100, False), (1, 1, True)],
+)
+def test_a_guarantee_is_contradicted_only_by_more_errors_than_chance_explains(wrong, answered, held):
+    result = ThresholdResult(0.5, 0.1, 0.05, answered, wrong, Estimate(0.5), Estimate(0.5), "")
+    assert result.held is held
+    if answered == 100:
+        exact = binomtest(wrong, 100, 0.1, alternative="greater").pvalue
+        assert result.p_value == pytest.approx(exact)
+
+
+def test_a_true_guarantee_is_rarely_called_broken():
+    """A point comparison called it broken in a quarter of such draws."""
+    rng = np.random.default_rng(0)
+    results = [
+        ThresholdResult(0.5, 0.2, 0.05, 80, int(rng.binomial(80, 0.2)), Estimate(0.5), Estimate(0.2), "")
+        for _ in range(1000)
+    ]
+    assert np.mean([result.held for result in results]) >= 0.93
+    assert np.mean([result.wrong / 80 <= 0.2 for result in results]) < 0.7

@@ -73,13 +73,12 @@ def test_augrc_follows_from_auroc_and_accuracy(data):
 
 @given(rows, st.data())
 @settings(max_examples=60)
-def test_weights_are_frequencies(data, more):
+def test_a_weight_of_two_counts_an_item_twice(data, more):
     confidence, correct = data
     times = more.draw(arrays(np.int64, confidence.size, elements=st.integers(0, 3)))
     times[0] = max(times[0], 1)
     repeated = np.repeat(confidence, times), np.repeat(correct, times)
-    for metric in (aurc, excess_aurc, augrc):
-        assert metric(confidence, correct, weights=times) == pytest.approx(metric(*repeated), abs=1e-9)
+    assert augrc(confidence, correct, weights=times) == pytest.approx(augrc(*repeated), abs=1e-9)
     for risk in (0.0, 0.3):
         assert coverage_at_risk(confidence, correct, risk, weights=times) == pytest.approx(
             coverage_at_risk(*repeated, risk), abs=1e-9
@@ -87,6 +86,21 @@ def test_weights_are_frequencies(data, more):
     whole, again = risk_coverage_curve(confidence, correct, weights=times), risk_coverage_curve(*repeated)
     assert whole.coverage == pytest.approx(again.coverage)
     assert whole.risk == pytest.approx(again.risk)
+
+
+def test_the_scale_of_weights_does_not_matter():
+    rng = np.random.default_rng(0)
+    confidence, weights = rng.random(300), rng.gamma(1, 1, 300)
+    correct = rng.random(300) < confidence
+    metrics = [aurc, excess_aurc, augrc, prediction_rejection_ratio, auroc]
+    metrics += [lambda *rows, weights: coverage_at_risk(*rows, 0.2, weights=weights)]
+    metrics += [lambda *rows, weights: accuracy_at_coverage(*rows, 0.5, weights=weights)]
+    for metric in metrics:
+        plain = metric(confidence, correct, weights=weights)
+        for scale in (1 / weights.sum(), 1e-9, 1e5):
+            assert metric(confidence, correct, weights=weights * scale) == pytest.approx(plain, rel=1e-7)
+        equal = metric(confidence, correct, weights=np.full(300, 0.01))
+        assert equal == pytest.approx(metric(confidence, correct, weights=np.ones(300)), rel=1e-7)
 
 
 def test_coverage_and_accuracy_at_a_risk_by_hand():
