@@ -28,6 +28,7 @@ class Quantity:
         dimension: what it measures: "number", "date", "time of day", or the dimension of its unit, such as "mass" or "euro".
         values: its value in the base unit of the dimension; (day, month, year or 0) of a date; the minutes since midnight of
             one or two times.
+        number: the number of an amount as it is written, before conversion; 0 of dates and times.
     """
 
     start: int
@@ -35,6 +36,7 @@ class Quantity:
     written: str
     dimension: str
     values: tuple[Fraction, ...]
+    number: Fraction = Fraction(0)
 
 
 _THIN = "\u00a0\u202f\u2009"
@@ -252,7 +254,7 @@ def _ranges_joined(text: str, amounts: list[_Amount]) -> list[Quantity]:
         else:
             written = amount.digits + unit_text
         values = number * unit.factor + unit.offset if unit else number
-        quantities.append(Quantity(amount.start, end, written, unit.dimension if unit else "number", (values,)))
+        quantities.append(Quantity(amount.start, end, written, unit.dimension if unit else "number", (values,), number))
     return quantities
 
 

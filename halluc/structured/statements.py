@@ -19,7 +19,7 @@ __all__ = ["readable", "sentences", "structured_blocks"]
 
 _SIGN = re.compile(r"[\n{]|\[\s*[\[\"'{]|<table", re.IGNORECASE)
 # A longer value is text of its own.
-_LONGEST_ENTRY = 120
+_LONGEST_ENTRY = 80
 
 
 def readable(text: str) -> str:

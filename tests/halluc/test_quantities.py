@@ -125,4 +125,4 @@ def test_normalizing_takes_time_linear_in_the_text(piece):
         return min(times)
 
     seconds(500)
-    assert seconds(16_000) < 8 * seconds(4_000) + 0.05
+    assert seconds(4_000) < 8 * seconds(1_000) + 0.05

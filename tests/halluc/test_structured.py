@@ -118,4 +118,4 @@ def test_reading_takes_time_linear_in_the_text(piece):
         return min(times)
 
     seconds(1000)
-    assert seconds(40_000) < 8 * seconds(10_000) + 0.05
+    assert seconds(8_000) < 8 * seconds(2_000) + 0.05
