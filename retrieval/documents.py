@@ -22,7 +22,7 @@ from retrieval.passages import Document
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["OnBadRow", "SkippedFilesWarning", "SkippedRowsWarning", "load_documents"]
+__all__ = ["DOCUMENT_TYPES", "OnBadRow", "SkippedFilesWarning", "SkippedRowsWarning", "load_documents"]
 
 OnBadRow = Literal["raise", "skip"]
 
@@ -68,7 +68,7 @@ def load_documents(
         names = ", ".join(map(str, paths)) or "an empty list"
         documents = [document for path in paths for document in _from_path(path, strict, on_bad_row)]
     if not documents:
-        raise EmptyCorpus(f"there is no document in {names}; name files of type {', '.join(_TYPES)}")
+        raise EmptyCorpus(f"there is no document in {names}; name files of type {', '.join(DOCUMENT_TYPES)}")
     return documents
 
 
@@ -90,8 +90,10 @@ def _from_path(path: Path, strict: bool, on_bad_row: OnBadRow) -> Iterator[Docum
             yield from _from_file(file, on_bad_row)
     elif not path.exists():
         raise UnreadableDocument(f"{path} does not exist")
-    elif path.suffix.lower() not in _TYPES:
-        raise UnknownFileType(f"{path} has the type {path.suffix or '(none)'!r}; name files of type {', '.join(_TYPES)}")
+    elif path.suffix.lower() not in DOCUMENT_TYPES:
+        raise UnknownFileType(
+            f"{path} has the type {path.suffix or '(none)'!r}; name files of type {', '.join(DOCUMENT_TYPES)}"
+        )
     elif not path.is_file():
         raise UnreadableDocument(f"{path} is not a regular file; copy its text into one")
     else:
@@ -106,7 +108,7 @@ def _files_in(folder: Path, strict: bool) -> list[Path]:
     for path in entries:
         if path.is_symlink() or not path.is_file():
             left_out.setdefault("are links or not regular files", []).append(str(path.relative_to(folder)))
-        elif path.suffix.lower() not in _TYPES:
+        elif path.suffix.lower() not in DOCUMENT_TYPES:
             left_out.setdefault("have a type that cannot be read", []).append(str(path.relative_to(folder)))
         else:
             readable.append(path)
@@ -303,4 +305,5 @@ _TEXTS: dict[str, Callable[[Path], tuple[str, str | None]]] = {
     ".pdf": _pdf,
 }
 _ROWS: dict[str, Callable[[Path], Iterable[tuple[int, Any]]]] = {".csv": _csv, ".jsonl": _jsonl}
-_TYPES = (*_TEXTS, *_ROWS)
+DOCUMENT_TYPES = (*_TEXTS, *_ROWS)
+"""Extensions of the files that can be read, with their dot."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_not
 if TYPE_CHECKING:
     from halluc.verification.check import CheckReport
     from halluc.verification.check_file import RowResult
+    from halluc.verification.contexts import Context
     from halluc.verification.verifier import Verifier
     from retrieval import PassageIndex
 
@@ -27,7 +29,12 @@ _FILE_NAME = re.compile(r"\S+\.(?:txt|md|html?|pdf|csv|jsonl?|text)")
 def check(
     answer: Annotated[str | None, typer.Argument(help="The answer: a text, a file, or '-' for standard input.")] = None,
     context: Annotated[
-        Path | None, typer.Option("--context", "-c", help="Text file that the answer should be faithful to.")
+        list[Path] | None,
+        typer.Option(
+            "--context",
+            "-c",
+            help="File that the answer should be faithful to: text, html or pdf. Repeat it for several files.",
+        ),
     ] = None,
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="Index to look each claim up in, instead of a context.")
@@ -53,10 +60,11 @@ def check(
     json_: Json = None,
 ) -> None:
     """Check which claims of an answer the evidence supports."""
+    context = context or None
     _check_arguments(answer, context, index, question, batch, out, html)
     # Everything that can be wrong with the input is found before the model is loaded.
     answer = _answer(answer) if answer is not None else None
-    source = _text(context, "context") if context is not None else None
+    source = _context(context) if context else None
     from halluc.verification import load_verifier
     from retrieval import PassageIndex
 
@@ -116,7 +124,7 @@ def print_report(report: CheckReport) -> None:
 
 def _check_arguments(
     answer: str | None,
-    context: Path | None,
+    context: Sequence[Path] | None,
     index: Path | None,
     question: str | None,
     batch: Path | None,
@@ -227,18 +235,43 @@ def _answer(argument: str) -> str:
     return argument
 
 
+def _context(paths: Sequence[Path]) -> Context:
+    """The text of the file that is the context, or of several files the passages, each with its file as its name."""
+    from halluc.errors import InvalidInput
+    from retrieval import Passage
+
+    if repeated := next((path for path in paths if list(paths).count(path) > 1), None):
+        raise InvalidInput(f"--context names {repeated} twice; name each file once")
+    texts = [_text(path, "context") for path in paths]
+    if len(paths) == 1:
+        return texts[0]
+    return [Passage(str(path), text, path.name, source=str(path)) for path, text in zip(paths, texts, strict=True)]
+
+
+# Types of documents whose text is read as it is: a table is checked with its headers, and a row needs no field of its own.
+_AS_WRITTEN = {".txt", ".md", ".csv", ".jsonl"}
+
+
 def _text(path: Path, role: str) -> str:
     """The text of a file that is the answer or the context."""
-    from halluc.errors import InvalidInput
+    from halluc.errors import InvalidInput, leaf_errors_as_ours
+    from retrieval.documents import DOCUMENT_TYPES, load_documents
 
+    if path.is_dir():
+        raise InvalidInput(f"the {role} {path} is a folder; name its files, or index it with 'halluc index build'")
+    if path.suffix.lower() in DOCUMENT_TYPES and path.suffix.lower() not in _AS_WRITTEN:
+        with leaf_errors_as_ours():
+            return "\n\n".join(document.text for document in load_documents(path))
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"the {role} {path} is not UTF-8 text; index other files with 'halluc index build'") from error
+        others = ", ".join(kind for kind in DOCUMENT_TYPES if kind not in _AS_WRITTEN)
+        raise InvalidInput(f"the {role} {path} is not UTF-8 text; pass a text file, or one of type {others}") from error
     except OSError as error:
         raise InvalidInput(f"the {role} {path} cannot be read: {error.strerror or error}") from error
     if "\0" in text:
-        raise InvalidInput(f"the {role} {path} is a binary file; pass a text file")
+        others = ", ".join(kind for kind in DOCUMENT_TYPES if kind not in _AS_WRITTEN)
+        raise InvalidInput(f"the {role} {path} is a binary file; pass a text file, or one of type {others}")
     if not text.strip():
         raise InvalidInput(f"the {role} {path} is empty; there is nothing to check{'' if role == 'answer' else ' against'}")
     return text

@@ -3,8 +3,8 @@
     POST /v1/chat/completions    OpenAI's protocol, complete or as server-sent events; grounded in the index if there is one.
                                  The field `halluc` of a grounded reply has verdicts, citations, confidence, abstained and
                                  reason.
-    POST /check                  {"answer": ..., "context": ..., "question": ...} -> `CheckReport.to_dict()`; without a
-                                 context, the answer is checked against the index.
+    POST /check                  {"answer": ..., "context": ..., "question": ...} -> `CheckReport.to_dict()`; the context is
+                                 a text or a list of texts, and without one the answer is checked against the index.
     GET /v1/models, /health
 
 Errors have the form {"error": {"message", "type", "code"}}. Not covered: requests and replies as JSON (chat.py), the thread
@@ -47,6 +47,7 @@ from halluc.server.chat import (
 )
 from halluc.server.worker import QueueFull, Worker
 from halluc.verification.check import CheckReport, check_many
+from halluc.verification.contexts import Context, context_passages
 from retrieval.errors import RetrievalError
 from retrieval.files import parse_json_object
 
@@ -174,15 +175,17 @@ class _Service:
         verifier = self.verifier
         if verifier is None:
             raise InvalidInput("this server was started without a verifier; start it with --verifier to check answers")
-        for name in ("answer", "context", "question"):
+        for name in ("answer", "question"):
             if not isinstance(body.get(name), str | None) or (name == "answer" and body.get(name) is None):
                 raise InvalidInput(f"{name} is {body.get(name)!r}; send a text")
+        if body.get("context") is not None:
+            context_passages(body["context"])
         with_context = body.get("context") is not None
         index = None if with_context or self.grounded is None else self.grounded.index
         if not with_context and index is None:
             raise InvalidInput("context is missing, and this server has no index; send the text to check the answer against")
 
-        def work(items: list[tuple[str, str, str | None]]) -> list[CheckReport]:
+        def work(items: list[tuple[str, Context, str | None]]) -> list[CheckReport]:
             answers, contexts, questions = zip(*items, strict=True)
             return check_many(
                 answers, contexts=contexts if with_context else None, index=index, verifier=verifier, questions=questions

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from halluc.answers import Claim, Label, Verdict
 from halluc.errors import InvalidInput, check_same_length, check_text, check_texts, leaf_errors_as_ours
+from halluc.verification.contexts import Context, context_passages
 from halluc.verification.judge import Judge
 from retrieval.records import Record
 
@@ -53,8 +54,8 @@ class CheckReport(Record):
         verifier: the name of the verifier that judged.
         score: mean support of the check-worthy claims, in [0, 1] (FActScore, arXiv 2305.14251, eq. 1, with probabilities);
             None where there are none: an answer that states nothing is neither faithful nor unfaithful.
-        verdicts: one per check-worthy claim. Its evidence is the sentence that speaks most for the label; a context is the
-            passage "context".
+        verdicts: one per check-worthy claim. Its evidence is the sentence that speaks most for the label; a context of one
+            text is the passage "context", and those of a list are named as `context_passages` says.
         unchecked: the claims that are not check-worthy.
         unsupported: the spans that are refuted or without enough information, in order, without overlaps.
     """
@@ -86,7 +87,7 @@ class CheckReport(Record):
 def check(
     answer: str,
     *,
-    context: str | None = None,
+    context: Context | None = None,
     index: PassageIndex | None = None,
     verifier: Verifier | None = None,
     extractor: ClaimExtractor | None = None,
@@ -97,7 +98,8 @@ def check(
 
     Args:
         answer: the text to check.
-        context: the text that the answer should be faithful to, of any length.
+        context: the text that the answer should be faithful to, of any length, or several: a list of texts, or of passages
+            with names of their own.
         index: where passages are looked up for each claim. Pass either this or `context`.
         verifier: computes the probabilities; `load_verifier("default")` if None.
         extractor: finds the claims; `RuleClaimExtractor` if None.
@@ -108,13 +110,13 @@ def check(
         The report.
 
     Raises:
-        InvalidInput: answer or context is empty, not a string, or has a lone surrogate; both or neither of context and
-            index; k below 1.
+        InvalidInput: answer or context is empty, not text, or has a lone surrogate; both or neither of context and index;
+            k below 1.
         RetrievalFailed: the index cannot be searched.
     """
     check_text("answer", answer)
     if context is not None:
-        check_text("context", context)
+        context_passages(context)
     contexts = None if context is None else [context]
     return check_many(
         [answer], contexts=contexts, index=index, verifier=verifier, extractor=extractor, k=k, questions=[question]
@@ -124,7 +126,7 @@ def check(
 def check_many(
     answers: Sequence[str],
     *,
-    contexts: Sequence[str] | None = None,
+    contexts: Sequence[Context] | None = None,
     index: PassageIndex | None = None,
     verifier: Verifier | None = None,
     extractor: ClaimExtractor | None = None,
@@ -137,7 +139,7 @@ def check_many(
 
     Args:
         answers: (N,) the texts to check.
-        contexts: (N,) a context for each answer, or None with an index.
+        contexts: (N,) a context for each answer (see `check`), or None with an index.
         index, verifier, extractor, k: see `check`.
         questions: (N,) a question or None for each answer.
 
@@ -200,7 +202,7 @@ def labeled_spans(verdicts: Sequence[Verdict]) -> list[Span]:
 
 def _check_arguments(
     answers: Sequence[str],
-    contexts: Sequence[str] | None,
+    contexts: Sequence[Context] | None,
     index: PassageIndex | None,
     k: int,
     questions: Sequence[str | None] | None,
@@ -211,8 +213,10 @@ def _check_arguments(
         sources = "both a context and an index" if index is not None else "neither a context nor an index"
         raise InvalidInput(f"there is {sources}; pass one of them")
     check_texts("answers", answers)
-    if contexts is not None:
+    if isinstance(contexts, str):
         check_texts("contexts", contexts)
+    for number, context in enumerate(contexts or ()):
+        context_passages(context, f"contexts[{number}]")
     check_same_length(answers=answers, contexts=contexts, questions=questions)
 
 
@@ -234,14 +238,12 @@ def _unsupported(answer: str, verdicts: Sequence[Verdict]) -> tuple[Span, ...]:
 
 
 def _passages(
-    worthy: Sequence[tuple[int, Claim]], contexts: Sequence[str] | None, index: PassageIndex | None, k: int
+    worthy: Sequence[tuple[int, Claim]], contexts: Sequence[Context] | None, index: PassageIndex | None, k: int
 ) -> list[list[Passage]]:
-    """The passages of each claim: its context as one passage, or what the index finds."""
-    from retrieval import Passage
-
+    """The passages of each claim: those of its context, or what the index finds."""
     if contexts is not None:
-        context_passages = [Passage("context", context) for context in contexts]
-        return [[context_passages[row]] for row, _ in worthy]
+        passages = [context_passages(context) for context in contexts]
+        return [passages[row] for row, _ in worthy]
     if index is None or not worthy:
         return []
     with leaf_errors_as_ours():

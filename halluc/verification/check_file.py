@@ -1,6 +1,7 @@
 """Check the rows of a JSON-lines file into a file of results; an interrupted run resumes where it stopped.
 
-A row is an object with `answer`, with `context` unless there is an index, and optionally with `id` and `question`. Each
+A row is an object with `answer`, with `context` (a text or a list of texts) unless there is an index, and optionally with
+`id` and `question`. Each
 result is one line of the output, appended once it is known: the report, the `line` and `id` of its row, a `fingerprint` of
 the row, and the `settings` it was made with. A line that a killed run left unfinished is removed and its row checked again.
 
@@ -21,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from halluc.errors import ContextOverflow, InvalidInput
 from halluc.files import check_output_path
 from halluc.verification.check import CheckReport, check_many
+from halluc.verification.contexts import Context
 from retrieval.files import parse_json_object
 from retrieval.records import Record
 
@@ -156,7 +158,7 @@ class _Row:
     line: int
     id: Any
     answer: str
-    context: str | None
+    context: Context | None
     question: str | None
     fingerprint: str
 
@@ -283,9 +285,14 @@ def _rows(path: Path, needs_context: bool, tally: _Tally) -> Iterator[_Row]:
 def _values(line: bytes, needs_context: bool) -> dict[str, Any]:
     """The object on a line; the message of the ValueError continues a sentence that names the line."""
     values = parse_json_object(line)
-    for name in ("answer", "context") if needs_context else ("answer",):
+    context = values.get("context")
+    for name in ("answer", "context") if needs_context and not isinstance(context, list) else ("answer",):
         if not isinstance(values.get(name), str) or not values[name].strip():
             raise ValueError(f"has no text as its '{name}'")
+    if needs_context and isinstance(context, list):
+        texts = [text for text in context if isinstance(text, str) and text.strip()]
+        if not texts or len(texts) < len(context):
+            raise ValueError("has a list without texts, or with something else, as its 'context'")
     if not isinstance(values.get("question"), str | None):
         raise ValueError("has a 'question' that is not text")
     return values

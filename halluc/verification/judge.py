@@ -226,13 +226,14 @@ def claim_pieces(claim: str) -> list[str]:
     """
     words = [word[i : i + _MAX_WORD_LENGTH] for word in claim.split() for i in range(0, len(word), _MAX_WORD_LENGTH)]
     costs = [sum(_token_count(part) for part in re.findall(r"[A-Za-z]+|\d+|\S", word)) for word in words]
-    count = -(-sum(costs) // _CLAIM_TOKENS)
+    total = sum(costs)
+    count = -(-total // _CLAIM_TOKENS)
     if count <= 1:
         return [claim]
     pieces: list[list[str]] = [[]]
     spent = 0
     for word, cost in zip(words, costs, strict=True):
-        if pieces[-1] and spent + cost > sum(costs) / count + _MAX_WORD_LENGTH // 8:
+        if pieces[-1] and spent + cost > total / count + _MAX_WORD_LENGTH // 8:
             pieces.append([])
             spent = 0
         pieces[-1].append(word)

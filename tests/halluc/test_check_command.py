@@ -164,3 +164,63 @@ def test_a_person_sees_the_answer_and_each_claim_with_its_evidence(capsys):
     assert "supported" in shown
     assert "contradicted" in shown
     assert "score 0.50" in shown
+
+
+def test_a_page_or_a_pdf_as_context_is_read_and_not_its_markup(halluc, tmp_path):
+    page = tmp_path / "page.HTML"
+    page.write_text(
+        "<html><head><title>Hidden 7</title><script>var town = 'Town 9 is new.'</script></head>"
+        "<body><h1>Towns</h1><p>Town&nbsp;<b>1</b> is old.</p></body></html>",
+        encoding="utf-8",
+    )
+    code, out, _ = halluc("check", "Town 1 is old.", "-c", page)
+    assert (code, json.loads(out)["score"]) == (0, 1.0)
+    evidence = json.loads(out)["verdicts"][0]["evidence"][0]
+    assert "<" not in evidence["passage"]["text"]
+    assert "Town 9" not in evidence["passage"]["text"]
+
+
+def test_several_contexts_are_quoted_by_their_files(halluc, context, tmp_path):
+    other = tmp_path / "other.md"
+    other.write_text("Town 2 is new.", encoding="utf-8")
+    code, out, _ = halluc("check", "Town 1 is old. Town 2 is new.", "-c", context, "--context", other)
+    assert code == 0
+    report = json.loads(out)
+    assert report["score"] == 1.0
+    passages = [verdict["evidence"][0]["passage"] for verdict in report["verdicts"]]
+    assert [(passage["id"], passage["title"]) for passage in passages] == [
+        (str(context), "context.txt"),
+        (str(other), "other.md"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.pdf", b"no pdf", "cannot be read as a pdf"),
+        ("a.html", b"<p> </p>", "a.html holds no text"),
+        ("a.html", "caf\xe9".encode("latin-1"), "a.html is not UTF-8 text"),
+        ("a.docx", b"PK\x03\x04\x00\x00", "a.docx"),
+        ("a", b"a\0b", "the context a is a binary file; pass a text file, or one of type .html, .htm, .pdf"),
+        ("a", b"\xed\xa0\xbd half", "the context a is not UTF-8 text"),
+        ("a.txt", b"\xef\xbb\xbf \n", "the context a.txt is empty; there is nothing to check against"),
+        ("a.csv", b"", "the context a.csv is empty"),
+        ("folder", None, "the context folder is a folder; name its files"),
+    ],
+)
+def test_a_context_file_that_cannot_be_read_is_one_line_and_exit_code_2(
+    halluc, context, tmp_path, monkeypatch, name, content, message
+):
+    monkeypatch.chdir(tmp_path)
+    if content is None:
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_bytes(content)
+    for contexts in (("-c", name), ("-c", context, "-c", name)):
+        code, out, err = halluc("check", "Town 1 is old.", *contexts, "--verifier", "/no/such/verifier")
+        assert (code, out) == (2, "")
+        assert message in err
+        assert err.count("\n") == 1
+    code, _, err = halluc("check", "A.", "-c", context, "-c", context)
+    assert code == 2
+    assert "context.txt twice; name each file once" in err

@@ -157,6 +157,8 @@ def test_an_answer_is_checked_against_a_context_or_the_index(over_index, alone):
     claim = {"answer": "Alexander Fleming discovered penicillin in 1928."}
     report = over_index.post("/check", {**claim, "context": PASSAGES[0].text}).json()
     assert (report["mode"], report["verdicts"][0]["label"]) == ("faithfulness", "supported")
+    several = over_index.post("/check", {**claim, "context": ["Nothing to see.", PASSAGES[0].text]}).json()
+    assert several["verdicts"][0]["evidence"][0]["passage"]["id"] == "context 2"
     assert over_index.post("/check", claim).json()["mode"] == "factual support"
     refused = alone.post("/check", claim)
     assert refused.status_code == 400
@@ -213,10 +215,26 @@ def test_a_request_that_cannot_be_answered_is_refused_and_the_others_are_answere
 
 
 def test_lone_surrogates_in_a_check_are_refused(over_index):
-    for body in ({"answer": "A \ud83d b.", "context": "c"}, {"answer": "A b.", "context": "\ud83d"}):
+    for body in (
+        {"answer": "A \ud83d b.", "context": "c"},
+        {"answer": "A b.", "context": "\ud83d"},
+        {"answer": "A b.", "context": ["c", "\ud83d"]},
+    ):
         reply = over_index.post("/check", body)
         assert reply.status_code == 400
         assert "lone surrogate" in reply.json()["error"]["message"]
+
+
+def test_a_context_that_is_no_text_is_refused(over_index):
+    for context, message in (
+        (5, "context is 5, not a text; pass a text or a list of texts"),
+        ([], "context is an empty list"),
+        (["c", {}], "text 2 of context is {}, not a text"),
+        ("", "context is empty"),
+    ):
+        reply = over_index.post("/check", {"answer": "A b.", "context": context})
+        assert reply.status_code == 400
+        assert message in reply.json()["error"]["message"]
 
 
 def test_control_tokens_in_a_chat_do_not_become_structure(lm, alone, monkeypatch):
