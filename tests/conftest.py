@@ -1,6 +1,6 @@
 """The real language model shared by all tests, and settings of hypothesis.
 
-The default model is fetched and converted once, and comes from the cache afterwards.
+The model is fetched and converted once, and comes from the cache afterwards.
 """
 
 import pytest
@@ -15,7 +15,7 @@ settings.load_profile("halluc")
 def lm():
     from halluc import load_model
 
-    return load_model("default")
+    return load_model("smollm2-135m")
 
 
 @pytest.fixture

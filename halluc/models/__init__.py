@@ -17,8 +17,9 @@ def load_model(name: str | Path = "default", **options: Any) -> LanguageModel:
     """Load a language model by name.
 
     Args:
-        name: "default" (SmolLM2-135M-Instruct, fetched on first use), a local folder, a hub id, or
-            "http://host:port/v1#model-name" for an OpenAI-compatible endpoint.
+        name: "default" or another name of a packaged language model ("smollm2-135m", "qwen2.5-coder-0.5b",
+            "qwen2.5-coder-1.5b"; fetched on first use), a local folder, a hub id, or "http://host:port/v1#model-name" for
+            an OpenAI-compatible endpoint.
         options: passed to `TransformersModel` (device, dtype, batch_tokens) or `EndpointModel` (api_key, timeout, ...).
 
     Raises:
@@ -36,11 +37,12 @@ def load_model(name: str | Path = "default", **options: Any) -> LanguageModel:
             from halluc.models.endpoint import EndpointModel
 
             return EndpointModel(name, **options)
-        if name == "default":
-            from halluc.models.default_model import PACKAGED_MODELS, pull
+        from halluc.models.packaged_models import LANGUAGE_MODELS, packaged_name, pull
+
+        if (packaged := packaged_name(name)) in LANGUAGE_MODELS:
             from halluc.models.transformers_model import TransformersModel
 
-            return TransformersModel(pull(name), name=PACKAGED_MODELS[name].name, **options)
+            return TransformersModel(pull(packaged), name=LANGUAGE_MODELS[packaged].name, **options)
     from halluc.models.transformers_model import TransformersModel
 
     path = Path(name) if isinstance(name, Path) or Path(name).is_dir() else name

@@ -29,7 +29,8 @@ class CausalNetwork:
         path: a folder or hub id that `AutoModelForCausalLM.from_pretrained` understands.
         name: what messages and results call the model; the path by default.
         device: "cpu", "cuda", "cuda:1", ...; by default CUDA if available.
-        dtype: "float32", "bfloat16", "float16"; by default float32 on CPU and bfloat16 elsewhere.
+        dtype: "float32", "bfloat16", "float16" or "auto", which is bfloat16 on accelerators, and on a CPU that multiplies it
+            natively if the weights are stored in it; else float32.
         batch_tokens: prompt tokens per batch, padding included.
 
     Attributes:
@@ -50,19 +51,17 @@ class CausalNetwork:
         *,
         name: str | None = None,
         device: str | None = None,
-        dtype: str | None = None,
+        dtype: str = "auto",
         batch_tokens: int = 8192,
     ) -> None:
-        import torch
 
         self.name = name or str(path)
         self.device = _device(device)
         self.batch_tokens = batch_tokens
-        dtype = dtype or ("float32" if self.device.type == "cpu" else "bfloat16")
-        if dtype not in ("float32", "bfloat16", "float16"):
-            raise InvalidInput(f"dtype {dtype!r} is not one of float32, bfloat16, float16")
+        if dtype not in ("auto", "float32", "bfloat16", "float16"):
+            raise InvalidInput(f"dtype {dtype!r} is not one of auto, float32, bfloat16, float16")
         check_integer("batch_tokens", batch_tokens, 1)
-        self.tokenizer, self.model = _load(path, getattr(torch, dtype))
+        self.tokenizer, self.model = _load(path, dtype, self.device)
         self.model.to(self.device).eval()
         # Greedy generation would otherwise inherit sampling settings from the checkpoint.
         self.model.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None)
@@ -298,14 +297,16 @@ def _device(name: str | None) -> torch.device:
         raise InvalidInput(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; pass 'cpu'") from error
 
 
-def _load(path: str | Path, dtype: Any) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _load(path: str | Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     from retrieval.hub import require_hub
     from retrieval.progress import no_transformers_bars
 
     try:
         require_hub(path)
+        if dtype == "auto":
+            dtype = _best_dtype(device, AutoConfig.from_pretrained(path))
         with no_transformers_bars():
             return AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
     # Damaged files fail in as many ways as there are parsers: SafetensorError, KeyError, UnicodeDecodeError, ...
@@ -318,3 +319,14 @@ def _load(path: str | Path, dtype: Any) -> tuple[Any, Any]:
             f"{path} could not be loaded as a {where}: {reason}; pass 'default', a folder that holds a causal language "
             "model, a hub id this machine can reach, or http://host:port/v1#model"
         ) from error
+
+
+def _best_dtype(device: torch.device, config: Any) -> str:
+    import torch
+
+    from halluc.models.precision import cpu_multiplies_bfloat16
+
+    if device.type != "cpu":
+        return "bfloat16"
+    stored = config.get_text_config().dtype
+    return "bfloat16" if stored == torch.bfloat16 and cpu_multiplies_bfloat16() else "float32"

@@ -2,7 +2,7 @@
 
 Prompts are sorted by length, batched by tokens and left-padded. `n` samples of a prompt and several completions of one
 prompt share its key-value cache. Not covered: token ids and batches (causal_network.py), endpoints (endpoint.py), the
-packaged default model (default_model.py).
+packaged default model (packaged_models.py).
 """
 
 from __future__ import annotations

@@ -211,10 +211,10 @@ def test_texts_taken_for_lists_are_refused(lm):
 
 
 def test_a_folder_can_be_given_as_a_path(lm, tmp_path):
-    from halluc.models.default_model import pulled_path
+    from halluc.models.packaged_models import pulled_path
 
-    model = load_model(pulled_path(), dtype="bfloat16")
-    assert model.name == str(pulled_path())
+    model = load_model(pulled_path("smollm2-135m"), dtype="bfloat16")
+    assert model.name == str(pulled_path("smollm2-135m"))
     with pytest.raises(ModelUnavailable, match="as a folder"):
         load_model(tmp_path / "missing")
 
@@ -288,5 +288,5 @@ def test_a_model_without_an_end_token_is_refused(lm, tmp_path):
 
 
 def test_bfloat16_answers_too(lm):
-    small = load_model("default", dtype="bfloat16")
+    small = load_model("smollm2-135m", dtype="bfloat16")
     assert "Paris" in small.generate(PROMPTS[:1])[0][0].text

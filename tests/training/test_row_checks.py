@@ -8,7 +8,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 
 from halluc.errors import InvalidInput
-from halluc.models.default_model import pull
+from halluc.models.packaged_models import pull
 from training.preferences.sampled import pairs_from_answers
 from training.runs.row_checks import check_examples, check_pair_lengths, check_pairs, check_prompts
 
@@ -25,7 +25,7 @@ def assistant(content):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return AutoTokenizer.from_pretrained(pull("default"))
+    return AutoTokenizer.from_pretrained(pull("smollm2-135m"))
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_prompt_or_a_completion_that_does_not_fit_is_named(pairs, tokenizer):
 
 
 def test_conversations_need_a_chat_template(pairs):
-    bare = AutoTokenizer.from_pretrained(pull("default"))
+    bare = AutoTokenizer.from_pretrained(pull("smollm2-135m"))
     bare.chat_template = None
     with pytest.raises(InvalidInput, match="has no chat template"):
         check_pair_lengths(pairs, bare, None)

@@ -8,8 +8,8 @@ import pytest
 from wheelhouse import packaged, write_split_file
 
 from halluc.errors import ModelUnavailable
-from halluc.models import default_model as pulling
 from halluc.models import load_model
+from halluc.models import packaged_models as pulling
 
 
 @pytest.fixture
@@ -17,28 +17,28 @@ def small(wheelhouse, tmp_path, monkeypatch):
     """A model in a small wheel in place of the default model, "converted" to zeros."""
     monkeypatch.setenv("HALLUC_HOME", str(tmp_path / "home"))
     model = packaged(write_split_file(wheelhouse, b"gguf", name="small.gguf", parts=1))
-    monkeypatch.setitem(pulling.PACKAGED_MODELS, "default", model)
-    monkeypatch.setitem(pulling.LANGUAGE_MODELS, "default", model)
+    monkeypatch.setitem(pulling.PACKAGED_MODELS, pulling.DEFAULT_MODEL, model)
+    monkeypatch.setitem(pulling.LANGUAGE_MODELS, pulling.DEFAULT_MODEL, model)
 
-    def convert(gguf, folder):
+    def convert(gguf, folder, dtype):
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(bytes(1000))
 
-    monkeypatch.setattr(pulling, "_convert", convert)
+    monkeypatch.setattr("halluc.models.gguf_conversion.convert_gguf", convert)
     return model
 
 
 def test_a_pulled_model_is_an_ordinary_safetensors_folder(lm):
-    folder = pulling.pulled_path()
+    folder = pulling.pulled_path("smollm2-135m")
     assert (folder / "model.safetensors").stat().st_size > 5e8
     assert "quantization_config" not in json.loads((folder / "config.json").read_text())
-    assert pulling.pull() == folder
+    assert pulling.pull("smollm2-135m") == folder
 
 
 def test_a_model_that_cannot_be_fetched_is_one_sentence_with_what_to_do(small, monkeypatch):
     wheel = replace(small.file.wheels[0], version="99.9.9")
     missing = replace(small, file=replace(small.file, wheels=(wheel,)))
-    monkeypatch.setitem(pulling.LANGUAGE_MODELS, "default", missing)
+    monkeypatch.setitem(pulling.LANGUAGE_MODELS, pulling.DEFAULT_MODEL, missing)
     with pytest.raises(ModelUnavailable, match=r"99\.9\.9' failed .* check pip's index settings .* name another") as caught:
         load_model("default")
     assert "\n" not in str(caught.value)
@@ -48,7 +48,7 @@ def test_a_model_that_cannot_be_fetched_is_one_sentence_with_what_to_do(small, m
 def test_a_damaged_folder_of_the_user_is_one_sentence(lm, tmp_path):
     folder = tmp_path / "copy"
     folder.mkdir()
-    for path in pulling.pulled_path().iterdir():
+    for path in pulling.pulled_path("smollm2-135m").iterdir():
         if path.name == "model.safetensors":
             (folder / path.name).write_bytes(path.read_bytes()[:100_000])
         else:
@@ -65,7 +65,9 @@ def test_the_command_line_lists_models_with_sizes_and_licenses(small, halluc):
     code, out, _ = halluc("models", "list", "--json")
     rows = {row["name"]: row for row in json.loads(out)["models"]}
     assert code == 0
-    assert rows["default"]["path"] is None
+    assert [name for name, row in rows.items() if row["default"]] == [pulling.DEFAULT_MODEL]
+    assert {row["path"] for row in rows.values()} == {None}
+    assert rows["qwen2.5-coder-0.5b"]["disk_bytes"] == 999_537_000
     assert rows["mpnet"]["license"] == "Apache-2.0"
     assert rows["mpnet"]["download_bytes"] == 404_534_822
     assert len(rows["mpnet"]["packages"]) == 5
@@ -77,7 +79,7 @@ def test_the_command_line_lists_models_with_sizes_and_licenses(small, halluc):
 def test_a_model_that_is_not_packaged_is_refused_with_the_names_of_those_that_are(halluc):
     code, _, error = halluc("models", "pull", "gpt-99")
     assert code == 2
-    assert error.startswith("halluc: there is no packaged model 'gpt-99'; pull one of: default, ")
+    assert error.startswith("halluc: there is no packaged model 'gpt-99'; pull one of: smollm2-135m, ")
 
 
 def test_the_command_line_fetches_again_by_force_and_says_why_a_copy_is_replaced(small, halluc, caplog):
