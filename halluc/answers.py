@@ -44,13 +44,15 @@ class Claim(Record):
     Attributes:
         text: the statement, to be understood alone: pronouns may be resolved, a subject repeated, a question put in front.
         start, end: the characters [start, end) of the answer that make the statement.
-        check_worthy: whether evidence can confirm or deny it; False for questions, opinions, refusals, greetings.
+        check_worthy: whether evidence can confirm or deny it; False for questions, refusals, greetings, empty talk.
+        hedged: whether the answer says that it may be true rather than that it is ("I think ...").
     """
 
     text: str
     start: int
     end: int
     check_worthy: bool = True
+    hedged: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Decide which sentences state something that evidence can confirm or deny.
 
-Not check-worthy are questions, greetings, talk about the conversation or the speaker, refusals, advice, judgments of taste
-and sentences without content (headings, "Yes." without a question). The rules list what is not check-worthy; everything
-else is, since an unchecked falsehood costs more than an unnecessary check.
+Not check-worthy are questions, refusals, greetings, talk about the conversation, judgments of taste and sentences without
+content (announcements, "Yes." without a question). The rules list what is not check-worthy; everything else is, advice,
+instructions and opinions with a factual core included, since an unchecked falsehood costs more than an unnecessary check.
+Not covered: refusals and small talk themselves (abstention.py, small_talk.py), which are removed before.
 """
 
 from __future__ import annotations
@@ -10,87 +11,70 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from halluc.claims.parsing import subject_of
-
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-__all__ = ["is_bare_reply", "is_check_worthy", "states_nothing_alone"]
+__all__ = ["guess_in_question", "is_bare_reply", "is_check_worthy", "is_question", "states_nothing_alone"]
 
-# "I" or "we" as a subject: not the numeral of "World War I" or "Elizabeth I", and not inside a quotation.
-_I = r"(?:^\W*|[,;–—]\s*|\b(?:but|and|so|that|if|because|sorry|unfortunately|however|while|afraid)\s+)(?:I|[Ww]e)\b"
-_TALK = re.compile(
-    r"""^\W*(?:
-      (?:hi|hello|hey|greetings|good\ luck|best\ regards)(?:\ (?:there|all|everyone))?\ *(?:[!,.]|$)
-    | (?:thanks|thank\ you|you['’]re\ welcome)\b
-    | (?:sure|certainly|absolutely|of\ course|great\ question|good\ question|okay|ok|alright|no\ problem)\W*$
-    | (?:sure|certainly|absolutely|okay|of\ course)\W+(?:here|i|let|happy)\b
-    | (?:i|we)\ hope\b | hope\ (?:this|that)\b | let\ me\ know\b | let\ us\ know\b | feel\ free\b
-    | please\ (?:note|let|feel|provide|specify|consult|keep|be|remember|clarify|ask)\b
-    | here\ you\ go\b
-    | if\ you\ (?:have|need|want|would\ like|['’]d\ like|require)\b.*\b(?:ask|let\ me|know|help|feel\ free)\b
-    )""",
-    re.IGNORECASE | re.VERBOSE,
+_TASTE = re.compile(
+    r"^\W*(?:\w+, )?[Ii]t(?: i|['’])s (?:\w+ly )?(?:difficult|hard|unclear|interesting|fascinating|a good idea)"
+    r" (?:to|that|for|how|what|when|why|if|whether)\b[^,;\d]*$"
+    r"|\bpurely speculative\b|\b(?:hard|impossible|difficult) to (?:say|tell|predict|know|determine)\b"
+    r"|\b(?:is|are|was|were) (?:an? |the )?(?:\w+ly |very |so |much |more |most )*(?:beautiful|wonderful|amazing|awesome"
+    r"|delicious|boring|ugly|nicer?|nicest|lovelier|overrated|underrated|fascinating|lovely|cool|fun"
+    r"|(?:good|great|excellent|perfect|fantastic|nice|beautiful) (?:option|choice|way|idea|place|city|film|book|song))\W*$"
+    r"|\bup to you\b|\bdepends on (?:your|personal)\b"
 )
-# "Here are three facts:", when it ends in a colon.
-_ANNOUNCEMENT = re.compile(r"^\W*(?:(?:here|below) (?:is|are)|here['’]s)\b", re.IGNORECASE)
-_SPEAKER = re.compile(
-    rf"{_I}(?:['’]m|\s+am|\s+are|['’]re)?\s+(?:\w+ly\s+|so\s+|very\s+|just\s+)?"
-    r"(?:sorry|afraid|unable|unsure|not (?:able|sure|aware|certain|familiar)|happy to|glad to|here to|apologi[sz]e"
-    r"|think|believe|feel|guess|suppose|recommend|suggest|hope|love|prefer|wish|wonder|assume|need more"
-    r"|have no (?:information|way|idea)"
-    r"|(?:do|did) ?n[o'’]t (?:know|have|think|believe|recall|see|find|want to|understand)"
-    r"|(?:can ?not|can['’]t|could ?n[o'’]t|can) (?:\w+ly )?(?:answer|provide|help|say|tell|confirm|determine|verify|find"
-    r"|access|assist|browse|comment|give|predict|offer|do that|be sure|try|see)"
-    r"|would (?:say|recommend|suggest|like|love|need|be happy|argue|advise))\b"
-)
-_ASSISTANT = re.compile(
-    r"\bas an? (?:ai|artificial intelligence|(?:large )?language model|virtual assistant)\b"
-    r"|\bmy (?:training data|knowledge cut)"
-    r"|\bi['’]?(?:m| am) an? (?:ai|(?:large )?language model|virtual assistant)\b"
-    r"|\bin my (?:humble |personal )?(?:opinion|view|experience)\b|\bto my knowledge\b|^\W*(?:my )?apologies\b"
-    r"|\b(?:passages?|context|article|documents?|text) (?:provided )?(?:does|do) ?n[o'’]t"
-    r" (?:say|mention|provide|contain|specify|state)\b",
+_REPLY = re.compile(
+    r"^\W*(?:(?:yes|no|yeah|yep|nope|true|false|correct|incorrect|of course(?: not)?|never|always|neither|both)"
+    r"|(?:(?:yes|no),? )?(?:i|it|he|she|they|that|this|there|we) (?:is|are|was|were|does|do|did|has|have|had|can|could|will"
+    r"|would)(?: not|n['’]t)?)\W*$",
     re.IGNORECASE,
 )
-_OPINION = re.compile(
-    r"^\W*(?:\w+, )?[Ii]t(?: i|['’])s (?:\w+ly )?(?:important|essential|crucial|worth|best|advisable|recommended|difficult"
-    r"|hard|unclear|interesting|helpful|a good idea) (?:to|that|for|how|what|when|why|if|whether|noting)\b"
-    r"|\b(?:may|might) seem\b|\bpurely speculative\b"
-    r"|\b(?:hard|impossible|difficult) to (?:say|tell|predict|know|determine)\b"
-    r"|\b(?:is|are|was|were) (?:an? |the )?(?:\w+ly |very |so )?(?:beautiful|wonderful|amazing|awesome|delicious|boring|ugly"
-    r"|overrated|underrated|fascinating|lovely"
-    r"|(?:good|great|excellent|perfect|fantastic) (?:option|choice|way|idea|place))\b"
-    r"|\bmakes? it easy\b|\bup to you\b|\bdepends on (?:your|personal)\b"
+_ASKING = re.compile(r"^\W*(?:who|whom|whose|what|when|where|which|why|how)\b", re.IGNORECASE)
+_IS_IT = re.compile(
+    r"^\W*(?:was|is|were|are|could|might|may|would|wasn['’]t|isn['’]t|weren['’]t|aren['’]t) (?:it|that|this|he|she|they) "
+    r"(?:be |have been |not |maybe |perhaps |possibly )*",
+    re.IGNORECASE,
 )
-_REPLY = re.compile(r"^\W*(?:yes|no|yeah|yep|nope|true|false|correct|incorrect|of course(?: not)?|never|always)\W*$", re.I)
 
 
 def is_check_worthy(sentence: str, parse: Doc | None, *, answers_question: bool) -> bool:
-    """Whether a sentence states a fact.
+    """Whether a sentence that is neither a refusal nor small talk states a fact.
 
     Args:
         sentence: the sentence.
         parse: its parse, or None where there is none; rules that read the grammar are then skipped.
         answers_question: whether it answers a question, and so may be a fragment ("308.").
     """
-    if not any(character.isalnum() for character in sentence) or sentence.rstrip("\"'”’)*_ ").endswith("?"):
-        return False
-    if _TALK.search(sentence) or _SPEAKER.search(sentence) or _ASSISTANT.search(sentence):
-        return False
-    if _ANNOUNCEMENT.match(sentence) and _ends_with_colon(sentence):
+    if is_question(sentence):
         return False
     if is_bare_reply(sentence):
         return answers_question
     if sentence.rstrip("* _").endswith(":") and (parse is None or not _has_subject(parse)):
         return False
-    if _OPINION.search(sentence) or _is_recommendation(parse):
-        return False
-    return answers_question or not _is_imperative(parse)
+    return _TASTE.search(sentence) is None
+
+
+def is_question(sentence: str) -> bool:
+    """Whether a sentence ends in a question mark."""
+    return sentence.rstrip("\"'”’)*_ ").endswith(("?", "？", "؟"))
+
+
+def guess_in_question(sentence: str) -> str | None:
+    """Get the guess that a question makes ("Josh Norman?", "Was it Josh Norman?"); None where it asks something else.
+
+    >>> guess_in_question("Was it Josh Norman?"), guess_in_question("Who was it?")
+    ('Josh Norman.', None)
+    """
+    if _ASKING.match(sentence) or len(sentence.split()) > 12:
+        return None
+    guess = _IS_IT.sub("", sentence).strip(" \"'”’)*_?？؟")
+    return f"{guess}." if guess else None
 
 
 def is_bare_reply(sentence: str) -> bool:
-    """Whether a sentence is a reply that says nothing without its question: "Yes.", "No!", "Of course not"."""
+    """Whether a sentence is a reply that says nothing without its question: "Yes.", "No, it is not.", "Of course not"."""
     return _REPLY.match(sentence) is not None
 
 
@@ -99,28 +83,5 @@ def states_nothing_alone(sentence: str, parse: Doc | None) -> bool:
     return is_bare_reply(sentence) or (parse is not None and not _has_subject(parse))
 
 
-def _ends_with_colon(sentence: str) -> bool:
-    """Whether a colon follows the last word."""
-    end = len(sentence)
-    while end and not (sentence[end - 1].isalnum() or sentence[end - 1] == "_"):
-        end -= 1
-    return ":" in sentence[end:]
-
-
 def _has_subject(parse: Doc) -> bool:
     return any(token.dep_ in ("nsubj", "nsubjpass", "csubj", "csubjpass", "expl") for token in parse)
-
-
-def _is_recommendation(parse: Doc | None) -> bool:
-    """Whether a sentence says what should be: "You should ...", not "She argued that taxes should fall"."""
-    return parse is not None and any(t.lower_ in ("should", "ought") and t.head.dep_ == "ROOT" for t in parse)
-
-
-def _is_imperative(parse: Doc | None) -> bool:
-    """Whether the root is a bare verb without a subject."""
-    if parse is None:
-        return False
-    root = next((token for token in parse if token.dep_ == "ROOT"), None)
-    if root is None or root.tag_ != "VB" or subject_of(root) is not None:
-        return False
-    return not any(child.dep_ in ("aux", "auxpass", "csubj", "expl") for child in root.children)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from halluc.answers import Claim
-from halluc.claims.check_worthiness import is_check_worthy, states_nothing_alone
+from halluc.claims.abstention import abstains, content_span, is_hedged
+from halluc.claims.check_worthiness import is_question, states_nothing_alone
 from halluc.claims.extractor import checked_texts
-from halluc.claims.markup import plain_text
-from halluc.claims.parsing import Sentence, parsed_sentences
+from halluc.claims.markup import final_answer, plain_text
 from halluc.claims.rule_extractor import joined_to_question
+from halluc.claims.sentences import Sentence, answer_sentences
 from halluc.prompts import escape
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ class LMClaimExtractor:
 
     Each check-worthy sentence is one prompt, with the preceding sentences as context for its pronouns; the prompts of all
     texts are one call of `generate`. Each claim has the span of its sentence. Where the model's output holds no claim, the
-    sentence itself is the claim: no sentence goes unchecked. Models of a few hundred million parameters invent facts here;
-    use one of several billion, or `RuleClaimExtractor`.
+    sentence itself is the claim, also where the model refuses: no sentence goes unchecked. Models of a few hundred million
+    parameters invent facts here; use one of several billion, or `RuleClaimExtractor`.
 
     Args:
         lm: the model to prompt.
@@ -67,24 +69,24 @@ class LMClaimExtractor:
         """
         texts, questions = checked_texts(texts, questions)
         answers = [plain_text(text) for text in texts]
-        sentences = parsed_sentences([answer.text for answer in answers])
+        sentences = answer_sentences(answers, questions)
         claims: list[list[list[Claim]]] = [[[] for _ in of_text] for of_text in sentences]
         prompts: list[Prompt] = []
         places: list[tuple[int, int]] = []
         for t, (of_text, question) in enumerate(zip(sentences, questions, strict=True)):
             for s, sentence in enumerate(of_text):
-                if not is_check_worthy(sentence.text, sentence.parse, answers_question=question is not None):
+                if not sentence.check_worthy:
                     claims[t][s] = [Claim(sentence.text, sentence.start, sentence.end, check_worthy=False)]
                 elif question is not None and states_nothing_alone(sentence.text, sentence.parse):
-                    claims[t][s] = [Claim(joined_to_question(question, sentence.text), sentence.start, sentence.end)]
+                    claims[t][s] = _claims([joined_to_question(question, sentence.text)], sentence)
                 else:
                     prompts.append(self._prompt(of_text, s, question))
                     places.append((t, s))
         replies = self.lm.generate(prompts, max_new_tokens=self.max_new_tokens) if prompts else []
         for (t, s), reply in zip(places, replies, strict=True):
             sentence = sentences[t][s]
-            facts = parse_claims(reply[0].text, complete=reply[0].finish_reason != "length") or [sentence.text]
-            claims[t][s] = [Claim(fact, sentence.start, sentence.end) for fact in facts]
+            facts = parse_claims(reply[0].text, complete=reply[0].finish_reason != "length")
+            claims[t][s] = _claims(facts or [sentence.text], sentence)
         return [
             answer.in_original([claim for of_sentence in of_text for claim in of_sentence])
             for answer, of_text in zip(answers, claims, strict=True)
@@ -106,23 +108,58 @@ def _request(sentence: str, context: str) -> str:
     return f"Context: {context}\nSentence: {sentence}" if context else f"Sentence: {sentence}"
 
 
-def parse_claims(output: str, *, complete: bool = True) -> list[str]:
-    """Parse the claims in a model's output: its bulleted or numbered lines or, where it has none, its plain lines.
+def _claims(texts: Sequence[str], sentence: Sentence) -> list[Claim]:
+    return [Claim(text, sentence.start, sentence.end, hedged=sentence.hedged or is_hedged(text)) for text in texts]
 
-    Left out are repeated lines, headings, talk ("Here are the facts:"), questions, lines without a letter, and the last
-    line of an output that was cut off.
+
+def parse_claims(output: str, *, complete: bool = True) -> list[str]:
+    """Parse the claims in a model's output: the strings of its JSON, its list items or, where it has none, its plain lines.
+
+    Left out are thoughts, repeated lines, headings, small talk ("Here are the facts:"), questions, refusals, lines without a
+    letter, and the last line of an output that was cut off.
 
     Args:
         output: what the model wrote.
         complete: whether the output ended by itself.
+
+    >>> parse_claims('{"claims": ["Rome is old.", "Rome is in Italy."]}'), parse_claims("- **The bridge** opened.")
+    (['Rome is old.', 'Rome is in Italy.'], ['The bridge opened.'])
     """
-    lines = [line for line in output.splitlines() if line.strip()]
-    if not complete:
-        lines = lines[:-1]
-    marked = [match[1] for line in lines if (match := _MARK.match(line))]
-    claims = []
-    for line in marked or lines:
-        text = line.strip().strip("*_` ").strip()
-        if any(c.isalpha() for c in text) and not text.endswith((":", "?")) and not _TALK.match(text):
-            claims.append(text)
-    return list(dict.fromkeys(claims))
+    text = final_answer(output)
+    candidates = _json_strings(text)
+    if candidates is None:
+        lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("```")]
+        if not complete:
+            lines = lines[:-1]
+        candidates = [match[1] for line in lines if (match := _MARK.match(line))] or lines
+    claims = [plain_text(candidate).text.strip().strip("*_` ") for candidate in candidates]
+    return list(dict.fromkeys(claim for claim in claims if _states_a_fact(claim)))
+
+
+def _states_a_fact(line: str) -> bool:
+    if not any(map(str.isalpha, line)) or line.endswith(":") or is_question(line) or _TALK.match(line):
+        return False
+    return content_span(line) is not None and not abstains(line)
+
+
+def _json_strings(text: str) -> list[str] | None:
+    """The claims in a reply that is JSON, also in a code block or after a sentence; None if it is not.
+
+    Read are a list of strings or of objects that hold one, and an object with such a list.
+    """
+    begin = min((i for i in (text.find("["), text.find("{")) if i >= 0), default=-1)
+    if begin < 0:
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text[begin:])
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        value = next((item for item in value.values() if isinstance(item, list)), None)
+    if not isinstance(value, list) or not value:
+        return None if not isinstance(value, list) else []
+    strings = [
+        next((field for field in item.values() if isinstance(field, str)), None) if isinstance(item, dict) else item
+        for item in value
+    ]
+    return [string for string in strings if isinstance(string, str)] or None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from halluc.answers import Claim
-from halluc.claims.check_worthiness import is_check_worthy, states_nothing_alone
-from halluc.claims.clause_splitting import split_sentence
+from halluc.claims.abstention import is_hedged
+from halluc.claims.check_worthiness import states_nothing_alone
+from halluc.claims.clause_splitting import Statement, split_sentence
 from halluc.claims.coreference import resolve_pronouns
 from halluc.claims.extractor import checked_texts
 from halluc.claims.markup import plain_text
-from halluc.claims.parsing import SUBJECTS, Sentence, parsed_sentences
+from halluc.claims.parsing import SUBJECTS
+from halluc.claims.sentences import Sentence, answer_sentences
 
 __all__ = ["RuleClaimExtractor", "extract_claims", "joined_to_question"]
 
@@ -50,9 +52,7 @@ class RuleClaimExtractor:
         answers = [plain_text(text) for text in texts]
         return [
             answer.in_original(_claims_of_text(sentences, question))
-            for answer, sentences, question in zip(
-                answers, parsed_sentences([answer.text for answer in answers]), questions, strict=True
-            )
+            for answer, sentences, question in zip(answers, answer_sentences(answers, questions), questions, strict=True)
         ]
 
 
@@ -66,15 +66,22 @@ def _claims_of_text(sentences: Sequence[Sentence], question: str | None) -> list
 
 
 def _claims_of_sentence(sentence: Sentence, replaced: Mapping[int, str], question: str | None) -> list[Claim]:
-    if not is_check_worthy(sentence.text, sentence.parse, answers_question=question is not None):
+    if not sentence.check_worthy:
         return [Claim(sentence.text, sentence.start, sentence.end, check_worthy=False)]
     if question is not None and _needs_question(sentence, replaced):
-        return [Claim(joined_to_question(question, sentence.text), sentence.start, sentence.end)]
-    if sentence.parse is None:
-        return [Claim(sentence.text, sentence.start, sentence.end)]
+        statements = [Statement(joined_to_question(question, sentence.text), 0, sentence.end - sentence.start)]
+    elif sentence.parse is None:
+        statements = [Statement(sentence.text, 0, sentence.end - sentence.start)]
+    else:
+        statements = split_sentence(sentence.parse, replaced)
     return [
-        Claim(statement.text, sentence.start + statement.start, sentence.start + statement.end)
-        for statement in split_sentence(sentence.parse, replaced)
+        Claim(
+            statement.text,
+            sentence.start + statement.start,
+            sentence.start + statement.end,
+            hedged=sentence.hedged or is_hedged(statement.text),
+        )
+        for statement in statements
     ]
 
 

@@ -1,1 +1,1 @@
-"""Grading of model answers against reference answers: matching, and recognizing refusals."""
+"""Grading of model answers against reference answers."""

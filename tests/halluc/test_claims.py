@@ -94,7 +94,6 @@ def test_a_pronoun_that_could_mean_two_people_is_left():
         "You should see a doctor.",
         "Consult a doctor.",
         "In my opinion, Rome is nicer.",
-        "I think it was in 1990.",
         "Here are the facts:",
         "The context does not mention the year.",
         "Hello!",
@@ -134,7 +133,7 @@ def test_a_fragment_is_joined_to_its_question_and_a_sentence_is_not():
 
 def test_list_marks_and_headings_are_no_part_of_claims():
     answer = "# Cities\n1. Rome is in Italy.\n2. Milan is rich.\nI hope this helps! Is it so?\n- Oslo is cold"
-    assert texts(answer) == ["Cities", "Rome is in Italy.", "Milan is rich.", "Oslo is cold"]
+    assert texts(answer) == ["Rome is in Italy.", "Milan is rich.", "Oslo is cold"]
 
 
 PIECES = st.lists(
@@ -231,7 +230,9 @@ def test_many_list_items_are_extracted_in_linear_time():
 def test_a_long_run_of_colons_is_read_in_a_moment():
     """Quadratic."""
     begin = time.process_time()
-    assert [claim.check_worthy for claim in RuleClaimExtractor().extract(["Here is " + ":" * 20_000 + "a"])[0]] == [True]
+    assert [claim.check_worthy for claim in RuleClaimExtractor().extract(["Here is " + ":" * 20_000 + "a bridge"])[0]] == [
+        True
+    ]
     assert time.process_time() - begin < 5
     assert not extract_claims("Here are the three facts: ")
     assert not extract_claims("Here's what we know:**")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import halluc
 from halluc.answers import Claim
 from halluc.claims import LMClaimExtractor, RuleClaimExtractor
+from halluc.claims.abstention import abstains
 from halluc.claims.markup import final_answer, plain_text
 from halluc.confidence import parse_confidence
-from halluc.grading.refusal import abstains
 from halluc.models.language_model import Generation
 from halluc.verification import load_verifier
 from training.rewards.completions import completion_text

@@ -3,21 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from halluc.errors import InvalidInput
-from training.rewards.guards import copied_share, is_hedged, repeated_share
+from training.rewards.guards import copied_share, repeated_share
 from training.rewards.hacking import gap_report, stop_on_reward_hacking
-
-
-@pytest.mark.parametrize(
-    "claim",
-    ["It may be red.", "Perhaps it is red.", "It is said to be red.", "It was 1928, or maybe 1930.", "He could have left."],
-)
-def test_a_claim_that_does_not_commit_is_hedged(claim):
-    assert is_hedged(claim)
-
-
-@pytest.mark.parametrize("claim", ["It fell in May 1940.", "He could read at three."])
-def test_a_month_and_an_ability_are_no_hedges(claim):
-    assert not is_hedged(claim)
 
 
 def test_repeated_share_counts_runs_of_words_said_before():

@@ -38,12 +38,19 @@ def test_binary_factuality_penalizes_only_contradiction():
 def test_ternary_truth_orders_correct_abstaining_wrong():
     right, silent, wrong = judged((0.5,)), judged(), judged((0.9,), (0.4,))
     assert [ternary_truth(one) for one in (right, silent, wrong)] == [1.0, 0.0, -1.0]
-    assert ternary_truth(judged((0.9, False, True))) == 0.0
     assert ternary_truth(silent, abstain=-0.2) == -0.2
     assert ternary_truth(wrong, wrong=-3) == -3
     assert ternary_truth(judged((0.1,), matches=True)) == 1.0
     with pytest.raises(InvalidInput, match="the order must be 1 > abstain > wrong"):
         ternary_truth(right, abstain=-1.0)
+
+
+def test_a_hedged_answer_is_an_answer_with_low_confidence():
+    right, wrong = judged((0.9, False, True), confidence=0.9), judged((0.1, False, True), confidence=0.9)
+    assert [ternary_truth(one) for one in (right, wrong)] == [0.5, -1.0]
+    assert ternary_truth(right, abstain=-0.5) == 0.25
+    assert [brier_confidence(one) for one in (right, wrong)] == [0.75, -0.25]
+    assert log_confidence(right) == log_confidence(judged((0.9,), confidence=0.5))
 
 
 def test_stated_confidence_is_scored_by_brier_and_by_logarithm():

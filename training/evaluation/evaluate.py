@@ -1,9 +1,9 @@
 """Evaluate factuality: right, wrong and abstained answers to held-out questions, and side effects of training.
 
 Replies are greedy. A reply is right if it contains a reference as whole words, wrong if it answers otherwise, and an
-abstention if it gives no answer (`halluc.grading.refusal`). The alignment tax (arXiv 2203.02155) is measured on neutral text
-and on a task that was not trained on. Not covered: the metrics (results.py), two evaluations side by side (compare.py), and
-evaluation before and after a run (of_a_run.py).
+abstention if it gives no answer (`halluc.claims.abstention`). The alignment tax (arXiv 2203.02155) is measured on neutral
+text and on a task that was not trained on. Not covered: the metrics (results.py), two evaluations side by side (compare.py),
+and evaluation before and after a run (of_a_run.py).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from halluc.claims.abstention import abstains
 from halluc.errors import ContextOverflow, InvalidInput
 from halluc.grading.matching import contains_answer, normalize_answer
-from halluc.grading.refusal import abstains
 from halluc.prompts import grounded_prompt
 from retrieval.progress import progress_bar
 from training.evaluation.results import ChoiceResult, FactualityEvaluation, QuestionResult, TextResult

@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from halluc.claims.abstention import abstains
 from halluc.errors import InvalidInput
 from halluc.grading.matching import normalize_answer
-from halluc.grading.refusal import abstains
 from retrieval.files import whole_characters
 from training.preferences.dataset import PairFolder
 from training.preferences.pairing import (

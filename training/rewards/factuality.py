@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from halluc.claims import RuleClaimExtractor
+from halluc.claims.abstention import abstains, is_hedged
 from halluc.errors import InvalidInput, leaf_errors_as_ours
 from halluc.grading.matching import contains_answer, normalize_answer
 from halluc.verification.judge import Judge
@@ -22,7 +23,7 @@ from training.rewards.completions import (
     prompt_question,
     split_confidence,
 )
-from training.rewards.guards import copied_share, is_hedged, repeated_share
+from training.rewards.guards import copied_share, repeated_share
 from training.rewards.hacking import GapReport, Measurement, gap_report
 from training.rewards.kinds import JudgedClaim, JudgedCompletion, RewardKind, claim_precision
 
@@ -231,11 +232,16 @@ class FactualityReward:
         return _Row(text, *split_confidence(text), question, accepted, documents)
 
     def _claims(self, rows: Sequence[_Row]) -> list[list[Claim]]:
-        """Check-worthy claims of each completion; those that differ only in case and punctuation once."""
+        """Check-worthy claims of each completion; those that differ only in case and punctuation once.
+
+        An abstention has none, whatever the extractor finds in it.
+        """
         extracted = self.extractor.extract([row.answer for row in rows], questions=[row.question for row in rows])
         return [
             list({normalize_answer(claim.text): claim for claim in claims if claim.check_worthy}.values())
-            for claims in extracted
+            if not abstains(row.answer)
+            else []
+            for row, claims in zip(rows, extracted, strict=True)
         ]
 
     def _passages(self, rows: Sequence[_Row], claims: Sequence[Sequence[Claim]]) -> list[list[list[Passage]]]:
@@ -319,12 +325,17 @@ def _judged(row: _Row, verdicts: Sequence[Verdict]) -> JudgedCompletion:
     return JudgedCompletion(
         text=row.answer,
         claims=tuple(
-            JudgedClaim(verdict.claim.text, verdict.support, verdict.label == "refuted", is_hedged(verdict.claim.text))
+            JudgedClaim(verdict.claim.text, verdict.support, verdict.label == "refuted", _is_hedged(verdict.claim))
             for verdict in verdicts
         ),
         matches=contains_answer(row.answer, row.references) if row.references is not None else None,
         confidence=row.confidence,
     )
+
+
+def _is_hedged(claim: Claim) -> bool:
+    # Extractors that are not ours may not mark hedged claims.
+    return claim.hedged or is_hedged(claim.text)
 
 
 def _copied(row: _Row, passages: Sequence[Sequence[Passage]]) -> float:

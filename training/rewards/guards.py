@@ -1,6 +1,7 @@
-"""Guards against gaming a factuality reward: hedging, repetition and copying, measured in the text.
+"""Guards against gaming a factuality reward: repetition and copying, measured in the text.
 
-Not covered: disagreement of verifiers (factuality.py), and held-out verifiers (hacking.py).
+Not covered: hedging (`halluc.claims.abstention`), disagreement of verifiers (factuality.py), and held-out verifiers
+(hacking.py).
 """
 
 from __future__ import annotations
@@ -8,25 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["copied_share", "is_hedged", "repeated_share"]
-
-# Upper-case May is a month; "could be" is a hedge and "could read at three" is not.
-_HEDGE = re.compile(
-    r"\b(?:may|might|possibly|[Pp]ossibly|[Pp]erhaps|[Mm]aybe|[Pp]robably|[Pp]resumably|[Ss]upposedly|[Aa]llegedly"
-    r"|[Rr]eportedly|[Cc]onceivably|could (?:be|have)|seems? to|appears? to|(?:is|are|was|were) (?:un)?likely"
-    r"|(?:is|are|was|were) (?:said|thought|believed|rumou?red) to"
-    r"|[Ss]ome (?:people )?(?:say|believe|think|claim)|not (?:\w+ )?(?:sure|certain)|it is (?:possible|likely) that"
-    r"|or (?:maybe|perhaps|possibly))\b"
-)
-
-
-def is_hedged(claim: str) -> bool:
-    """Whether a claim says that something may be true rather than that it is (English only).
-
-    >>> is_hedged("Paris may be in France."), is_hedged("Paris fell in May 1940.")
-    (True, False)
-    """
-    return _HEDGE.search(claim) is not None
+__all__ = ["copied_share", "repeated_share"]
 
 
 def repeated_share(text: str, *, n: int = 8) -> float:

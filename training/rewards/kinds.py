@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 _HEDGED = 0.5
+# The highest confidence that an answer with hedged claims only can state.
+_MAX_HEDGED_CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class JudgedClaim:
         text: the claim.
         support: the highest probability in [0, 1] that a passage supports it.
         refuted: whether the passages contradict it.
-        hedged: whether it says that something may be true rather than that it is.
+        hedged: whether the completion says that it may be true rather than that it is.
     """
 
     text: str
@@ -59,7 +61,7 @@ class JudgedCompletion:
 
     Attributes:
         text: the completion without the confidence it states.
-        claims: its check-worthy claims, without duplicates.
+        claims: its check-worthy claims, without duplicates; an abstention (`halluc.claims.abstention`) has none.
         matches: whether the text contains a reference; None if the row has no references.
         confidence: the probability in [0, 1] of being right that the completion states; None if it states none.
     """
@@ -71,12 +73,17 @@ class JudgedCompletion:
 
     @property
     def abstains(self) -> bool:
-        """Whether it commits to nothing: it has no claim, or hedged claims only."""
-        return all(claim.hedged for claim in self.claims)
+        """Whether it gives no answer: it has no claim."""
+        return not self.claims
+
+    @property
+    def hedged(self) -> bool:
+        """Whether it answers, but only with hedged claims."""
+        return bool(self.claims) and all(claim.hedged for claim in self.claims)
 
     @property
     def correct(self) -> bool:
-        """Whether it commits to something and contains a reference; without references, whether all claims are supported."""
+        """Whether it gives an answer that contains a reference; without references, whether all claims are supported."""
         if self.abstains:
             return False
         return all(claim.support >= 0.5 for claim in self.claims) if self.matches is None else self.matches
@@ -119,9 +126,9 @@ def binary_factuality(judged: JudgedCompletion) -> float:
 
 
 def ternary_truth(judged: JudgedCompletion, *, abstain: float = 0.0, wrong: float = -1.0) -> float:
-    """1 for a correct completion, `abstain` for one that commits to nothing, `wrong` for all others (arXiv 2509.25760).
+    """1 for a correct completion, `abstain` for one that gives no answer, `wrong` for all others (arXiv 2509.25760).
 
-    A completion with only hedged claims commits to nothing.
+    A hedged answer is an answer: a correct one earns half of the way from `abstain` to 1, a wrong one as much as any.
 
     Args:
         judged: the completion.
@@ -135,19 +142,22 @@ def ternary_truth(judged: JudgedCompletion, *, abstain: float = 0.0, wrong: floa
         raise InvalidInput(f"abstain is {abstain} and wrong is {wrong}; the order must be 1 > abstain > wrong")
     if judged.abstains:
         return abstain
-    return 1.0 if judged.correct else wrong
+    if not judged.correct:
+        return wrong
+    return abstain + (1 - abstain) * _HEDGED if judged.hedged else 1.0
 
 
 def brier_confidence(judged: JudgedCompletion) -> float:
     """Compute y − (c − y)² in [−1, 1] for correctness y and stated confidence c (RLCR, arXiv 2507.16806).
 
     Correct answers earn more, and for a given probability of being correct the honest confidence earns most. A completion
-    without a stated confidence, or without text, earns the minimum, −1.
+    without a stated confidence, or without text, earns the minimum, −1. A hedged one states at most 0.5.
     """
-    if judged.confidence is None or not judged.text.strip():
+    confidence = _stated(judged)
+    if confidence is None:
         return -1.0
     correct = float(judged.correct)
-    return correct - (judged.confidence - correct) ** 2
+    return correct - (confidence - correct) ** 2
 
 
 def log_confidence(judged: JudgedCompletion, *, floor: float = 0.001) -> float:
@@ -155,7 +165,7 @@ def log_confidence(judged: JudgedCompletion, *, floor: float = 0.001) -> float:
 
     This is the logarithmic score of Rewarding Doubt (arXiv 2503.02623), scaled to [−1, 0], plus the correctness y as in
     RLCR: without y, a model that is always wrong and says so would earn the most. A completion without a stated confidence,
-    or without text, earns −1.
+    or without text, earns −1. A hedged one states at most 0.5.
 
     Args:
         judged: the completion.
@@ -166,11 +176,19 @@ def log_confidence(judged: JudgedCompletion, *, floor: float = 0.001) -> float:
     """
     if not 0 < floor < 0.5:
         raise InvalidInput(f"floor is {floor}; pass a probability above 0 and below 0.5")
-    if judged.confidence is None or not judged.text.strip():
+    confidence = _stated(judged)
+    if confidence is None:
         return -1.0
     correct = judged.correct
-    probability = judged.confidence if correct else 1 - judged.confidence
+    probability = confidence if correct else 1 - confidence
     return float(correct) - math.log(max(probability, floor)) / math.log(floor)
+
+
+def _stated(judged: JudgedCompletion) -> float | None:
+    """The confidence that a completion states; a hedge contradicts a high one."""
+    if judged.confidence is None or not judged.text.strip():
+        return None
+    return min(judged.confidence, _MAX_HEDGED_CONFIDENCE) if judged.hedged else judged.confidence
 
 
 def reward_kind(name: str, settings: Mapping[str, Any] | None = None) -> RewardKind:
