@@ -12,7 +12,6 @@ from .calibration_error import sweep_calibration_error as sweep_calibration_erro
 from .calibrator import Calibrator as Calibrator
 from .calibrator import split_rows as split_rows
 from .conformal import ConformalAbstention as ConformalAbstention
-from .conformal import ConformalFactuality as ConformalFactuality
 from .conformal import default_thresholds as default_thresholds
 from .errors import CalibrationError as CalibrationError
 from .errors import InvalidInput as InvalidInput
@@ -21,6 +20,7 @@ from .errors import NoThresholdWarning as NoThresholdWarning
 from .errors import UnreadableFile as UnreadableFile
 from .estimate import Bootstrap as Bootstrap
 from .estimate import Estimate as Estimate
+from .factuality import ConformalFactuality as ConformalFactuality
 from .multiclass import adaptive_calibration_error_by_class as adaptive_calibration_error_by_class
 from .multiclass import class_wise_calibration_error as class_wise_calibration_error
 from .multiclass import confidence_of_top_label as confidence_of_top_label
@@ -54,9 +54,11 @@ from .report.plots import risk_coverage_diagram as risk_coverage_diagram
 from .report.report import CalibrationReport as CalibrationReport
 from .report.report import GroupMetrics as GroupMetrics
 from .report.report import Metrics as Metrics
-from .report.report import ThresholdResult as ThresholdResult
 from .report.report import calibration_report as calibration_report
 from .report.report import measure as measure
+from .report.threshold import FrontierPoint as FrontierPoint
+from .report.threshold import ThresholdResult as ThresholdResult
+from .report.threshold import risk_frontier as risk_frontier
 from .scores import BrierDecomposition as BrierDecomposition
 from .scores import SpiegelhalterTest as SpiegelhalterTest
 from .scores import auprc as auprc

@@ -7,7 +7,16 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.arrays import BoolArray, Float64Array, as_array, check_count, check_fraction, check_pair, check_seed
+from calibration.arrays import (
+    BoolArray,
+    Float64Array,
+    as_array,
+    check_count,
+    check_fraction,
+    check_pair,
+    check_seed,
+    check_weights,
+)
 from calibration.conformal import ConformalAbstention
 from calibration.errors import InvalidInput
 from calibration.persistence import JsonEstimator
@@ -16,34 +25,46 @@ from calibration.selection import check_recalibrator, make_recalibrator, select_
 
 __all__ = ["Calibrator", "check_split", "split_rows"]
 
+# Quantiles of the raw confidence that a calibrator keeps.
+_REFERENCE = 256
+
 
 class Calibrator(JsonEstimator):
     """Turns raw confidence into calibrated confidence, and abstains below a threshold with a guarantee.
 
-    The recalibrator is chosen and fitted on some of the items, and the threshold on the others: a threshold on confidences
-    that were fitted to the same items would not keep its guarantee. Report on neither part.
+    A recalibrator that never reverses the order of items does not change which of them lie above a threshold. The threshold
+    is then chosen on the raw confidence, with the guarantee of any fixed confidence, and both it and the recalibrator use
+    all items. A threshold on confidences that were fitted to the same items would not keep its guarantee; so for a
+    recalibrator that may reverse the order, or if `threshold_share` or `threshold_rows` is passed, the threshold has items
+    of its own, and is chosen on the recalibrated confidence. Report on neither part.
 
     Args:
         risk, delta: at most `risk` of the answers given are wrong, with probability 1 - `delta` over the items of the
             threshold (see ConformalAbstention). Both in (0, 1).
-        recalibrator: a short name of `RECALIBRATORS`, or "auto" to choose by cross-validation.
-        threshold_share: share of the items for the threshold, in (0, 1).
+        recalibrator: a short name of `RECALIBRATORS`, or "auto" to choose by cross-validation; the threshold is then on the
+            raw confidence, whatever is chosen.
+        threshold_share: share of the items for the threshold alone, in (0, 1); None for all items where that is possible,
+            and half of them elsewhere.
         source: what the raw confidence is, e.g. a name of `halluc.confidence.SOURCES`; apply the calibrator to the same
             source.
         seed: of the split and the folds.
 
     Attributes:
         recalibrator_: the fitted recalibrator.
-        rule_: the fitted abstention rule, over recalibrated confidence.
+        rule_: the fitted abstention rule, over raw confidence if `on_raw_`, and over recalibrated confidence otherwise.
+        on_raw_: whether the threshold is on the raw confidence.
+        reference_: (M,) ascending quantiles of the raw confidence in `fit`, with which `GuaranteeMonitor` compares new ones.
         chosen_: the recalibrator's short name.
-        scores_: Brier score of each candidate in cross-validation; empty without a choice.
-        held_out_: `brier_before`, `brier_after`, `ece_before` and `ece_after` (15 equal-width bins) in nested
-            cross-validation over the fitted items; empty without a choice.
+        scores_: log loss of each candidate in cross-validation; empty without a choice.
+        held_out_: `brier_before`, `brier_after`, `log_loss_before`, `log_loss_after`, `ece_before` and `ece_after` (15
+            equal-width bins) in nested cross-validation over the fitted items; empty without a choice.
         fit_count_: number of items that the recalibrator was fitted on.
     """
 
     recalibrator_: Recalibrator
     rule_: ConformalAbstention
+    on_raw_: bool
+    reference_: Float64Array
     chosen_: str
     scores_: dict[str, float]
     held_out_: dict[str, float]
@@ -55,7 +76,7 @@ class Calibrator(JsonEstimator):
         delta: float = 0.05,
         *,
         recalibrator: str = "auto",
-        threshold_share: float = 0.5,
+        threshold_share: float | None = None,
         source: str = "",
         seed: int = 0,
     ) -> None:
@@ -74,18 +95,28 @@ class Calibrator(JsonEstimator):
         """
         check_fraction(self.risk, "risk")
         check_fraction(self.delta, "delta")
-        check_fraction(self.threshold_share, "threshold_share")
+        if self.threshold_share is not None:
+            check_fraction(self.threshold_share, "threshold_share")
         check_seed(self.seed)
         if self.recalibrator != "auto":
             check_recalibrator(self.recalibrator)
 
-    def fit(self, confidence: ArrayLike, correct: ArrayLike, *, threshold_rows: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        confidence: ArrayLike,
+        correct: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        threshold_rows: ArrayLike | None = None,
+    ) -> Self:
         """Learn the recalibrator and the threshold.
 
         Args:
             confidence: (N,) raw confidences in [0, 1], N >= 4.
             correct: (N,) booleans.
-            threshold_rows: (N,) booleans, the items for the threshold; None draws them by `threshold_share` and `seed`.
+            sample_weight: (N,) of any scale, at least 0 (see ConformalAbstention.fit).
+            threshold_rows: (N,) booleans, the items for the threshold alone; None uses all items, or draws them by
+                `threshold_share` and `seed`.
 
         Returns:
             This calibrator. If no threshold guarantees the risk, a NoThresholdWarning is issued, the threshold is
@@ -96,24 +127,33 @@ class Calibrator(JsonEstimator):
         """
         self.check_parameters()
         values, truth = check_pair(confidence, correct)
-        if threshold_rows is None:
-            share = self.threshold_share
-            above, fitted = split_rows(values.size, (share, 1 - share), seed=self.seed)
-        else:
-            above = as_array(threshold_rows, "threshold_rows")
-            if above.shape != values.shape or above.dtype != np.bool_:
-                raise InvalidInput(
-                    f"threshold_rows has shape {above.shape} and type {above.dtype}; pass {values.size} booleans"
-                )
-            fitted = ~above
+        weights = None if sample_weight is None else check_weights(sample_weight, values.size)
+        self.on_raw_ = threshold_rows is None and self.threshold_share is None and _keeps_order(self.recalibrator)
+        above, fitted = self._parts(values.size, threshold_rows)
         if fitted.sum() < 2 or above.sum() < 1:
             raise InvalidInput(
                 f"{int(fitted.sum())} items are left to fit and {int(above.sum())} for the threshold; pass at least 2 and 1"
             )
-        self._choose(values[fitted].astype(np.float64), truth[fitted])
+        self._choose(values[fitted].astype(np.float64), truth[fitted], None if weights is None else weights[fitted])
         self.fit_count_ = int(fitted.sum())
-        self.rule_ = ConformalAbstention(self.risk, self.delta).fit(self.transform(values[above]), truth[above])
+        self.reference_ = np.quantile(values, np.linspace(0, 1, min(values.size, _REFERENCE))).astype(np.float64)
+        scored = values[above] if self.on_raw_ else self.transform(values[above])
+        rule = ConformalAbstention(self.risk, self.delta)
+        self.rule_ = rule.fit(scored, truth[above], None if weights is None else weights[above])
         return self
+
+    def _parts(self, size: int, threshold_rows: ArrayLike | None) -> tuple[BoolArray, BoolArray]:
+        """The items (size,) for the threshold, and those for the recalibrator."""
+        if self.on_raw_:
+            return np.ones(size, dtype=np.bool_), np.ones(size, dtype=np.bool_)
+        if threshold_rows is None:
+            share = 0.5 if self.threshold_share is None else self.threshold_share
+            above, fitted = split_rows(size, (share, 1 - share), seed=self.seed)
+            return above, fitted
+        rows = as_array(threshold_rows, "threshold_rows")
+        if rows.shape != (size,) or rows.dtype != np.bool_:
+            raise InvalidInput(f"threshold_rows has shape {rows.shape} and type {rows.dtype}; pass {size} booleans")
+        return rows, ~rows
 
     def transform(self, confidence: ArrayLike) -> Float64Array:
         """Recalibrate raw confidences (N,) to calibrated ones (N,), both in [0, 1].
@@ -132,28 +172,39 @@ class Calibrator(JsonEstimator):
             NotFitted: `fit` has not been called.
             InvalidInput: the confidence is unusable.
         """
-        return self.rule_.answer(self.transform(confidence))
+        self.check_fitted()
+        return self.rule_.answer(confidence if self.on_raw_ else self.transform(confidence))
 
     @property
     def threshold(self) -> float:
-        """Answer at and above this calibrated confidence; infinity if no threshold guarantees the risk."""
-        self.check_fitted()
-        return self.rule_.threshold
+        """The calibrated confidence at the threshold, to show; infinity if no threshold guarantees the risk.
 
-    def _choose(self, confidence: Float64Array, correct: BoolArray) -> None:
+        Use `answer` to decide: a recalibrator may give one calibrated confidence to raw ones on both sides of the threshold.
+        """
+        self.check_fitted()
+        threshold = self.rule_.threshold
+        return float(self.transform([threshold])[0]) if self.on_raw_ and np.isfinite(threshold) else threshold
+
+    def _choose(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array | None) -> None:
         from calibration.calibration_error import expected_calibration_error
-        from calibration.scores import brier_score
+        from calibration.scores import brier_score, negative_log_likelihood
 
         self.scores_, self.held_out_ = {}, {}
         if self.recalibrator != "auto":
-            self.recalibrator_ = make_recalibrator(self.recalibrator).fit(confidence, correct)
+            self.recalibrator_ = make_recalibrator(self.recalibrator).fit(confidence, correct, weights)
             self.chosen_ = self.recalibrator
             return
-        selection = select_recalibrator(confidence, correct, seed=self.seed)
+        selection = select_recalibrator(confidence, correct, weights, seed=self.seed)
         self.recalibrator_, self.chosen_, self.scores_ = selection.recalibrator, selection.name, selection.scores
         for when, values in (("before", confidence), ("after", selection.held_out)):
-            self.held_out_[f"brier_{when}"] = float(brier_score(values, correct))
-            self.held_out_[f"ece_{when}"] = float(expected_calibration_error(values, correct))
+            self.held_out_[f"brier_{when}"] = float(brier_score(values, correct, weights=weights))
+            self.held_out_[f"log_loss_{when}"] = float(negative_log_likelihood(values, correct, weights=weights))
+            self.held_out_[f"ece_{when}"] = float(expected_calibration_error(values, correct, weights=weights))
+
+
+def _keeps_order(recalibrator: str) -> bool:
+    # "auto" decides before it sees the items: a threshold on raw confidence is valid with any recalibrator.
+    return recalibrator == "auto" or make_recalibrator(recalibrator).increasing
 
 
 def split_rows(size: int, split: tuple[float, ...], *, seed: int = 0) -> list[BoolArray]:

@@ -1,4 +1,4 @@
-"""Thresholds with a finite-sample guarantee: when to answer, and which claims of an answer to keep.
+"""A threshold with a finite-sample guarantee: when to answer.
 
 `ConformalAbstention` is Learn then Test (Angelopoulos et al. 2021, arXiv 2110.01052): every threshold t of a grid that was
 fixed beforehand is a hypothesis "the error rate among items of confidence >= t is above `risk`". On the calibration items
@@ -10,31 +10,45 @@ Where few items pass, nothing can be rejected, and one early error would stop th
 enough items pass, and `n_starts` sequences start at different numbers of items and share `delta` among them (the paper's
 fixed sequence with several starts): a sequence stopped by bad luck at the top does not stop the others. Where a sequence
 starts depends on how many items pass, never on which are wrong; if accuracy does not fall as confidence rises this keeps
-the level exactly, and otherwise up to that choice of start.
+the level exactly, and otherwise up to that choice of start. A sequence that reaches the next start unbroken carries its
+level over to it (fallback procedure, Wiens & Dmitrienko 2005), which only ever adds rejections.
 
-`ConformalFactuality` drops claims until a false one is rarely left (Mohri & Hashimoto 2024, arXiv 2402.10978): split
-conformal prediction over answers. The score of a calibration answer is the smallest threshold at which every claim kept is
-true; the threshold is the ceil((n + 1)(1 - risk))-th smallest score.
+Items may have weights, e.g. ratios of densities where the items to come are distributed otherwise (covariate shift;
+Tibshirani et al. 2019, arXiv 1904.06019). The p-values are then those of a bet (betting.py) on weighted losses, valid if no
+weight to come is above the largest here.
 
-Not covered: the p-values (bounds.py); a threshold together with a recalibrator (calibrator.py).
+Not covered: the p-values (bounds.py); a threshold together with a recalibrator (calibrator.py), for each group of items
+(grouped_abstention.py), or for claims (factuality.py).
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, Float64Array, as_array, check_confidence, check_count, check_fraction, check_pair
+from calibration.arrays import (
+    BoolArray,
+    Float64Array,
+    as_array,
+    check_confidence,
+    check_count,
+    check_fraction,
+    check_pair,
+    check_weights,
+)
+from calibration.betting import betting_p_value
 from calibration.bounds import binomial_p_value, hoeffding_bentkus_p_value
 from calibration.errors import InvalidInput, NoThresholdWarning
 from calibration.persistence import JsonEstimator
 
-__all__ = ["ConformalAbstention", "ConformalFactuality", "default_thresholds"]
+__all__ = ["ConformalAbstention", "default_thresholds"]
+
+_ORDER = 2010
 
 
 class ConformalAbstention(JsonEstimator):
@@ -80,12 +94,14 @@ class ConformalAbstention(JsonEstimator):
         self.n_starts = n_starts
         self.thresholds = thresholds
 
-    def fit(self, confidence: ArrayLike, correct: ArrayLike) -> Self:
+    def fit(self, confidence: ArrayLike, correct: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Choose the threshold on calibration items.
 
         Args:
             confidence: (N,) in [0, 1].
             correct: (N,) booleans.
+            sample_weight: (N,) of any scale, at least 0: how much more frequent items like each one will be than here. No
+                item to come may have a larger weight than the largest here. Weights that are all equal are no weights.
 
         Returns:
             This rule. A NoThresholdWarning is issued if no threshold guarantees the risk.
@@ -95,8 +111,9 @@ class ConformalAbstention(JsonEstimator):
         """
         grid = self._checked_grid()
         values, truth = check_pair(confidence, correct)
+        weights = None if sample_weight is None else check_weights(sample_weight, values.size)
         answered, errors = _counts_above(grid, values.astype(np.float64), truth)
-        lowest = self._lowest_rejected(answered, errors, values.size)
+        lowest = self._lowest_rejected(grid, values.astype(np.float64), truth, weights)
         self.count_ = int(values.size)
         if lowest is None:
             self.threshold_, self.answered_, self.errors_ = math.inf, 0, 0
@@ -151,22 +168,26 @@ class ConformalAbstention(JsonEstimator):
             return default_thresholds()[::-1]
         return np.unique(check_confidence(self.thresholds, name="thresholds").astype(np.float64))[::-1]
 
-    def _lowest_rejected(self, answered: NDArray[np.intp], errors: NDArray[np.intp], size: int) -> int | None:
-        starts, level = _starts(size, self.risk, self.delta, self.n_starts)
-        if self.bound == "binomial":
-            p_value = binomial_p_value(errors, answered, self.risk)
+    def _lowest_rejected(
+        self, grid: Float64Array, confidence: Float64Array, correct: BoolArray, weights: Float64Array | None
+    ) -> int | None:
+        """Index of the lowest rejected threshold of a descending grid, or None."""
+        answered, errors = _counts_above(grid, confidence, correct)
+        size = confidence.size
+        if weights is not None and np.ptp(weights) > 0:
+            answered, rejects = _weighted_tests(grid, confidence, correct, weights, self.risk)
+            size = int(answered[-1])
         else:
-            p_value = hoeffding_bentkus_p_value(errors / np.maximum(answered, 1), answered, self.risk)
-        rejected = p_value <= level
-        lowest = None
-        for start in starts:
-            first = int(np.searchsorted(answered, start))
-            if first == answered.size or not rejected[first]:
-                continue
-            stop = np.flatnonzero(~rejected[first:])
-            last = first + int(stop[0]) - 1 if stop.size else answered.size - 1
-            lowest = last if lowest is None else max(lowest, last)
-        return lowest
+            if self.bound == "binomial":
+                p_value = binomial_p_value(errors, answered, self.risk)
+            else:
+                p_value = hoeffding_bentkus_p_value(errors / np.maximum(answered, 1), answered, self.risk)
+
+            def rejects(index: int, level: float) -> bool:
+                return bool(p_value[index] <= level)
+
+        starts, share = _starts(size, self.risk, self.delta, self.n_starts)
+        return _fallback([int(np.searchsorted(answered, start)) for start in starts], answered.size, share, rejects)
 
     def _why_none(self, size: int, truth: BoolArray) -> str:
         least = _least_items(self.risk, self.delta)
@@ -180,90 +201,6 @@ class ConformalAbstention(JsonEstimator):
         )
 
 
-class ConformalFactuality(JsonEstimator):
-    """Keeps the claims whose support exceeds a threshold, so that any false claim is left with probability at most `risk`.
-
-    The probability is over the calibration answers and the new one together.
-
-    Args:
-        risk: in (0, 1).
-
-    Attributes:
-        threshold_: keep claims with support strictly above it; 1 (keep nothing, with a NoThresholdWarning) if there are too
-            few calibration answers.
-        count_: number of calibration answers.
-    """
-
-    threshold_: float
-    count_: int
-
-    def __init__(self, risk: float = 0.1) -> None:
-        self.risk = risk
-
-    def fit(self, support: Sequence[ArrayLike], correct: Sequence[ArrayLike]) -> Self:
-        """Choose the threshold on calibration answers whose claims are known to be true or false.
-
-        Args:
-            support: for each of N answers (C_i,), the support of its claims in [0, 1]; an answer may have no claims.
-            correct: for each answer (C_i,), which of them are true.
-
-        Returns:
-            This rule.
-
-        Raises:
-            InvalidInput: the lengths differ, there are no answers, or an array is unusable.
-        """
-        check_fraction(self.risk, "risk")
-        for name, answers in (("support", support), ("correct", correct)):
-            if isinstance(answers, str) or not hasattr(answers, "__len__"):
-                raise InvalidInput(f"{name} is {answers!r}; pass a list with one array per answer")
-        if len(support) != len(correct) or len(support) == 0:
-            raise InvalidInput(
-                f"support holds {len(support)} answers and correct {len(correct)}; pass as many of each, at least one"
-            )
-        scores = np.sort([_score(*answer) for answer in zip(support, correct, strict=True)])
-        self.count_ = len(scores)
-        # Rounding must not lift (n + 1)(1 - risk) past the whole number that it is.
-        rank = math.ceil((self.count_ + 1) * (1 - self.risk) - 1e-9)
-        if rank > self.count_:
-            self.threshold_ = 1.0
-            least = math.ceil(1 / self.risk - 1e-9) - 1
-            warnings.warn(
-                f"no threshold guarantees a risk of {self.risk:g} from {self.count_} answers; calibrate on at least {least}",
-                NoThresholdWarning,
-                stacklevel=2,
-            )
-        else:
-            self.threshold_ = float(scores[rank - 1])
-        return self
-
-    @property
-    def threshold(self) -> float:
-        """Claims with support strictly above it are kept."""
-        self.check_fitted()
-        return self.threshold_
-
-    def keep(self, support: ArrayLike) -> BoolArray:
-        """Decide which claims of one answer to keep.
-
-        Args:
-            support: (C,) in [0, 1]; C may be 0.
-
-        Returns:
-            (C,) booleans.
-
-        Raises:
-            NotFitted: `fit` has not been called.
-            InvalidInput: the support is unusable.
-        """
-        threshold = self.threshold
-        values = as_array(support, "support")
-        if values.size == 0:
-            return np.zeros(0, dtype=np.bool_)
-        kept: BoolArray = check_confidence(values, name="support").astype(np.float64) > threshold
-        return kept
-
-
 def default_thresholds() -> Float64Array:
     """The default grid: 0 to 1 in thousandths, and evenly spaced logits from -30 to 30 for both ends, ascending.
 
@@ -272,6 +209,56 @@ def default_thresholds() -> Float64Array:
     from scipy.special import expit
 
     return np.unique(np.concatenate([np.arange(1001) / 1000, expit(np.linspace(-30, 30, 1201))]))
+
+
+def _fallback(starts: list[int], size: int, share: float, rejects: Callable[[int, float], bool]) -> int | None:
+    """The last rejected of `size` ordered hypotheses, from sequences that begin at `starts` with level `share` each.
+
+    An unbroken sequence passes its level on to the next start.
+    """
+    lowest, carried = None, 0.0
+    for start, end in zip(starts, [*starts[1:], size], strict=True):
+        level = share + carried
+        for index in range(start, end):
+            if not rejects(index, level):
+                carried = 0.0
+                break
+            lowest = index
+        else:
+            carried = level
+    return lowest
+
+
+def _weighted_tests(
+    grid: Float64Array, confidence: Float64Array, correct: BoolArray, weights: Float64Array, risk: float
+) -> tuple[NDArray[np.intp], Callable[[int, float], bool]]:
+    """Effective numbers of items above each threshold of a descending grid, and its test at a level.
+
+    The items are bet on in a random order, since a file may be sorted.
+    """
+    order = np.random.default_rng(_ORDER).permutation(confidence.size)
+    confidence, weights = confidence[order], weights[order] / weights.max()
+    excess = weights * (~correct[order] - risk)
+    by_confidence = np.argsort(confidence)
+    below = np.searchsorted(confidence[by_confidence], grid, side="left")
+
+    def above(values: Float64Array) -> Float64Array:
+        total = np.concatenate([[0.0], np.cumsum(values[by_confidence])])
+        return np.asarray(total[-1] - total[below])
+
+    squares = above(weights**2)
+    effective = np.where(squares > 1e-12, above(weights) ** 2 / np.maximum(squares, 1e-12), 0).astype(np.intp)
+    # Effective numbers need not grow as the threshold falls; starts are where they first do.
+    effective = np.maximum.accumulate(effective)
+    tested: dict[tuple[int, float], bool] = {}
+
+    def rejects(index: int, level: float) -> bool:
+        key = (int(below[index]), level)
+        if key not in tested:
+            tested[key] = betting_p_value(excess[confidence >= grid[index]], risk, level) <= level
+        return tested[key]
+
+    return effective, rejects
 
 
 def _counts_above(
@@ -301,11 +288,3 @@ def _starts(size: int, risk: float, delta: float, n_starts: int) -> tuple[list[i
             break
     ratio = max(size / least, 1.0) ** (1 / number)
     return sorted({math.ceil(least * ratio**step) for step in range(number)}), delta / number
-
-
-def _score(support: ArrayLike, correct: ArrayLike) -> float:
-    """The largest support of a false claim, since a threshold there or above keeps none; 0 without false claims."""
-    if np.size(as_array(support, "support")) == 0 and np.size(as_array(correct, "correct")) == 0:
-        return 0.0
-    values, truth = check_pair(support, correct)
-    return 0.0 if truth.all() else float(values[~truth].max())

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_pair, check_seed
+from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_pair, check_seed, unit_weights
 from calibration.errors import InvalidInput
 from calibration.recalibrators.recalibrator import Recalibrator
 
 __all__ = ["RECALIBRATORS", "Selection", "check_recalibrator", "make_recalibrator", "select_recalibrator"]
 
-# From the fewest numbers learned to the most: of two that score the same the first is used.
+# From the fewest numbers learned to the most: of those that score about the same the first is used.
 RECALIBRATORS: Mapping[str, str] = {
     "identity": "Identity",
     "temperature": "TemperatureScaling",
@@ -35,6 +35,9 @@ RECALIBRATORS: Mapping[str, str] = {
 }
 """Class of each recalibrator of one confidence per item, by its short name."""
 
+# A candidate that was certain of a mistake pays this much, and not everything.
+_CLIP = 1e-9
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -43,8 +46,8 @@ class Selection:
     Attributes:
         name: the choice.
         recalibrator: the choice, fitted on all N items.
-        scores: mean Brier score of every candidate over the folds of all items, on which the choice is based; that of the
-            best is optimistic.
+        scores: mean log loss of every candidate over the folds of all items, in nats, on which the choice is based; that of
+            the best is optimistic.
         held_out: (N,) confidences, each from the candidate that was chosen and fitted on the outer folds without the item;
             compare them with `correct` for an honest report.
         chosen: how many outer folds chose which candidate.
@@ -87,21 +90,24 @@ def make_recalibrator(name: str) -> Recalibrator:
 def select_recalibrator(
     confidence: ArrayLike,
     correct: ArrayLike,
+    sample_weight: ArrayLike | None = None,
     *,
     candidates: Mapping[str, Recalibrator] | None = None,
     n_outer: int = 5,
     n_inner: int = 5,
     seed: int = 0,
 ) -> Selection:
-    """Choose the candidate of least Brier score in cross-validation.
+    """Choose the first candidate whose log loss in cross-validation is within one standard error of the least.
 
-    The Brier score is proper, and bounded: unlike under the log-likelihood, one mistake that a step function was certain of
-    does not decide alone. Folds hold right and wrong items in equal shares as far as their numbers allow.
+    The standard error is that of the paired difference to the best candidate over the items (the one-standard-error rule of
+    Breiman et al. 1984). The log loss tells probabilities near 0 and 1 from each other, where the Brier score hardly does.
+    Folds hold right and wrong items in equal shares as far as their numbers allow.
 
     Args:
         confidence: (N,) in [0, 1], N >= 2.
         correct: (N,) booleans.
-        candidates: unfitted recalibrators by name; None for all of `RECALIBRATORS`.
+        sample_weight: (N,) of any scale, at least 0.
+        candidates: unfitted recalibrators by name, the simplest first; None for all of `RECALIBRATORS`.
         n_outer, n_inner: numbers of folds, at least 2; more than N count as N.
         seed: of the folds.
 
@@ -117,38 +123,60 @@ def select_recalibrator(
     values, truth = check_pair(confidence, correct)
     if values.size < 2:
         raise InvalidInput("one item cannot be split into folds; pass at least two")
+    weights = unit_weights(sample_weight, values.size)
     known = {name: make_recalibrator(name) for name in RECALIBRATORS} if candidates is None else dict(candidates)
     held_out = np.empty(values.size)
     chosen: Counter[str] = Counter()
     for number, (train, fold) in enumerate(_splits(_folds(truth, n_outer, seed))):
         # A training part of one item has no folds of its own: the first candidate is used.
-        few = train.sum() < 2
-        scores = (
-            dict.fromkeys(known, 0.0) if few else _scores(values[train], truth[train], known, n_inner, seed + 1 + number)
-        )
-        name = min(scores, key=scores.__getitem__)
+        part = (values[train], truth[train], weights[train])
+        few = train.sum() < 2 or not weights[train].any()
+        name = next(iter(known)) if few else _choice(_losses(*part, known, n_inner, seed + 1 + number), part[2])
         chosen[name] += 1
-        held_out[fold] = _fitted(known[name], values[train], truth[train]).transform(values[fold])
-    scores = _scores(values, truth, known, n_inner, seed)
-    best = min(scores, key=scores.__getitem__)
-    return Selection(best, _fitted(known[best], values, truth), scores, held_out, dict(chosen))
+        held_out[fold] = _fitted(known[name], *part).transform(values[fold])
+    losses = _losses(values, truth, weights, known, n_inner, seed)
+    best = _choice(losses, weights)
+    scores = {name: float(weights @ loss / weights.sum()) for name, loss in losses.items()}
+    return Selection(best, _fitted(known[best], values, truth, weights), scores, held_out, dict(chosen))
 
 
-def _scores(
-    confidence: FloatArray, correct: BoolArray, candidates: Mapping[str, Recalibrator], n_folds: int, seed: int
-) -> dict[str, float]:
-    losses = dict.fromkeys(candidates, 0.0)
+def _choice(losses: Mapping[str, Float64Array], weights: Float64Array) -> str:
+    """The first candidate whose mean loss (N,) exceeds the least by at most one standard error of the difference."""
+    mean = {name: float(weights @ loss / weights.sum()) for name, loss in losses.items()}
+    best = min(mean, key=mean.__getitem__)
+    for name, loss in losses.items():
+        difference = loss - losses[best]
+        excess = mean[name] - mean[best]
+        error = float(np.sqrt((weights**2) @ (difference - excess) ** 2)) / weights.sum()
+        if excess <= error:
+            return name
+    return best
+
+
+def _losses(
+    confidence: FloatArray,
+    correct: BoolArray,
+    weights: Float64Array,
+    candidates: Mapping[str, Recalibrator],
+    n_folds: int,
+    seed: int,
+) -> dict[str, Float64Array]:
+    """Log loss (N,) of every candidate on each item, fitted without the item's fold."""
+    losses = {name: np.zeros(confidence.size) for name in candidates}
     for train, fold in _splits(_folds(correct, n_folds, seed)):
+        if not weights[train].any():
+            continue
         for name, candidate in candidates.items():
-            recalibrated = _fitted(candidate, confidence[train], correct[train]).transform(confidence[fold])
-            losses[name] += float(((recalibrated - correct[fold]) ** 2).sum())
-    return {name: loss / confidence.size for name, loss in losses.items()}
+            fitted = _fitted(candidate, confidence[train], correct[train], weights[train])
+            p = fitted.transform(confidence[fold])
+            losses[name][fold] = -np.log(np.maximum(np.where(correct[fold], p, 1 - p), _CLIP))
+    return losses
 
 
-def _fitted(candidate: Recalibrator, confidence: FloatArray, correct: BoolArray) -> Recalibrator:
+def _fitted(candidate: Recalibrator, confidence: FloatArray, correct: BoolArray, weights: Float64Array) -> Recalibrator:
     from sklearn.base import clone
 
-    fitted: Recalibrator = clone(candidate).fit(confidence, correct)
+    fitted: Recalibrator = clone(candidate).fit(confidence, correct, weights)
     return fitted
 
 

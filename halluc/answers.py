@@ -178,8 +178,9 @@ def with_calibrated_confidence(
         return []
     guarantee = f"at most {percent(calibrator.risk)} of answers are wrong with probability {percent(1 - calibrator.delta)}"
     recalibrated = []
-    for answer, confidence in zip(answers, calibrator.transform(raw).tolist(), strict=True):
-        if confidence >= calibrator.threshold:
+    kept = calibrator.answer(raw).tolist()
+    for answer, confidence, above in zip(answers, calibrator.transform(raw).tolist(), kept, strict=True):
+        if above:
             recalibrated.append(replace(answer, confidence=confidence))
             continue
         reason = f"the calibrated confidence {confidence:.3g} is below {calibrator.threshold:.3g}, above which {guarantee}"

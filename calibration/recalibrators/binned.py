@@ -6,7 +6,7 @@ import numpy as np
 
 from calibration.arrays import BoolArray, Float64Array, check_count
 from calibration.binning import Bins, BinTotals, Strategy, equal_mass_bins, make_bins
-from calibration.recalibrators.recalibrator import Recalibrator
+from calibration.recalibrators.recalibrator import Recalibrator, without_certainty
 from calibration.recalibrators.scaling import PlattScaling
 
 __all__ = ["BayesianBinning", "HistogramBinning", "ScalingBinning"]
@@ -14,6 +14,8 @@ __all__ = ["BayesianBinning", "HistogramBinning", "ScalingBinning"]
 
 class HistogramBinning(Recalibrator):
     """Every confidence becomes the accuracy of its bin (Zadrozny & Elkan 2001), or the middle of an empty bin.
+
+    Accuracies of exactly 0 and 1 are kept 1 / (n + 2) away, for n (effective) items in all.
 
     Args:
         n_bins: at least 1.
@@ -24,6 +26,7 @@ class HistogramBinning(Recalibrator):
         value_: (n_bins,) in [0, 1].
     """
 
+    increasing = False
     edges_: Float64Array
     value_: Float64Array
 
@@ -37,7 +40,7 @@ class HistogramBinning(Recalibrator):
         self.edges_ = bins.edges.astype(np.float64)
         middle = (self.edges_[:-1] + self.edges_[1:]) / 2
         full = totals.weight > 0
-        self.value_ = np.where(full, totals.correct / np.where(full, totals.weight, 1), middle)
+        self.value_ = without_certainty(np.where(full, totals.correct / np.where(full, totals.weight, 1), middle), weights)
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
         return self.value_[Bins(self.edges_, evenly=False).index(confidence)]
@@ -93,6 +96,7 @@ class BayesianBinning(Recalibrator):
         score_: each histogram's share of the average; they sum to 1.
     """
 
+    increasing = False
     edges_: list[Float64Array]
     value_: list[Float64Array]
     score_: Float64Array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from calibration.arrays import BoolArray, Float64Array
-from calibration.recalibrators.recalibrator import Recalibrator
+from calibration.recalibrators.recalibrator import Recalibrator, without_certainty
 
 __all__ = ["Identity", "IsotonicCalibration"]
 
@@ -14,7 +14,8 @@ class IsotonicCalibration(Recalibrator):
     """The increasing function of least squared error, linear between the confidences it was fitted on.
 
     By scikit-learn's pool-adjacent-violators (Zadrozny & Elkan 2002). Below the lowest and above the highest confidence it
-    stays constant. On few items it overfits: its ends are often exactly 0 and 1.
+    stays constant. On few items it overfits: its ends would often be exactly 0 and 1, which no number of items shows; they
+    are kept 1 / (n + 2) away, for n (effective) items.
 
     Attributes:
         confidence_: (M,) its corners, ascending, in [0, 1].
@@ -30,7 +31,7 @@ class IsotonicCalibration(Recalibrator):
         regression = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
         regression.fit(confidence, correct.astype(np.float64), sample_weight=weights)
         self.confidence_ = np.asarray(regression.X_thresholds_, dtype=np.float64)
-        self.value_ = np.asarray(regression.y_thresholds_, dtype=np.float64)
+        self.value_ = without_certainty(np.asarray(regression.y_thresholds_, dtype=np.float64), weights)
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
         return np.interp(confidence, self.confidence_, self.value_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from calibration.arrays import BoolArray, Float64Array, check_confidence, check_
 from calibration.errors import UnreadableFile
 from calibration.persistence import JsonEstimator
 
-__all__ = ["Recalibrator", "logit"]
+__all__ = ["Recalibrator", "logit", "without_certainty"]
 
 # Confidences of exactly 0 and 1 have no logit; this far from them the logit is about 27.6 in size.
 _CLIP = 1e-12
@@ -21,7 +21,13 @@ class Recalibrator(JsonEstimator):
     """Base of all recalibrators: checks the input and keeps the output within [0, 1].
 
     Subclasses implement `_fit` and `_transform` on arrays that are already checked.
+
+    Attributes:
+        increasing: whether a higher confidence never gets a lower value, unless the confidence ranks items in reverse. A
+            threshold then needs no rows of its own (calibrator.py).
     """
+
+    increasing: ClassVar[bool] = True
 
     def fit(self, confidence: ArrayLike, correct: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Learn the map from confidence to accuracy.
@@ -78,6 +84,12 @@ class Recalibrator(JsonEstimator):
         probes = np.linspace(0, 1, 101)
         if not np.isfinite(self.transform(probes)).all():
             raise UnreadableFile("what was learned gives values that are not numbers; pass what save wrote")
+
+
+def without_certainty(values: Float64Array, weights: Float64Array) -> Float64Array:
+    """Keep values in [0, 1] at least 1 / (n + 2) away from 0 and 1, n the sum of the weights."""
+    margin = 1 / (float(weights.sum()) + 2)
+    return np.clip(values, margin, 1 - margin)
 
 
 def logit(confidence: Float64Array) -> Float64Array:

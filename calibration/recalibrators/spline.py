@@ -1,6 +1,8 @@
-"""Recalibration by a smooth curve: logistic regression on a natural cubic spline (Lucena 2018, arXiv 1809.07751)."""
+"""Recalibration by a smooth increasing curve: logistic regression on a monotone spline (Ramsay 1988)."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 
@@ -13,25 +15,25 @@ __all__ = ["SplineCalibration"]
 
 
 class SplineCalibration(Recalibrator):
-    """sigmoid(slope * logit(p) + intercept + spline(p)), with a spline that is linear beyond its outer knots.
+    """sigmoid(slope * logit(p) + intercept + smooth steps between knots), with slope and steps of at least 0.
 
-    Unlike isotonic regression this is smooth, and it may fall where accuracy falls.
+    Unlike isotonic regression this is smooth, and it bends where two numbers cannot follow.
 
     Args:
         n_knots: number of knots, at least 3, at quantiles of the confidences; fewer if these have fewer distinct values.
-            With less than three distinct values this is Platt's map.
-        penalty: above 0, per item, on the squares of the spline's coefficients in units of its columns' size; it shrinks the
-            fit towards Platt's map.
+            With less than two distinct values this is Platt's map.
+        penalty: above 0, per item, on the squares of the steps in units of their columns' size; it shrinks the fit towards
+            Platt's map.
 
     Attributes:
-        knots_: (M,) ascending, in [0, 1].
-        coefficients_: (2 + max(M - 2, 0),) of the columns of the basis.
+        knots_: (M,) ascending logits.
+        coefficients_: (2 + max(M - 1, 0),) slope, intercept and steps.
     """
 
     knots_: Float64Array
     coefficients_: Float64Array
 
-    def __init__(self, n_knots: int = 6, penalty: float = 1e-5) -> None:
+    def __init__(self, n_knots: int = 6, penalty: float = 1e-4) -> None:
         self.n_knots = n_knots
         self.penalty = penalty
 
@@ -42,7 +44,7 @@ class SplineCalibration(Recalibrator):
         order = np.argsort(confidence)
         mass = np.cumsum(weights[order])
         quantiles = (np.arange(self.n_knots) + 0.5) / self.n_knots * mass[-1]
-        self.knots_ = np.unique(confidence[order][np.searchsorted(mass, quantiles)])
+        self.knots_ = np.unique(logit(confidence[order][np.minimum(np.searchsorted(mass, quantiles), confidence.size - 1)]))
         features = _features(confidence, self.knots_)
         # Smoothed targets always have a finite fit. Platt's map needs them only if a threshold separates right from wrong
         # items, but a curve can separate them in more ways.
@@ -50,7 +52,7 @@ class SplineCalibration(Recalibrator):
         penalty = np.full(features.shape[1], self.penalty)
         # With one distinct confidence, slope and intercept are not identifiable; the penalty then determines the slope.
         penalty[:2] = [self.penalty if np.ptp(confidence) == 0 else 0.0, 0.0]
-        least: list[float | None] = [None] * features.shape[1]
+        least: list[float | None] = [0.0, None, *[0.0] * (features.shape[1] - 2)]
         self.coefficients_ = fit_logistic(features, targets, weights, least, penalty=penalty)
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
@@ -60,18 +62,10 @@ class SplineCalibration(Recalibrator):
 
 
 def _features(confidence: Float64Array, knots: Float64Array) -> Float64Array:
-    """Harrell's natural cubic basis (N, D): truncated cubes whose combination is linear beyond the outer knots."""
-    columns = [logit(confidence), np.ones_like(confidence)]
-    if knots.size >= 3:
-        last, before = knots[-1], knots[-2]
-        span = last - before
-        for knot in knots[:-2]:
-            cube = _cube(confidence - knot)
-            cube -= _cube(confidence - before) * (last - knot) / span
-            cube += _cube(confidence - last) * (before - knot) / span
-            columns.append(cube / (last - knots[0]) ** 2)
+    """(N, D): logit, ones, and a cubic step from 0 to 1 between each pair of knots."""
+    z = logit(confidence)
+    columns = [z, np.ones_like(z)]
+    for low, high in itertools.pairwise(knots.tolist()):
+        place = np.clip((z - low) / (high - low), 0, 1)
+        columns.append(place * place * (3 - 2 * place))
     return np.stack(columns, axis=1)
-
-
-def _cube(distance: Float64Array) -> Float64Array:
-    return np.asarray(np.maximum(distance, 0) ** 3)

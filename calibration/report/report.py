@@ -5,6 +5,7 @@ Every number is measured on held-out rows. Not covered: the figures (plots.py) a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,24 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.arrays import BoolArray, Float64Array, check_count, check_pair
 from calibration.binless_error import smooth_calibration_error
-from calibration.bounds import binomial_excess_p_value, binomial_interval
 from calibration.calibration_error import expected_calibration_error
 from calibration.calibrator import Calibrator, check_split, split_rows
-from calibration.conformal import ConformalAbstention
-from calibration.errors import InvalidInput
+from calibration.errors import InvalidInput, NoThresholdWarning
 from calibration.estimate import Bootstrap, Estimate, as_bootstrap
 from calibration.recalibrators.grouped import GroupedRecalibrator, check_groups, distinct_groups
+from calibration.report.threshold import FrontierPoint, ThresholdResult, at_threshold, proportion, risk_frontier
 from calibration.scores import auroc, brier_score, negative_log_likelihood
 from calibration.selection import RECALIBRATORS, make_recalibrator
 from calibration.selective import aurc
 from calibration.significance import CalibrationTest, calibration_test
 
-__all__ = ["CalibrationReport", "GroupMetrics", "Metrics", "ThresholdResult", "calibration_report", "measure"]
+__all__ = ["CalibrationReport", "GroupMetrics", "Metrics", "calibration_report", "measure"]
 
 SPLIT = (0.4, 0.3, 0.3)
 """Shares of the rows to fit recalibrators on, to choose the threshold on, and to report on."""
-SIGNIFICANCE = 0.05
-"""Level of the test of whether the guarantee held."""
 
 
 @dataclass(frozen=True)
@@ -70,67 +68,26 @@ class Metrics:
 
 @dataclass(frozen=True)
 class GroupMetrics:
-    """A group's rows before and after recalibration."""
+    """A group's rows before and after recalibration, and above the threshold.
+
+    Attributes:
+        group: its name.
+        before, after: metrics of the raw and of the recalibrated confidence.
+        threshold_result: what the common threshold does on the group's rows; its guarantee is about all groups together.
+    """
 
     group: str
     before: Metrics
     after: Metrics
+    threshold_result: ThresholdResult
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"group": self.group, "before": self.before.to_dict(), "after": self.after.to_dict()}
-
-
-@dataclass(frozen=True)
-class ThresholdResult:
-    """What answering at and above the threshold does on the reported rows.
-
-    Attributes:
-        threshold: a calibrated confidence; infinity if none guarantees the risk.
-        guaranteed_risk, delta: the guarantee: at most this share of the answers is wrong, with probability 1 - delta.
-        answered: rows at or above the threshold.
-        wrong: how many of them are wrong.
-        coverage: share of the rows that is answered, with an exact binomial interval.
-        risk: share of the answers that is wrong, with an exact binomial interval; None if nothing is answered.
-        reason: one sentence on how the threshold was chosen.
-    """
-
-    threshold: float
-    guaranteed_risk: float
-    delta: float
-    answered: int
-    wrong: int
-    coverage: Estimate
-    risk: Estimate | None
-    reason: str
-
-    @property
-    def p_value(self) -> float:
-        """Probability of so many wrong answers if the risk were the guaranteed one (exact binomial test), or 1."""
-        return float(binomial_excess_p_value(self.wrong, self.answered, self.guaranteed_risk))
-
-    @property
-    def held(self) -> bool:
-        """Whether the rows are compatible with the guarantee: the test at the 5 % level does not reject it.
-
-        An error rate a little above the guaranteed risk is no contradiction: where the true risk equals the guaranteed one,
-        half of all samples have one.
-        """
-        return self.p_value >= SIGNIFICANCE
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; an infinite threshold is None."""
         return {
-            "threshold": self.threshold if np.isfinite(self.threshold) else None,
-            "guaranteed_risk": self.guaranteed_risk,
-            "delta": self.delta,
-            "answered": self.answered,
-            "wrong": self.wrong,
-            "coverage": self.coverage.to_dict(),
-            "risk": None if self.risk is None else self.risk.to_dict(),
-            "p_value": self.p_value,
-            "held": self.held,
-            "reason": self.reason,
+            "group": self.group,
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "threshold_result": self.threshold_result.to_dict(),
         }
 
 
@@ -139,14 +96,17 @@ class CalibrationReport:
     """A confidence before and after each recalibrator, on held-out rows.
 
     Attributes:
-        count, fit_count, threshold_count, report_count: rows in all and in each part.
+        count, report_count: rows in all, and held-out rows.
+        fit_count, threshold_count: rows that the calibrator's recalibrator and its threshold used.
         before: the raw confidence.
         test_before, test_after: tests of whether the raw and the recalibrated confidence are calibrated, by smooth error.
         after: every recalibrator, in the order of `RECALIBRATORS` without the identity; with groups, a grouped Platt scaling
             comes last.
         chosen: the short name of the recalibrator that cross-validation chose.
         groups: the rows of each group before and after the chosen one; empty without groups.
-        threshold_result: what the threshold does on the reported rows.
+        threshold_result: what the calibrator's threshold does on the reported rows.
+        split_result: what a threshold on recalibrated confidence does there, chosen on rows of its own.
+        frontier: which risks can be guaranteed at which coverage, with thresholds on the raw confidence.
         calibrator: the chosen recalibrator with the threshold, fitted.
         report_rows: (count,) which rows are reported on.
         confidence, recalibrated, correct: (report_count,) of these rows, for figures.
@@ -163,6 +123,8 @@ class CalibrationReport:
     chosen: str
     groups: tuple[GroupMetrics, ...]
     threshold_result: ThresholdResult
+    split_result: ThresholdResult
+    frontier: tuple[FrontierPoint, ...]
     calibrator: Calibrator
     report_rows: BoolArray
     confidence: Float64Array
@@ -184,6 +146,8 @@ class CalibrationReport:
             "cross_validation": {"scores": self.calibrator.scores_, "held_out": self.calibrator.held_out_},
             "groups": [group.to_dict() for group in self.groups],
             "threshold_result": self.threshold_result.to_dict(),
+            "split_result": self.split_result.to_dict(),
+            "frontier": [point.to_dict() for point in self.frontier],
         }
 
 
@@ -201,7 +165,11 @@ def calibration_report(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> CalibrationReport:
-    """Split the rows in three, fit every recalibrator, choose a threshold, and measure all of it on the third part.
+    """Fit every recalibrator and a threshold on some of the rows, and measure all of it on the others.
+
+    The rows are split in three. The calibrator uses the first two parts for both its recalibrator and its threshold where
+    the recalibrator keeps the order of rows (see Calibrator); for comparison, another one fits on the first part and
+    chooses its threshold on the second. The third part is held out.
 
     Args:
         confidence: (N,) in [0, 1], N >= 10.
@@ -209,7 +177,7 @@ def calibration_report(
         groups: (N,) texts or numbers, to report on each group as well.
         risk, delta: of the threshold, in (0, 1) (see ConformalAbstention); a NoThresholdWarning is issued if no threshold
             guarantees the risk.
-        split: shares of the rows for the fit, the threshold and the report.
+        split: shares of the rows for the fit, the threshold and the report, above 0.
         n_bins: number of bins of the calibration error, at least 1.
         interval: level in (0, 1) of the intervals, or Bootstrap.
         source: what the confidence is, kept in the calibrator.
@@ -230,20 +198,25 @@ def calibration_report(
     fit, above, report = _parts(values.size, split, seed)
     tick = progress or (lambda _done: None)
     used = fit | above
-    calibrator.fit(values[used], truth[used], threshold_rows=above[used])
+    calibrator.fit(values[used], truth[used])
+    apart = Calibrator(risk, delta, recalibrator=calibrator.chosen_, seed=seed)
+    with warnings.catch_warnings():
+        # If it finds no threshold, the one above says so, or has found one.
+        warnings.simplefilter("ignore", NoThresholdWarning)
+        apart.fit(values[used], truth[used], threshold_rows=above[used])
     tick(1)
     recalibrated = calibrator.transform(values[report])
     measured = []
     by_group: list[GroupMetrics] = []
-    for name, scored in _recalibrated(values, truth, names, fit, report):
+    for name, scored in _recalibrated(values, truth, names, used, report):
         measured.append(measure(name, scored, truth[report], n_bins=n_bins, interval=plan))
         tick(1)
     if names is not None:
-        by_group = _by_group(names[report], values[report], recalibrated, truth[report], n_bins, plan)
+        by_group = _by_group(names[report], values[report], truth[report], calibrator, n_bins, plan)
     return CalibrationReport(
         count=values.size,
-        fit_count=int(fit.sum()),
-        threshold_count=int(above.sum()),
+        fit_count=calibrator.fit_count_,
+        threshold_count=calibrator.rule_.count_,
         report_count=int(report.sum()),
         before=measured[0],
         after=tuple(measured[1:]),
@@ -251,7 +224,9 @@ def calibration_report(
         test_after=calibration_test(recalibrated, truth[report], seed=seed),
         chosen=calibrator.chosen_,
         groups=tuple(by_group),
-        threshold_result=_at_threshold(calibrator.rule_, recalibrated, truth[report], plan.level),
+        threshold_result=at_threshold(calibrator, values[report], truth[report], plan.level),
+        split_result=at_threshold(apart, values[report], truth[report], plan.level),
+        frontier=risk_frontier(values[used], truth[used], delta=delta),
         calibrator=calibrator,
         report_rows=report,
         confidence=values[report],
@@ -285,7 +260,7 @@ def measure(
     return Metrics(
         name=name,
         count=values.size,
-        accuracy=_proportion(int(truth.sum()), truth.size, plan.level),
+        accuracy=proportion(int(truth.sum()), truth.size, plan.level),
         mean_confidence=float(values.mean()),
         ece=expected_calibration_error(values, truth, n_bins=n_bins, interval=plan),
         smooth_ece=smooth_calibration_error(values, truth, interval=plan),
@@ -327,37 +302,19 @@ def _recalibrated(
 
 def _by_group(
     names: NDArray[np.object_],
-    before: Float64Array,
-    after: Float64Array,
+    confidence: Float64Array,
     correct: BoolArray,
+    calibrator: Calibrator,
     n_bins: int,
     plan: Bootstrap,
 ) -> list[GroupMetrics]:
     """The metrics of each group, in the order of their names."""
     measured = []
     for group in distinct_groups(names):
-        rows = names == group
+        raw, truth = confidence[names == group], correct[names == group]
         label = str(group)
-        metrics = [measure(label, part[rows], correct[rows], n_bins=n_bins, interval=plan) for part in (before, after)]
-        measured.append(GroupMetrics(label, *metrics))
+        before, after = (
+            measure(label, values, truth, n_bins=n_bins, interval=plan) for values in (raw, calibrator.transform(raw))
+        )
+        measured.append(GroupMetrics(label, before, after, at_threshold(calibrator, raw, truth, plan.level)))
     return measured
-
-
-def _at_threshold(rule: ConformalAbstention, confidence: Float64Array, correct: BoolArray, level: float) -> ThresholdResult:
-    above = rule.answer(confidence)
-    answered, wrong = int(above.sum()), int((above & ~correct).sum())
-    return ThresholdResult(
-        threshold=rule.threshold,
-        guaranteed_risk=rule.risk,
-        delta=rule.delta,
-        answered=answered,
-        wrong=wrong,
-        coverage=_proportion(answered, above.size, level),
-        risk=_proportion(wrong, answered, level) if answered else None,
-        reason=rule.reason_,
-    )
-
-
-def _proportion(successes: int, count: int, level: float) -> Estimate:
-    low, high = binomial_interval(successes, count, level=level)
-    return Estimate(successes / count, float(low), float(high), level)

@@ -96,7 +96,11 @@ def fit(
     seed: Seed = 0,
     json_: Json = None,
 ) -> None:
-    """Fit a recalibrator on half of the rows and an abstention threshold on the other half, and save both."""
+    """Fit a recalibrator and an abstention threshold, and save both.
+
+    Both use all rows, unless the recalibrator may reverse the order of rows (histogram, bayesian-binning): then each uses
+    half.
+    """
     from calibration import Calibrator
 
     calibrator = Calibrator(risk, delta, recalibrator=recalibrator, source=source, seed=seed)
@@ -115,7 +119,7 @@ def fit(
             "threshold_rows": rule.count_,
             "recalibrator": calibrator.chosen_,
             "cross_validation": {"scores": calibrator.scores_, "held_out": calibrator.held_out_},
-            "threshold": rule.threshold if rule.feasible else None,
+            "threshold": calibrator.threshold if rule.feasible else None,
             "coverage": rule.coverage,
             "reason": rule.reason_,
         }
@@ -149,10 +153,12 @@ def apply(
     if not isinstance(saved, (calibration.Calibrator, calibration.Recalibrator)):
         raise InvalidInput(f"{calibrator} holds a {type(saved).__name__}; pass a file of 'halluc calibration fit'")
     rows = _read(rows_file, ("confidence",))
-    for row, value in zip(rows, saved.transform([row["confidence"] for row in rows]).tolist(), strict=True):
+    raw = [row["confidence"] for row in rows]
+    for row, value in zip(rows, saved.transform(raw).tolist(), strict=True):
         row["calibrated_confidence"] = value
-        if isinstance(saved, calibration.Calibrator):
-            row["answer"] = value >= saved.threshold
+    if isinstance(saved, calibration.Calibrator):
+        for row, above in zip(rows, saved.answer(raw).tolist(), strict=True):
+            row["answer"] = above
     if out is None:
         print_json_lines(rows)
     else:
@@ -262,11 +268,20 @@ def _show_report(measured: CalibrationReport) -> None:
     out.print(table)
     out.print("* chosen by nested cross-validation on the other rows", style="dim")
     if measured.groups:
-        by_group = Table("group", "n", "accuracy", "confidence", "ECE before", "ECE after")
+        by_group = Table("group", "n", "accuracy", "confidence", "ECE before", "ECE after", "answered", "errors")
         for group in measured.groups:
             values = (group.before.accuracy, group.before.mean_confidence, group.before.ece, group.after.ece)
-            by_group.add_row(group.group, str(group.before.count), *(f"{value:.3f}" for value in values))
+            above = group.threshold_result
+            errors = "–" if above.risk is None else f"{above.risk:.1%}{'' if above.held else ' (too many)'}"
+            shares = (f"{above.coverage:.1%}", errors)
+            by_group.add_row(group.group, str(group.before.count), *(f"{value:.3f}" for value in values), *shares)
         out.print(by_group)
+    frontier = Table("guaranteed risk", "answer at and above", "coverage", "errors", title="which risks can be guaranteed")
+    for point in measured.frontier:
+        errors = "–" if point.errors is None else f"{point.errors:.1%}"
+        threshold = "no threshold" if point.errors is None else f"{point.threshold:.4g}"
+        frontier.add_row(percent(point.guaranteed_risk), threshold, f"{point.coverage:.1%}", errors)
+    out.print(frontier)
     result = measured.threshold_result
     out.print(result.reason)
     if result.risk is not None:
@@ -286,5 +301,5 @@ def _show_calibrator(calibrator: Calibrator, out: Path) -> None:
     rule = calibrator.rule_
     if rule.feasible:
         terminal.print(
-            f"answer at and above {rule.threshold:.4g} ({rule.coverage:.0%} of {rule.count_} rows): {rule.reason_}"
+            f"answer at and above {calibrator.threshold:.4g} ({rule.coverage:.0%} of {rule.count_} rows): {rule.reason_}"
         )

@@ -102,8 +102,8 @@ def calibrate(
 ) -> AnswerCalibration:
     """Ask the questions, compare confidence with correctness, recalibrate, and choose an abstention threshold.
 
-    The answers given are split in three: the recalibrator is chosen (by nested cross-validation) and fitted on the first
-    part, the threshold is chosen on the second, and everything reported is measured on the third.
+    The answers given are split in three: the recalibrator is chosen (by nested cross-validation) and fitted on the first two
+    parts, on which the threshold is chosen too (`calibration.Calibrator`), and everything reported is measured on the third.
 
     Args:
         model: a language model, or a GroundedModel (whose own calibrator, if any, is not applied).

@@ -38,14 +38,66 @@ def test_recalibrator_and_threshold_are_fitted_on_separate_rows():
     assert other.recalibrator_.slope_ == calibrator.recalibrator_.slope_
 
 
+@pytest.mark.filterwarnings("ignore::calibration.NoThresholdWarning")
+def test_a_recalibrator_that_keeps_the_order_and_the_threshold_both_use_all_items():
+    """A threshold on half of 200 items answered 10 % where one on all of them answers 25 %."""
+    gain = []
+    for seed in range(30):
+        confidence, correct = overconfident(200, seed)
+        every = Calibrator(0.3, recalibrator="platt", seed=seed).fit(confidence, correct)
+        half = Calibrator(0.3, recalibrator="platt", threshold_share=0.5, seed=seed).fit(confidence, correct)
+        assert (every.fit_count_, every.rule_.count_, every.on_raw_) == (200, 200, True)
+        assert (half.fit_count_, half.rule_.count_, half.on_raw_) == (100, 100, False)
+        rule = calibration.ConformalAbstention(0.3, 0.05).fit(confidence, correct)
+        assert every.answer(confidence).tolist() == rule.answer(confidence).tolist()
+        if rule.feasible:
+            assert every.threshold == pytest.approx(every.transform([rule.threshold])[0])
+        gain.append(every.answer(confidence).mean() - half.answer(confidence).mean())
+    assert np.mean(gain) > 0.03
+
+
+def test_a_recalibrator_that_may_reverse_the_order_leaves_the_threshold_items_of_its_own():
+    confidence, correct = overconfident(400)
+    for name in ("histogram", "bayesian-binning"):
+        calibrator = Calibrator(0.4, recalibrator=name).fit(confidence, correct)
+        assert (calibrator.on_raw_, calibrator.fit_count_, calibrator.rule_.count_) == (False, 200, 200)
+        above = calibrator.transform(confidence) >= calibrator.threshold
+        assert calibrator.answer(confidence).tolist() == above.tolist()
+
+
+def test_a_flat_recalibrator_does_not_widen_what_is_answered():
+    # All items get the calibrated confidence of the threshold, but only those above the raw threshold are answered.
+    confidence = np.repeat([0.2, 0.4, 0.8], 100)
+    correct = np.arange(300) % 10 > 0
+    correct[:200] = np.arange(200) % 2 == 0
+    calibrator = Calibrator(0.3, recalibrator="scaling-binning").fit(confidence, correct)
+    calibrator.recalibrator_.value_[:] = 0.6
+    assert calibrator.threshold == pytest.approx(0.6)
+    assert calibrator.answer([0.2, 0.8]).tolist() == [False, True]
+
+
+def test_weights_reach_the_recalibrator_and_the_threshold():
+    confidence, correct = overconfident(300)
+    weights = np.where(confidence > 0.6, 3.0, 0.5)
+    calibrator = Calibrator(0.3, recalibrator="platt").fit(confidence, correct, weights)
+    assert calibrator.recalibrator_.slope_ == calibration.PlattScaling().fit(confidence, correct, weights).slope_
+    rule = calibration.ConformalAbstention(0.3, 0.05).fit(confidence, correct, weights)
+    assert calibrator.rule_.threshold == rule.threshold
+    with pytest.raises(InvalidInput, match="weights has shape"):
+        Calibrator(0.3, recalibrator="platt").fit(confidence, correct, [1.0])
+
+
 def test_the_choice_by_cross_validation_is_kept_with_its_scores():
     confidence, correct = overconfident(200)
     calibrator = Calibrator(risk=0.3).fit(confidence, correct)
-    assert calibrator.chosen_ == min(calibrator.scores_, key=calibrator.scores_.get)
+    best = min(calibrator.scores_.values())
+    # The first within one standard error of the best, about 0.03 here.
+    assert best <= calibrator.scores_[calibrator.chosen_] < best + 0.05
     assert set(calibrator.scores_) == set(calibration.RECALIBRATORS)
     assert calibrator.held_out_["ece_after"] < calibrator.held_out_["ece_before"]
 
 
+@pytest.mark.filterwarnings("ignore::calibration.NoThresholdWarning")
 def test_a_saved_calibrator_reads_back_the_same_even_without_a_threshold(tmp_path):
     confidence, correct = overconfident(120)
     for risk in (0.3, 0.01):
@@ -119,7 +171,7 @@ def test_unusable_rows_are_named():
     with pytest.raises(InvalidInput, match="pass 20 booleans"):
         Calibrator().fit(confidence, correct, threshold_rows=[1, 2])
     with pytest.raises(InvalidInput, match="1 items are left to fit and 1 for the threshold"):
-        Calibrator().fit(confidence[:2], correct[:2])
+        Calibrator(threshold_share=0.5).fit(confidence[:2], correct[:2])
     with pytest.raises(NotFitted):
         Calibrator().transform(confidence)
 

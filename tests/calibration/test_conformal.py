@@ -16,6 +16,7 @@ from calibration import (
     default_thresholds,
     hoeffding_bentkus_p_value,
 )
+from calibration.conformal import _counts_above, _fallback, _starts
 
 pytestmark = pytest.mark.filterwarnings("ignore::calibration.errors.NoThresholdWarning")
 DRAWS = 1000
@@ -92,17 +93,78 @@ def test_the_threshold_by_hand():
     assert "0 of 40 answers" in rule.reason_
 
 
-def test_two_starts_share_delta():
+def test_two_starts_that_fall_on_one_threshold_give_it_all_of_delta():
     """With one confidence for all, both sequences test the one hypothesis "more than 10 % of 400 items are wrong"."""
-    p_value = binom.cdf(29, 400, 0.1)
-    assert 0.025 < p_value < 0.05
-    confidence, correct = [0.9] * 400, [False] * 29 + [True] * 371
-    # Each of two starts has half of delta: 400 items are at least 8 times the 36 that a level of 0.025 needs.
-    assert not ConformalAbstention(risk=0.1, delta=0.05).fit(confidence, correct).feasible
-    assert ConformalAbstention(risk=0.1, delta=0.05, n_starts=1).fit(confidence, correct).feasible
-    # One error fewer, and half of delta is enough.
-    assert binom.cdf(28, 400, 0.1) < 0.025
-    assert ConformalAbstention(risk=0.1, delta=0.05).fit(confidence, [False] * 28 + [True] * 372).feasible
+    assert 0.025 < binom.cdf(29, 400, 0.1) < 0.05 < binom.cdf(31, 400, 0.1)
+    confidence = [0.9] * 400
+    for n_starts in (1, 2):
+        rule = ConformalAbstention(risk=0.1, delta=0.05, n_starts=n_starts)
+        assert rule.fit(confidence, [False] * 29 + [True] * 371).feasible
+        assert not rule.fit(confidence, [False] * 31 + [True] * 369).feasible
+
+
+def test_an_unbroken_sequence_carries_its_level_to_the_next_start():
+    p_values = [0.01, 0.02, 0.04, 0.04, 0.06, 0.01]
+    rejects = lambda index, level: p_values[index] <= level  # noqa: E731
+    # Starts at 0 and 2 with 0.025 each: the first is unbroken, so hypothesis 2 is tested at 0.05, and 4 stops it.
+    assert _fallback([0, 2], 6, 0.025, rejects) == 3
+    # A start in the middle of a broken sequence has its own level only.
+    p_values = [0.03, 0.01, 0.02, 0.04, 0.01, 0.01]
+    assert _fallback([0, 2], 6, 0.025, rejects) == 2
+    assert _fallback([0, 3], 6, 0.025, rejects) is None
+    # A start beyond the last hypothesis is never reached.
+    assert _fallback([0, 6], 6, 0.05, rejects) == 5
+
+
+def test_carrying_levels_never_lowers_coverage():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        confidence, correct = calibrated(rng, 500)
+        rule = ConformalAbstention(risk=0.15, delta=0.1)
+        grid = default_thresholds()[::-1]
+        answered, errors = _counts_above(grid, confidence, correct)
+        rejected = binomial_p_value(errors, answered, 0.15) <= 0.05
+        separate = 0
+        for start in _starts(500, 0.15, 0.1, 2)[0]:
+            first = int(np.searchsorted(answered, start))
+            stop = np.flatnonzero(~rejected[first:])
+            last = first + (int(stop[0]) if stop.size else answered.size - first) - 1
+            separate = max(separate, int(answered[last]) if last >= first else 0)
+        assert rule.fit(confidence, correct).answered_ >= separate
+
+
+def shifted(rng, n, target):
+    """Items of two kinds, the harder one three times as frequent in the target; weights are the ratios of frequencies."""
+    hard = rng.random(n) < (0.6 if target else 0.2)
+    confidence = rng.random(n)
+    correct = rng.random(n) < np.where(hard, 0.4 + 0.55 * confidence, 0.8 + 0.2 * confidence)
+    return confidence, correct, np.where(hard, 0.6 / 0.2, 0.4 / 0.8)
+
+
+def test_a_weighted_threshold_keeps_its_guarantee_under_covariate_shift():
+    rng = np.random.default_rng(5)
+    confidence, correct, _ = shifted(rng, 100_000, target=True)
+    plain, weighted, found = 0, 0, 0
+    for _ in range(100):
+        values, truth, weights = shifted(rng, 600, target=False)
+        for use in (False, True):
+            rule = ConformalAbstention(risk=0.2, delta=0.1).fit(values, truth, weights if use else None)
+            above = rule.answer(confidence)
+            broken = bool(above.any() and (~correct[above]).mean() > 0.2)
+            weighted, plain, found = weighted + (use and broken), plain + (not use and broken), found + (use and above.any())
+    # Without weights the guarantee is about other items; 20 of 100 are 3.3 standard errors above delta.
+    assert plain > 50
+    assert weighted <= 20
+    assert found > 50
+
+
+def test_the_scale_of_weights_does_not_matter_and_equal_weights_are_none():
+    rng = np.random.default_rng(1)
+    confidence, correct, weights = shifted(rng, 400, target=False)
+    thresholds = [ConformalAbstention(0.3).fit(confidence, correct, weights * s).threshold for s in (1, 1e-6, 1e5)]
+    assert len(set(thresholds)) == 1
+    plain = ConformalAbstention(0.3).fit(confidence, correct)
+    assert ConformalAbstention(0.3).fit(confidence, correct, np.full(400, 0.01)).threshold == plain.threshold
 
 
 def test_all_right_answers_everything():
@@ -213,3 +275,24 @@ def test_too_few_answers_keep_no_claim():
     assert ConformalFactuality(risk=0.1).fit([[0.5]] * 9, [[1]] * 9).keep([0.1]).all()
     with pytest.raises(InvalidInput, match="support holds 1 answers and correct 2"):
         ConformalFactuality().fit([[0.5]], [[1], [0]])
+
+
+@pytest.mark.parametrize("n", [30, 100])
+def test_a_pac_threshold_leaves_false_claims_in_more_answers_than_the_risk_no_more_often_than_delta(n):
+    rng = np.random.default_rng(n)
+    support, correct = answers_with_claims(rng, 50_000)
+    scores = np.array([max(values[~truth], default=0.0) for values, truth in zip(support, correct, strict=True)])
+    violations = 0
+    for _ in range(500):
+        rule = ConformalFactuality(risk=0.3, delta=0.1).fit(*answers_with_claims(rng, n))
+        violations += float(np.mean(scores > rule.threshold)) > 0.3
+    assert violations <= binom.ppf(0.999, 500, 0.1)
+
+
+def test_the_pac_rank_by_hand():
+    # P(Binomial(22, 0.9) >= 22) = 0.0985; of 22 scores the largest is the threshold, of 21 none: 0.9^21 = 0.109.
+    scores = np.arange(1, 23) / 100
+    rule = ConformalFactuality(risk=0.1, delta=0.1).fit([[score] for score in scores], [[False]] * 22)
+    assert rule.threshold == 0.22
+    with pytest.warns(NoThresholdWarning, match="at least 22"):
+        assert ConformalFactuality(risk=0.1, delta=0.1).fit([[0.5]] * 21, [[False]] * 21).threshold == 1

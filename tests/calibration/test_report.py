@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from calibration import (
     RECALIBRATORS,
@@ -21,9 +21,11 @@ from calibration import (
     reliability_diagram,
     render_report,
     risk_coverage_diagram,
+    risk_frontier,
     split_rows,
     write_report,
 )
+from calibration.report.threshold import RISKS
 
 
 def overconfident(size, seed=0):
@@ -43,19 +45,22 @@ def test_every_number_is_measured_on_held_out_rows(report):
     fit, above, held_out = split_rows(300, (0.4, 0.3, 0.3), seed=5)
     assert (
         (report.fit_count, report.threshold_count, report.report_count)
-        == (fit.sum(), above.sum(), held_out.sum())
-        == (120, 90, 90)
+        == (fit.sum() + above.sum(), fit.sum() + above.sum(), held_out.sum())
+        == (210, 210, 90)
     )
     assert report.report_rows.tolist() == held_out.tolist()
     assert report.before.ece == pytest.approx(float(expected_calibration_error(confidence[held_out], correct[held_out])))
-    platt = PlattScaling().fit(confidence[fit], correct[fit]).transform(confidence[held_out])
+    platt = PlattScaling().fit(confidence[~held_out], correct[~held_out]).transform(confidence[held_out])
     row = next(row for row in report.after if row.name == "platt")
     assert row.ece == pytest.approx(float(expected_calibration_error(platt, correct[held_out])))
     assert row.ece.low < row.ece.high
     answered = report.calibrator.answer(confidence[held_out])
     assert report.threshold_result.answered == answered.sum() > 0
     assert report.threshold_result.wrong == (answered & ~correct[held_out]).sum()
-    assert report.calibrator.rule_.count_ == 90
+    assert report.calibrator.rule_.count_ == 210
+    assert report.split_result.count == 90
+    assert [point.guaranteed_risk for point in report.frontier] == list(RISKS)
+    assert report.frontier == risk_frontier(confidence[~held_out], correct[~held_out])
 
 
 def test_every_recalibrator_has_a_row_and_every_group_its_own(report):
@@ -63,6 +68,8 @@ def test_every_recalibrator_has_a_row_and_every_group_its_own(report):
     assert [row.name for row in report.after] == [*names, "platt by group"]
     assert {group.group for group in report.groups} == {"easy", "<b>hard</b>"}
     assert sum(group.before.count for group in report.groups) == report.report_count
+    assert sum(group.threshold_result.answered for group in report.groups) == report.threshold_result.answered
+    assert sum(group.threshold_result.wrong for group in report.groups) == report.threshold_result.wrong
     json.dumps(report.to_dict(), allow_nan=False)
 
 
@@ -183,13 +190,25 @@ def test_a_page_that_cannot_be_written_is_one_sentence(report, tmp_path):
         write_report(report, tmp_path / "missing" / "r.html")
 
 
+def test_the_frontier_by_hand():
+    # 60 right answers at 0.9 and 100 of which 30 are wrong at 0.6: 0.95^60 = 0.046 guarantees 5 %, 0.98^60 = 0.298 not 2 %.
+    confidence, correct = [0.9] * 60 + [0.6] * 100, [True] * 60 + [False] * 30 + [True] * 70
+    points = risk_frontier(confidence, correct, risks=[0.02, 0.05, 0.25], delta=0.05)
+    assert [point.coverage for point in points] == [0, 60 / 160, 1]
+    assert [point.errors for point in points] == [None, 0, pytest.approx(30 / 160)]
+    assert points[0].to_dict()["threshold"] is None
+    assert binom.cdf(30, 160, 0.25) < 0.05
+    with pytest.raises(InvalidInput, match=r"risks is 0\.1; pass at least one error rate"):
+        risk_frontier(confidence, correct, risks=0.1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "answered", "held"),
     # P(Binomial(100, 0.1) >= 15) = 0.0726, P(>= 16) = 0.0399; a point comparison condemned both, and 11 as well.
     [(0, 0, True), (0, 9, True), (11, 100, True), (15, 100, True), (16, 100, False), (1, 1, True)],
 )
 def test_a_guarantee_is_contradicted_only_by_more_errors_than_chance_explains(wrong, answered, held):
-    result = ThresholdResult(0.5, 0.1, 0.05, answered, wrong, Estimate(0.5), Estimate(0.5), "")
+    result = ThresholdResult(0.5, 0.1, 0.05, 200, answered, wrong, Estimate(0.5), Estimate(0.5), "")
     assert result.held is held
     if answered == 100:
         exact = binomtest(wrong, 100, 0.1, alternative="greater").pvalue
@@ -200,7 +219,7 @@ def test_a_true_guarantee_is_rarely_called_broken():
     """A point comparison called it broken in a quarter of such draws."""
     rng = np.random.default_rng(0)
     results = [
-        ThresholdResult(0.5, 0.2, 0.05, 80, int(rng.binomial(80, 0.2)), Estimate(0.5), Estimate(0.2), "")
+        ThresholdResult(0.5, 0.2, 0.05, 200, 80, int(rng.binomial(80, 0.2)), Estimate(0.5), Estimate(0.2), "")
         for _ in range(1000)
     ]
     assert np.mean([result.held for result in results]) >= 0.93

@@ -70,7 +70,7 @@ def test_one_call_gives_confidence_correctness_metrics_and_a_saved_calibrator(tm
     assert made.correct.tolist() == [answer.text == "It is blue." for answer in made.answers]
     assert made.answered.all()
     report = made.report
-    assert (report.fit_count, report.threshold_count, report.report_count) == (160, 120, 120)
+    assert (report.fit_count, report.threshold_count, report.report_count) == (280, 280, 120)
     chosen = next(row for row in report.after if row.name == report.chosen)
     assert chosen.ece < report.before.ece
     assert report.threshold_result.held

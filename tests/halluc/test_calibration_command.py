@@ -43,7 +43,7 @@ def test_a_fitted_calibrator_applied_to_rows_adds_calibrated_confidence_and_keep
     assert (code, err) == (0, "")
     facts = json.loads(printed)
     assert facts["recalibrator"] == "beta"
-    assert (facts["fit_rows"], facts["threshold_rows"]) == (100, 100)
+    assert (facts["fit_rows"], facts["threshold_rows"]) == (200, 200)
     saved = calibration.load(out)
     assert facts["threshold"] == saved.threshold
     new = write(tmp_path / "new.jsonl", [{"confidence": 0.35, "note": "é"}, {"confidence": 0.99, "correct": None}])
