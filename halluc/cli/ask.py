@@ -14,6 +14,7 @@ from halluc.cli.options import (
     ModelName,
     OptionalVerifierName,
     Retrieved,
+    TrustRemoteCode,
     load_calibrator,
     load_named_verifier,
 )
@@ -44,6 +45,7 @@ def ask(
         float, typer.Option(min=0, max=1, help="Abstain if a claim of the answer has less support than this.")
     ] = 0.0,
     verifier: OptionalVerifierName = "default",
+    trust_remote_code: TrustRemoteCode = False,
     calibrator: CalibratorFile = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also print the model's answer without passages.")] = False,
     json_: Json = None,
@@ -63,7 +65,7 @@ def ask(
     grounded = GroundedModel(
         lm,
         passages,
-        verifier=load_named_verifier(verifier, lm),
+        verifier=load_named_verifier(verifier, lm, trust_remote_code=trust_remote_code),
         calibrator=loaded_calibrator,
         k=k,
         mode=mode,

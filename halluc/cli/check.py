@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halluc.answers import LABEL_NAMES
-from halluc.cli.options import IndexEmbedder, VerifierName
+from halluc.cli.options import IndexEmbedder, TrustRemoteCode, VerifierName, code_options
 from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_notice, wants_json, working
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def check(
         Path | None, typer.Option(help="File that results of --batch are appended to; an interrupted run resumes from it.")
     ] = None,
     verifier: VerifierName = "default",
+    trust_remote_code: TrustRemoteCode = False,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to look up per claim.")] = 3,
     html: Annotated[Path | None, typer.Option(help="Also write a page that shows the answer with its evidence.")] = None,
     fail_under: Annotated[
@@ -70,7 +71,7 @@ def check(
 
     passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
     with working("loading the verifier"):
-        loaded = load_verifier(verifier)
+        loaded = load_verifier(verifier, **code_options(trust_remote_code))
     if batch is not None and out is not None:
         _check_batch(batch, out, loaded, passages, k, html, fail_under, json_)
         return

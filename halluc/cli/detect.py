@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from halluc.cli.options import IndexEmbedder, ModelName, VerifierName
+from halluc.cli.options import IndexEmbedder, ModelName, TrustRemoteCode, VerifierName, code_options
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def detect(
     detectors: DetectorNames = DEFAULT_DETECTORS,
     model: ModelName = "default",
     verifier: VerifierName = "default",
+    trust_remote_code: TrustRemoteCode = False,
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="Index to judge answers without a context against ('support').")
     ] = None,
@@ -73,7 +74,7 @@ def detect(
 
         selected = _selected(detectors, ensemble)
         passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
-        lm, entailment = load_models(model, verifier)
+        lm, entailment = load_models(model, verifier, trust_remote_code=trust_remote_code)
         detection = detect_all(
             lm,
             [row.prompt for row in rows],
@@ -118,7 +119,7 @@ def _selected(detectors: str, ensemble: Path | None) -> list[str | Detector]:
     return names if ensemble is None else [*names, Ensemble.load(ensemble).detector(DETECTORS)]
 
 
-def load_models(model: str, verifier: str) -> tuple[LanguageModel, Verifier | None]:
+def load_models(model: str, verifier: str, *, trust_remote_code: bool = False) -> tuple[LanguageModel, Verifier | None]:
     """Load the language model and, unless it is the default, the verifier: that is loaded only if a detector needs it."""
     from halluc.models import load_model
     from halluc.verification import load_verifier
@@ -127,7 +128,8 @@ def load_models(model: str, verifier: str) -> tuple[LanguageModel, Verifier | No
         lm = load_model(model)
         if verifier == "default":
             return lm, None
-        return lm, load_verifier(verifier, lm=lm if verifier == "lm" else None)
+        lm_to_ask = lm if verifier == "lm" else None
+        return lm, load_verifier(verifier, lm=lm_to_ask, **code_options(trust_remote_code))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halluc.cli.detect import DetectorNames, SampleCount, load_models, names_in
-from halluc.cli.options import ModelName, VerifierName
+from halluc.cli.options import ModelName, TrustRemoteCode, VerifierName
 from halluc.cli.output import Json, console, print_json, wants_json
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def detectors(
     detectors: DetectorNames = "all",
     model: ModelName = "default",
     verifier: VerifierName = "default",
+    trust_remote_code: TrustRemoteCode = False,
     limit: Annotated[int | None, typer.Option(min=20, help="Number of rows to draw; all by default.")] = None,
     n_samples: SampleCount = 5,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 24,
@@ -59,7 +60,7 @@ def detectors(
     names = names_in(detectors)
     rows = _read(data, limit, seed)
     _check_outputs(plot, save)
-    lm, entailment = load_models(model, verifier)
+    lm, entailment = load_models(model, verifier, trust_remote_code=trust_remote_code)
     detection = detect(
         lm,
         rows.prompts,

@@ -6,7 +6,7 @@ Not covered: options of a single command, which are in its signature, and --json
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,9 @@ __all__ = [
     "ModelName",
     "OptionalVerifierName",
     "Retrieved",
+    "TrustRemoteCode",
     "VerifierName",
+    "code_options",
     "load_calibrator",
     "load_named_verifier",
 ]
@@ -35,14 +37,24 @@ ModelName = Annotated[
     ),
 ]
 VerifierName = Annotated[
-    str, typer.Option("--verifier", help="Verifier of claims: 'default', 'lm' (a language model), a folder or a hub id.")
+    str,
+    typer.Option(
+        "--verifier",
+        help="Verifier of claims: 'default', 'lm' (a language model), a folder or a hub id; NAME#FAMILY if its family "
+        "cannot be recognized.",
+    ),
 ]
 OptionalVerifierName = Annotated[
     str,
     typer.Option(
         "--verifier",
-        help="Verifier of claims: 'default', 'lm' (the model itself), a folder or a hub id; 'none' for no verdicts.",
+        help="Verifier of claims: 'default', 'lm' (the model itself), a folder or a hub id, NAME#FAMILY if its family "
+        "cannot be recognized; 'none' for no verdicts.",
     ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run Python code that comes with the verifier, such as HHEM. Read it first."),
 ]
 CalibratorFile = Annotated[
     Path | None,
@@ -71,8 +83,15 @@ def load_calibrator(path: Path | None) -> Calibrator | None:
     return Calibrator.load(path)
 
 
-def load_named_verifier(name: str, lm: LanguageModel) -> Verifier | None:
+def load_named_verifier(name: str, lm: LanguageModel, *, trust_remote_code: bool = False) -> Verifier | None:
     """Load the verifier that an `OptionalVerifierName` names: "lm" asks `lm`, and "none" is None."""
     from halluc.verification import load_verifier
 
-    return None if name == "none" else load_verifier(name, lm=lm if name == "lm" else None)
+    if name == "none":
+        return None
+    return load_verifier(name, lm=lm if name == "lm" else None, **code_options(trust_remote_code))
+
+
+def code_options(trust_remote_code: bool) -> dict[str, Any]:
+    """Options of `load_verifier` for a `TrustRemoteCode`; verifiers without code of their own need none."""
+    return {"trust_remote_code": True} if trust_remote_code else {}

@@ -16,6 +16,7 @@ from halluc.cli.options import (
     ModelName,
     OptionalVerifierName,
     Retrieved,
+    TrustRemoteCode,
     load_calibrator,
     load_named_verifier,
 )
@@ -32,6 +33,7 @@ def serve(
     embedder: IndexEmbedder = None,
     model: ModelName = "default",
     verifier: OptionalVerifierName = "default",
+    trust_remote_code: TrustRemoteCode = False,
     calibrator: CalibratorFile = None,
     k: Retrieved = 3,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Maximum length of an answer from the index, in tokens.")] = 48,
@@ -67,7 +69,7 @@ def serve(
     loaded_calibrator = load_calibrator(calibrator)
     with working(f"loading {model}"):
         lm = load_model(model)
-        judge = load_named_verifier(verifier, lm)
+        judge = load_named_verifier(verifier, lm, trust_remote_code=trust_remote_code)
     grounded = None
     if passages is not None:
         grounded = GroundedModel(

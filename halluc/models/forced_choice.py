@@ -26,7 +26,9 @@ _TOP = 20
 _FLOOR = 1e-6
 
 
-def choice_log_odds(lm: LanguageModel, prompts: Sequence[Prompt], first: str, second: str) -> NDArray[np.float64]:
+def choice_log_odds(
+    lm: LanguageModel, prompts: Sequence[Prompt], first: str, second: str, *, least_mass: float = 0.0
+) -> NDArray[np.float64]:
     """Compute log P(first) - log P(second) for the first token of the reply to each prompt.
 
     Probabilities are summed over spellings among the 20 most likely tokens. A word that is not among them counts as the
@@ -36,9 +38,10 @@ def choice_log_odds(lm: LanguageModel, prompts: Sequence[Prompt], first: str, se
         lm: any model whose `generate` reports `top_logprobs`.
         prompts: (N,) prompts that ask for one of the two words.
         first, second: the words; their first tokens must differ.
+        least_mass: probability, in [0, 1], that the two words must have together for a reply to be one of them.
 
     Returns:
-        (N,) log-odds in nats.
+        (N,) log-odds in nats; NaN for a reply that is neither word.
 
     Raises:
         InvalidInput: a prompt is unusable.
@@ -49,10 +52,10 @@ def choice_log_odds(lm: LanguageModel, prompts: Sequence[Prompt], first: str, se
 
     replies = lm.generate(prompts, max_new_tokens=1, top_logprobs=_TOP)
     words = (first.lower(), second.lower())
-    return np.array([_log_odds(completions[0], words, lm.name) for completions in replies])
+    return np.array([_log_odds(completions[0], words, lm.name, least_mass) for completions in replies])
 
 
-def _log_odds(reply: Generation, words: tuple[str, str], model: str) -> float:
+def _log_odds(reply: Generation, words: tuple[str, str], model: str, least_mass: float) -> float:
     if not reply.top_logprobs:
         raise ModelResponseError(
             f"{model} reports no log-probabilities, which a choice between {words[0]!r} and {words[1]!r} needs; use a "
@@ -63,5 +66,7 @@ def _log_odds(reply: Generation, words: tuple[str, str], model: str) -> float:
     for token, logprob in reply.top_logprobs[0]:
         if (word := token.strip().lower()) in mass:
             mass[word] += math.exp(logprob)
+    if sum(mass.values()) < least_mass:
+        return math.nan
     first, second = (max(probability, min(least, _FLOOR)) for probability in mass.values())
     return math.log(first) - math.log(second)

@@ -22,6 +22,9 @@ __all__ = ["LMVerifier"]
 
 _QUESTION = "Does the passage say that the claim below is true? Reply with Yes or No."
 _NO_EVIDENCE = "N/A"
+# Probability that Yes and No must have together. A reply that begins with another word decides nothing, although the odds of
+# two unlikely words can be of any size.
+_LEAST_MASS = 0.1
 
 
 class LMVerifier:
@@ -29,7 +32,8 @@ class LMVerifier:
 
     Small models answer "Yes" to nearly everything. The log-odds of their answer for the passage "N/A" are therefore
     subtracted, claim by claim (contextual calibration, arXiv 2102.09690, eq. 2 with a content-free input). The question is
-    about support only, so every claim that is not supported counts as not enough information, never as refuted.
+    about support only, so every claim that is not supported counts as not enough information, never as refuted. So does a
+    claim on which the model is undecided: whose answer is neither Yes nor No.
 
     Args:
         lm: any model whose `generate` reports `top_logprobs`.
@@ -46,7 +50,7 @@ class LMVerifier:
             pairs: (N,) pairs of evidence and claim; equal pairs are asked about once.
 
         Returns:
-            (N,) probabilities in [0, 1].
+            (N,) probabilities in [0, 1]; 0 if the model is undecided.
 
         Raises:
             InvalidInput: a pair is not two texts that are not blank.
@@ -60,9 +64,10 @@ class LMVerifier:
         baseline = [(_NO_EVIDENCE, claim) for _, claim in pairs]
         unique = list(dict.fromkeys([*pairs, *baseline]))
         odds = dict(zip(unique, self._log_odds(unique), strict=True))
-        differences = [odds[pair] - odds[null] for pair, null in zip(pairs, baseline, strict=True)]
-        support: NDArray[np.float64] = expit(np.array(differences, dtype=np.float64))
-        return support
+        # Without a decision on the passage "N/A", there is nothing to subtract.
+        nulls = np.nan_to_num([odds[null] for null in baseline], nan=0.0)
+        support: NDArray[np.float64] = expit(np.array([odds[pair] for pair in pairs], dtype=np.float64) - nulls)
+        return np.nan_to_num(support, nan=0.0)
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """Compute the (N, 3) probabilities of `LABELS`, as `support`; the second column, refuted, is 0."""
@@ -77,5 +82,5 @@ class LMVerifier:
             f"{passage_block([evidence], special)}\n\n{_QUESTION}\n\nClaim: {escape(claim, special)}"
             for evidence, claim in pairs
         ]
-        odds: list[float] = choice_log_odds(self.lm, prompts, "Yes", "No").tolist()
+        odds: list[float] = choice_log_odds(self.lm, prompts, "Yes", "No", least_mass=_LEAST_MASS).tolist()
         return odds

@@ -372,3 +372,29 @@ def test_every_family_has_a_template_a_source_and_a_license():
         assert ("{claim}" in family.template) == (family.head != "token")
         assert family.source
         assert family.license
+
+
+# -- command line --------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_names_a_family_and_trusts_code_only_with_a_flag(halluc, tmp_path, monkeypatch):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    context = tmp_path / "context.txt"
+    context.write_text(EVIDENCE)
+    plain, with_code = tmp_path / "my-model", tmp_path / "my-hhem"
+    save_tiny(plain, "BertForSequenceClassification")
+    with_code.mkdir()
+    save_tiny_hhem(with_code)
+    for arguments, code, message in (
+        ((plain,), 2, "do not say which means support"),
+        ((f"{plain}#factcg",), 0, ""),
+        ((f"{plain}#fact",), 2, "the family of verifiers is 'fact'"),
+        ((with_code,), 1, "--trust-remote-code"),
+        ((with_code, "--trust-remote-code"), 0, ""),
+    ):
+        exit_code, out, err = halluc("check", "She was born in Warsaw.", "-c", context, "--verifier", *arguments)
+        assert (exit_code, bool(out)) == (code, code == 0)
+        assert message in err
+        assert err.count("\n") == (code != 0)
+    # It permits code; it is no option of a verifier without any.
+    assert halluc("check", "She was born in Warsaw.", "-c", context, "--trust-remote-code")[0] == 0

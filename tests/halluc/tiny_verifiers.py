@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from retrieval.progress import no_transformers_bars
+
 CORPUS = [
     "Marie Curie was born in Warsaw in 1867. She won the Nobel Prize in Physics in 1903 with her husband Pierre.",
     "The museum opens at nine. Tickets cost twelve euros, and children under six enter free of charge.",
@@ -104,7 +106,8 @@ def save_tiny(folder: Path, architecture, *, labels=None, **settings):
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
-    model.eval().save_pretrained(folder)
+    with no_transformers_bars():
+        model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     # For some types of models, the tokenizer that is loaded divides text otherwise than the one that was saved.
     return model, transformers.AutoTokenizer.from_pretrained(folder)
