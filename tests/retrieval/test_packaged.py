@@ -12,7 +12,7 @@ from wheelhouse import packaged, write_split_file
 
 from retrieval.errors import PackagedModelUnavailable
 from retrieval.files import checksum
-from retrieval.packaged import find_damage, model_folder, pull_folder, undamaged_folder
+from retrieval.packaged import find_damage, interrupted_bytes, model_folder, pull_folder, undamaged_folder
 
 
 @pytest.fixture
@@ -118,6 +118,7 @@ def test_an_interrupted_build_leaves_no_model_and_is_not_fetched_again(home, mod
         pull(model, build=die)
     assert undamaged_folder(model) is None
     assert _names(home) == [".small.partial"]
+    assert interrupted_bytes(model) == model.file.download_bytes
     # A killed process cannot even clean up.
     for name in ("model", "replaced", ".model.partial-x"):
         (home / ".small.partial" / name).mkdir()
