@@ -37,12 +37,16 @@ def load_model(name: str | Path = "default", **options: Any) -> LanguageModel:
             from halluc.models.endpoint import EndpointModel
 
             return EndpointModel(name, **options)
-        from halluc.models.packaged_models import LANGUAGE_MODELS, packaged_name, pull
+        from halluc.models.packaged_models import LANGUAGE_MODELS, PACKAGED_MODELS, packaged_name, pull
 
         if (packaged := packaged_name(name)) in LANGUAGE_MODELS:
             from halluc.models.transformers_model import TransformersModel
 
             return TransformersModel(pull(packaged), name=LANGUAGE_MODELS[packaged].name, **options)
+        if name in PACKAGED_MODELS:
+            raise InvalidInput(
+                f"{name} is no language model ({PACKAGED_MODELS[name].purpose}); pass one of: {', '.join(LANGUAGE_MODELS)}"
+            )
     from halluc.models.transformers_model import TransformersModel
 
     path = Path(name) if isinstance(name, Path) or Path(name).is_dir() else name

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from wheelhouse import packaged, write_split_file
 
-from halluc.errors import ModelUnavailable
+from halluc.errors import InvalidInput, ModelUnavailable
 from halluc.models import load_model
 from halluc.models import packaged_models as pulling
 from retrieval.packaged import models_directory
@@ -45,6 +45,11 @@ def test_a_model_that_cannot_be_fetched_is_one_sentence_with_what_to_do(small, m
         load_model("default")
     assert "\n" not in str(caught.value)
     assert pulling.pulled_path() is None
+
+
+def test_an_encoder_is_refused_as_a_language_model():
+    with pytest.raises(InvalidInput, match=r"^mpnet is no language model \(embedder, .*pass one of: smollm2-135m, "):
+        load_model("mpnet")
 
 
 def test_a_damaged_folder_of_the_user_is_one_sentence(lm, tmp_path):
