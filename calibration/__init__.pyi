@@ -21,6 +21,9 @@ from .errors import UnreadableFile as UnreadableFile
 from .estimate import Bootstrap as Bootstrap
 from .estimate import Estimate as Estimate
 from .factuality import ConformalFactuality as ConformalFactuality
+from .grouped_abstention import GroupedAbstention as GroupedAbstention
+from .monitor import GuaranteeMonitor as GuaranteeMonitor
+from .monitor import MonitorResult as MonitorResult
 from .multiclass import adaptive_calibration_error_by_class as adaptive_calibration_error_by_class
 from .multiclass import class_wise_calibration_error as class_wise_calibration_error
 from .multiclass import confidence_of_top_label as confidence_of_top_label
@@ -59,6 +62,8 @@ from .report.report import measure as measure
 from .report.threshold import FrontierPoint as FrontierPoint
 from .report.threshold import ThresholdResult as ThresholdResult
 from .report.threshold import risk_frontier as risk_frontier
+from .risk_control import ConformalRiskControl as ConformalRiskControl
+from .risk_control import false_claim_shares as false_claim_shares
 from .scores import BrierDecomposition as BrierDecomposition
 from .scores import SpiegelhalterTest as SpiegelhalterTest
 from .scores import auprc as auprc
