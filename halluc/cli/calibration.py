@@ -1,4 +1,4 @@
-"""`halluc calibration`: report on confidences in a file, fit a calibrator to them, apply it to others."""
+"""`halluc calibration`: report on confidences in a file, fit a calibrator to them, apply it, and check it on new rows."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from halluc.cli.confidence_rows import read_confidence_rows
 from halluc.cli.output import Json, console, print_json, print_json_lines, print_notice, to_json, wants_json, working
 
 if TYPE_CHECKING:
-    from calibration import CalibrationReport, Calibrator
+    from calibration import CalibrationReport, Calibrator, MonitorResult
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Measure, fit and apply the calibration of confidences in a file.", no_args_is_help=True)
+app = typer.Typer(help="Measure, fit, apply and check the calibration of confidences in a file.", no_args_is_help=True)
 
 Results = Annotated[
-    Path, typer.Argument(help="JSON lines with confidence (0 to 1), correct (true or false) and optionally group.")
+    Path,
+    typer.Argument(
+        help="JSON lines or CSV with confidence (0 to 1), correct (true or false), optionally group; - for standard input."
+    ),
 ]
+Column = Annotated[str, typer.Option(help="Field of the confidence; a dot leads into an object, as in confidence.p_true.")]
 Risk = Annotated[float, typer.Option(help="Guarantee at most this error rate among the answers, above 0 and below 1.")]
 Delta = Annotated[float, typer.Option(help="Probability that the guarantee fails, above 0 and below 1.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the split of rows and of the folds.")]
@@ -39,6 +44,7 @@ def report(
     risk: Risk = 0.1,
     delta: Delta = 0.05,
     bins: Annotated[int, typer.Option(min=1, help="Number of equal-width bins of the calibration error.")] = 15,
+    column: Column = "confidence",
     seed: Seed = 0,
     json_: Json = None,
 ) -> None:
@@ -52,13 +58,12 @@ def report(
     Calibrator(risk, delta, seed=seed).check_parameters()
     if html is not None:
         check_output_path(html, replaces=PAGE_MARKER)
-    rows = _read(results, ("confidence", "correct"))
-    groups = [row["group"] for row in rows] if "group" in rows[0] else None
-    with _notices(), progress_bar("measuring", N_STEPS + (groups is not None)) as advance:
+    rows = read_confidence_rows(results, ("confidence", "correct"), column=column)
+    with _notices(), progress_bar("measuring", N_STEPS + (rows.groups is not None)) as advance:
         measured = calibration_report(
-            [row["confidence"] for row in rows],
-            [bool(row["correct"]) for row in rows],
-            groups=groups,
+            rows.confidence,
+            rows.correct,
+            groups=rows.groups,
             risk=risk,
             delta=delta,
             n_bins=bins,
@@ -93,6 +98,7 @@ def fit(
             help="What the confidence is, e.g. length_normalized_likelihood; 'halluc ask --calibrator' computes the same."
         ),
     ] = "",
+    column: Column = "confidence",
     seed: Seed = 0,
     json_: Json = None,
 ) -> None:
@@ -106,19 +112,20 @@ def fit(
     calibrator = Calibrator(risk, delta, recalibrator=recalibrator, source=source, seed=seed)
     calibrator.check_parameters()
     _check_out(out, _is_calibrator, "calibrator", results)
-    rows = _read(results, ("confidence", "correct"))
+    rows = read_confidence_rows(results, ("confidence", "correct"), column=column)
     with _notices(), working("fitting"):
-        calibrator.fit([row["confidence"] for row in rows], [bool(row["correct"]) for row in rows])
+        calibrator.fit(rows.confidence, rows.correct)
     calibrator.save(out)
     if wants_json(json_):
         rule = calibrator.rule_
         facts = {
             "out": str(out),
-            "rows": len(rows),
+            "rows": len(rows.rows),
             "fit_rows": calibrator.fit_count_,
             "threshold_rows": rule.count_,
             "recalibrator": calibrator.chosen_,
             "cross_validation": {"scores": calibrator.scores_, "held_out": calibrator.held_out_},
+            "raw_threshold": rule.threshold if rule.feasible and calibrator.on_raw_ else None,
             "threshold": calibrator.threshold if rule.feasible else None,
             "coverage": rule.coverage,
             "reason": rule.reason_,
@@ -130,13 +137,14 @@ def fit(
 
 @app.command("apply")
 def apply(
-    rows_file: Annotated[Path, typer.Argument(metavar="ROWS", help="JSON lines with confidence (0 to 1).")],
+    rows_file: Annotated[Path, typer.Argument(metavar="ROWS", help="JSON lines or CSV with confidence; - for stdin.")],
     calibrator: Annotated[
         Path, typer.Option("--calibrator", "-c", help="The calibrator that 'halluc calibration fit' wrote.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to write the rows; standard output by default.")
+        Path | None, typer.Option("--out", "-o", help="Where to write the rows as JSON lines; standard output by default.")
     ] = None,
+    column: Column = "confidence",
 ) -> None:
     """Add calibrated_confidence and answer (is it above the threshold?) to every row; all other fields are kept.
 
@@ -146,14 +154,16 @@ def apply(
     from halluc.errors import InvalidInput
     from halluc.files import write_text
 
+    if out is not None and rows_file.suffix.lower() == ".csv" and out.suffix.lower() == ".csv":
+        raise InvalidInput(f"{out} would hold JSON lines; name a file that ends in .jsonl")
     in_place = out is not None and out.exists() and rows_file.exists() and out.samefile(rows_file)
     if out is not None and not in_place:
         _check_out(out, _is_applied, "file of 'halluc calibration apply'", calibrator)
     saved = calibration.load(calibrator)
     if not isinstance(saved, (calibration.Calibrator, calibration.Recalibrator)):
         raise InvalidInput(f"{calibrator} holds a {type(saved).__name__}; pass a file of 'halluc calibration fit'")
-    rows = _read(rows_file, ("confidence",))
-    raw = [row["confidence"] for row in rows]
+    read = read_confidence_rows(rows_file, ("confidence",), column=column)
+    rows, raw = read.rows, read.confidence
     for row, value in zip(rows, saved.transform(raw).tolist(), strict=True):
         row["calibrated_confidence"] = value
     if isinstance(saved, calibration.Calibrator):
@@ -165,39 +175,35 @@ def apply(
         write_text(out, "".join(to_json(row) + "\n" for row in rows))
 
 
-def _read(path: Path, needed: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; InvalidInput names the first line that cannot be used, and why."""
-    from halluc.errors import InvalidInput
-    from halluc.files import read_rows
+@app.command("check")
+def check(
+    calibrator: Annotated[Path, typer.Argument(help="The calibrator that 'halluc calibration fit' wrote.")],
+    results: Results,
+    significance: Annotated[
+        float, typer.Option(help="Probability of a false alarm, above 0 and below 1; the tests may be repeated at any time.")
+    ] = 0.05,
+    column: Column = "confidence",
+    json_: Json = None,
+) -> None:
+    """Test on new rows, in order of arrival, whether a calibrator still keeps its guarantee; end with code 1 if it does not.
 
-    rows: list[dict[str, Any]] = []
-    first = ""
-    for where, row in read_rows(path):
-        if missing := [name for name in needed if name not in row]:
-            columns = ", ".join(row) or "nothing"
-            raise InvalidInput(
-                f"{where} has no {' and no '.join(missing)}, only {columns}; rename the fields or add the missing ones"
-            )
-        _check_row(row, where, needed)
-        if rows and "correct" in needed and ("group" in row) != ("group" in rows[0]):
-            raise InvalidInput(f"only one of {first} and {where} has a group; add a group to all rows, or to none")
-        first = first or where
-        rows.append(row)
-    if not rows:
-        raise InvalidInput(f"{path} holds no rows; write one object with {' and '.join(needed)} per line")
-    return rows
-
-
-def _check_row(row: dict[str, Any], where: str, needed: tuple[str, ...]) -> None:
+    Also tests whether its confidence is still calibrated, and whether the raw confidence has drifted.
+    """
+    import calibration
     from halluc.errors import InvalidInput
 
-    value = row["confidence"]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise InvalidInput(f"{where} has the confidence {value!r}; pass a number from 0 to 1")
-    if "correct" in needed and (not isinstance(row["correct"], (bool, int, float)) or row["correct"] not in (0, 1)):
-        raise InvalidInput(f"{where} has correct {row['correct']!r}; pass true or false, or 1 or 0")
-    if "correct" in needed and not isinstance(row.get("group", ""), (str, int, float)):
-        raise InvalidInput(f"{where} has the group {row['group']!r}; pass a text or a number")
+    saved = calibration.load(calibrator)
+    if not isinstance(saved, calibration.Calibrator):
+        raise InvalidInput(f"{calibrator} holds a {type(saved).__name__}; pass a file of 'halluc calibration fit'")
+    monitor = calibration.GuaranteeMonitor(saved, significance=significance)
+    rows = read_confidence_rows(results, ("confidence", "correct"), column=column)
+    result = monitor.update(rows.confidence, rows.correct).compute()
+    if wants_json(json_):
+        print_json(result.to_dict())
+    else:
+        _show_check(result)
+    if not result.held:
+        raise typer.Exit(1)
 
 
 def _check_out(path: Path, is_ours: Callable[[Path], bool], kind: str, source: Path) -> None:
@@ -290,6 +296,26 @@ def _show_report(measured: CalibrationReport) -> None:
             f"wrong ({result.risk:.1%}): {'compatible with' if result.held else 'too many for'} the guaranteed risk of "
             f"{percent(result.guaranteed_risk)} (p = {result.p_value:.2g})"
         )
+
+
+def _show_check(result: MonitorResult) -> None:
+    from calibration.estimate import percent
+
+    out = console()
+    guaranteed = percent(result.guaranteed_risk)
+    if result.risk is None:
+        out.print(f"none of {result.count} rows is answered, so the guaranteed risk of {guaranteed} is kept")
+    else:
+        out.print(
+            f"{result.answered} of {result.count} rows are answered and {result.wrong} of these are wrong: "
+            f"{result.risk:.1%} [{result.risk.low:.1%}, {result.risk.high:.1%}]"
+        )
+        verdict = "compatible with" if result.held else "too many for"
+        out.print(f"guarantee: {verdict} the guaranteed risk of {guaranteed} (p = {result.guarantee_p_value:.2g})")
+    calibrated = "compatible with calibrated confidence" if result.calibrated else "no longer calibrated"
+    out.print(f"calibration: {calibrated} (p = {result.calibration_p_value:.2g})")
+    drift = "distributed otherwise than in the fit" if result.drifted else "distributed as in the fit"
+    out.print(f"raw confidence: {drift} (p = {result.drift_p_value:.2g})")
 
 
 def _show_calibrator(calibrator: Calibrator, out: Path) -> None:

@@ -1,5 +1,6 @@
-"""`halluc calibration report|fit|apply`, in this process; exit codes are those of the `halluc` command."""
+"""`halluc calibration report|fit|apply|check`, in this process; exit codes are those of the `halluc` command."""
 
+import io
 import json
 
 import numpy as np
@@ -210,3 +211,85 @@ def test_text_for_people_names_held_out_rows_and_the_guarantee(halluc, tmp_path)
     assert code == 0
     assert "ECE in nested cross-validation" in out
     assert "answer at and above" in out
+
+
+@pytest.fixture
+def calibrator(tmp_path):
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.3, 1, 400)
+    fitted = calibration.Calibrator(0.2, recalibrator="platt").fit(confidence, rng.random(400) < confidence)
+    fitted.save(tmp_path / "c.json")
+    return tmp_path / "c.json"
+
+
+def new_rows(shift):
+    rng = np.random.default_rng(1)
+    confidence = rng.uniform(0.3, 1, 400).round(4)
+    return [{"confidence": float(c), "correct": bool(rng.random() < c - shift)} for c in confidence]
+
+
+def test_a_check_ends_with_code_1_only_if_the_guarantee_is_contradicted(halluc, tmp_path, calibrator):
+    code, out, err = halluc("calibration", "check", calibrator, write(tmp_path / "good.jsonl", new_rows(0)))
+    assert (code, err) == (0, "")
+    facts = json.loads(out)
+    assert (facts["held"], facts["calibrated"], facts["drifted"], facts["count"]) == (True, True, False, 400)
+    bad = write(tmp_path / "bad.jsonl", new_rows(0.3))
+    code, out, _ = halluc("calibration", "check", calibrator, bad)
+    assert code == 1
+    assert json.loads(out)["held"] is False
+    code, out, _ = halluc("calibration", "check", calibrator, bad, "--no-json")
+    assert code == 1
+    assert "too many for the guaranteed risk of 20%" in out
+    assert "no longer calibrated" in out
+
+
+def test_a_check_refuses_what_it_cannot_use(halluc, tmp_path, calibrator):
+    calibration.PlattScaling().fit([0.2, 0.8], [0, 1]).save(tmp_path / "p.json")
+    rows = write(tmp_path / "rows.jsonl", new_rows(0))
+    for arguments, message in (
+        ((tmp_path / "p.json", rows), "holds a PlattScaling; pass a file of 'halluc calibration fit'"),
+        ((calibrator, tmp_path / "nowhere"), "cannot be read"),
+        ((calibrator, rows, "--significance", 2), "significance is 2"),
+        ((calibrator, write(tmp_path / "no.jsonl", [{"confidence": 0.5}])), "has no correct"),
+    ):
+        code, out, err = halluc("calibration", "check", *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_a_confidence_inside_an_object_is_named_by_its_path(halluc, tmp_path, calibrator):
+    """The recorded answers of examples/xquad were refused by the command that should read them."""
+    rows = [{"correct": row["correct"], "confidence": {"a": 0.5, "p_true": row["confidence"]}} for row in new_rows(0)]
+    file = write(tmp_path / "rows.jsonl", rows)
+    code, _, err = halluc("calibration", "check", calibrator, file)
+    assert code == 2
+    assert "has several confidences; choose one of confidence.a, confidence.p_true with --column" in err
+    code, out, _ = halluc("calibration", "check", calibrator, file, "--column", "confidence.p_true")
+    plain = halluc("calibration", "check", calibrator, write(tmp_path / "plain.jsonl", new_rows(0)))[1]
+    assert (code, out) == (0, plain)
+    code, _, err = halluc("calibration", "check", calibrator, file, "--column", "confidence.b")
+    assert code == 2
+    assert "has no confidence.b, only correct, confidence.a, confidence.p_true" in err
+
+
+def test_csv_and_standard_input_are_read_like_json_lines(halluc, tmp_path, calibrator, monkeypatch):
+    rows = new_rows(0)
+    file = write(tmp_path / "rows.jsonl", rows)
+    expected = halluc("calibration", "check", calibrator, file)[1]
+    table = tmp_path / "rows.csv"
+    table.write_text("confidence,correct\n" + "".join(f"{row['confidence']},{row['correct']}\n" for row in rows))
+    assert halluc("calibration", "check", calibrator, table)[1] == expected
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    assert halluc("calibration", "check", calibrator, "-")[1] == expected
+    for text, message in (
+        ("confidence,correct\n0.5\n", "line 2 of"),
+        ("confidence,correct\n0.5,maybe\n", "has correct 'maybe'"),
+        ("confidence,correct\nhigh,true\n", "has the confidence 'high'"),
+        ("confidence,correct\n", "holds no rows"),
+        ("score,correct\n0.5,true\n", "has no confidence, only score, correct"),
+    ):
+        table.write_text(text)
+        code, _, err = halluc("calibration", "check", calibrator, table)
+        assert code == 2
+        assert message in err
