@@ -62,7 +62,10 @@ def reply_kind(reply: str) -> ReplyKind:
     >>> reply_kind("Kann ich nicht sagen."), reply_kind("Josh Norman?"), reply_kind('He said "I don\'t know".')
     ('abstention', 'hedged', 'answer')
     """
-    text = plain_text(reply).text
+    plain = plain_text(reply)
+    if plain.tables:
+        return "answer"
+    text = plain.text
     if not any(map(str.isalnum, text)):
         return "answer" if any(map(str.isalnum, final_answer(reply))) else "abstention"
     wrapped = _WRAPPED.match(text)

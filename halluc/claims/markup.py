@@ -1,8 +1,8 @@
 """The parts of an answer that state nothing: thoughts, citation marks, emphasis, links, headings, source lists and code.
 
 Sentences are segmented, parsed and judged without them; a citation mark at the end of a sentence or a bold word otherwise
-changes what a verifier says about it. The characters that remain keep their places in the answer. Not covered: list marks
-(parsing.py) and tables.
+changes what a verifier says about it. The characters that remain keep their places in the answer. Tables and objects are
+taken out too; their cells are claims of their own (table_claims.py). Not covered: list marks (sentences.py).
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from halluc.answers import Claim
+from halluc.claims.table_claims import claims_of_block, stating_blocks
 
 __all__ = ["PlainText", "final_answer", "plain_text"]
 
 # What a reasoning model thinks before it answers. Of an answer cut off in its thoughts nothing is left.
 _THOUGHTS = re.compile(r"\A.*</think(?:ing)?>\s*|<think(?:ing)?>.*", re.IGNORECASE | re.DOTALL)
 _CODE_BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
+# Languages of fences whose content is read as a table or an object.
+_DATA_FORMATS = ("csv", "json", "jsonl", "markdown", "md", "table", "tsv")
 # A heading "Sources" that is followed by nothing but lines that begin with a mark, a number or an address.
 _SOURCES = re.compile(
     r"^[#*_ \t]{0,10}(?:sources?|references?|citations?|bibliography)[*_ \t]{0,4}:?[*_ \t]{0,4}"
@@ -61,20 +64,22 @@ class PlainText:
         text: the characters that remain.
         positions: for each of them, its index in `original`.
         code: the characters [start, end) of code blocks in `original`.
+        tables: the claims of its tables and objects, with their spans in `original`.
     """
 
     original: str
     text: str
     positions: tuple[int, ...]
     code: tuple[tuple[int, int], ...] = ()
+    tables: tuple[Claim, ...] = ()
 
     def in_original(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Give claims of `text` their spans in `original`, and add each code block as a claim that is not check-worthy."""
+        """Give claims of `text` their spans in `original`; add those of tables, and code blocks as not check-worthy."""
         moved = [
             replace(claim, start=self.positions[claim.start], end=self.positions[claim.end - 1] + 1) for claim in claims
         ]
         blocks = [Claim(self.original[start:end], start, end, check_worthy=False) for start, end in self.code]
-        return sorted([*moved, *blocks], key=lambda claim: claim.start) if blocks else moved
+        return sorted([*moved, *blocks, *self.tables], key=lambda claim: claim.start) if blocks or self.tables else moved
 
 
 def final_answer(text: str) -> str:
@@ -85,13 +90,29 @@ def final_answer(text: str) -> str:
 def plain_text(text: str) -> PlainText:
     """Remove from an answer what is no part of its statements.
 
-    Removed are thoughts, code blocks, a closing list of sources, citation marks ([1], [2, 3], 【1】, [^1], (Source: …),
-    superscript numbers), images, addresses of links, heading marks, HTML tags and marks of emphasis. A superscript after a
-    digit is a power: "10<sup>6</sup>" becomes "10^6".
+    Removed are thoughts, code blocks, tables and objects, a closing list of sources, citation marks ([1], [2, 3], 【1】,
+    [^1], (Source: …), superscript numbers), images, addresses of links, heading marks, HTML tags and marks of emphasis. A
+    superscript after a digit is a power: "10<sup>6</sup>" becomes "10^6".
     """
     plain, positions = _replace(text, range(len(text)), _THOUGHTS)
-    code = tuple((positions[match.start()], positions[match.end() - 1] + 1) for match in _CODE_BLOCK.finditer(plain))
-    for pattern in (_CODE_BLOCK, _SOURCES, _IMAGE):
+    fences = list(_CODE_BLOCK.finditer(plain))
+    code: list[tuple[int, int]] = []
+    tables: list[Claim] = []
+    for match in fences:
+        claims = _fenced_claims(match)
+        tables += [_moved(claim, match.start(), positions) for claim in claims]
+        if not claims:
+            code.append((positions[match.start()], positions[match.end() - 1] + 1))
+    plain, positions = _without(plain, positions, [match.span() for match in fences])
+    blocks = stating_blocks(plain)
+    tables += [_moved(claim, 0, positions) for block in blocks for claim in claims_of_block(block)]
+    plain, positions = _without(plain, positions, [(block.start, block.end) for block in blocks])
+    plain, positions = _without_marks(plain, positions)
+    return PlainText(text, plain, tuple(positions), tuple(code), tuple(tables))
+
+
+def _without_marks(plain: str, positions: Sequence[int]) -> tuple[str, Sequence[int]]:
+    for pattern in (_SOURCES, _IMAGE):
         plain, positions = _replace(plain, positions, pattern)
     plain, positions = _replace(plain, positions, _LINK, group=1)
     plain, positions = _replace(plain, positions, _POWER, group=1, before="^")
@@ -99,7 +120,31 @@ def plain_text(text: str) -> PlainText:
         plain, positions = _replace(plain, positions, pattern)
     for pattern in _EMPHASIS:
         plain, positions = _replace(plain, positions, pattern, group=1)
-    return PlainText(text, plain, tuple(positions), code)
+    return plain, positions
+
+
+def _fenced_claims(match: re.Match[str]) -> list[Claim]:
+    """The claims of a fence that says that it holds data; what a fence of code or of no language holds is code."""
+    language = match[0].split("\n", 1)[0].strip(" \t`~").lower()
+    return [c for block in stating_blocks(match[0]) for c in claims_of_block(block)] if language in _DATA_FORMATS else []
+
+
+def _moved(claim: Claim, offset: int, positions: Sequence[int]) -> Claim:
+    """A claim of a table, without marks, with its span in the answer."""
+    text, _ = _without_marks(claim.text, range(len(claim.text)))
+    return replace(claim, text=text, start=positions[offset + claim.start], end=positions[offset + claim.end - 1] + 1)
+
+
+def _without(text: str, positions: Sequence[int], spans: Sequence[tuple[int, int]]) -> tuple[str, Sequence[int]]:
+    """Leave out the characters of spans that are in order; return the text and the positions of its characters."""
+    pieces: list[str] = []
+    kept: list[int] = []
+    last = 0
+    for start, end in spans:
+        pieces.append(text[last:start])
+        kept += positions[last:start]
+        last = end
+    return ("".join([*pieces, text[last:]]), [*kept, *positions[last:]]) if spans else (text, positions)
 
 
 def _replace(

@@ -38,7 +38,7 @@ def html_table_blocks(text: str) -> list[Block]:
                 rows.append([cell for _, cell in cells])
         records = _records(rows, kinds)
         if records:
-            blocks.append(Block(table.start(), table.end(), tuple(records)))
+            blocks.append(Block(table.start(), table.end(), tuple(records), "table"))
     return blocks
 
 

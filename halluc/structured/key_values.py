@@ -45,5 +45,8 @@ def key_value_blocks(lines: Sequence[Line]) -> list[Block]:
 
 
 def _add_block(blocks: list[Block], start: int, fields: Sequence[Field]) -> None:
-    if len(fields) >= _FEWEST_LINES and len({field.label.lower() for field in fields}) == len(fields):
-        blocks.append(Block(start, fields[-1].end, (Record("", tuple(field for field in fields if field.value)),)))
+    if len(fields) < _FEWEST_LINES or len({field.label.lower() for field in fields}) < len(fields):
+        return
+    stated = tuple(field for field in fields if field.value)
+    if stated:
+        blocks.append(Block(start, fields[-1].end, (Record("", stated),), "keys"))

@@ -50,7 +50,7 @@ def literal_blocks(text: str) -> list[Block]:
         leaves, end, complete = _scan(text, opening.start())
         keys = {leaf.path for leaf in leaves if any(isinstance(step, str) for step in leaf.path)}
         if (complete and keys) or (end == len(text) and len(keys) > 1):
-            blocks.append(Block(opening.start(), end, tuple(_records(leaves))))
+            blocks.append(Block(opening.start(), end, tuple(_records(leaves)), "object"))
         position = max(end, opening.end())
     return [block for block in blocks if block.records]
 
@@ -88,8 +88,9 @@ def _scan(text: str, start: int) -> tuple[list[_Leaf], int, bool]:
                 break
             key = _unescape(token["string"][1:-1])
         else:
-            value, begin, position = _scalar(text, token)
-            leaves.append(_Leaf(tuple(step for step in path if step is not None), value, begin, position))
+            value, begin, end = _scalar(text, token)
+            position = max(position, end)
+            leaves.append(_Leaf(tuple(step for step in path if step is not None), value, begin, end))
     return leaves, len(text) if not text[position:].strip() else position, False
 
 
@@ -97,7 +98,7 @@ def _scalar(text: str, token: re.Match[str]) -> tuple[str, int, int]:
     """The value of a token, and its characters without quotes; an open quotation mark takes the rest of the text."""
     if token["string"] is not None:
         start, end = token.span("string")
-        return _unescape(text[start + 1 : end - 1]), start + 1, end
+        return _unescape(text[start + 1 : end - 1]), start + 1, end - 1
     if token["open"] is not None:
         start = token.end("open")
         return _unescape(text[start:]), start, len(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["Block", "Field", "Record", "label_words"]
 
@@ -58,11 +59,13 @@ class Block:
     Attributes:
         start, end: its characters [start, end) of the text.
         records: its records in the order of the text.
+        kind: "table", "object" (JSON and the like) or "keys" (lines of keys with values).
     """
 
     start: int
     end: int
     records: tuple[Record, ...]
+    kind: Literal["table", "object", "keys"]
 
 
 _WORD_BOUNDARY = re.compile(r"_+|(?<=[a-z])(?=[A-Z][a-z])|(?<=[a-z0-9])(?=[A-Z][A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

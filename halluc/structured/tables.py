@@ -22,6 +22,7 @@ _FIELDS = {
 }
 _EMPHASIS = re.compile(r"(\*\*|__|\*|`)(?=\S)(.+?)(?<=\S)\1")
 _LONGEST_HEADER = 60
+_CHECK_MARKS = {"✓": "yes", "✔": "yes", "✔️": "yes", "✅": "yes", "✗": "no", "✘": "no", "❌": "no", "✕": "no"}
 # A header that says only that the first column has labels and the second one values.
 _LABEL_HEADERS = (
     "attribute", "characteristic", "detail", "details", "feature", "field", "item", "key", "label", "metric", "name",
@@ -67,7 +68,7 @@ def table_blocks(lines: Sequence[Line]) -> list[Block]:
                     last, records = _separated_table(lines, number, separator)
         if records:
             end = lines[last - 1]
-            blocks.append(Block(lines[number].start, end.start + len(end.text), tuple(records)))
+            blocks.append(Block(lines[number].start, end.start + len(end.text), tuple(records), "table"))
         number = max(last, number + 1)
     return blocks
 
@@ -141,6 +142,7 @@ def _cell(line: Line, start: int, end: int) -> Cell:
     content = raw.strip()
     begin = line.start + start + len(raw) - len(raw.lstrip())
     text = _EMPHASIS.sub(r"\2", content.replace("\\|", "|").replace("<br>", ", "))
+    text = _CHECK_MARKS.get(text, text)
     return Cell(text, begin, begin + len(content))
 
 
