@@ -24,7 +24,8 @@ from calibration.arrays import (
 )
 from calibration.binning import Strategy, make_bins
 from calibration.errors import InvalidInput
-from calibration.estimate import Bootstrap, Estimate, estimate, estimates
+from calibration.estimate import Bootstrap, Estimate, as_bootstrap, estimate, estimates
+from calibration.influence import auroc_interval, mean_interval
 
 __all__ = [
     "BrierDecomposition",
@@ -51,7 +52,7 @@ def brier_score(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     loss = (values.astype(np.float64) - truth) ** 2
@@ -75,7 +76,7 @@ def negative_log_likelihood(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
         clip: at least 0 and below 0.5.
     """
     if check_number(clip, "clip", least=0) >= 0.5:
@@ -199,7 +200,7 @@ def auroc(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
 
     Raises:
         InvalidInput: all items are right or all are wrong, or an argument is unusable.
@@ -207,15 +208,12 @@ def auroc(
     values, truth = check_pair(confidence, correct)
     group, n_groups = _groups(values)
 
-    def kernel(mass: Float64Array) -> float:
-        right = np.bincount(group, mass * truth, n_groups)
-        wrong = np.bincount(group, mass * ~truth, n_groups)
-        pairs = right.sum() * wrong.sum()
-        if pairs == 0:
-            return math.nan
-        return float((right * (np.cumsum(wrong) - wrong / 2)).sum() / pairs)
-
-    return estimate(kernel, _weights_of_both(truth, weights, "AUROC"), interval)
+    mass = _weights_of_both(truth, weights, "AUROC")
+    mass = effective_weights(mass, mass.size)
+    right = np.bincount(group, mass * truth, n_groups).astype(np.float64)
+    wrong = np.bincount(group, mass * ~truth, n_groups).astype(np.float64)
+    value = float((right * (np.cumsum(wrong) - wrong / 2)).sum() / (right.sum() * wrong.sum()))
+    return Estimate(value) if interval is None else auroc_interval(value, right, wrong, as_bootstrap(interval).level)
 
 
 def auprc(
@@ -272,4 +270,5 @@ def _weights_of_both(truth: BoolArray, weights: ArrayLike | None, metric: str) -
 
 def _mean_loss(loss: Float64Array, weights: ArrayLike | None, interval: float | Bootstrap | None) -> Estimate:
     mass = unit_weights(weights, loss.size)
-    return estimate(lambda drawn: float(drawn @ loss / drawn.sum()), mass, interval)
+    mass = mass / mass.sum()
+    return Estimate(float(mass @ loss)) if interval is None else mean_interval(loss, mass, as_bootstrap(interval).level)

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.arrays import BoolArray, Float64Array, FloatArray, check_number, check_pair, effective_weights, unit_weights
 from calibration.errors import InvalidInput
-from calibration.estimate import Bootstrap, Estimate, estimate
+from calibration.estimate import Bootstrap, Estimate, as_bootstrap, estimate
+from calibration.influence import ErrorCurve, auroc_interval, positive_interval
 
 __all__ = [
     "OperatingPoint",
@@ -81,11 +82,17 @@ def aurc(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     ranked = _Ranked.of(values, truth)
-    return estimate(lambda mass: _aurc(*ranked.cumulative(mass)), effective_weights(weights, values.size), interval)
+    mass = effective_weights(weights, values.size)
+    value = _aurc(*ranked.cumulative(mass))
+    if interval is None:
+        return Estimate(value)
+    curve = ranked.curve(mass)
+    _, influence = curve.aurc()
+    return curve.cover_rare_errors(positive_interval(value, influence, curve.mass, as_bootstrap(interval).level))
 
 
 def excess_aurc(
@@ -103,18 +110,23 @@ def excess_aurc(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     ranked = _Ranked.of(values, truth)
 
-    def kernel(mass: Float64Array) -> float:
-        answered, wrong = ranked.cumulative(mass)
-        total, errors = answered[-1], wrong[-1]
-        best = _aurc(np.array([total - errors, total]), np.array([0.0, errors]))
-        return max(_aurc(answered, wrong) - best, 0.0)
-
-    return estimate(kernel, effective_weights(weights, values.size), interval)
+    mass = effective_weights(weights, values.size)
+    answered, wrong = ranked.cumulative(mass)
+    total, errors = answered[-1], wrong[-1]
+    best = _aurc(np.array([total - errors, total]), np.array([0.0, errors]))
+    value = max(_aurc(answered, wrong) - best, 0.0)
+    if interval is None:
+        return Estimate(value)
+    curve = ranked.curve(mass)
+    (_, area), (risk, rate) = curve.aurc(), curve.risk()
+    # The best area is r + (1 - r) log(1 - r), with the derivative -log(1 - r).
+    influence = area + np.log(max(1 - risk, 1e-12)) * rate
+    return curve.cover_rare_errors(positive_interval(value, influence, curve.mass, as_bootstrap(interval).level))
 
 
 def augrc(
@@ -133,11 +145,17 @@ def augrc(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
     ranked = _Ranked.of(values, truth)
-    return estimate(lambda mass: _augrc(*ranked.cumulative(mass)), unit_weights(weights, values.size), interval)
+    mass = unit_weights(weights, values.size)
+    value = _augrc(*ranked.cumulative(mass))
+    if interval is None:
+        return Estimate(value)
+    curve = ranked.curve(mass)
+    _, influence = curve.augrc()
+    return curve.cover_rare_errors(positive_interval(value, influence, curve.mass, as_bootstrap(interval).level))
 
 
 def prediction_rejection_ratio(
@@ -156,7 +174,7 @@ def prediction_rejection_ratio(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
 
     Raises:
         InvalidInput: all items are right or all are wrong, so that nothing can be gained, or an argument is unusable.
@@ -168,13 +186,14 @@ def prediction_rejection_ratio(
             raise InvalidInput(f"the rejection ratio is undefined if no item is {kind}; pass items of both kinds")
     ranked = _Ranked.of(values, truth)
 
-    def kernel(drawn: Float64Array) -> float:
-        answered, wrong = ranked.cumulative(drawn)
-        risk = wrong[-1] / answered[-1]
-        random, best = risk / 2, risk**2 / 2
-        return float("nan") if random == best else (random - _augrc(answered, wrong)) / (random - best)
-
-    return estimate(kernel, mass, interval)
+    answered, wrong = ranked.cumulative(mass)
+    risk = float(wrong[-1] / answered[-1])
+    gain, most = risk / 2 - _augrc(answered, wrong), risk / 2 - risk**2 / 2
+    if interval is None:
+        return Estimate(gain / most)
+    # The ratio is 2 AUROC - 1, whatever the error rate.
+    area = auroc_interval((1 + gain / most) / 2, *ranked.outcomes(mass), as_bootstrap(interval).level)
+    return Estimate(gain / most, 2 * (area.low or 0.0) - 1, 2 * (area.high or 0.0) - 1, area.level)
 
 
 def coverage_at_risk(
@@ -294,6 +313,19 @@ class _Ranked:
         answered = np.cumsum(np.bincount(self.group, mass, size))
         wrong = np.cumsum(np.bincount(self.group, mass * self.wrong, size))
         return answered.astype(np.float64), wrong.astype(np.float64)
+
+    def curve(self, mass: Float64Array) -> ErrorCurve:
+        """The items of weight above 0, for the influence of each."""
+        kept = mass > 0
+        _, group = np.unique(self.group[kept], return_inverse=True)
+        return ErrorCurve(group, self.wrong[kept], mass[kept] / mass.sum())
+
+    def outcomes(self, mass: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """Effective numbers of right and of wrong items in each group, the least confident first."""
+        effective = effective_weights(mass, mass.size)
+        size = self.distinct.size
+        right = np.bincount(self.group, effective * ~self.wrong, size)[::-1].astype(np.float64)
+        return right, np.bincount(self.group, effective * self.wrong, size)[::-1].astype(np.float64)
 
 
 def _aurc(answered: Float64Array, wrong: Float64Array) -> float:

@@ -1,0 +1,93 @@
+"""Intervals from influence: by finite differences, against the bootstrap, and where all items are alike."""
+
+import numpy as np
+import pytest
+
+from calibration import (
+    augrc,
+    aurc,
+    auroc,
+    brier_score,
+    excess_aurc,
+    negative_log_likelihood,
+    prediction_rejection_ratio,
+)
+from calibration.influence import ErrorCurve
+
+METRICS = [brier_score, negative_log_likelihood, auroc, aurc, excess_aurc, augrc, prediction_rejection_ratio]
+
+
+def sample(n, seed=0, ties=False):
+    rng = np.random.default_rng(seed)
+    confidence = rng.uniform(0.3, 1, n)
+    confidence = np.round(confidence, 1) if ties else confidence
+    return confidence, rng.random(n) < confidence**1.5
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_influence_is_the_derivative_by_an_items_weight(ties):
+    confidence, correct = sample(40, ties=ties)
+    _, group = np.unique(-confidence, return_inverse=True)
+    mass = np.full(40, 1 / 40)
+    curve = ErrorCurve(group, ~correct, mass)
+    for area in (ErrorCurve.aurc, ErrorCurve.augrc, ErrorCurve.risk):
+        value, influence = area(curve)
+        assert mass @ influence == pytest.approx(0, abs=1e-9)
+        for item in (0, 7, 39):
+            step = 1e-6
+            moved = (1 - step) * mass
+            moved[item] += step
+            assert (area(ErrorCurve(group, ~correct, moved))[0] - value) / step == pytest.approx(influence[item], abs=1e-4)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_interval_is_as_wide_as_that_of_a_bootstrap(metric, ties):
+    confidence, correct = sample(2000, ties=ties)
+    value = metric(confidence, correct, interval=0.95)
+    rng = np.random.default_rng(1)
+    draws = []
+    for _ in range(300):
+        rows = rng.integers(0, 2000, 2000)
+        draws.append(float(metric(confidence[rows], correct[rows])))
+    assert (value.high - value.low) / (2 * 1.96) == pytest.approx(np.std(draws), rel=0.15)
+    assert value.low < value < value.high
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_intervals_do_not_depend_on_the_scale_of_weights(metric):
+    confidence, correct = sample(300)
+    weights = np.random.default_rng(2).gamma(2, 1, 300)
+    plain = metric(confidence, correct, weights=weights, interval=0.9)
+    scaled = metric(confidence, correct, weights=weights * 1e-6, interval=0.9)
+    assert (scaled.low, scaled.high) == pytest.approx((plain.low, plain.high), rel=1e-6)
+    # Unequal weights leave fewer effective items.
+    equal = metric(confidence, correct, interval=0.9)
+    assert plain.high - plain.low > equal.high - equal.low
+
+
+def test_three_separated_items_say_little_about_auroc():
+    """The interval of a bootstrap was [1, 1]."""
+    value = auroc([0.9, 0.8, 0.2], [1, 1, 0], interval=0.95)
+    assert value == 1
+    assert (value.low, value.high) == pytest.approx((0.025, 1))
+    many = auroc(np.linspace(0, 1, 200), np.arange(200) >= 100, interval=0.95)
+    assert many.low == pytest.approx(0.025 ** (1 / 100))
+
+
+def test_no_error_among_few_items_does_not_bound_the_area_at_zero():
+    value = aurc([0.9] * 20, [True] * 20, interval=0.95)
+    rate = 1 - 0.025 ** (1 / 20)
+    assert (value, value.low) == (0, 0)
+    assert value.high == pytest.approx(rate * (1 - np.log(rate)))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_intervals_cover_the_value_of_a_large_sample(metric):
+    truth = float(metric(*sample(400_000, seed=99)))
+    covered = 0
+    for draw in range(100):
+        value = metric(*sample(300, seed=draw), interval=0.95)
+        covered += value.low <= truth <= value.high
+    # At 95 % fewer than 88 of 100 has a probability of 0.4 %.
+    assert covered >= 88
