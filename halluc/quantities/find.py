@@ -70,7 +70,8 @@ _FRACTION = re.compile(r"[- ](?:third|quarter|half|halves|fourth|fifth|sixth|sev
 _SENTENCE_START = re.compile(r"(?:\A|[.!?:\n])[\s\"'“‘(]*\Z")
 _NOT_AFTER_ONE = ("day", "second", "star", "foot", "yard")
 _MOST_DIGITS = 40
-_DASH = re.compile(r"[ ]?[-–—][ ]?")
+_DASH = re.compile(r" ?[-–—] ?")
+_CLOSE_DASH = re.compile(r"[-–—]")
 _WORD_BETWEEN = re.compile(r" (?:to|or) ")
 
 
@@ -84,17 +85,18 @@ def find_quantities(text: str) -> list[Quantity]:
         return []
     dates = [quantity for match in DATE.finditer(text) if (quantity := _date(match))]
     times = [_time(match) for start, end in _gaps(text, dates) for match in TIME_OF_DAY.finditer(text, start, end)]
-    found = sorted([*dates, *times], key=lambda quantity: quantity.start)
-    matches = [match for start, end in _gaps(text, found) for match in _AMOUNT.finditer(text, start, end)]
+    moments = sorted([*dates, *times], key=lambda quantity: quantity.start)
+    matches = [match for start, end in _gaps(text, moments) for match in _AMOUNT.finditer(text, start, end)]
     amounts = [amount for match in matches if (amount := _amount(match))]
-    return sorted([*found, *_ranges_joined(text, amounts)], key=lambda quantity: quantity.start)
+    return sorted([*moments, *_ranges_joined(text, amounts)], key=lambda quantity: quantity.start)
 
 
 @dataclass(frozen=True)
 class _Amount:
     """A match of `_AMOUNT`: characters [start, end), the number and how it is written, its unit and how that is written.
 
-    `signed` says that the unit stood before the number, `grouped` that the number cannot be a year.
+    `signed` says that the unit is before the number, `scaled` that a word such as "million" is in it, `grouped` that it
+    cannot be a year.
     """
 
     start: int
@@ -235,10 +237,11 @@ def _ranges_joined(text: str, amounts: list[_Amount]) -> list[Quantity]:
         before = amounts[i - 1] if i else None
         after = amounts[i + 1] if i + 1 < len(amounts) else None
         unit, number, unit_text = amount.unit, amount.number, amount.unit_text
-        if before and not unit and before.signed and _DASH.fullmatch(text, before.end, amount.start):
+        if before and not unit and before.signed and _CLOSE_DASH.fullmatch(text, before.end, amount.start):
             unit, unit_text = before.unit, f" {before.unit.many}" if before.unit else ""
         if after and _DASH.fullmatch(text, amount.end, after.start):
-            if amount.signed and (after.unit in (None, unit)):
+            # "$5 - 10 pages" is no range.
+            if amount.signed and (after.unit == unit or (not after.unit and after.start == amount.end + 1)):
                 unit_text = ""
                 number *= _shared_scale(amount, after)
             elif unit is None and after.unit and amount.grouped:
@@ -265,10 +268,10 @@ def _shared_scale(amount: _Amount, after: _Amount) -> int:
     return next((scale for scale in (10**12, 10**9, 10**6, 10**3) if after.number >= scale), 1)
 
 
-def _gaps(text: str, found: list[Quantity]) -> Iterator[tuple[int, int]]:
+def _gaps(text: str, quantities: list[Quantity]) -> Iterator[tuple[int, int]]:
     """The characters [start, end) of a text between quantities."""
     start = 0
-    for quantity in found:
+    for quantity in quantities:
         yield start, quantity.start
         start = quantity.end
     yield start, len(text)

@@ -61,6 +61,7 @@ def test_a_number_of_things_with_an_amount_each_is_not_one_number():
         normalize_quantities("two 500 mg tablets or 7 500mg tablets")
         == "two 500 milligrams tablets or 7 500 milligrams tablets"
     )
+    assert normalize_quantities("It costs $5 - 2019 edition") == "It costs 5 dollars - 2019 edition"
     assert normalize_quantities("two $500 prizes and 3 $20 notes") == "two 500 dollars prizes and 3 $20 notes"
 
 
