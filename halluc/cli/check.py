@@ -13,11 +13,11 @@ import typer
 from halluc.answers import LABEL_NAMES
 from halluc.cli.options import IndexEmbedder, TrustRemoteCode, VerifierName, code_options
 from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_notice, wants_json, working
+from halluc.cli.text_files import file_context, file_text
 
 if TYPE_CHECKING:
     from halluc.verification.check import CheckReport
     from halluc.verification.check_file import RowResult
-    from halluc.verification.contexts import Context
     from halluc.verification.verifier import Verifier
     from retrieval import PassageIndex
 
@@ -65,7 +65,7 @@ def check(
     _check_arguments(answer, context, index, question, batch, out, html)
     # Everything that can be wrong with the input is found before the model is loaded.
     answer = _answer(answer) if answer is not None else None
-    source = _context(context) if context else None
+    source = file_context(context) if context else None
     from halluc.verification import load_verifier
     from retrieval import PassageIndex
 
@@ -227,52 +227,10 @@ def _answer(argument: str) -> str:
     except (OSError, ValueError):
         is_file = False
     if is_file:
-        return _text(Path(argument), "answer")
+        return file_text(Path(argument), "answer")
     if _FILE_NAME.fullmatch(argument):
         raise InvalidInput(
             f"{argument} does not exist; an answer that looks like a file name can be passed on standard input"
         )
     check_text("the answer", argument)
     return argument
-
-
-def _context(paths: Sequence[Path]) -> Context:
-    """The text of the file that is the context, or of several files the passages, each with its file as its name."""
-    from halluc.errors import InvalidInput
-    from retrieval import Passage
-
-    if repeated := next((path for path in paths if list(paths).count(path) > 1), None):
-        raise InvalidInput(f"--context names {repeated} twice; name each file once")
-    texts = [_text(path, "context") for path in paths]
-    if len(paths) == 1:
-        return texts[0]
-    return [Passage(str(path), text, path.name, source=str(path)) for path, text in zip(paths, texts, strict=True)]
-
-
-# Types of documents whose text is read as it is: a table is checked with its headers, and a row needs no field of its own.
-_AS_WRITTEN = {".txt", ".md", ".csv", ".jsonl"}
-
-
-def _text(path: Path, role: str) -> str:
-    """The text of a file that is the answer or the context."""
-    from halluc.errors import InvalidInput, leaf_errors_as_ours
-    from retrieval.documents import DOCUMENT_TYPES, load_documents
-
-    if path.is_dir():
-        raise InvalidInput(f"the {role} {path} is a folder; name its files, or index it with 'halluc index build'")
-    if path.suffix.lower() in DOCUMENT_TYPES and path.suffix.lower() not in _AS_WRITTEN:
-        with leaf_errors_as_ours():
-            return "\n\n".join(document.text for document in load_documents(path))
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        others = ", ".join(kind for kind in DOCUMENT_TYPES if kind not in _AS_WRITTEN)
-        raise InvalidInput(f"the {role} {path} is not UTF-8 text; pass a text file, or one of type {others}") from error
-    except OSError as error:
-        raise InvalidInput(f"the {role} {path} cannot be read: {error.strerror or error}") from error
-    if "\0" in text:
-        others = ", ".join(kind for kind in DOCUMENT_TYPES if kind not in _AS_WRITTEN)
-        raise InvalidInput(f"the {role} {path} is a binary file; pass a text file, or one of type {others}")
-    if not text.strip():
-        raise InvalidInput(f"the {role} {path} is empty; there is nothing to check{'' if role == 'answer' else ' against'}")
-    return text

@@ -40,9 +40,9 @@ class Family:
             first of the two texts of a pair for a token classifier, the user's message for a causal model.
         labels: the label or token that means not supported, and the one that means supported.
         window: tokens of the longest input.
-        chunk: long evidence is cut into runs of sentences of so many words, or tokens, and the best one counts; None to cut
+        chunk: long evidence is cut into runs of sentences of so many units, and the best one counts; None to cut
             only what does not fit the window.
-        unit: what `chunk` counts.
+        unit: what `chunk` counts; "words and signs" as tokenizers of words do.
         system: system message of a causal model.
         source: the paper and the code that the reading follows.
         license: of the weights.
@@ -57,7 +57,7 @@ class Family:
     labels: tuple[int, int] = (0, 1)
     window: int = 2048
     chunk: int | None = None
-    unit: Literal["words", "tokens"] = "tokens"
+    unit: Literal["words", "words and signs", "tokens"] = "tokens"
     system: str = ""
 
 
@@ -108,7 +108,7 @@ FAMILIES: tuple[Family, ...] = (
         "Lei et al. 2025, arXiv 2501.17144; github.com/derenlei/FactCG; yaxili96/FactCG-DeBERTa-v3-Large",
         "MIT",
         chunk=550,
-        unit="words",
+        unit="words and signs",
     ),
     Family(
         "hhem-2.1",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.control_tokens import break_control_tokens
 from halluc.errors import InvalidInput
-from halluc.verification.evidence import evidence_units
+from halluc.verification.evidence import TokenCounter, evidence_units
 from halluc.verification.verifier import checked_pairs, reading_window, weights_fingerprint
 
 if TYPE_CHECKING:
@@ -135,12 +135,12 @@ class TemplatedVerifier:
 
     def _chunks(self, evidence: str) -> list[str]:
         """The evidence as the family cuts it."""
-        size, unit = self.family.chunk, self.family.unit
         if self.max_tokens is not None:
-            size, unit = self.max_tokens, "tokens"
-        if size is None:
+            return evidence_units(evidence, self._lengths, max_tokens=self.max_tokens, overlap=0)
+        if self.family.chunk is None:
             return [evidence]
-        return evidence_units(evidence, self._lengths if unit == "tokens" else _word_counts, max_tokens=size, overlap=0)
+        counters = {"tokens": self._lengths, "words": _counts(r"\S+"), "words and signs": _counts(r"\w+|[^\w\s]")}
+        return evidence_units(evidence, counters[self.family.unit], max_tokens=self.family.chunk, overlap=0)
 
     def _fitting(self, chunks: Sequence[str], claim: str) -> list[str]:
         """The chunks, with those cut that do not fit the window beside the claim."""
@@ -249,5 +249,5 @@ def special_tokens(tokenizer: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*tokenizer.all_special_tokens, *added]))
 
 
-def _word_counts(texts: Sequence[str]) -> list[int]:
-    return [len(text.split()) for text in texts]
+def _counts(pattern: str) -> TokenCounter:
+    return lambda texts: [sum(1 for _ in re.finditer(pattern, text)) for text in texts]

@@ -6,6 +6,7 @@ import pytest
 from stand_in_verifiers import SharedWords
 
 from halluc.cli.check import print_report
+from halluc.cli.text_files import file_text
 
 
 @pytest.fixture
@@ -178,6 +179,19 @@ def test_a_page_or_a_pdf_as_context_is_read_and_not_its_markup(halluc, tmp_path)
     evidence = json.loads(out)["verdicts"][0]["evidence"][0]
     assert "<" not in evidence["passage"]["text"]
     assert "Town 9" not in evidence["passage"]["text"]
+
+
+def test_a_table_of_a_page_is_read_with_its_headers(halluc, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(
+        "<p>Two towns.</p><table><tr><th>Town<th>Age &lt; 9</tr><tr><td>Milan<td>3</tr><tr><td>Rome<td>5</tr></table><p>Go.",
+        encoding="utf-8",
+    )
+    code, out, _ = halluc("check", "Rome is 5.", "-c", page)
+    assert code == 0
+    assert json.loads(out)["verdicts"][0]["evidence"][0]["passage"]["text"] == "Town: Rome; Age < 9: 5."
+    text = file_text(page, "context")
+    assert text == "Two towns.\n\nTown: Milan; Age < 9: 3.\n\nTown: Rome; Age < 9: 5.\n\nGo."
 
 
 def test_several_contexts_are_quoted_by_their_files(halluc, context, tmp_path):

@@ -59,10 +59,11 @@ def test_minicheck_t5_reads_chunks_of_500_words_and_the_best_one_counts(tmp_path
     folder = tmp_path / "MiniCheck-Flan-T5-Large"
     save_tiny(folder, "T5ForConditionalGeneration")
     verifier = load_verifier(folder)
-    sentences = [f"Town {i} has {i * 7} people and an old mill by the river." for i in range(90)]
-    chunks = [" ".join(sentences[:41]), " ".join(sentences[41:82]), " ".join(sentences[82:])]
-    # With 12 words each, 41 sentences are 492 words.
-    claim = "Town 5 has 35 people."
+    # With 10 words each, 50 sentences are a chunk.
+    sentences = [f"It is {i} of the ten or so we saw." for i in range(110)]
+    chunks = [" ".join(sentences[:50]), " ".join(sentences[50:100]), " ".join(sentences[100:])]
+    claim = "It is 5."
+    assert verifier._chunks(" ".join(sentences)) == chunks
     parts = verifier.support([(chunk, claim) for chunk in chunks])
     assert verifier.support([(" ".join(sentences), claim)]) == pytest.approx([parts.max()], abs=1e-5)
 
