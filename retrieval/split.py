@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +70,17 @@ def split_documents(
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Find the character spans [start, end) of the sentences of an English text, without the white space around them."""
+    """Find the character spans [start, end) of the sentences of an English text, without the white space around them.
+
+    Abbreviations that sentencex does not know end no sentence, and those that it takes for one everywhere may:
+
+    >>> text = "Ms. Lind paid approx. 3 bn. Euros. The answer is no. Paris is big."
+    >>> [text[start:end] for start, end in sentence_spans(text)]
+    ['Ms. Lind paid approx. 3 bn. Euros.', 'The answer is no.', 'Paris is big.']
+    """
     from sentencex import get_sentence_boundaries
 
-    spans = []
+    spans: list[tuple[int, int]] = []
     position = 0
     # Sentences are located again, because the library's own offsets may count bytes instead of characters.
     for boundary in get_sentence_boundaries("en", text):
@@ -81,8 +89,61 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
             continue
         start = text.index(sentence, position)
         position = start + len(sentence)
-        spans.append((start, position))
-    return spans
+        if spans and _continues(text, *spans[-1], start):
+            spans[-1] = (spans[-1][0], position)
+        else:
+            spans.append((start, position))
+    return [piece for span in spans for piece in _cut_after_abbreviations(text, *span)]
+
+
+# A name, a number or more of the phrase follows these.
+_BEFORE_MORE = (
+    r"Ms|Mr|Mrs|Mx|Dr|Drs|Prof|Profs|Ste|Mt|Ft|Gen|Sen|Rep|Gov|Capt|Cpt|Lt|Col|Sgt|Cpl|Maj|Cmdr|Adm|Rev|Hon|Pres|Supt|Fr"
+    r"|Sr?ta|Mme|Mlle|Messrs|Amb|Atty|approx|appr|ca|circa|e\.\s?g|i\.\s?e|cf|vs|viz|esp|incl|excl|resp|aka"
+)
+# A number follows these, or a sentence.
+_BEFORE_NUMBER = (
+    r"[Nn]os?|[Nn]r|[Ff]igs?|[Ee]qs?|[Tt]abs?|[Vv]ols?|[Cc]hs?|[Cc]hap|pp?|[Aa]rts?|[Ss]ecs?|[Pp]aras?|[Mm]ax|[Mm]in|[Ee]st|c|[Aa]pp"
+    r"|[Ee]x|[Pp]t|[Rr]ef|[Ll]ine|§"
+)
+# More of the phrase follows these, or a sentence that begins with one of the words below.
+_BEFORE_EITHER = (
+    r"[A-Z]|(?:[A-Z]\.){1,4}[A-Z]|bn|mn|tn|mio|mrd|etc|al|St|Inc|Ltd|Co|Corp|Bros|Jr|Sr|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+    r"|Mon|Tues?|Wed|Thurs?|Fri|Sat|Sun|a\.m|p\.m|Ph\.D|Dept|dept|Univ|Ave|Blvd|Rd|Hwy|Assn|Mfg|hrs?|mins?|secs?|lbs?|oz|ft|sq"
+)
+_FIRST_WORD = re.compile(
+    r"(?:The|A|An|This|That|These|Those|It|He|She|They|We|I|You|Its|His|Her|Their|Our|My|Your|There|Here|In|On|At|By|For"
+    r"|From|With|After|Before|During|Since|Until|When|While|Where|Although|Though|Because|If|As|But|And|Or|So|Then|However"
+    r"|Moreover|Therefore|Thus|Also|Later|Today|Now|One|Some|Many|Most|All|Both|Each|Other|Another|No|Not|What|Who|How|Why)\b"
+)
+_ENDS_IN_ABBREVIATION = re.compile(
+    rf"(?:^|(?<=[\s(\[\"'“‘/–—-]))(?:(?P<more>{_BEFORE_MORE})|(?P<number>{_BEFORE_NUMBER})|(?P<either>{_BEFORE_EITHER}))\.$"
+)
+_LONGEST_ABBREVIATION = 12
+_CUT = re.compile(
+    rf"(?<=\s)(?:{_BEFORE_EITHER})\.\s+(?={_FIRST_WORD.pattern})|(?<=\s)no\.\s+(?=[A-Z])", re.MULTILINE
+)
+
+
+def _continues(text: str, start: int, end: int, following: int) -> bool:
+    """Whether the sentence [start, end) ends in an abbreviation that the text from `following` belongs to."""
+    match = _ENDS_IN_ABBREVIATION.search(text[max(start, end - _LONGEST_ABBREVIATION) : end])
+    if match is None or "\n" in text[end:following]:
+        return False
+    if match["more"]:
+        return True
+    if match["number"]:
+        # "No." alone is a reply.
+        return text[following].isdigit() and (match["number"] != "No" or end - start > len("No."))
+    return _FIRST_WORD.match(text, following) is None
+
+
+def _cut_after_abbreviations(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut a sentence where an abbreviation in it is followed by the first word of another sentence."""
+    for match in _CUT.finditer(text, start, end):
+        yield start, match.start() + len(match[0].rstrip())
+        start = match.end()
+    yield start, end
 
 
 def _checked_documents(documents: Any) -> Iterator[Document]:

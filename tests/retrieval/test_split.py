@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,31 @@ def test_sentences_are_found_at_character_offsets_also_after_wide_characters():
     assert sentences[0] == "Dr. Fleming came back in 1928."
     assert sentences[-1] == "A new paragraph."
     assert len(sentences) == 5
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ["Reed resigned.", "Ms. Lind took over."],
+        ["It weighs approx. 40 kg and cost 3 bn. Euros.", "It sank."],
+        ["It cost 3 bn.", "The firm paid."],
+        ["See Fig. 3 and Nos. 4 to 9 in vol. 2, ch. 4, para. 9.", "Dr. No. 5 is here."],
+        ["The U.S. Army came.", "He lives in the U.S.", "It is big."],
+        ["J. R. R. Tolkien met George W. Bush, e.g. Smith et al. Found it.", "Vitamin C.", "The dose."],
+        ["Apple Inc. Google said.", "Main St.", "The shop.", "Martin Luther King Jr. Day is in January."],
+        ["The answer is no.", "Paris is big.", "No.", "He arrived at 5 p.m.", "Then he left."],
+    ],
+)
+def test_abbreviations_end_a_sentence_only_where_another_one_begins(sentences):
+    text = " ".join(sentences)
+    assert [text[start:end] for start, end in sentence_spans(text)] == sentences
+
+
+@pytest.mark.parametrize("unit", ["A. ", "no. A ", "Ms. ", "U.S.", "no.\n"])
+def test_many_abbreviations_are_read_in_linear_time(unit):
+    begin = time.process_time()
+    sentence_spans(unit * 100_000)
+    assert time.process_time() - begin < 5
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
