@@ -1,7 +1,8 @@
 """Resolve pronouns where that is safe.
 
 The subject of the sentences is tracked through a text (the backward-looking center of centering theory, Grosz et al. 1995):
-a pronoun refers to the latest subject of its kind, if no other antecedent is possible. Not covered: pronouns whose
+a pronoun refers to the latest subject of its kind, if the sentence before names nothing else that it could mean. "It" never
+stands for a person. Not covered: pronouns whose
 antecedent is in the same claim, and "this", "that", "we", "you", which are never resolved.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from halluc.claims.parsing import SUBJECTS, is_person_noun, subject_of
+from halluc.claims.parsing import SUBJECTS, is_person_noun, may_be_person, subject_of
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
@@ -21,18 +22,39 @@ __all__ = ["resolve_pronouns"]
 _GENDER = {"he": "he", "him": "he", "his": "he", "she": "she", "her": "she", "hers": "she"}
 _THINGS = {"it": "it", "its": "it", "they": "they", "their": "they"}
 _LONGEST_NAME = 8
+_NO_RIVALS = ("PERSON", "DATE", "TIME", "PERCENT", "MONEY", "QUANTITY", "CARDINAL", "ORDINAL")
+# "takes place", "took part", "took effect"
+_IDIOMATIC = ("place", "part", "effect", "care", "advantage", "shape")
+_GENDER_OF_NOUN = {
+    **dict.fromkeys(
+        ("father", "husband", "son", "brother", "uncle", "grandfather", "nephew", "king", "man", "boy", "stepfather"), "he"
+    ),
+    **dict.fromkeys(
+        ("mother", "wife", "daughter", "sister", "aunt", "grandmother", "niece", "queen", "woman", "girl", "actress"), "she"
+    ),
+}
 # Verbs and nouns that take an empty "it": "it seems that", "it is likely that", "it was in 1990 that".
 _CLAUSES = ("ccomp", "xcomp", "advcl", "csubj", "acl", "relcl")
 
 
 @dataclass
 class _Center:
-    """The person and the thing that the text is about, so far."""
+    """The person and the thing that the text is about, so far.
+
+    Attributes:
+        person, gender: name of the person, and the pronoun that the text uses for it.
+        thing, plural: phrase of the thing, and whether it is plural.
+        rival: pronoun of an unnamed person who was the subject since ("his wife"); "any" if its gender is unknown.
+        rivals: numbers, "it" and "they", of other things in the last sentence.
+        names: full name by surname.
+    """
 
     person: str | None = None
     gender: str | None = None
     thing: str | None = None
     plural: bool = False
+    rival: str | None = None
+    rivals: frozenset[str] = frozenset()
     names: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -55,6 +77,7 @@ def resolve_pronouns(parses: Sequence[Doc | None]) -> list[dict[int, str]]:
             continue
         resolved.append(_resolve(parse, center, others))
         others = {entity.text for entity in parse.ents if entity.label_ == "PERSON"}
+        center.rivals = _other_things(parse)
     return resolved
 
 
@@ -75,14 +98,17 @@ def _resolve(parse: Doc, center: _Center, before: set[str]) -> dict[int, str]:
         if subject.i not in replaced:
             center.thing = None
         elif subject.lower_ in _GENDER:
-            center.gender, center.thing = _GENDER[subject.lower_], None
+            center.gender, center.thing, center.rival = _GENDER[subject.lower_], None, None
         # The other pronouns of the sentence refer to its subject, which is now named.
     elif subject.dep_ in SUBJECTS and subject.tag_ not in ("WP", "WDT", "EX"):
         if not _is_person(subject, center):
             # "His father was a farmer.", "Critics praised her work.": the person was mentioned before.
             for token in _person_pronouns(parse, subject):
                 named = {entity.text for entity in parse.ents if entity.label_ == "PERSON" and entity.start < token.i}
-                replaced |= _replaced(token, center, before | named)
+                replacement = _replaced(token, center, before | named)
+                if replacement:
+                    center.gender = _GENDER[token.lower_]
+                replaced |= replacement
         _move(center, subject, _name(subject) if subject.pos_ in ("NOUN", "PROPN") else None)
     else:
         center.thing = None
@@ -103,6 +129,13 @@ def _move(center: _Center, subject: Token, name: str | None) -> None:
             center.person, center.gender = full, None
         if name and name.split()[-1] == subject.text and len(name.split()) > 1:
             center.names.setdefault(subject.text, name)
+        center.thing, center.rival = None, None
+        return
+    if may_be_person(subject):
+        center.thing = None
+        center.rival = _GENDER_OF_NOUN.get(subject.lower_, "any") if subject.tag_ == "NN" else None
+        return
+    if subject.tag_ in ("NNP", "NNPS") and not _is_named_thing(subject):
         center.thing = None
         return
     plural = subject.tag_ in ("NNS", "NNPS") or any(child.dep_ == "conj" for child in subject.children)
@@ -116,18 +149,62 @@ def _replaced(pronoun: Token, center: _Center, others: set[str]) -> dict[int, st
     if word in _GENDER:
         # The pronoun may refer to another person of the previous sentence, unless the text has used it for the center.
         alone = not {other for other in others if not _same(other, center.person)}
-        if center.gender == _GENDER[word] or (center.gender is None and alone):
+        unrivaled = center.rival is None or (center.rival != "any" and center.rival != _GENDER[word])
+        if unrivaled and (center.gender == _GENDER[word] or (center.gender is None and alone and center.rival is None)):
             name = center.person
     elif word in _THINGS and center.thing and not _is_empty(pronoun):
         wanted = "they" if center.plural else "it"
         # The antecedent of a possessive inside a sentence is mostly in that sentence.
-        if _THINGS[word] == wanted and (pronoun.dep_ in SUBJECTS or pronoun.i == 0):
+        if _THINGS[word] == wanted and wanted not in center.rivals and (pronoun.dep_ in SUBJECTS or pronoun.i == 0):
             name = center.thing
     if not name:
         return {}
     if pronoun.tag_ == "PRP$" or pronoun.dep_ == "poss":
         return {pronoun.i: name + ("'" if name.endswith("s") and center.plural and name == center.thing else "'s")}
     return {pronoun.i: name}
+
+
+def _other_things(parse: Doc) -> frozenset[str]:
+    """The numbers, "it" and "they", of things beside the subject that the next sentence may be about.
+
+    Not among them are what a copula says of the subject, places and dates ("in France", "in May"), and persons.
+    """
+    root = next((token for token in parse if token.dep_ == "ROOT"), None)
+    subject = subject_of(root) if root is not None else None
+    numbers = set()
+    for token in parse:
+        if (
+            token == subject
+            or token.lower_ in _IDIOMATIC
+            or token.pos_ not in ("NOUN", "PROPN")
+            or token.ent_type_ in _NO_RIVALS
+        ):
+            continue
+        if token.dep_ in ("dobj", "agent", "nsubj", "nsubjpass", "dative", "appos", "oprd") or (
+            token.dep_ == "conj" and token.head.dep_ == "dobj"
+        ):
+            is_number = any(child.dep_ == "nummod" for child in token.children)
+            if not may_be_person(token) and not is_number:
+                numbers.add("they" if token.tag_ in ("NNS", "NNPS") else "it")
+    return frozenset(numbers)
+
+
+def _is_named_thing(name: Token) -> bool:
+    """Whether a proper noun surely names a thing."""
+    if name.ent_type_ == "PERSON":
+        return False
+    has_article = any(child.dep_ == "det" for child in name.children)
+    return has_article or name.ent_type_ in (
+        "ORG",
+        "GPE",
+        "LOC",
+        "FAC",
+        "PRODUCT",
+        "EVENT",
+        "WORK_OF_ART",
+        "LAW",
+        "LANGUAGE",
+    )
 
 
 def _is_empty(pronoun: Token) -> bool:

@@ -64,17 +64,19 @@ _REFERRAL = re.compile(
 _EMPTY = re.compile(
     r"""
     a|about|above|all|also|an|and|answer|answered|answering|answers|any|anything|are|as|at|based|be|been|below
-    |breakdown|brief|by|can|content|context|detail|details|document|documents|each|everything|example|examples|explain
-    |explained|explanation|fact|facts|few|find|first|following|follows|for|from|full|give|given|here|here's|how|i|i'd
-    |i'll|i've|in|info|information|into|is|it|it's|item|items|its|just|key|let|let's|like|list|lists|look|looks|main
-    |me|more|my|next|now|of|ok|okay|on|one|or|our|out|outline|outlined|overall|overview|passage|passages|please|point
-    |points|provide|provided|question|questions|quick|reply|response|result|results|see|several|short|so|some
-    |something|step|steps|summarise|summarize|summary|sure|text|that|the|their|then|there|these|they|thing|things|this
+    |breakdown|by|can|content|context|detail|details|document|documents|each|everything|examples|explain
+    |explained|explanation|fact|facts|few|first|following|follows|for|from|give|given|here|here's|how|i|i'd
+    |i'll|i've|in|info|information|into|is|it|it's|item|items|its|just|let|let's|list|lists
+    |me|more|my|next|now|of|ok|okay|on|one|or|our|out|outline|outlined|overall|overview|passage|passages|please
+    |points|provide|provided|question|questions|reply|response|result|results|several|so
+    |something|step|steps|summarise|summarize|summary|text|that|the|their|then|there|these|they|thing|things|this
     |those|to|us|various|was|we|well|were|what|which|why|will|with|would|you|your
     """,
     re.VERBOSE,
 )
-_NUMERAL = re.compile(r"two|three|four|five|six|seven|eight|nine|ten")
+_OF_ANNOUNCEMENTS = re.compile(
+    r"two|three|four|five|six|seven|eight|nine|ten|short|quick|brief|main|full|key|some|point|example|look|simple|detailed|concise"
+)
 _COPULA = re.compile(
     r"^\W*(?:the |an? )?(\w[\w ]{0,60}?) (?:is|are|was|were|means|equals) (?:just |simply |always )?(?:the |an? )?"
     r"(\w[\w ]*?)\W*$"
@@ -112,9 +114,11 @@ def lacks_content(sentence: str) -> bool:
     words = re.findall(r"[^\W_]+(?:['’][^\W_]+)?", sentence.lower())
     if not words:
         return True
-    announces = sentence.rstrip("* _").endswith(":")
+    announces = sentence.rstrip("* _").endswith(":") or words[0] in ("here", "here's", "here’s", "below")
     if all(
-        _EMPTY.fullmatch(word) or (announces and _NUMERAL.fullmatch(word)) or (len(word) > _LONGEST_WORD and word.isascii())
+        _EMPTY.fullmatch(word)
+        or (announces and _OF_ANNOUNCEMENTS.fullmatch(word))
+        or (len(word) > _LONGEST_WORD and word.isascii())
         for word in words
     ):
         # "It is." and "One" may be replies to a question.
