@@ -137,6 +137,7 @@ class Answer(Record):
     Attributes:
         text: what the model said; empty when it abstained.
         verdicts: one per claim; empty without a verifier.
+        unchecked: the parts of the text that were not judged since they state nothing; empty without a verifier.
         confidence: number in [0, 1]. With a calibrator the calibrated probability that the answer is right; without one the
             geometric mean of its token probabilities, or None where the model gives no log-probabilities. 0 when the model
             abstained before any calibrator.
@@ -155,6 +156,7 @@ class Answer(Record):
     hits: tuple[Hit, ...] = ()
     citations: tuple[Citation, ...] = ()
     generation: Generation | None = None
+    unchecked: tuple[Claim, ...] = ()
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)

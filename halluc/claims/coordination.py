@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from halluc.claims.parsing import is_person_noun, subject_of
+from halluc.claims.parsing import subject_of
+from halluc.claims.persons import is_person_noun
 
 if TYPE_CHECKING:
     from spacy.tokens import Token

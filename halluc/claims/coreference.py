@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from halluc.claims.parsing import SUBJECTS, is_person_noun, may_be_person, subject_of
+from halluc.claims.parsing import SUBJECTS, subject_of
+from halluc.claims.persons import is_person_noun, may_be_person
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token

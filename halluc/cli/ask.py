@@ -18,7 +18,7 @@ from halluc.cli.options import (
     load_calibrator,
     load_named_verifier,
 )
-from halluc.cli.output import LABEL_STYLES, Json, console, print_json, wants_json, working
+from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_unchecked, wants_json, working
 from retrieval.index import Mode
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def print_answer(answer: Answer, *, calibrated: bool = False) -> None:
     for verdict in answer.verdicts:
         out.print(LABEL_NAMES[verdict.label], style=LABEL_STYLES[verdict.label], end="")
         out.print(f" (support {verdict.support:.2f}) {verdict.claim.text}", style="dim")
+    print_unchecked(answer.unchecked)
     if answer.confidence is not None and not answer.abstained:
         kind = "calibrated" if calibrated else "geometric mean of the token probabilities"
         out.print(f"confidence {answer.confidence:.2f} ({kind})", style="dim")

@@ -12,7 +12,7 @@ import typer
 
 from halluc.answers import LABEL_NAMES
 from halluc.cli.options import IndexEmbedder, TrustRemoteCode, VerifierName, code_options
-from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_notice, wants_json, working
+from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_notice, print_unchecked, wants_json, working
 from halluc.cli.text_files import file_context, file_text
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ def print_report(report: CheckReport) -> None:
                 Text(quotes or "none found", "" if quotes else "dim"),
             )
         out.print(table)
-    score = "no claim to check" if report.score is None else f"score {report.score:.2f} (mean support)"
+    print_unchecked(report.unchecked)
+    score = f"nothing checked: {report.reason}" if report.score is None else f"score {report.score:.2f} (mean support)"
     out.print(f"{score}; {report.mode}, judged by {report.verifier}", style="dim")
 
 
@@ -188,6 +189,7 @@ def _check_batch(
         ordered = [shown[line] for line in sorted(shown)]
         titles = [f"Line {result.line}" if result.id is None else str(result.id) for result in ordered]
         write_report_page(html, [result.report for result in ordered], titles=titles)
+    unjudged = sum(score is None for score in scores.values())
     below = sum(_fails(score, fail_under) for score in scores.values())
     known = [score for score in scores.values() if score is not None]
     mean = sum(known) / len(known) if known else None
@@ -195,10 +197,11 @@ def _check_batch(
         print_notice(sentence)
     if wants_json(json_):
         below_or_null = None if fail_under is None else below
-        print_json({"out": str(out), **done.to_dict(), "mean_score": mean, "below": below_or_null})
+        print_json({"out": str(out), **done.to_dict(), "mean_score": mean, "unjudged": unjudged, "below": below_or_null})
     else:
         average = "" if mean is None else f"; mean score {mean:.2f}"
-        console().print(f"{done.checked} rows checked, {done.resumed} checked before, results in {out}{average}")
+        nothing = f"; nothing to check in {unjudged}" if unjudged else ""
+        console().print(f"{done.checked} rows checked, {done.resumed} checked before, results in {out}{average}{nothing}")
     if done.broken:
         raise typer.Exit(2)
     if below or (fail_under is not None and not scores):

@@ -21,7 +21,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from halluc.answers import Label
+    from halluc.answers import Claim, Label
 
 __all__ = [
     "LABEL_STYLES",
@@ -98,6 +98,12 @@ def print_json_lines(values: Iterable[Any]) -> None:
     """Print one JSON value per line on standard output."""
     for value in values:
         print(to_json(value, ascii_only=not _prints_utf8()))
+
+
+def print_unchecked(claims: Iterable[Claim]) -> None:
+    """Print the parts of an answer that were not checked, for a person."""
+    for claim in claims:
+        console().print(f"not checked: {' '.join(claim.text.split())}", style="dim")
 
 
 def print_notice(sentence: object) -> None:

@@ -223,8 +223,9 @@ class GroundedModel:
         verdicts: dict[int, list[Verdict]] = {i: [] for i in given}
         for (i, _), verdict in zip(worthy, judged, strict=True):
             verdicts[i].append(verdict)
-        for i in given:
-            answers[i] = self._require_support(replace(answers[i], verdicts=tuple(verdicts[i])))
+        for i, claims_of_answer in zip(given, claims, strict=True):
+            unchecked = tuple(claim for claim in claims_of_answer if not claim.check_worthy)
+            answers[i] = self._require_support(replace(answers[i], verdicts=tuple(verdicts[i]), unchecked=unchecked))
         return answers
 
     def _require_support(self, answer: Answer) -> Answer:

@@ -1,8 +1,8 @@
 """The routes: chat completions, answer checks, the list of models, and a health check.
 
     POST /v1/chat/completions    OpenAI's protocol, complete or as server-sent events; grounded in the index if there is one.
-                                 The field `halluc` of a grounded reply has verdicts, citations, confidence, abstained and
-                                 reason.
+                                 The field `halluc` of a grounded reply has verdicts, unchecked, citations, confidence,
+                                 abstained and reason.
     POST /check                  {"answer": ..., "context": ..., "question": ...} -> `CheckReport.to_dict()`; the context is
                                  a text or a list of texts, and without one the answer is checked against the index.
     GET /v1/models, /health

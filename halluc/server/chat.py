@@ -129,7 +129,7 @@ def answer_text(answer: Answer) -> str:
 def answer_fields(answer: Answer) -> dict[str, Any]:
     """Get the field `halluc` of a reply."""
     fields = answer.to_dict()
-    return {name: fields[name] for name in ("verdicts", "citations", "confidence", "abstained", "reason")}
+    return {name: fields[name] for name in ("verdicts", "unchecked", "citations", "confidence", "abstained", "reason")}
 
 
 def logprobs_of(generation: Generation, lm: Any) -> dict[str, Any] | None:

@@ -57,6 +57,7 @@ class CheckReport(Record):
         verdicts: one per check-worthy claim. Its evidence is the sentence that speaks most for the label; a context of one
             text is the passage "context", and those of a list are named as `context_passages` says.
         unchecked: the claims that are not check-worthy.
+        reason: why nothing was checked; empty if something was.
         unsupported: the spans that are refuted or without enough information, in order, without overlaps.
     """
 
@@ -68,6 +69,7 @@ class CheckReport(Record):
     unchecked: tuple[Claim, ...] = ()
     unsupported: tuple[Span, ...] = ()
     question: str | None = None
+    reason: str = ""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CheckReport:
@@ -81,6 +83,7 @@ class CheckReport(Record):
             unchecked=tuple(Claim(**claim) for claim in values["unchecked"]),
             unsupported=tuple(Span(**{**span, "verdicts": tuple(span["verdicts"])}) for span in values["unsupported"]),
             question=values["question"],
+            reason=values.get("reason", ""),
         )
 
 
@@ -173,6 +176,7 @@ def check_many(
             unchecked=tuple(claim for claim in claims[row] if not claim.check_worthy),
             unsupported=_unsupported(answer, verdicts[row]),
             question=questions[row] if questions else None,
+            reason="" if verdicts[row] else _why_unchecked(answer, claims[row]),
         )
         for row, answer in enumerate(answers)
     ]
@@ -222,6 +226,23 @@ def _check_arguments(
 
 def _score(verdicts: Sequence[Verdict]) -> float | None:
     return sum(verdict.support for verdict in verdicts) / len(verdicts) if verdicts else None
+
+
+def _why_unchecked(answer: str, claims: Sequence[Claim]) -> str:
+    """Why an answer without a check-worthy claim was not checked."""
+    from halluc.claims.abstention import abstains
+    from halluc.claims.markup import final_answer, plain_text
+
+    if not final_answer(answer).strip():
+        return "the answer holds only the model's thoughts"
+    if abstains(answer):
+        return "the answer is an abstention"
+    code = plain_text(answer).code
+    if claims and all((claim.start, claim.end) in code for claim in claims):
+        return "the answer is only code"
+    if not claims:
+        return "the answer is only markup, such as citations or a list of sources"
+    return "the answer states nothing that evidence could confirm or deny"
 
 
 def _unsupported(answer: str, verdicts: Sequence[Verdict]) -> tuple[Span, ...]:

@@ -84,8 +84,46 @@ def test_a_claim_too_long_for_a_verifier_is_judged_in_pieces_and_the_worst_count
         report = halluc.check(f"There are {names}, {ending}", context=f"There are {names} and villages.", verifier=Short())
         assert [v.label for v in report.verdicts] == [label]
         assert report.verdicts[0].claim.end == len(report.answer)
-    for answer in ("x" * 3000, "市" * 500, "1" * 900):
-        assert len(halluc.check(answer, context="c", verifier=Short()).verdicts) == 1
+    answer = "".join(chr(0x4E00 + i) for i in range(500))
+    assert len(halluc.check(answer, context="c", verifier=Short()).verdicts) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "unchecked"),
+    [
+        ("I don't know.", "the answer is an abstention", 1),
+        ("Der Text sagt dazu nichts.", "the answer is an abstention", 1),
+        ("```python\nprint(1)\n```", "the answer is only code", 1),
+        ("[1] [2]", "the answer is only markup, such as citations or a list of sources", 0),
+        ("Sources:\n- https://example.org/a\n- https://example.org/b", "the answer is only markup", 0),
+        ("The answer is as follows.", "the answer states nothing that evidence could confirm or deny", 1),
+        ("a" * 20_000, "the answer states nothing", 1),
+        ("Things are things. Hello!", "the answer states nothing", 2),
+        ("<think>It was 1987.", "the answer holds only the model's thoughts", 0),
+    ],
+)
+def test_an_answer_of_which_nothing_is_checked_says_why_and_lists_its_parts(answer, reason, unchecked):
+    report = halluc.check(answer, context=CONTEXT, verifier=SharedWords())
+    assert (report.score, report.verdicts, len(report.unchecked)) == (None, (), unchecked)
+    assert report.reason.startswith(reason)
+    assert CheckReport.from_dict(report.to_dict()) == report
+
+
+@pytest.mark.parametrize(
+    ("answer", "claim", "hedged"),
+    [
+        ("You should give the tablets to children under 12.", "You should give the tablets to children under 12.", False),
+        ("Call 0800 555 222.", "Call 0800 555 222.", False),
+        ("I think refunds take 50 days.", "Refunds take 50 days.", True),
+        ("We recommend taking two tablets a day.", "We recommend taking two tablets a day.", False),
+        ("Die Frist beträgt drei Monate.", "Die Frist beträgt drei Monate.", False),
+        ("Please note that the office closes at noon.", "The office closes at noon.", False),
+    ],
+)
+def test_advice_instructions_and_opinions_with_a_factual_core_are_checked(answer, claim, hedged):
+    report = halluc.check(answer, context=CONTEXT, verifier=SharedWords())
+    assert [(v.claim.text, v.claim.hedged) for v in report.verdicts] == [(claim, hedged)]
+    assert report.unchecked == ()
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,19 @@ def test_a_threshold_fails_an_answer_of_which_nothing_was_checked(halluc, contex
         assert halluc("check", "--batch", path, "--out", out)[0] == 0
 
 
+def test_what_is_left_unchecked_is_printed_and_in_the_json(halluc, context):
+    code, out, _ = halluc("check", "Town 1 is old. Hello!", "-c", context, "--no-json")
+    assert code == 0
+    assert "not checked: Hello!" in out
+    code, out, _ = halluc("check", "I don't know.", "-c", context, "--no-json", "--fail-under", "0.1")
+    assert code == 1
+    assert "not checked: I don't know." in out
+    assert "nothing checked: the answer is an abstention" in out
+    report = json.loads(halluc("check", "I don't know.", "-c", context)[1])
+    assert [claim["text"] for claim in report["unchecked"]] == ["I don't know."]
+    assert report["reason"] == "the answer is an abstention"
+
+
 def test_no_output_overwrites_a_file_of_something_else(halluc, context, tmp_path):
     notes, rows, missing = tmp_path / "notes.txt", tmp_path / "rows.jsonl", tmp_path / "new"
     notes.write_text("chapter one, never saved elsewhere")
@@ -108,7 +121,7 @@ def test_a_batch_resumes_writes_its_page_and_names_broken_lines(halluc, tmp_path
     code, output, err = halluc("check", "--batch", path, "--out", out)
     assert (code, err) == (0, "")
     assert json.loads(output) == {
-        "out": str(out), "checked": 0, "resumed": 1, "broken": [], "mean_score": 1.0, "below": None
+        "out": str(out), "checked": 0, "resumed": 1, "broken": [], "mean_score": 1.0, "unjudged": 0, "below": None
     }  # fmt: skip
 
 

@@ -197,6 +197,31 @@ def test_a_language_model_is_asked_about_each_sentence_once_and_its_claims_carry
     assert len(lm.prompts) == 2
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "I'm sorry, but I cannot help with that.",
+        "- I don't know.",
+        '{"claims": []}',
+        "None.",
+        "<think>Rome is old.",
+        "Sure!",
+    ],
+)
+def test_a_sentence_is_its_own_claim_where_the_model_refuses_or_lists_nothing(reply):
+    claims = LMClaimExtractor(Scripted(reply)).extract(["I think the bridge opened in 1987."])[0]
+    assert [(claim.text, claim.hedged) for claim in claims] == [("The bridge opened in 1987.", True)]
+
+
+def test_model_output_is_read_as_json_and_without_emphasis():
+    expected = ["Rome is old.", "Rome is in Italy."]
+    assert parse_claims('{"claims": ["Rome is old.", "Rome is in Italy."]}') == expected
+    assert parse_claims('Here you go:\n```json\n["Rome is old.", "Rome is in Italy."]\n```') == expected
+    assert parse_claims('[{"claim": "Rome is old."}, {"claim": "Rome is in Italy."}]') == expected
+    assert parse_claims("- **The bridge** opened in 1987.\n- I cannot tell more.") == ["The bridge opened in 1987."]
+    assert parse_claims("- It has [two] lanes.") == ["It has [two] lanes."]
+
+
 def test_model_output_is_read_whatever_its_list_marks():
     assert parse_claims("1. A is b.\n2) C is d.\n(3) E is f.") == ["A is b.", "C is d.", "E is f."]
     assert parse_claims("* A is b.\n\n* A is b.") == ["A is b."]

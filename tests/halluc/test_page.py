@@ -93,8 +93,9 @@ def test_labels_have_their_names_for_people():
 def test_an_answer_without_claims_has_no_score():
     report = halluc.check("Sorry, I cannot tell.", context="Town 1 is old.", verifier=SharedWords())
     page = report_page([report])
-    assert "no claim to check" in page
-    assert "<details>" not in page
+    assert "nothing checked: the answer is an abstention" in page
+    assert "<li>Sorry, I cannot tell.</li>" in page
+    assert "Claims and evidence as a list" not in page
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path):

@@ -54,6 +54,34 @@ def test_the_reward_is_the_share_of_supported_claims(index):
     assert verifier.calls == 1
 
 
+class Everything:
+    """Supports every claim."""
+
+    name = "everything"
+
+    def probabilities(self, pairs):
+        return np.array([[0.9, 0.05, 0.05]] * len(pairs))
+
+
+@pytest.mark.parametrize(
+    "completion",
+    ["The answer is as follows.", "Things are things.", "a" * 20_000, "Here is a summary:", "Hello!", "Is it so?",
+     "I'd rather not guess.", "No clue.", "Unknown.", "Beats me.", "Ich weiß es nicht.", "没有相关信息。"],
+)  # fmt: skip
+def test_refusals_and_text_without_content_earn_nothing(completion):
+    for question in ("Tell me.", "Who led the team in sacks?"):
+        assert score(completion, Everything(), prompt=question, repetition_penalty=0) == 0.0
+        assert score(completion, Everything(), prompt=question, kind=ternary_truth, repetition_penalty=0) == 0.0
+
+
+@pytest.mark.parametrize("right", ["I think it was Kawann Short.", "Kawann Short?", "Maybe Kawann Short."])
+def test_a_hedged_guess_is_an_answer_that_is_right_or_wrong(right):
+    options = {"kind": ternary_truth, "prompt": "Who led?", "columns": {"references": "Kawann Short"}}
+    assert score(right, Everything(), **options) == 0.5
+    assert score(right.replace("Kawann Short", "Josh Norman"), Everything(), **options) == -1.0
+    assert score("I don't know.", Everything(), **options) == 0.0
+
+
 def test_conversations_and_a_context_column_are_taken_as_trl_passes_them():
     reward = FactualityReward(Contained())
     completions = [[{"role": "assistant", "content": "Snow is white."}]]
