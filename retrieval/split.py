@@ -103,13 +103,14 @@ _BEFORE_MORE = (
 )
 # A number follows these, or a sentence.
 _BEFORE_NUMBER = (
-    r"[Nn]os?|[Nn]r|[Ff]igs?|[Ee]qs?|[Tt]abs?|[Vv]ols?|[Cc]hs?|[Cc]hap|pp?|[Aa]rts?|[Ss]ecs?|[Pp]aras?|[Mm]ax|[Mm]in|[Ee]st|c|[Aa]pp"
-    r"|[Ee]x|[Pp]t|[Rr]ef|[Ll]ine|§"
+    r"[Nn]os?|[Nn]r|[Ff]igs?|[Ee]qs?|[Tt]abs?|[Vv]ols?|[Cc]hs?|[Cc]hap|pp?|[Aa]rts?|[Ss]ecs?|[Pp]aras?|[Mm]ax|[Mm]in|[Ee]st|c"
+    r"|[Aa]pp|[Ee]x|[Pp]t|[Rr]ef|[Ll]ine|§"
 )
 # More of the phrase follows these, or a sentence that begins with one of the words below.
 _BEFORE_EITHER = (
-    r"[A-Z]|(?:[A-Z]\.){1,4}[A-Z]|bn|mn|tn|mio|mrd|etc|al|St|Inc|Ltd|Co|Corp|Bros|Jr|Sr|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
-    r"|Mon|Tues?|Wed|Thurs?|Fri|Sat|Sun|a\.m|p\.m|Ph\.D|Dept|dept|Univ|Ave|Blvd|Rd|Hwy|Assn|Mfg|hrs?|mins?|secs?|lbs?|oz|ft|sq"
+    r"[A-Z]|(?:[A-Z]\.){1,4}[A-Z]|bn|mn|tn|mio|mrd|etc|al|St|Inc|Ltd|Co|Corp|Bros|Jr|Sr|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?"
+    r"|Oct|Nov|Dec|Mon|Tues?|Wed|Thurs?|Fri|Sat|Sun|a\.m|p\.m|Ph\.D|Dept|dept|Univ|Ave|Blvd|Rd|Hwy|Assn|Mfg|hrs?|mins?|secs?"
+    r"|lbs?|oz|ft|sq"
 )
 _FIRST_WORD = re.compile(
     r"(?:The|A|An|This|That|These|Those|It|He|She|They|We|I|You|Its|His|Her|Their|Our|My|Your|There|Here|In|On|At|By|For"
@@ -120,9 +121,7 @@ _ENDS_IN_ABBREVIATION = re.compile(
     rf"(?:^|(?<=[\s(\[\"'“‘/–—-]))(?:(?P<more>{_BEFORE_MORE})|(?P<number>{_BEFORE_NUMBER})|(?P<either>{_BEFORE_EITHER}))\.$"
 )
 _LONGEST_ABBREVIATION = 12
-_CUT = re.compile(
-    rf"(?<=\s)(?:{_BEFORE_EITHER})\.\s+(?={_FIRST_WORD.pattern})|(?<=\s)no\.\s+(?=[A-Z])", re.MULTILINE
-)
+_CUT = re.compile(rf"(?<=\s)(?:{_BEFORE_EITHER})\.\s+(?={_FIRST_WORD.pattern})|(?<=\s)no\.\s+(?=[A-Z])", re.MULTILINE)
 
 
 def _continues(text: str, start: int, end: int, following: int) -> bool:
