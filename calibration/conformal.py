@@ -85,7 +85,7 @@ class ConformalAbstention(JsonEstimator):
         delta: float = 0.05,
         *,
         bound: Literal["binomial", "hoeffding-bentkus"] = "binomial",
-        n_starts: int = 2,
+        n_starts: int = 3,
         thresholds: Sequence[float] | NDArray[np.floating] | None = None,
     ) -> None:
         self.risk = risk
@@ -284,7 +284,12 @@ def _starts(size: int, risk: float, delta: float, n_starts: int) -> tuple[list[i
     """
     for number in range(n_starts, 0, -1):
         least = _least_items(risk, delta / number)
-        if number == 1 or least * 8 ** (number - 1) <= size:
+        if number == 1 or least * 8 * (number - 1) <= size:
             break
-    ratio = max(size / least, 1.0) ** (1 / number)
-    return sorted({math.ceil(least * ratio**step) for step in range(number)}), delta / number
+    if number == 1:
+        return [least], delta
+    # From the fewest items, where confidence ranks well, to over half of them, where it hardly ranks and only many items
+    # show that few are wrong.
+    ratio = (size / least) ** (1 / (number - 1))
+    early = [math.ceil(least * ratio**step) for step in range(number - 1)]
+    return sorted({*early, math.ceil(min(0.6, 0.3 * (number - 1)) * size)}), delta / number

@@ -103,6 +103,13 @@ def test_two_starts_that_fall_on_one_threshold_give_it_all_of_delta():
         assert not rule.fit(confidence, [False] * 31 + [True] * 369).feasible
 
 
+def test_starts_by_hand():
+    # 0.8^n <= 0.05 / 3 from n = 19 on, 0.8^n <= 0.025 from n = 17 on, 0.8^n <= 0.05 from n = 14 on.
+    assert _starts(2000, 0.2, 0.05, 3) == ([19, 195, 1200], pytest.approx(0.05 / 3))
+    assert _starts(200, 0.2, 0.05, 3) == ([17, 60], pytest.approx(0.025))
+    assert _starts(100, 0.2, 0.05, 3) == ([14], 0.05)
+
+
 def test_an_unbroken_sequence_carries_its_level_to_the_next_start():
     p_values = [0.01, 0.02, 0.04, 0.04, 0.06, 0.01]
     rejects = lambda index, level: p_values[index] <= level  # noqa: E731
@@ -123,9 +130,10 @@ def test_carrying_levels_never_lowers_coverage():
         rule = ConformalAbstention(risk=0.15, delta=0.1)
         grid = default_thresholds()[::-1]
         answered, errors = _counts_above(grid, confidence, correct)
-        rejected = binomial_p_value(errors, answered, 0.15) <= 0.05
+        starts, share = _starts(500, 0.15, 0.1, 3)
+        rejected = binomial_p_value(errors, answered, 0.15) <= share
         separate = 0
-        for start in _starts(500, 0.15, 0.1, 2)[0]:
+        for start in starts:
             first = int(np.searchsorted(answered, start))
             stop = np.flatnonzero(~rejected[first:])
             last = first + (int(stop[0]) if stop.size else answered.size - first) - 1
