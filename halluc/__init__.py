@@ -19,7 +19,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
 def _check_siblings() -> None:
-    """Refuse to run with another package in place of `retrieval`, `calibration` or `training`, which are common names."""
+    """Refuse to run with another package in place of `retrieval`, `calibration` or `training`, which are common names.
+
+    Another package of the name may come first on the import path, or its installation may have overwritten our files.
+    """
     home = Path(__file__).resolve().parent.parent
     for name in ("retrieval", "calibration", "training"):
         spec = find_spec(name)
@@ -30,6 +33,19 @@ def _check_siblings() -> None:
                 f"'{name}' resolves to {actual}, not to the package installed with halluc in {home}; rename that file or "
                 "folder, or take its directory off the import path"
             )
+        if b'__distribution__ = "halluc"' not in Path(origin).read_bytes():
+            raise ShadowedPackage(
+                f"{origin} was overwritten by {_overwriter(name)}, which installs a package '{name}' too; uninstall it, "
+                "then reinstall halluc with 'pip install --force-reinstall --no-deps halluc'"
+            )
+
+
+def _overwriter(name: str) -> str:
+    """The other distributions that installed a package of this name."""
+    from importlib.metadata import packages_distributions
+
+    others = sorted(set(packages_distributions().get(name, [])) - {"halluc"})
+    return " and ".join(others) or "another distribution"
 
 
 _check_siblings()

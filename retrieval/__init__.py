@@ -8,4 +8,5 @@ from __future__ import annotations
 
 import lazy_loader
 
+__distribution__ = "halluc"  # checked when halluc is imported, since the name of this package is a common one
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,13 +1,17 @@
 """The `halluc` command as a user types it, in processes of its own."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+
+import retrieval
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "xquad"
 HALLUC = str(Path(sys.executable).with_name("halluc"))
@@ -157,3 +161,25 @@ def test_a_shadowed_sibling_is_named(tmp_path):
     done = subprocess.run([sys.executable, "-c", "import halluc"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "ShadowedPackage" in done.stderr
     assert str(tmp_path / "retrieval.py") in done.stderr
+
+
+def test_an_overwritten_sibling_is_named_with_the_distribution_that_did_it(tmp_path):
+    """The distribution 'uncertainty-calibration' installs a package 'calibration' over ours, into the same folder."""
+    home = Path(retrieval.__file__).parent.parent
+    for name in ("halluc", "retrieval", "calibration", "training"):
+        shutil.copytree(home / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    def imported():
+        command = [sys.executable, "-c", "import halluc; print(halluc.__file__)"]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert imported().stdout.strip() == str(tmp_path / "halluc" / "__init__.py")
+    (tmp_path / "calibration" / "__init__.py").write_text("from calibration.utils import *\n")
+    other = tmp_path / "uncertainty_calibration-0.1.4.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: uncertainty-calibration\nVersion: 0.1.4\n")
+    (other / "top_level.txt").write_text("calibration\n")
+    done = imported()
+    assert "ShadowedPackage" in done.stderr
+    assert "was overwritten by uncertainty-calibration, which installs a package 'calibration' too" in done.stderr
