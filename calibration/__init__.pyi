@@ -14,6 +14,7 @@ from .calibrator import split_rows as split_rows
 from .conformal import ConformalAbstention as ConformalAbstention
 from .conformal import default_thresholds as default_thresholds
 from .errors import CalibrationError as CalibrationError
+from .errors import FewItemsWarning as FewItemsWarning
 from .errors import InvalidInput as InvalidInput
 from .errors import NotFitted as NotFitted
 from .errors import NoThresholdWarning as NoThresholdWarning

@@ -5,12 +5,13 @@ CalibrationError
 ├── NotFitted          a recalibrator or an abstention rule was used before `fit`
 └── UnreadableFile     a saved recalibrator or rule cannot be read back
 
+FewItemsWarning        a recalibrator has more numbers to learn than items
 NoThresholdWarning     an abstention rule found no threshold that meets its guarantee, and will always abstain
 """
 
 from __future__ import annotations
 
-__all__ = ["CalibrationError", "InvalidInput", "NoThresholdWarning", "NotFitted", "UnreadableFile"]
+__all__ = ["CalibrationError", "FewItemsWarning", "InvalidInput", "NoThresholdWarning", "NotFitted", "UnreadableFile"]
 
 
 class CalibrationError(Exception):
@@ -27,6 +28,10 @@ class NotFitted(CalibrationError, RuntimeError):
 
 class UnreadableFile(CalibrationError, ValueError):
     """A file does not hold what `save` writes."""
+
+
+class FewItemsWarning(UserWarning):
+    """There are more numbers to learn than items."""
 
 
 class NoThresholdWarning(UserWarning):

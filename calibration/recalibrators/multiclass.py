@@ -1,18 +1,19 @@
 """Recalibration of class probabilities (N, K): temperature, vector, matrix and Dirichlet, all softmax(W log p + b).
 
-Maximum likelihood with a quadratic penalty per item on the distance from the identity, so that separable data (a class never
-seen, all labels alike) keep the fit finite.
+Maximum likelihood with a quadratic penalty per item on the distance from temperature scaling, so that few items give
+temperature scaling, and separable data (a class never seen, all labels alike) keep the fit finite.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calibration.arrays import Float64Array, as_array, check_number, check_probabilities
-from calibration.errors import InvalidInput, UnreadableFile
+from calibration.errors import FewItemsWarning, InvalidInput, UnreadableFile
 from calibration.persistence import JsonEstimator
 
 __all__ = [
@@ -31,7 +32,7 @@ class MulticlassRecalibrator(JsonEstimator):
     """Base of the recalibrators of class probabilities.
 
     Attributes:
-        weight_: (K, K), W of softmax(W log p + b).
+        weight_: W of softmax(W log p + b): (K, K), (K,) for its diagonal, or (1,) for one number on all of it.
         intercept_: (K,), b.
     """
 
@@ -75,15 +76,17 @@ class MulticlassRecalibrator(JsonEstimator):
         matrix, _ = check_probabilities(rows, np.zeros(rows.shape[0] if rows.ndim else 0, dtype=np.intp))
         if matrix.shape[1] != self.intercept_.size:
             raise InvalidInput(f"probabilities has {matrix.shape[1]} classes; this was fitted on {self.intercept_.size}")
-        scores = np.log(np.maximum(matrix.astype(np.float64), _CLIP)) @ self.weight_.T + self.intercept_
-        return np.asarray(softmax(scores, axis=1))
+        logs = np.log(np.maximum(matrix.astype(np.float64), _CLIP))
+        scores = logs * self.weight_ if self.weight_.ndim == 1 else logs @ self.weight_.T
+        return np.asarray(softmax(scores + self.intercept_, axis=1))
 
     def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
         raise NotImplementedError
 
     def _check_restored(self) -> None:
         classes = self.intercept_.size
-        if self.weight_.shape != (classes, classes) or not np.isfinite(self.transform(np.eye(classes))).all():
+        shapes = ((classes, classes), (classes,), (1,))
+        if self.weight_.shape not in shapes or not np.isfinite(self.transform(np.eye(2, classes))).all():
             raise UnreadableFile("weight_ and intercept_ are not of the same classes, or not numbers; pass what save wrote")
 
 
@@ -97,19 +100,8 @@ class MulticlassTemperatureScaling(MulticlassRecalibrator):
     temperature_: float
 
     def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
-        from scipy.optimize import minimize_scalar
-        from scipy.special import logsumexp
-
-        score_of_label = scores[np.arange(labels.size), labels]
-
-        def loss(log_temperature: float) -> float:
-            inverse = np.exp(-log_temperature)
-            return float(np.mean(logsumexp(inverse * scores, axis=1) - inverse * score_of_label))
-
-        # Convex in 1/T, hence with one minimum in log T as well.
-        solution = minimize_scalar(loss, bounds=(np.log(0.01), np.log(100)), method="bounded", options={"xatol": 1e-9})
-        self.temperature_ = float(np.exp(solution.x))
-        self.weight_ = np.eye(scores.shape[1]) / self.temperature_
+        self.temperature_ = _temperature(scores, labels)
+        self.weight_ = np.array([1 / self.temperature_])
         self.intercept_ = np.zeros(scores.shape[1])
 
 
@@ -124,16 +116,15 @@ class VectorScaling(MulticlassRecalibrator):
         self.penalty = penalty
 
     def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
-        classes = scores.shape[1]
-        strength = np.full((classes, classes), check_number(self.penalty, "penalty", least=0))
-        self.weight_, self.intercept_ = _fit_softmax(scores, labels, np.eye(classes), strength, self.penalty)
+        strength = np.full(scores.shape[1], check_number(self.penalty, "penalty", least=0))
+        self.weight_, self.intercept_ = _fit_softmax(scores, labels, strength, self.penalty)
 
 
 class MatrixScaling(MulticlassRecalibrator):
-    """A full W and an intercept (arXiv 1706.04599, section 4.2). Needs N well above K^2.
+    """A full W and an intercept (arXiv 1706.04599, section 4.2). Needs N well above K^2, and issues a FewItemsWarning below.
 
     Args:
-        penalty: on the squares of all entries, at least 0.
+        penalty: on the squares of all entries, at least 0; 10 K / N if that is more.
     """
 
     def __init__(self, penalty: float = 1e-4) -> None:
@@ -141,8 +132,9 @@ class MatrixScaling(MulticlassRecalibrator):
 
     def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
         classes = scores.shape[1]
-        strength = np.full((classes, classes), check_number(self.penalty, "penalty", least=0))
-        self.weight_, self.intercept_ = _fit_softmax(scores, labels, np.ones((classes, classes)), strength, self.penalty)
+        penalty = _enough(check_number(self.penalty, "penalty", least=0), type(self).__name__, *scores.shape)
+        strength = np.full((classes, classes), penalty)
+        self.weight_, self.intercept_ = _fit_softmax(scores, labels, strength, self.penalty)
 
 
 class DirichletCalibration(MulticlassRecalibrator):
@@ -150,9 +142,10 @@ class DirichletCalibration(MulticlassRecalibrator):
 
     The form of MatrixScaling on log-probabilities; the penalties fall on the entries off the diagonal and on the
     intercept, so that every class keeps a scale of its own. The diagonal bears a thousandth of the penalty, to stay finite.
+    A FewItemsWarning is issued if there are fewer items than entries.
 
     Args:
-        off_diagonal: penalty on the squares of the entries off the diagonal, at least 0.
+        off_diagonal: penalty on the squares of the entries off the diagonal, at least 0; 10 K / N if that is more.
         intercept: penalty on the squares of the intercept, at least 0.
     """
 
@@ -162,36 +155,75 @@ class DirichletCalibration(MulticlassRecalibrator):
 
     def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
         classes = scores.shape[1]
-        strength = np.full((classes, classes), check_number(self.off_diagonal, "off_diagonal", least=0))
-        np.fill_diagonal(strength, self.off_diagonal / 1000)
+        check_number(self.off_diagonal, "off_diagonal", least=0)
+        strength = np.full((classes, classes), _enough(self.off_diagonal, type(self).__name__, *scores.shape))
+        np.fill_diagonal(strength, strength[0, 0] / 1000)
         penalty = check_number(self.intercept, "intercept", least=0)
-        self.weight_, self.intercept_ = _fit_softmax(scores, labels, np.ones((classes, classes)), strength, penalty)
+        self.weight_, self.intercept_ = _fit_softmax(scores, labels, strength, penalty)
+
+
+def _enough(penalty: float, name: str, size: int, classes: int) -> float:
+    """The penalty, raised to what few items need; warns if there are fewer items than entries of W.
+
+    10 K / N is a normal prior of standard deviation 1 / sqrt(20 K): over K classes the entries of a row then move a score
+    by a few tenths of a typical log-probability.
+    """
+    if size < classes**2:
+        warnings.warn(
+            f"{name} fits {classes**2} entries to {size} items; use VectorScaling or MulticlassTemperatureScaling, or pass "
+            "more items",
+            FewItemsWarning,
+            stacklevel=4,
+        )
+    return max(penalty, 10 * classes / size)
+
+
+def _temperature(scores: Float64Array, labels: NDArray[np.intp]) -> float:
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    score_of_label = scores[np.arange(labels.size), labels]
+
+    def loss(log_temperature: float) -> float:
+        inverse = np.exp(-log_temperature)
+        return float(np.mean(logsumexp(inverse * scores, axis=1) - inverse * score_of_label))
+
+    # Convex in 1/T, hence with one minimum in log T as well.
+    solution = minimize_scalar(loss, bounds=(np.log(0.01), np.log(100)), method="bounded", options={"xatol": 1e-9})
+    return float(np.exp(solution.x))
 
 
 def _fit_softmax(
-    scores: Float64Array, labels: NDArray[np.intp], free: Float64Array, strength: Float64Array, intercept_strength: float
+    scores: Float64Array, labels: NDArray[np.intp], strength: Float64Array, intercept_strength: float
 ) -> tuple[Float64Array, Float64Array]:
-    """W (K, K) and b (K,) of least mean loss plus strength * (W - I)^2 and intercept_strength * b^2.
+    """W and b (K,) of least mean loss plus strength * (W - I / T)^2 and intercept_strength * b^2, T that of the items.
 
-    Entries of W where `free` is 0 stay those of the identity.
+    W is full if `strength` is (K, K), and diagonal if it is (K,).
     """
     from scipy.optimize import minimize
     from scipy.special import log_softmax
 
     size, classes = scores.shape
-    identity = np.eye(classes)
-    truth = identity[labels]
+    full = strength.ndim == 2
+    # Without a right temperature the fit would leave the penalty's center for lack of it.
+    scale = 1 / min(max(_temperature(scores, labels), 0.1), 10.0)
+    center = scale * scores
+    rows = np.arange(size)
 
     def loss(flat: Float64Array) -> tuple[float, Float64Array]:
-        moved, intercept = flat[: classes * classes].reshape(classes, classes) * free, flat[classes * classes :]
-        log_probability = log_softmax(scores @ (identity + moved).T + intercept, axis=1)
-        residual = (np.exp(log_probability) - truth) / size
-        value = -(truth * log_probability).sum() / size
+        moved, intercept = flat[: strength.size].reshape(strength.shape), flat[strength.size :]
+        shift = scores @ moved.T if full else scores * moved
+        log_probability = log_softmax(center + shift + intercept, axis=1)
+        residual = np.exp(log_probability)
+        residual[rows, labels] -= 1
+        residual /= size
+        value = -log_probability[rows, labels].sum() / size
         value += (strength * moved**2).sum() + intercept_strength * (intercept**2).sum()
-        slope = (residual.T @ scores + 2 * strength * moved) * free
+        slope = (residual.T @ scores if full else (residual * scores).sum(axis=0)) + 2 * strength * moved
         return float(value), np.concatenate([slope.ravel(), residual.sum(axis=0) + 2 * intercept_strength * intercept])
 
-    start = np.zeros(classes * classes + classes)
+    start = np.zeros(strength.size + classes)
     solution = minimize(loss, start, jac=True, method="L-BFGS-B", options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 2000})
-    moved = solution.x[: classes * classes].reshape(classes, classes) * free
-    return identity + moved, np.asarray(solution.x[classes * classes :])
+    moved = solution.x[: strength.size].reshape(strength.shape)
+    weight = moved + scale * np.eye(classes) if full else moved + scale
+    return weight, np.asarray(solution.x[strength.size :])
