@@ -16,7 +16,7 @@ from halluc.claims.parsing import subject_of
 from halluc.claims.persons import is_person_noun
 
 if TYPE_CHECKING:
-    from spacy.tokens import Token
+    from spacy.tokens import Doc, Token
 
 __all__ = ["Clause", "Item", "distribute", "render"]
 
@@ -58,6 +58,17 @@ _TIMES = {"throughout", "during", "since", "until", "after", "before"}
 _EVENTS = {"born", "died"}
 _PATH = {"dobj", "attr", "pobj", "prep", "acomp", "agent", "oprd"}
 _MAX_MEMBERS = 12
+_HEADS_OF_LISTS = ("dobj", "attr", "pobj", "acomp", "oprd")
+
+
+def reads_entities(parse: Doc) -> bool:
+    """Whether the named entities of a sentence may decide how `distribute` splits it."""
+    words = {token.lower_ for token in parse}
+    if not words.isdisjoint(_EVENTS):
+        return True
+    if "and" in words and any(token.dep_ == "conj" and token.head.dep_ in _HEADS_OF_LISTS for token in parse):
+        return True
+    return any(token.dep_ == "amod" and token.head.dep_ == "attr" for token in parse)
 
 
 def distribute(clause: Clause) -> list[Clause]:
@@ -98,7 +109,7 @@ def _per_member(clause: Clause) -> list[Clause]:
 
 def _members(head: Token, clause: Clause, inside: set[int]) -> list[Token]:
     """List the members of the list that `head` opens; empty if it opens none, or one that must stay together."""
-    if head.dep_ not in ("dobj", "attr", "pobj", "acomp", "oprd") or not any(c.dep_ == "conj" for c in head.children):
+    if head.dep_ not in _HEADS_OF_LISTS or not any(c.dep_ == "conj" for c in head.children):
         return []
     members = [head, *head.conjuncts]
     if not 2 <= len(members) <= _MAX_MEMBERS or any(m.i not in inside for m in members):

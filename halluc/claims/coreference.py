@@ -18,7 +18,7 @@ from halluc.claims.persons import is_person_noun, may_be_person
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
 
-__all__ = ["resolve_pronouns"]
+__all__ = ["parses_that_matter", "resolve_pronouns"]
 
 _GENDER = {"he": "he", "him": "he", "his": "he", "she": "she", "her": "she", "hers": "she"}
 _THINGS = {"it": "it", "its": "it", "they": "they", "their": "they"}
@@ -63,7 +63,8 @@ def resolve_pronouns(parses: Sequence[Doc | None]) -> list[dict[int, str]]:
     """Resolve the pronouns of one text.
 
     Args:
-        parses: its sentences, in order; None for a sentence that was not parsed.
+        parses: its sentences, in order; None for a sentence that was not parsed. Those of `parses_that_matter` have their
+            named entities.
 
     Returns:
         Per sentence, the replacement of the token at each index; possessives are replaced by "Obama's".
@@ -80,6 +81,33 @@ def resolve_pronouns(parses: Sequence[Doc | None]) -> list[dict[int, str]]:
         others = {entity.text for entity in parse.ents if entity.label_ == "PERSON"}
         center.rivals = _other_things(parse)
     return resolved
+
+
+def parses_that_matter(parses: Sequence[Doc | None]) -> list[Doc]:
+    """List the sentences of one text whose named entities may decide what its pronouns stand for.
+
+    A person may have been named anywhere before "he" or "she"; what "it" stands for is in the sentence before, or before
+    that if its subject is a pronoun too. Whether a name is a person's may depend on all sentences before it.
+    """
+    needed: set[int] = set()
+    # All sentences before this one are needed.
+    bound = 0
+    for i, parse in enumerate(parses):
+        if parse is None:
+            continue
+        if any(token.lower_ in _GENDER for token in parse):
+            bound = i + 1
+        elif any(token.lower_ in _THINGS and (token.dep_ in SUBJECTS or token.i == 0) for token in parse):
+            needed.add(i)
+            while i > bound and (before := parses[i - 1]) is not None:
+                i -= 1
+                needed.add(i)
+                subjects = {token.tag_ for token in before if token.dep_ in SUBJECTS}
+                if subjects & {"NNP", "NNPS"}:
+                    bound = max(bound, i + 1)
+                if "PRP" not in subjects:
+                    break
+    return [parse for i, parse in enumerate(parses) if parse is not None and (i < bound or i in needed)]
 
 
 def _resolve(parse: Doc, center: _Center, before: set[str]) -> dict[int, str]:

@@ -8,10 +8,11 @@ from halluc.answers import Claim
 from halluc.claims.abstention import is_hedged
 from halluc.claims.check_worthiness import states_nothing_alone
 from halluc.claims.clause_splitting import Statement, split_sentence
-from halluc.claims.coreference import resolve_pronouns
+from halluc.claims.coordination import reads_entities
+from halluc.claims.coreference import parses_that_matter, resolve_pronouns
 from halluc.claims.extractor import checked_texts
 from halluc.claims.markup import plain_text
-from halluc.claims.parsing import SUBJECTS
+from halluc.claims.parsing import SUBJECTS, add_entities
 from halluc.claims.sentences import Sentence, answer_sentences
 
 __all__ = ["RuleClaimExtractor", "extract_claims", "joined_to_question"]
@@ -50,10 +51,24 @@ class RuleClaimExtractor:
         """See `ClaimExtractor.extract`."""
         texts, questions = checked_texts(texts, questions)
         answers = [plain_text(text) for text in texts]
+        sentences = answer_sentences(answers, questions)
+        _add_entities(sentences)
         return [
-            answer.in_original(_claims_of_text(sentences, question))
-            for answer, sentences, question in zip(answers, answer_sentences(answers, questions), questions, strict=True)
+            answer.in_original(_claims_of_text(sentences_of_answer, question))
+            for answer, sentences_of_answer, question in zip(answers, sentences, questions, strict=True)
         ]
+
+
+def _add_entities(sentences: Sequence[Sequence[Sentence]]) -> None:
+    """Add the named entities of those sentences whose claims they may change."""
+    parses = [[sentence.parse for sentence in sentences_of_answer] for sentences_of_answer in sentences]
+    distinct = {id(parse): parse for of_answer in parses for parse in of_answer if parse is not None}
+    add_entities(
+        [
+            *(parse for of_answer in parses for parse in parses_that_matter(of_answer)),
+            *(parse for parse in distinct.values() if reads_entities(parse)),
+        ]
+    )
 
 
 def _claims_of_text(sentences: Sequence[Sentence], question: str | None) -> list[Claim]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from halluc import LMClaimExtractor, RuleClaimExtractor, extract_claims
 from halluc.answers import Claim
 from halluc.claims.lm_extractor import parse_claims
+from halluc.claims.parsing import add_entities
 from halluc.errors import InvalidInput
 from halluc.models.language_model import Generation
 
@@ -279,3 +280,20 @@ def test_pronouns_of_a_list_of_texts_stand_for_the_right_thing_or_are_left(part)
 def test_it_never_stands_for_a_person():
     for person in ("The engineer", "The president", "A nurse", "Paula Ostrov", "His wife", "The architect"):
         assert texts(f"{person} was praised. It is 412 metres long.")[1] == "It is 412 metres long."
+
+
+def test_claims_are_the_same_as_if_every_sentence_had_its_entities(monkeypatch):
+    """Named entities take as long as the parse, and are found only where they may decide."""
+    answers = [
+        *SPLIT,
+        *WHOLE,
+        " ".join(SPLIT),
+        *(row["text"] for row in PRONOUNS),
+        "Tom Hanks was born on 9 July 1956 in Concord. He is an American actor. The film cost 3 million dollars. It won.",
+    ]
+    lazy = RuleClaimExtractor().extract(answers)
+    monkeypatch.setattr(
+        "halluc.claims.rule_extractor._add_entities",
+        lambda sentences: add_entities(s.parse for of_answer in sentences for s in of_answer if s.parse is not None),
+    )
+    assert RuleClaimExtractor().extract(answers) == lazy
