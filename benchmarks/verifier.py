@@ -1,12 +1,16 @@
-"""The verifier compared with baselines on validation rows, and its speed compared with a plain loop over the raw library.
+"""Verifiers on validation rows: by data set, on whole answers of RAGTruth, and beside baselines.
 
-Prints one JSON line per data set and verifier: n, balanced accuracy at 0.5, AUROC, expected calibration error (10 bins) and,
-if the data has three labels, accuracy over them; then the means over data sets; then the ratio of wall times. Validation
-rows are from held-out documents, in neither the training nor the calibration part. Baselines: cosine similarity of
-embeddings and ROUGE-L precision (each calibrated by Platt scaling on the same calibration rows as the verifier), and
+Prints one JSON line per data set and verifier: n, balanced accuracy at 0.5, what it loses against the best threshold for the
+set, AUROC, expected calibration error (10 bins) and, if the data has three labels, accuracy over them; then the means over
+data sets, in which those at the level of documents count twice; then, for RAGTruth's answers as `halluc.check` judges them,
+F1 of finding answers with hallucinations (with its 95 % bootstrap interval), AUROC of the least support of a claim, and F1
+of the characters of spans, by task. Validation rows are from documents held out from training and calibration. Baselines:
+cosine similarity of embeddings and ROUGE-L precision (each calibrated by Platt scaling on the same calibration rows), and
 `LMVerifier` with the default model, on `--lm-rows` rows per data set because it is slow.
 
-    python benchmarks/verifier.py --data DATA
+Small cases and speed are in benchmarks/verifier_cases.py.
+
+    python benchmarks/verifier.py --data DATA --verifier large
 """
 
 from __future__ import annotations
@@ -14,18 +18,19 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 
 import numpy as np
-from figures import show
+from figures import read_rows, show
 
 # A script in this folder has the name of a package, and Python searches the folder of a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
 LABELS = ("supported", "refuted", "not_enough_info")
+DOCUMENT_LEVEL = ("ragtruth", "wice", "lfqa", "expertqa", "summedits", "bump")
+# Not measured: sets whose claims are all of one label, or made for this project.
+LEFT_OUT = ("wice_tokens", "synthetic")
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -34,72 +39,90 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the public data sets")
     parser.add_argument("--verifier", default="default", help="a name that halluc.load_verifier takes")
     parser.add_argument("--sources", nargs="*", default=None, help="data sets; all by default")
-    parser.add_argument("--rows", type=int, default=600, help="most validation rows per data set")
-    parser.add_argument("--lm-rows", type=int, default=40, help="rows per data set for LMVerifier; 0 for none")
-    parser.add_argument("--speed-pairs", type=int, default=5000, help="pairs of the speed measurement; 0 for none")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of the speed measurement")
+    parser.add_argument("--rows", type=int, default=400, help="most validation rows per data set")
+    parser.add_argument("--baselines", action="store_true", help="measure the baselines too")
+    parser.add_argument("--lm-rows", type=int, default=0, help="rows per data set for LMVerifier; 0 for none")
+    parser.add_argument("--no-answers", action="store_true", help="leave out the answers of RAGTruth")
     arguments = parser.parse_args()
 
     import halluc
-    from training.verifier.data import SOURCES, read_pairs
+    from training.verifier.data_sets import SOURCES
+    from training.verifier.pairs import read_pairs
 
-    sources = arguments.sources or list(SOURCES)
+    sources = arguments.sources or [source for source in SOURCES if source not in LEFT_OUT]
     pairs = read_pairs(arguments.data, sources, seed=0)
     random.Random(0).shuffle(pairs)
     validation = [pair for source in sources for pair in _of(pairs, source, "validation")[: arguments.rows]]
-    calibration = [pair for source in sources for pair in _of(pairs, source, "calibration")[:150]]
     verifier = halluc.load_verifier(arguments.verifier)
     table = verifier.probabilities(_texts(validation))
     _show_quality(verifier.name, validation, table[:, 0], sources, table)
-    for name, score in (("embedding cosine", _cosine), ("ROUGE-L precision", _rouge_l_precision)):
-        _show_quality(name, validation, _calibrated(score, calibration, validation), sources)
+    if arguments.baselines:
+        calibration = [pair for source in sources for pair in _of(pairs, source, "calibration")[:150]]
+        for name, score in (("embedding cosine", _cosine), ("ROUGE-L precision", _rouge_l_precision)):
+            _show_quality(name, validation, _calibrated(score, calibration, validation), sources)
     if arguments.lm_rows:
         few = [pair for source in sources for pair in _of(validation, source, "validation")[: arguments.lm_rows]]
         _show_quality("LMVerifier", few, halluc.load_verifier("lm").support(_texts(few)), sources)
-    if arguments.speed_pairs:
-        mixed = _texts([pair for pair in pairs if pair.part != "train"])[: arguments.speed_pairs]
-        _speed(verifier, mixed, arguments.rounds)
+    if not arguments.no_answers:
+        _show_answers(verifier, arguments.data)
 
 
-def _speed(verifier, pairs: Pairs, rounds: int) -> None:
-    """`support` compared with `CrossEncoder.predict` on batches of 32 with the same weights in float32, alternating."""
-    import tempfile
+def _show_answers(verifier, data: Path) -> None:
+    """RAGTruth's answers to held-out contexts, judged claim by claim."""
+    import halluc
+    from calibration import auroc
+    from training.verifier.pairs import ClaimSpan, part_of
+    from training.verifier.thresholds import span_f1
 
-    from sentence_transformers import CrossEncoder
+    rows = [row for row in read_rows(data / "ragtruth" / "responses.jsonl") if part_of(row["context"]) != "train"]
+    # Calibration documents decided the threshold of spans, so they are shown apart.
+    for part in ("calibration", "validation"):
+        chosen = [row for row in rows if part_of(row["context"]) == part]
+        reports = halluc.check_many(
+            [row["response"] for row in chosen], contexts=[row["context"] for row in chosen], verifier=verifier
+        )
+        for task in ("all", "qa", "summary", "data2txt"):
+            numbers = [i for i, row in enumerate(chosen) if task in ("all", row["task"])]
+            truth = np.array([bool(chosen[i]["spans"]) for i in numbers])
+            flagged = np.array([bool(reports[i].unsupported) for i in numbers])
+            least = np.array([min((v.support for v in reports[i].verdicts), default=1.0) for i in numbers])
+            worst = np.array([max((s.probability for s in reports[i].unsupported), default=0.0) for i in numbers])
+            marked = [[ClaimSpan(span["start"], span["end"]) for span in chosen[i]["spans"]] for i in numbers]
+            found = [reports[i].unsupported for i in numbers]
+            show(
+                f"ragtruth answers, {part}, {task}",
+                verifier=verifier.name,
+                n=len(numbers),
+                hallucinated=float(truth.mean()),
+                flagged=float(flagged.mean()),
+                example_f1=_f1(truth, flagged),
+                interval=_bootstrap(truth, flagged),
+                f1_if_all_were_flagged=_f1(truth, np.ones_like(truth)),
+                auroc_of_least_support=float(auroc(1 - least, truth)),
+                auroc_of_spans=float(auroc(worst, truth)),
+                span_f1=span_f1(marked, found),
+                # Spans on answers in which annotators marked nothing.
+                false_alarms=float(flagged[~truth].mean()),
+            )
 
-    from halluc.verification import _PACKAGED
-    from halluc.verification.weights import read_weights
 
-    with tempfile.TemporaryDirectory() as folder:
-        # Save the packaged verifier as a folder that sentence-transformers reads.
-        trained = read_weights(_PACKAGED)
-        trained.model.save_pretrained(folder)
-        trained.tokenizer.save_pretrained(folder)
-        peer = CrossEncoder(folder, num_labels=3, device="cpu", max_length=512)
-    ratios = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        raw = np.concatenate([peer.predict(pairs[i : i + 32], batch_size=32) for i in range(0, len(pairs), 32)])
-        raw_seconds = time.perf_counter() - start
-        start = time.perf_counter()
-        ours = verifier.support(pairs)
-        seconds = time.perf_counter() - start
-        ratios.append(raw_seconds / seconds)
-    exponents = np.exp(raw - raw.max(1, keepdims=True))
-    theirs = trained.calibrator.transform(exponents[:, 0] / exponents.sum(1))
-    agreement = float(((ours >= 0.5) == (theirs >= 0.5)).mean())
-    # Evidence longer than a unit is read in windows by halluc, and as a whole, up to 512 tokens, by the library.
-    short = [length <= verifier.max_tokens for length in verifier._lengths([evidence for evidence, _ in pairs])]
-    agreement_short = float(((ours >= 0.5) == (theirs >= 0.5))[short].mean())
-    show("speed", pairs=len(pairs), distinct=len(set(pairs)), seconds=seconds, pairs_per_second=len(pairs) / seconds,
-          ratio=median(ratios), bar=2.0, agreement=agreement, single_units=sum(short),
-          agreement_on_single_units=agreement_short, rounds=rounds)  # fmt: skip
+def _f1(truth: np.ndarray, flagged: np.ndarray) -> float:
+    return float(2 * (truth & flagged).sum() / max(1, truth.sum() + flagged.sum()))
+
+
+def _bootstrap(truth: np.ndarray, flagged: np.ndarray, draws: int = 1000) -> list[float]:
+    generator = np.random.default_rng(0)
+    scores = []
+    for _ in range(draws):
+        rows = generator.integers(len(truth), size=len(truth))
+        scores.append(_f1(truth[rows], flagged[rows]))
+    return [float(value) for value in np.quantile(scores, [0.025, 0.975])]
 
 
 def _show_quality(name: str, rows, support: np.ndarray, sources: Sequence[str], table: np.ndarray | None = None) -> None:
     from calibration import auroc, expected_calibration_error
 
-    means = []
+    means, weights = [], []
     for source in sources:
         selected = np.array([row.source == source for row in rows])
         if not selected.any():
@@ -108,12 +131,16 @@ def _show_quality(name: str, rows, support: np.ndarray, sources: Sequence[str], 
         value = support[selected]
         if truth.all() or not truth.any():
             continue
+        accuracy = _balanced_accuracy(value, truth, 0.5)
+        best = max(_balanced_accuracy(value, truth, threshold) for threshold in np.unique(value))
         figures = {
-            "balanced_accuracy": float(((value[truth] >= 0.5).mean() + (value[~truth] < 0.5).mean()) / 2),
+            "balanced_accuracy": accuracy,
+            "loss_to_best_threshold": best - accuracy,
             "auroc": float(auroc(value, truth)),
             "ece": float(expected_calibration_error(value, truth, n_bins=10)),
         }
         means.append(list(figures.values()))
+        weights.append(2 if source in DOCUMENT_LEVEL else 1)
         if table is not None:
             chosen = [row for row, is_selected in zip(rows, selected, strict=True) if is_selected]
             labeled = [row.label in LABELS for row in chosen]
@@ -121,13 +148,20 @@ def _show_quality(name: str, rows, support: np.ndarray, sources: Sequence[str], 
             if len(set(labels.tolist())) == 3:
                 figures["accuracy_of_three"] = float((table[selected][labeled].argmax(1) == labels).mean())
         show(source, verifier=name, n=int(selected.sum()), supported=float(truth.mean()), **figures)
-    mean = np.mean(means, axis=0)
-    show("mean", verifier=name, data_sets=len(means), balanced_accuracy=mean[0], auroc=mean[1], ece=mean[2])
+    names = ("balanced_accuracy", "loss_to_best_threshold", "auroc", "ece")
+    for title, chosen in (("mean", weights), ("mean of documents", [weight - 1 for weight in weights])):
+        if any(chosen):
+            mean = np.average(means, axis=0, weights=chosen)
+            show(title, verifier=name, data_sets=int(np.count_nonzero(chosen)), **dict(zip(names, mean, strict=True)))
+
+
+def _balanced_accuracy(support: np.ndarray, truth: np.ndarray, threshold: float) -> float:
+    return float(((support[truth] >= threshold).mean() + (support[~truth] < threshold).mean()) / 2)
 
 
 def _calibrated(score: Callable[[Pairs], np.ndarray], calibration, validation) -> np.ndarray:
     from calibration import PlattScaling
-    from training.verifier.train import even_weights
+    from training.verifier.thresholds import even_weights
 
     fitted = PlattScaling().fit(
         score(_texts(calibration)), [row.label == "supported" for row in calibration], even_weights(calibration)

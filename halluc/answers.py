@@ -23,11 +23,16 @@ __all__ = [
     "Claim",
     "Evidence",
     "Label",
+    "SpanKind",
     "Verdict",
     "with_calibrated_confidence",
 ]
 
 Label = Literal["supported", "refuted", "not_enough_info"]
+
+SpanKind = Literal["conflict", "baseless"]
+"""Why characters of an answer are not supported: the evidence says otherwise, or it says nothing about them (RAGTruth, arXiv
+2401.00396, section 2)."""
 
 LABEL_NAMES: Mapping[Label, str] = {
     "supported": "supported",

@@ -97,7 +97,7 @@ def print_report(report: CheckReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from halluc.verification.check import labeled_spans
+    from halluc.verification.spans import labeled_spans
 
     out = console()
     text = Text(report.answer)

@@ -23,10 +23,11 @@ def load_verifier(name: str | Path = "default", *, lm: LanguageModel | None = No
     """Load a verifier by name.
 
     Args:
-        name: "default", the cross-encoder that comes with halluc, which is loaded once per process unless there are
-            options; "lm", a language model that answers Yes or No (`LMVerifier`); a folder written by
-            `halluc train verifier`; or a folder or hub id of another verifier: MiniCheck, FactCG, Bespoke-MiniCheck, HHEM,
-            LettuceDetect, or any NLI cross-encoder. If its family cannot be recognized, "NAME#FAMILY" names it.
+        name: "default", the small verifier that comes with halluc, or "large", which is better and slower and needs
+            `halluc models pull mpnet`; both are loaded once per process unless there are options; "lm", a language model
+            that answers Yes or No (`LMVerifier`); a folder written by `halluc train verifier`; or a folder or hub id of
+            another verifier: MiniCheck, FactCG, Bespoke-MiniCheck, HHEM, LettuceDetect, or any NLI cross-encoder. If its
+            family cannot be recognized, "NAME#FAMILY" names it.
         lm: with "lm", the language model to ask; the default model if None.
         options: `device`, `max_tokens`, `batch_tokens`, `columns`, and for other people's verifiers `family` and
             `trust_remote_code` (see `halluc.verification.pretrained.load_pretrained`).
@@ -54,15 +55,15 @@ def load_verifier(name: str | Path = "default", *, lm: LanguageModel | None = No
         return LMVerifier(lm or load_model())
     if lm is not None:
         raise InvalidInput(f"lm goes with the verifier 'lm', not with {name!r}; leave one of them out")
-    if name == "default":
-        return _load_packaged(**_of_trained("default", options)) if options else _packaged_once()
+    if name in _PACKAGED:
+        return _load_packaged(name, **_of_trained(name, options)) if options else _packaged_once(name)
     folder, _, family = name.rpartition("#")
     if folder and not Path(name).is_dir():
         name, options = folder, {**options, "family": family}
     if (Path(name) / "verifier.json").is_file():
-        from halluc.verification.cross_encoder import load_cross_encoder
+        from halluc.verification.pair_verifier import load_pair_verifier
 
-        return load_cross_encoder(name, **_of_trained(name, options))
+        return load_pair_verifier(name, **_of_trained(name, options))
     from halluc.verification.pretrained import load_pretrained
 
     return load_pretrained(name, **options)
@@ -75,16 +76,17 @@ def _of_trained(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if key not in ("family", "trust_remote_code")}
 
 
-_PACKAGED = Path(__file__).parent / "default"
+# The folder of each packaged verifier, and its name in results.
+_PACKAGED = {"default": "halluc-minilm", "large": "halluc-mpnet"}
 
 
-def _load_packaged(**options: Any) -> Verifier:
-    from halluc.verification.cross_encoder import load_cross_encoder
+def _load_packaged(name: str, **options: Any) -> Verifier:
+    from halluc.verification.pair_verifier import load_pair_verifier
 
-    return load_cross_encoder(_PACKAGED, name="halluc-minilm", **options)
+    return load_pair_verifier(Path(__file__).parent / name, name=_PACKAGED[name], **options)
 
 
 @cache
-def _packaged_once() -> Verifier:
+def _packaged_once(name: str) -> Verifier:
     # A bare halluc.check(...) would otherwise spend nearly all of its time on loading.
-    return _load_packaged()
+    return _load_packaged(name)

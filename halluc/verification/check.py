@@ -8,14 +8,14 @@ the page that shows reports (page.py).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from halluc.answers import Claim, Label, Verdict
+from halluc.answers import Claim, Verdict
 from halluc.errors import InvalidInput, check_same_length, check_text, check_texts, leaf_errors_as_ours
 from halluc.verification.contexts import Context, context_passages
 from halluc.verification.judge import Judge
+from halluc.verification.spans import Span, unsupported_spans
 from retrieval.records import Record
 
 if TYPE_CHECKING:
@@ -23,25 +23,7 @@ if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
     from retrieval import Hit, Passage, PassageIndex
 
-__all__ = ["CheckReport", "Span", "check", "check_many", "labeled_spans"]
-
-_WORST: tuple[Label, ...] = ("refuted", "not_enough_info", "supported")
-
-
-@dataclass(frozen=True)
-class Span(Record):
-    """Characters [start, end) of an answer with one label.
-
-    Attributes:
-        start, end: in the answer.
-        label: the label of these characters.
-        verdicts: indices of the verdicts that give them that label.
-    """
-
-    start: int
-    end: int
-    label: Label
-    verdicts: tuple[int, ...] = ()
+__all__ = ["CheckReport", "check", "check_many"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +40,8 @@ class CheckReport(Record):
             text is the passage "context", and those of a list are named as `context_passages` says.
         unchecked: the claims that are not check-worthy.
         reason: why nothing was checked; empty if something was.
-        unsupported: the spans that are refuted or without enough information, in order, without overlaps.
+        unsupported: the characters that the evidence contradicts or says nothing about, in order, without overlaps: words,
+            if the verifier marks them (`SpanVerifier`), else whole claims.
     """
 
     answer: str
@@ -163,8 +146,11 @@ def check_many(
     passages = _passages(worthy, contexts, index, k)
     verdicts: list[list[Verdict]] = [[] for _ in answers]
     judged = Judge(verifier).verdicts([claim for _, claim in worthy], passages, quote=True)
-    for (row, _), verdict in zip(worthy, judged, strict=True):
+    passages_of: list[list[Sequence[Passage]]] = [[] for _ in answers]
+    for (row, _), verdict, own_passages in zip(worthy, judged, passages, strict=True):
         verdicts[row].append(verdict)
+        passages_of[row].append(own_passages)
+    unsupported = unsupported_spans(verifier, answers, verdicts, passages_of)
     mode: Literal["faithfulness", "factual support"] = "faithfulness" if index is None else "factual support"
     return [
         CheckReport(
@@ -174,34 +160,12 @@ def check_many(
             score=_score(verdicts[row]),
             verdicts=tuple(verdicts[row]),
             unchecked=tuple(claim for claim in claims[row] if not claim.check_worthy),
-            unsupported=_unsupported(answer, verdicts[row]),
+            unsupported=unsupported[row],
             question=questions[row] if questions else None,
             reason="" if verdicts[row] else _why_unchecked(answer, claims[row]),
         )
         for row, answer in enumerate(answers)
     ]
-
-
-def labeled_spans(verdicts: Sequence[Verdict]) -> list[Span]:
-    """Cut an answer into spans of one label each, in order and without overlaps; text outside any claim is left out.
-
-    Where the span of one claim lies within that of another ("Milan, *a city in the north*, is rich"), the inner one counts;
-    of claims with the same span, the worst label counts.
-    """
-    edges = sorted({edge for verdict in verdicts for edge in (verdict.claim.start, verdict.claim.end)})
-    spans: list[Span] = []
-    for start, end in pairwise(edges):
-        over = [i for i, v in enumerate(verdicts) if v.claim.start <= start and end <= v.claim.end]
-        if not over:
-            continue
-        shortest = min(verdicts[i].claim.end - verdicts[i].claim.start for i in over)
-        inner = tuple(i for i in over if verdicts[i].claim.end - verdicts[i].claim.start == shortest)
-        label = min((verdicts[i].label for i in inner), key=_WORST.index)
-        if spans and spans[-1].end == start and spans[-1].verdicts == inner:
-            spans[-1] = replace(spans[-1], end=end)
-        else:
-            spans.append(Span(start, end, label, inner))
-    return spans
 
 
 def _check_arguments(
@@ -243,19 +207,6 @@ def _why_unchecked(answer: str, claims: Sequence[Claim]) -> str:
     if not claims:
         return "the answer is only markup, such as citations or a list of sources"
     return "the answer states nothing that evidence could confirm or deny"
-
-
-def _unsupported(answer: str, verdicts: Sequence[Verdict]) -> tuple[Span, ...]:
-    merged: list[Span] = []
-    for span in labeled_spans(verdicts):
-        if span.label == "supported":
-            continue
-        last = merged[-1] if merged else None
-        if last and last.label == span.label and not any(c.isalnum() for c in answer[last.end : span.start]):
-            merged[-1] = Span(last.start, span.end, span.label, tuple(sorted({*last.verdicts, *span.verdicts})))
-        else:
-            merged.append(span)
-    return tuple(merged)
 
 
 def _passages(

@@ -1,10 +1,7 @@
-"""A cross-encoder as the verifier: a sequence classifier reads evidence and claim together.
+"""Any sequence classifier that reads evidence and claim together, such as an NLI cross-encoder, as the verifier.
 
-Equal pairs are read once, long evidence is split into units (evidence.py), and units are sorted by length and batched by
-tokens, so that hardly any padding is computed. If the CPU multiplies bfloat16 natively, pairs are first read in it, twice as
-fast, and only those close to a decision again in float32.
-
-Not covered: the files of verifiers trained by halluc (weights.py), and loading other people's (pretrained.py).
+Equal pairs are read once, and long evidence is split into units (evidence.py). Not covered: loading them (pretrained.py),
+and verifiers trained by halluc (pair_verifier.py).
 """
 
 from __future__ import annotations
@@ -12,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import compress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
+from halluc.verification.batches import read_in_batches
 from halluc.verification.evidence import TOKENS_PER_CHARACTER, evidence_units, nearest_sentences
 from halluc.verification.verifier import checked_pairs, reading_window, weights_fingerprint
 
@@ -23,58 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from calibration import Recalibrator
-
-__all__ = ["CrossEncoderVerifier", "load_cross_encoder"]
+__all__ = ["CrossEncoderVerifier"]
 
 
-def load_cross_encoder(
-    path: str | Path,
-    *,
-    name: str | None = None,
-    device: str | None = None,
-    columns: Sequence[int] = (0, 1, 2),
-    max_tokens: int | None = None,
-    batch_tokens: int = 4096,
-) -> CrossEncoderVerifier:
-    """Load a verifier trained by halluc.
-
-    Args:
-        path: a folder written by `halluc train verifier`.
-        name: name of the verifier in results; the path by default.
-        device: "cpu", "cuda", ...; by default CUDA if there is a GPU. On CUDA it computes in half precision.
-        columns: see `CrossEncoderVerifier`.
-        max_tokens: longest unit of evidence; by default the one it was trained with.
-        batch_tokens: tokens, padding included, per forward pass.
-
-    Returns:
-        The verifier.
-
-    Raises:
-        InvalidInput: an option is out of range.
-        ModelUnavailable, VerifierMismatch: as `load_verifier`.
-    """
-    import torch
-
-    from halluc.verification.weights import read_weights
-
-    trained = read_weights(Path(path))
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    trained.model.to(target, torch.float32 if target.type == "cpu" else torch.float16)
-    return CrossEncoderVerifier(
-        trained.model,
-        trained.tokenizer,
-        name=name or str(path),
-        columns=columns,
-        max_tokens=trained.max_tokens if max_tokens is None else max_tokens,
-        calibrator=trained.calibrator,
-        batch_tokens=batch_tokens,
-    )
-
-
-# Pairs with a probability this close to 0.5 in bfloat16 are read again in float32. Reading in bfloat16 moves a calibrated
-# probability by less (benchmarks/verifier.py prints the difference that remains).
-_REREAD_MARGIN = 0.03
 # Sentences that are read alone if the evidence is longer than a unit. On 1,239 calibration and validation pairs with
 # evidence of over 60 words, balanced accuracy was 0.70 with windows and three sentences, 0.69 with windows, 0.66 with
 # sentences.
@@ -92,9 +40,7 @@ class CrossEncoderVerifier:
             only distinguishes supported from everything else, one for a model whose only logit is that of support.
         max_tokens: longest unit of evidence in tokens, five eighths of the window by default. Longer evidence is read in
             overlapping windows, and the three sentences nearest to the claim are also read alone; the best unit counts.
-        calibrator: maps the model's probability of support to a calibrated one; None to use it uncalibrated.
         batch_tokens: tokens, padding included, per forward pass.
-        float32_only: never read in bfloat16 first. What that costs was measured for halluc's own weights alone.
 
     Raises:
         InvalidInput: max_tokens leaves no room for a claim, or columns does not fit the model.
@@ -108,9 +54,7 @@ class CrossEncoderVerifier:
         name: str,
         columns: Sequence[int] = (0, 1, 2),
         max_tokens: int | None = None,
-        calibrator: Recalibrator | None = None,
         batch_tokens: int = 4096,
-        float32_only: bool = False,
     ) -> None:
         self.name = name
         self.model = model
@@ -120,9 +64,7 @@ class CrossEncoderVerifier:
         self.columns = tuple(columns)
         window = reading_window(model, tokenizer)
         self.max_tokens = window * 5 // 8 if max_tokens is None else max_tokens
-        self.calibrator = calibrator
         self.batch_tokens = batch_tokens
-        self._fast = None if float32_only else _in_bfloat16(model)
         self._claim_tokens = window - self.max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
         if len({*self.columns} & {*range(model.config.num_labels)}) != len(self.columns) or not 1 <= len(self.columns) <= 3:
             raise InvalidInput(
@@ -139,9 +81,8 @@ class CrossEncoderVerifier:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of everything that decides a probability: weights, columns, longest unit of evidence, calibrator."""
-        calibrator = self.calibrator.to_dict() if self.calibrator else None
-        return weights_fingerprint(self.model, [self.columns, self.max_tokens, calibrator])
+        """Hash of everything that decides a probability: weights, columns, longest unit of evidence."""
+        return weights_fingerprint(self.model, [self.columns, self.max_tokens])
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """Compute the (N,) probabilities in [0, 1] that the evidence supports the claim; see `probabilities`."""
@@ -168,20 +109,11 @@ class CrossEncoderVerifier:
         unique = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
         units, pair_of_unit = self._units(list(unique))
         best = np.zeros((len(unique), 3))
-        if self._fast is not None:
-            np.maximum.at(best, pair_of_unit, self._read(units, self._fast))
-            near = np.abs(self._calibrated(best[:, 0]) - 0.5) < _REREAD_MARGIN
-            best[near] = 0
-            again = [i for i, pair in enumerate(pair_of_unit) if near[pair]]
-            units, pair_of_unit = [units[i] for i in again], [pair_of_unit[i] for i in again]
-        np.maximum.at(best, pair_of_unit, self._read(units, self.model))
-        support = self._calibrated(best[:, 0])
-        refuted = np.minimum(best[:, 1], 1 - best[:, 0]) / np.maximum(1 - best[:, 0], 1e-12) * (1 - support)
+        np.maximum.at(best, pair_of_unit, self._read(units))
+        support = best[:, 0]
+        refuted = np.minimum(best[:, 1], 1 - support)
         table = np.stack([support, refuted, 1 - support - refuted], axis=1)
         return table[[unique[pair] for pair in pairs]]
-
-    def _calibrated(self, support: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.calibrator.transform(support) if self.calibrator and len(support) else support
 
     def _units(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[int]]:
         """The (unit, claim) pairs to read, and the index of the pair that each belongs to."""
@@ -219,26 +151,17 @@ class CrossEncoderVerifier:
         encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
         return [len(ids) for ids in encoded["input_ids"]]
 
-    def _read(self, units: Sequence[tuple[str, str]], model: Any) -> NDArray[np.float64]:
-        """(U, 3) uncalibrated probabilities by `model`."""
+    def _read(self, units: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """(U, 3) probabilities."""
         import numpy as np
-        import torch
 
         table = np.zeros((len(units), 3))
-        if not units:
-            return table
-        encoded = self.tokenizer([unit for unit, _ in units], [claim for _, claim in units], truncation=False, verbose=False)
-        lengths = [len(ids) for ids in encoded["input_ids"]]
-        order = sorted(range(len(units)), key=lambda row: -lengths[row])
-        with torch.inference_mode():
-            start = 0
-            while start < len(order):
-                rows = order[start : start + max(1, self.batch_tokens // lengths[order[start]])]
-                start += len(rows)
-                batch = self.tokenizer.pad(
-                    {key: [values[row] for row in rows] for key, values in encoded.items()}, return_tensors="pt"
-                ).to(model.device)
-                table[rows] = self._table(model(**batch).logits.float()).cpu().numpy()
+        if units:
+            encoded = self.tokenizer(
+                [unit for unit, _ in units], [claim for _, claim in units], truncation=False, verbose=False
+            )
+            for rows, output in read_in_batches(self.model, self.tokenizer, encoded, self.batch_tokens):
+                table[rows] = self._table(output.logits.float()).cpu().numpy()
         return table
 
     def _table(self, logits: Any) -> Any:
@@ -253,15 +176,3 @@ class CrossEncoderVerifier:
             support = probabilities[:, 0]
             return torch.stack([support, torch.zeros_like(support), 1 - support], dim=1)
         return probabilities
-
-
-def _in_bfloat16(model: Any) -> Any:
-    """A copy of the model in bfloat16 if the CPU has instructions for it, which make it faster; else None."""
-    import copy
-
-    import torch
-
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    if model.device.type != "cpu" or model.dtype != torch.float32 or not native:
-        return None
-    return copy.deepcopy(model).to(torch.bfloat16)

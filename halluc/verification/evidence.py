@@ -1,24 +1,109 @@
-"""Split long evidence into units that a cross-encoder can read: overlapping windows of sentences, and single sentences.
+"""Make long evidence short enough for a cross-encoder: an excerpt for each claim, or overlapping windows.
 
-A verifier reads each unit and the best one counts (SummaC, arXiv 2111.09525, section 3: the maximum over evidence units).
-Not covered: reading them (cross_encoder.py), and which sentence of a passage is quoted (judge.py).
+`EvidenceText.excerpt` joins the sentences that share the most with a claim, wherever they are in the text, so that a claim
+that needs two of them is read against both together. Windows cover the text, and the best one counts (SummaC, arXiv
+2111.09525, section 3: the maximum over evidence units). Not covered: reading them (cross_encoder.py), and which sentence of
+a passage is quoted (judge.py).
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from retrieval.split import sentence_spans
 
-__all__ = ["TOKENS_PER_CHARACTER", "TokenCounter", "evidence_units", "nearest_sentences", "terms"]
+__all__ = ["TOKENS_PER_CHARACTER", "EvidenceText", "TokenCounter", "evidence_units", "nearest_sentences", "terms"]
 
 TOKENS_PER_CHARACTER = 3
 """Most tokens of one character: tokenizers split a Hangul syllable into up to three letters."""
 
 TokenCounter: TypeAlias = Callable[[Sequence[str]], list[int]]
 """Counts the tokens of each of (N,) texts, without special tokens."""
+
+
+# Shares of a sentence's score: of words that a chosen sentence has already, and of the score of its better neighbor, which
+# may say what its pronouns refer to.
+_REPEATED_SHARE = 0.25
+_NEIGHBOR_SHARE = 0.35
+# The first sentence often names the subject of the whole text; it is taken if it is no longer than this share of an excerpt.
+_FIRST_SENTENCE_SHARE = 0.2
+
+
+class EvidenceText:
+    """One text of evidence, split into sentences once, from which an excerpt can be made for each claim.
+
+    Args:
+        text: any text.
+        count_tokens: counts tokens as the reader does.
+        max_tokens: longest excerpt.
+    """
+
+    def __init__(self, text: str, count_tokens: TokenCounter, *, max_tokens: int) -> None:
+        self.text = text
+        self.max_tokens = max_tokens
+        # A text of few characters has few tokens, so it need not be counted.
+        self.is_short = len(text) * TOKENS_PER_CHARACTER <= max_tokens or count_tokens([text])[0] <= max_tokens
+        self._pieces: list[_Piece] = []
+        self._pieces_with: dict[str, list[int]] = defaultdict(list)
+        if not self.is_short:
+            # Pieces of at most a quarter of the excerpt leave room for others.
+            self._pieces = _pieces(text, count_tokens, max_tokens // 4)
+            for i, piece in enumerate(self._pieces):
+                for term in terms(text[piece.start : piece.end]):
+                    self._pieces_with[term].append(i)
+
+    def excerpt(self, claim: str) -> str:
+        """Join the sentences that share the most words with a claim, in the order of the text.
+
+        Sentences are chosen greedily: words weigh by their rarity in the text, and those that a chosen sentence has already
+        weigh less, so that the parts of a claim may find their support in different places.
+
+        Args:
+            claim: the claim that the excerpt should decide.
+
+        Returns:
+            The text itself if it is short enough, else at most `max_tokens` tokens of it.
+        """
+        if self.is_short:
+            return self.text
+        weight_of = {
+            term: math.log(1 + len(self._pieces) / len(self._pieces_with[term]))
+            for term in terms(claim)
+            if term in self._pieces_with
+        }
+        score: dict[int, float] = defaultdict(float)
+        for term, weight in weight_of.items():
+            for i in self._pieces_with[term]:
+                score[i] += weight
+        chosen: set[int] = set()
+        room = self.max_tokens
+        if self._pieces[0].tokens <= _FIRST_SENTENCE_SHARE * self.max_tokens:
+            chosen.add(0)
+            room -= self._pieces[0].tokens
+        # Neighbors of sentences that share a word are candidates too.
+        candidates = {j for i in score for j in (i - 1, i, i + 1) if 0 <= j < len(self._pieces)} - chosen
+        while candidates:
+            best = max(
+                candidates,
+                key=lambda i: (score[i] + _NEIGHBOR_SHARE * max(score[i - 1], score[i + 1]), -i),
+            )
+            candidates.discard(best)
+            if self._pieces[best].tokens > room:
+                continue
+            chosen.add(best)
+            room -= self._pieces[best].tokens
+            shared = terms(self.text[self._pieces[best].start : self._pieces[best].end]) & weight_of.keys()
+            for term in shared:
+                for i in self._pieces_with[term]:
+                    score[i] -= (1 - _REPEATED_SHARE) * weight_of[term]
+                weight_of[term] *= _REPEATED_SHARE
+        if not chosen:
+            chosen = set(range(_run_end(self._pieces, 0, self.max_tokens)))
+        return " ".join(self.text[self._pieces[i].start : self._pieces[i].end].strip() for i in sorted(chosen))
 
 
 class _Piece(NamedTuple):
@@ -43,14 +128,7 @@ def evidence_units(evidence: str, count_tokens: TokenCounter, *, max_tokens: int
     """
     if count_tokens([evidence])[0] <= max_tokens:
         return [evidence]
-    spans = _sentences(evidence)
-    lengths = count_tokens([evidence[start:end] for start, end in spans])
-    pieces: list[_Piece] = []
-    for (start, end), length in zip(spans, lengths, strict=True):
-        if length <= max_tokens:
-            pieces.append(_Piece(start, end, length))
-        else:
-            pieces += _cut_sentence(evidence, start, end, count_tokens, max_tokens)
+    pieces = _pieces(evidence, count_tokens, max_tokens)
     units = []
     first = 0
     while True:
@@ -84,6 +162,19 @@ def _sentences(text: str) -> list[tuple[int, int]]:
     # The library also ends sentences inside words ("..a"); those ends are ignored.
     starts = [0, *(start for start, _ in sentence_spans(text)[1:] if text[start - 1].isspace())]
     return list(zip(starts, [*starts[1:], len(text)], strict=True))
+
+
+def _pieces(text: str, count_tokens: TokenCounter, max_tokens: int) -> list[_Piece]:
+    """The sentences of a text; one that is too long is cut into pieces of a quarter of that at white space."""
+    spans = _sentences(text)
+    lengths = count_tokens([text[start:end] for start, end in spans])
+    pieces: list[_Piece] = []
+    for (start, end), length in zip(spans, lengths, strict=True):
+        if length <= max_tokens:
+            pieces.append(_Piece(start, end, length))
+        else:
+            pieces += _cut_sentence(text, start, end, count_tokens, max_tokens)
+    return pieces
 
 
 def _cut_sentence(text: str, start: int, end: int, count_tokens: TokenCounter, max_tokens: int) -> list[_Piece]:

@@ -14,7 +14,8 @@ from halluc.answers import LABEL_NAMES, Label
 from halluc.errors import InvalidInput, check_texts
 from halluc.files import write_text
 from halluc.page_template import page_template
-from halluc.verification.check import CheckReport, labeled_spans
+from halluc.verification.check import CheckReport
+from halluc.verification.spans import labeled_spans
 
 __all__ = ["report_page", "write_report_page"]
 

@@ -65,7 +65,6 @@ def load_pretrained(
             columns=columns or (0,),
             max_tokens=max_tokens,
             batch_tokens=batch_tokens,
-            float32_only=True,
         )
     if found.head == "token":
         from halluc.verification.token_classifier import TokenClassifierVerifier

@@ -11,15 +11,13 @@ Not covered: classifiers of whole texts (cross_encoder.py, templated.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput, check_number, check_same_length
 from halluc.verification.evidence import evidence_units
 from halluc.verification.templated import fill
-from halluc.verification.verifier import checked_pairs, reading_window, weights_fingerprint
-from retrieval.records import Record
+from halluc.verification.verifier import UnsupportedSpan, checked_pairs, reading_window, weights_fingerprint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     from halluc.verification.families import Family
 
-__all__ = ["TokenClassifierVerifier", "UnsupportedSpan"]
+__all__ = ["TokenClassifierVerifier"]
 
 # LettuceDetect's prompt for an answer to a question; without one, it uses that of the family.
 _QUESTION_TEMPLATE = (
@@ -35,20 +33,6 @@ _QUESTION_TEMPLATE = (
     "following 1 passages:\npassage 1: {evidence}\nIn case the passages do not contain the necessary information to answer "
     'the question, please reply with: "Unable to answer based on given passages."\noutput:'
 )
-
-
-@dataclass(frozen=True)
-class UnsupportedSpan(Record):
-    """Characters [start, end) of a claim that the evidence does not support.
-
-    Attributes:
-        start, end: in the claim.
-        probability: the largest probability of one of its tokens, in [0, 1].
-    """
-
-    start: int
-    end: int
-    probability: float
 
 
 class TokenClassifierVerifier:

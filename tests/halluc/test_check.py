@@ -4,7 +4,8 @@ from stand_in_verifiers import SharedWords
 import halluc
 from halluc.answers import Claim, Verdict
 from halluc.errors import InvalidInput
-from halluc.verification.check import CheckReport, Span, labeled_spans
+from halluc.verification.check import CheckReport
+from halluc.verification.spans import Span, labeled_spans
 from retrieval import Passage, PassageIndex
 
 CONTEXT = "The defense gave up 308 points. It led in interceptions. Kawann Short led the team in sacks."

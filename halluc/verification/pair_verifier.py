@@ -1,0 +1,285 @@
+"""halluc's own verifiers: a network that labels a pair of evidence and claim, and each token of the claim.
+
+Texts are first written as in training (reading.py), and long evidence is reduced to an excerpt for each claim (evidence.py).
+Equal pairs are read once, and pairs are sorted by length and batched by tokens, so that hardly any padding is computed. If
+the CPU multiplies bfloat16 natively, pairs are first read in it, twice as fast, and only those close to a decision again in
+float32.
+
+Not covered: the network (pair_encoder.py), its files (weights.py), and other people's verifiers (pretrained.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc.answers import SpanKind
+from halluc.errors import InvalidInput
+from halluc.verification.batches import bfloat16_copy, read_in_batches
+from halluc.verification.evidence import TOKENS_PER_CHARACTER, EvidenceText
+from halluc.verification.reading import as_read, moved_span
+from halluc.verification.verifier import UnsupportedSpan, checked_pairs, reading_window, weights_fingerprint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from calibration import Recalibrator
+    from halluc.verification.pair_encoder import PairEncoder
+
+__all__ = ["PairVerifier", "load_pair_verifier"]
+
+# Pairs with a probability this close to 0.5 in bfloat16 are read again in float32. Reading in bfloat16 moves a calibrated
+# probability by less (benchmarks/verifier.py prints the difference that remains).
+_REREAD_MARGIN = 0.03
+# Texts of evidence that stay split into sentences, and pairs whose reading is kept: spans follow from the same reading as
+# probabilities.
+_MAX_TEXTS = 64
+_MAX_READINGS = 4096
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the network says about a pair: (3,) probabilities of labels, and (T, 3) of the tokens of the claim."""
+
+    labels: NDArray[np.float64]
+    tokens: NDArray[np.float32]
+    offsets: tuple[tuple[int, int], ...]
+
+
+def load_pair_verifier(
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    max_tokens: int | None = None,
+    batch_tokens: int = 4096,
+) -> PairVerifier:
+    """Load a verifier trained by halluc.
+
+    Args:
+        folder: written by `halluc train verifier`.
+        name: name of the verifier in results; the folder by default.
+        device: "cpu", "cuda", ...; by default CUDA if there is a GPU. On CUDA it computes in half precision.
+        max_tokens: longest excerpt of evidence; by default the one it was trained with.
+        batch_tokens: tokens, padding included, per forward pass.
+
+    Returns:
+        The verifier.
+
+    Raises:
+        InvalidInput: an option is out of range.
+        ModelUnavailable, VerifierMismatch: as `load_verifier`.
+    """
+    import torch
+
+    from halluc.verification.weights import read_weights
+
+    trained = read_weights(Path(folder))
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    trained.model.to(target, torch.float32 if target.type == "cpu" else torch.float16)
+    return PairVerifier(
+        trained.model,
+        trained.tokenizer,
+        name=name or str(folder),
+        max_tokens=trained.max_tokens if max_tokens is None else max_tokens,
+        calibrator=trained.calibrator,
+        span_threshold=trained.span_threshold,
+        batch_tokens=batch_tokens,
+    )
+
+
+class PairVerifier:
+    """`SpanVerifier` on a network with a head for pairs and one for tokens.
+
+    Args:
+        model: the network.
+        tokenizer: that of its encoder.
+        name: name of the verifier in results.
+        max_tokens: longest excerpt of evidence, in tokens.
+        calibrator: maps the probability of support to a calibrated one; None to use it uncalibrated.
+        span_threshold: least probability of "not supported" of a word in an unsupported span.
+        batch_tokens: tokens, padding included, per forward pass.
+
+    Raises:
+        InvalidInput: max_tokens leaves no room for a claim.
+    """
+
+    def __init__(
+        self,
+        model: PairEncoder,
+        tokenizer: Any,
+        *,
+        name: str,
+        max_tokens: int,
+        calibrator: Recalibrator | None = None,
+        span_threshold: float = 0.5,
+        batch_tokens: int = 4096,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.tokenizer = tokenizer
+        # Text that spells a special token, such as "[PAD]", is text: as a token it could turn a verdict.
+        tokenizer.split_special_tokens = True
+        self.max_tokens = max_tokens
+        self.calibrator = calibrator
+        self.span_threshold = span_threshold
+        self.batch_tokens = batch_tokens
+        self._fast = bfloat16_copy(model)
+        self._texts: dict[str, EvidenceText] = {}
+        self._readings: dict[tuple[str, str], _Reading] = {}
+        window = reading_window(model, tokenizer)
+        self._claim_tokens = window - max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
+        if max_tokens < 1:
+            raise InvalidInput(f"max_tokens is {max_tokens}; read at least one token of evidence at a time")
+        if self._claim_tokens < 1:
+            raise InvalidInput(
+                f"max_tokens is {max_tokens}, which leaves no room for a claim in the {window} tokens of {name}; lower it"
+            )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides a result: weights, longest excerpt, calibrator, threshold of spans."""
+        calibrator = self.calibrator.to_dict() if self.calibrator else None
+        return weights_fingerprint(self.model, [self.max_tokens, calibrator, self.span_threshold])
+
+    def support(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """Compute the (N,) probabilities in [0, 1] that the evidence supports the claim; see `probabilities`."""
+        support: NDArray[np.float64] = self.probabilities(pairs)[:, 0]
+        return support
+
+    def probabilities(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        """Compute the (N, 3) probabilities of `LABELS`.
+
+        Args:
+            pairs: (N,) pairs of evidence and claim; equal pairs are read once.
+
+        Returns:
+            (N, 3) probabilities in [0, 1]; each row sums to 1.
+
+        Raises:
+            InvalidInput: a pair is not two texts that are not blank, or a claim does not fit beside an excerpt.
+        """
+        import numpy as np
+
+        table = np.array([reading.labels for reading in self._read(pairs)]).reshape(-1, 3)
+        support = self._calibrated(table[:, 0])
+        refuted = table[:, 1] / np.maximum(1 - table[:, 0], 1e-12) * (1 - support)
+        return np.stack([support, refuted, 1 - support - refuted], axis=1)
+
+    def unsupported_spans(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[UnsupportedSpan, ...]]:
+        """Mark the characters of each claim that its evidence does not support.
+
+        Args:
+            pairs: (N,) pairs of evidence and claim; those whose probabilities were asked for are not read again.
+
+        Returns:
+            (N,) spans in order, without overlaps, of whole words.
+
+        Raises:
+            InvalidInput: as `probabilities`.
+        """
+        pairs = list(pairs)
+        readings = self._read(pairs)
+        return [self._spans(claim, reading) for (_, claim), reading in zip(pairs, readings, strict=True)]
+
+    def _spans(self, claim: str, reading: _Reading) -> tuple[UnsupportedSpan, ...]:
+        written = as_read(claim)
+        unsupported = 1 - reading.tokens[:, 0]
+        words = []
+        for word in re.finditer(r"\S+", written):
+            tokens = [i for i, (start, end) in enumerate(reading.offsets) if start < word.end() and word.start() < end]
+            if tokens:
+                words.append((word, max(float(unsupported[i]) for i in tokens), reading.tokens[tokens, 1:].sum(0)))
+        spans: list[UnsupportedSpan] = []
+        run: list[tuple[Any, float, Any]] = []
+        for item in [*words, None]:
+            if item is not None and item[1] >= self.span_threshold:
+                run.append(item)
+                continue
+            if run:
+                start, end = moved_span(written, claim, run[0][0].start(), run[-1][0].end())
+                conflict, baseless = sum(kinds for _, _, kinds in run)
+                kind: SpanKind = "conflict" if conflict > baseless else "baseless"
+                if start < end:
+                    spans.append(UnsupportedSpan(start, end, sum(p for _, p, _ in run) / len(run), kind))
+            run = []
+        return tuple(spans)
+
+    def _calibrated(self, support: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.calibrator.transform(support) if self.calibrator and len(support) else support
+
+    def _read(self, pairs: Sequence[tuple[str, str]]) -> list[_Reading]:
+        """The readings of pairs, of which those kept from before are not read again."""
+        import numpy as np
+
+        keys = self._units(checked_pairs(pairs))
+        unread = [key for key in dict.fromkeys(keys) if key not in self._readings]
+        if len(self._readings) + len(unread) > _MAX_READINGS:
+            kept = {key: self._readings[key] for key in dict.fromkeys(keys) if key in self._readings}
+            self._readings = kept if len(kept) + len(unread) <= _MAX_READINGS else {}
+            unread = [key for key in dict.fromkeys(keys) if key not in self._readings]
+        fresh = dict(zip(unread, self._forward(unread, self._fast or self.model), strict=True))
+        if self._fast is not None and fresh:
+            support = self._calibrated(np.array([reading.labels[0] for reading in fresh.values()]))
+            near = [key for key, value in zip(fresh, support, strict=True) if abs(value - 0.5) < _REREAD_MARGIN]
+            fresh.update(zip(near, self._forward(near, self.model), strict=True))
+        readings = [fresh[key] if key in fresh else self._readings[key] for key in keys]
+        if len(fresh) <= _MAX_READINGS:
+            self._readings.update(fresh)
+        return readings
+
+    def _units(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The excerpt and the claim to read for each pair."""
+        written = {claim: as_read(claim) for claim in dict.fromkeys(claim for _, claim in pairs)}
+        # A claim of few characters has few tokens, so it need not be counted.
+        long = [claim for claim, text in written.items() if TOKENS_PER_CHARACTER * len(text) > self._claim_tokens]
+        for claim, length in zip(long, self._lengths([written[claim] for claim in long]), strict=True):
+            if length > self._claim_tokens:
+                raise InvalidInput(
+                    f"the claim that begins {claim[:40]!r} has {length} tokens, more than the {self._claim_tokens} that "
+                    f"{self.name} reads; split it into claims with halluc.extract_claims"
+                )
+        return [(self._text(evidence).excerpt(written[claim]), written[claim]) for evidence, claim in pairs]
+
+    def _text(self, evidence: str) -> EvidenceText:
+        text = self._texts.get(evidence)
+        if text is None:
+            text = EvidenceText(as_read(evidence), self._lengths, max_tokens=self.max_tokens)
+            while len(self._texts) >= _MAX_TEXTS:
+                del self._texts[next(iter(self._texts))]
+            self._texts[evidence] = text
+        return text
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        if not texts:
+            return []
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    def _forward(self, units: Sequence[tuple[str, str]], model: Any) -> list[_Reading]:
+        import torch
+
+        if not units:
+            return []
+        encoded = self.tokenizer(
+            [excerpt for excerpt, _ in units],
+            [claim for _, claim in units],
+            truncation=False,
+            verbose=False,
+            return_offsets_mapping=True,
+        )
+        offsets = encoded.pop("offset_mapping")
+        readings: list[_Reading | None] = [None] * len(units)
+        for rows, output in read_in_batches(model, self.tokenizer, encoded, self.batch_tokens):
+            labels = torch.softmax(output.logits.float(), dim=-1).double().cpu().numpy()
+            tokens = torch.softmax(output.token_logits.float(), dim=-1).cpu().numpy()
+            for i, row in enumerate(rows):
+                of_claim = [place for place, sequence in enumerate(encoded.sequence_ids(row)) if sequence == 1]
+                places = tuple(offsets[row][place] for place in of_claim)
+                readings[row] = _Reading(labels[i], tokens[i, of_claim], places)
+        return [reading for reading in readings if reading is not None]
