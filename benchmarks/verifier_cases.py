@@ -3,7 +3,8 @@
 Prints one JSON line per figure: sentences of XQuAD's passages checked against their passage, as they are and with citation
 marks and emphasis; verdicts that special tokens and marks after a claim move; minimal pairs; right and wrong short answers
 to XQuAD's questions; claims that have nothing to do with the evidence; pairs per second compared with
-`CrossEncoder.predict` in batches of 32 with the same weights; processor time of a warm `halluc.check` and of one against a context of 825 KB.
+`CrossEncoder.predict` in batches of 32 with the same weights; processor time of a warm `halluc.check` and of one against a
+context of 825 KB.
 
     python benchmarks/verifier_cases.py --data DATA --cases CASES --verifier large
 """

@@ -70,10 +70,14 @@ def load_verifier(name: str | Path = "default", *, lm: LanguageModel | None = No
 
 
 def _of_trained(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options for weights trained by halluc, which run no code of their own and have no family."""
-    if options.get("family") is not None:
-        raise InvalidInput(f"{name} was trained by halluc, so it has no family; leave out {options['family']!r}")
-    return {key: value for key, value in options.items() if key not in ("family", "trust_remote_code")}
+    """The options for weights trained by halluc, which run no code of their own and have no family or columns."""
+    options = {key: value for key, value in options.items() if not (key == "trust_remote_code" or value is None)}
+    for option in options:
+        if option in ("family", "columns"):
+            raise InvalidInput(f"{option} is an option of other people's verifiers, not of {name!r}; leave it out")
+        if option not in ("device", "max_tokens", "batch_tokens"):
+            raise InvalidInput(f"{option} is not an option of {name!r}; leave it out")
+    return options
 
 
 # The folder of each packaged verifier, and its name in results.

@@ -71,14 +71,21 @@ def new_pair_encoder(base: str | None = None) -> tuple[PairEncoder, Any]:
         ModelUnavailable: there is no encoder in that folder, or the packaged one was not pulled.
     """
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
     from halluc.verification.pair_encoder import PairEncoder
     from retrieval.progress import no_transformers_bars
 
     folder = _base_folder(base)
-    with no_transformers_bars():
-        encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
-    return PairEncoder(encoder), AutoTokenizer.from_pretrained(folder)
+    verbosity = logging.get_verbosity()
+    # It would warn that the pooler of the base is not used.
+    logging.set_verbosity_error()
+    try:
+        with no_transformers_bars():
+            encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
+        return PairEncoder(encoder), AutoTokenizer.from_pretrained(folder)
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def save_weights(

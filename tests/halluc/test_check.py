@@ -2,10 +2,8 @@ import pytest
 from stand_in_verifiers import SharedWords
 
 import halluc
-from halluc.answers import Claim, Verdict
 from halluc.errors import InvalidInput
 from halluc.verification.check import CheckReport
-from halluc.verification.spans import Span, labeled_spans
 from retrieval import Passage, PassageIndex
 
 CONTEXT = "The defense gave up 308 points. It led in interceptions. Kawann Short led the team in sacks."
@@ -155,15 +153,3 @@ def test_every_answer_needs_its_context():
     with pytest.raises(InvalidInput, match=r"answers\[1\] is empty"):
         halluc.check_many(["a", ""], contexts=["c", "d"], verifier=SharedWords())
     assert halluc.check_many([], contexts=[], verifier=SharedWords()) == []
-
-
-def verdict(start, end, label):
-    return Verdict(Claim("x", start, end), label, 0.0)
-
-
-def test_the_inner_claim_of_two_counts_and_the_worse_label_of_equal_ones():
-    spans = labeled_spans([verdict(0, 30, "supported"), verdict(6, 20, "refuted")])
-    assert spans == [Span(0, 6, "supported", (0,)), Span(6, 20, "refuted", (1,)), Span(20, 30, "supported", (0,))]
-    spans = labeled_spans([verdict(0, 9, "supported"), verdict(0, 9, "not_enough_info")])
-    assert spans == [Span(0, 9, "not_enough_info", (0, 1))]
-    assert labeled_spans([]) == []

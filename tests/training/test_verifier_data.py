@@ -4,8 +4,8 @@ import re
 import pytest
 
 from halluc.errors import InvalidInput
-from training.verifier.data import Pair, part_of, read_pairs
-from training.verifier.train import even_weights
+from training.verifier.pairs import ClaimSpan, Pair, changed_spans, part_of, read_pairs, single_spaced
+from training.verifier.thresholds import even_weights, span_f1
 
 
 def write(folder, name, rows):
@@ -19,7 +19,7 @@ def test_rows_become_pairs_with_labels_and_parts(tmp_path):
         {"premise": "Two dogs  run.", "hypothesis": "Dogs run.", "label": "entailment"},
         {"premise": "Two dogs run.", "hypothesis": "Cats run.", "label": "contradiction"},
         {"premise": "Two dogs run.", "hypothesis": "They chase a ball.", "label": "neutral"},
-        {"premise": "Two dogs run.", "hypothesis": "Dogs run.", "label": "entailment"},
+        {"premise": "Two dogs run.", "hypothesis": "Cats run.", "label": "contradiction"},
     ]
     write(tmp_path, "nli/snli.jsonl", rows)
     write(tmp_path, "q2/rows.jsonl", [
@@ -29,7 +29,7 @@ def test_rows_become_pairs_with_labels_and_parts(tmp_path):
     pairs = read_pairs(tmp_path, ["snli", "q2"], seed=0)
     part = part_of("Two dogs run.")
     assert pairs[:3] == [
-        Pair("Two dogs run.", "Dogs run.", "supported", "snli", part),
+        Pair("Two dogs  run.", "Dogs run.", "supported", "snli", part),
         Pair("Two dogs run.", "Cats run.", "refuted", "snli", part),
         Pair("Two dogs run.", "They chase a ball.", "not_enough_info", "snli", part),
     ]
@@ -55,7 +55,7 @@ def test_generated_claims_are_the_same_for_the_same_seed(tmp_path):
         }
         for i in range(8)
     ]
-    for name in ("qa_one_turn", "qa_multi_turn"):
+    for name in ("qa_one_turn", "qa_multi_turn", "qa_data_train"):
         write(tmp_path, f"halueval/{name}.jsonl", rows)
     first = read_pairs(tmp_path, ["halueval_qa"], seed=1)
     assert first == read_pairs(tmp_path, ["halueval_qa"], seed=1)
@@ -132,3 +132,90 @@ def test_a_row_without_a_field_or_with_an_unknown_label_is_an_error_of_ours(tmp_
     write(tmp_path, "nli/snli.jsonl", [row])
     with pytest.raises(InvalidInput, match=f"the data set 'snli' cannot be read: a row has no field .* '{name}'"):
         read_pairs(tmp_path, ["snli"], seed=0)
+
+
+def test_spans_move_with_the_words_when_white_space_is_removed():
+    text = "  The  old\nbridge   is  red. "
+    spans = [ClaimSpan(text.index("old"), text.index("bridge") + 6, "conflict"), ClaimSpan(0, 2)]
+    shortened, moved = single_spaced(text, spans)
+    assert shortened == "The old bridge is red."
+    assert moved == (ClaimSpan(4, 14, "conflict"),)
+    assert single_spaced(text) == (shortened, None)
+
+
+def test_the_words_that_an_edit_changed_are_its_spans():
+    original = "The bridge opened in 1987 and is not long."
+    edited = "The tunnel opened in 1987 and is long."
+    spans = changed_spans(original, edited, "conflict")
+    # Of dropped words the word after them is marked.
+    assert [edited[span.start : span.end] for span in spans] == ["tunnel", "long."]
+    assert {span.kind for span in spans} == {"conflict"}
+    assert changed_spans(original, original) == ()
+
+
+def test_marked_answers_become_sentences_with_their_spans(tmp_path):
+    response = "The bridge is long. It opened in 1990. Its engineer was Anna Berg, who liked tea."
+    row = {"context": "The bridge is long. It opened in 1987.", "response": response, "task": "qa"}
+    spans = [(response.index("1990"), "Evident Conflict"), (response.index("Anna"), "Subtle Baseless Info")]
+    row["spans"] = [{"start": start, "end": start + 4, "label_type": kind} for start, kind in spans]
+    write(tmp_path, "ragtruth/responses.jsonl", [row])
+    pairs = read_pairs(tmp_path, ["ragtruth"], seed=0)
+    assert [(pair.claim, pair.label) for pair in pairs] == [
+        ("The bridge is long.", "supported"),
+        ("It opened in 1990.", "refuted"),
+        ("Its engineer was Anna Berg, who liked tea.", "not_enough_info"),
+    ]
+    assert [[pair.claim[s.start : s.end] for s in pair.spans] for pair in pairs] == [[], ["1990"], ["Anna"]]
+    assert [span.kind for pair in pairs for span in pair.spans] == ["conflict", "baseless"]
+
+
+def test_tokens_that_a_page_does_not_support_are_spans(tmp_path):
+    row = {"claim": "The audience is old, ex-pats.", "evidence": "The audience.", "label": "partially_supported"}
+    row["claim_tokens"] = ["The", "audience", "is", "old", ",", "ex", "-", "pats", "."]
+    row["non_supported_tokens"] = [False, False, False, True, False, True, True, True, False]
+    write(tmp_path, "wice/non_supported_tokens.jsonl", [row])
+    (pair,) = read_pairs(tmp_path, ["wice_tokens"], seed=0)
+    assert [pair.claim[span.start : span.end] for span in pair.spans] == ["old", "ex-pats"]
+    assert pair.label == "not_supported"
+
+
+def test_rows_of_the_common_form_keep_their_labels_and_their_document(tmp_path):
+    rows = [
+        {"evidence": f"Text {i} on lake {i % 10}.", "claim": f"Claim {i}.", "label": "supported", "doc": str(i % 10)}
+        for i in range(40)
+    ]
+    rows[1]["label"] = "not_supported"
+    write(tmp_path, "lfqa/sentences.jsonl", rows)
+    pairs = read_pairs(tmp_path, ["lfqa"], seed=0)
+    assert [pair.label for pair in pairs[:2]] == ["supported", "not_supported"]
+    assert (pairs[0].spans, pairs[1].spans) == ((), None)
+    parts = {}
+    for i, pair in enumerate(pairs):
+        parts.setdefault(i % 10, set()).add(pair.part)
+    assert all(len(part) == 1 for part in parts.values())
+    write(tmp_path, "lfqa/sentences.jsonl", [{**rows[0], "label": "true"}])
+    with pytest.raises(InvalidInput, match="the data set 'lfqa' cannot be read: .* unknown label 'true'"):
+        read_pairs(tmp_path, ["lfqa"], seed=0)
+
+
+def test_what_an_edit_changed_in_its_nearest_original_is_marked(tmp_path):
+    rows = [
+        {"evidence": "Text.", "claim": claim, "label": label, "doc": "1"}
+        for claim, label in (
+            ("Sales of the firm rose by two percent in May.", "supported"),
+            ("The firm hired many people and moved to Graz.", "supported"),
+            ("The firm hired few people and moved to Graz.", "not_supported"),
+            ("Something else that is entirely new here.", "not_supported"),
+        )
+    ]
+    write(tmp_path, "bump/pairs.jsonl", rows)
+    pairs = read_pairs(tmp_path, ["bump"], seed=0)
+    assert [pair.claim[s.start : s.end] for pair in pairs[2:3] for s in pair.spans] == ["few"]
+    assert pairs[3].spans is None
+
+
+def test_f1_of_characters_counts_all_texts_together():
+    references = [[ClaimSpan(0, 4)], [], [ClaimSpan(2, 6)]]
+    assert span_f1(references, [[ClaimSpan(2, 6)], [ClaimSpan(0, 2)], []]) == pytest.approx(2 * 2 / (8 + 6))
+    assert span_f1(references, references) == 1
+    assert span_f1(references, [[], [], []]) == 0

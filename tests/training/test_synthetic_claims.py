@@ -1,0 +1,91 @@
+"""Made claims: their labels follow from how they are made."""
+
+import random
+
+import pytest
+
+from training.verifier.made_facts import facts, table_rows
+from training.verifier.synthetic import _about_sentences, _joined
+from training.verifier.wrong_answers import wrong_answers
+
+TEXT = (
+    "The Tamarind Bridge was opened by Queen Anna in 1987. It carries two lanes of traffic over the Olm. The engineer Paula "
+    "Ostrov praised the workers of Calder Group. Repairs in 2015 cost 3.2 million dollars. Cyclists may use the northern "
+    "pavement only."
+)
+OTHER = "Penguins live in the far south of the world. The Emperor Penguin weighs 30 kilograms and eats fish and krill."
+
+
+def rows(make, seeds=60):
+    return [row for seed in range(seeds) for row in make(random.Random(seed))]
+
+
+def test_copied_and_restated_sentences_are_supported_and_changed_ones_are_not():
+    made = rows(lambda generator: _about_sentences(TEXT, OTHER, generator))
+    labels = {row.label for row in made}
+    assert labels == {"supported", "refuted", "not_supported", "not_enough_info"}
+    for row in made:
+        if row.label == "supported":
+            assert row.spans == ()
+        for span in row.spans or ():
+            assert 0 <= span.start < span.end <= len(row.claim)
+    sentences = {row.claim for row in made if row.label != "supported"}
+    assert not sentences & {row.claim for row in made if row.label == "supported" and row.claim in TEXT} - {
+        row.claim for row in made if row.label == "not_enough_info"
+    }
+
+
+def test_claims_about_another_subject_are_never_refuted():
+    made = rows(lambda generator: _about_sentences(TEXT, OTHER, generator), 200)
+    unrelated = [row for row in made if "enguin" in row.claim]
+    assert unrelated
+    assert {row.label for row in unrelated} == {"not_enough_info"}
+    assert all(row.spans[0][:2] == (0, len(row.claim)) for row in unrelated)
+
+
+def test_of_a_joined_claim_only_the_changed_part_is_marked():
+    first, second = "The bridge was opened in 1987.", "Repairs cost 3 million dollars."
+    made = rows(lambda generator: _joined(TEXT, first, second, [], generator))
+    assert {row.label for row in made} == {"supported", "refuted"}
+    for row in made:
+        marked = " ".join(row.claim[span.start : span.end] for span in row.spans)
+        assert bool(marked) == (row.label == "refuted")
+        assert "bridge" not in marked
+
+
+def test_small_facts_are_in_the_passage_and_their_variations_are_not():
+    made = rows(lambda generator: facts(TEXT, generator))
+    assert {row.label for row in made} == {"supported", "refuted", "not_enough_info"}
+    right = [row for row in made if row.label == "supported"]
+    wrong = [row for row in made if row.label != "supported"]
+    assert all(row.claim not in row.evidence for row in wrong)
+    assert sum(row.claim in row.evidence for row in right) > len(right) / 4
+    for row in wrong:
+        if row.spans:
+            assert all(row.claim[span.start : span.end] for span in row.spans)
+
+
+def test_cells_of_tables_are_right_in_their_own_row_only():
+    made = rows(lambda generator: table_rows(TEXT, generator))
+    assert {row.label for row in made} == {"supported", "refuted"}
+    for row in made:
+        if row.label == "refuted":
+            (span,) = row.spans
+            assert row.claim[span.start : span.end] in row.evidence.replace(",", "") + row.evidence
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "kind"),
+    [
+        ("When was the bridge opened?", "1987", str.isdigit),
+        ("Who was the engineer?", "Paula Ostrov", lambda text: text[:1].isupper() or text[:1].isdigit()),
+        ("How many lanes are there?", "two lanes", str.islower),
+    ],
+)
+def test_wrong_answers_are_of_the_kind_of_the_right_one(question, answer, kind):
+    made = rows(lambda generator: wrong_answers(question, [answer], TEXT, "Penguins", generator))
+    wrong = {row.claim.removeprefix(f"{question} ") for row in made} - {"Penguins"}
+    assert wrong
+    assert answer not in wrong
+    assert all(kind(text) for text in wrong)
+    assert all(row.label != "supported" for row in made)
