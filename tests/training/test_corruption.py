@@ -24,7 +24,6 @@ def test_names_are_capitalized_words_that_do_not_only_begin_a_sentence():
         ("Water is not dry.", r"Water is dry\."),
         ("The tower, which is only open in May, is old.", r"which is open in May"),
         ("Carla Weber praised Anna Berg at the gala.", r"^Anna Berg praised Carla Weber at the gala\."),
-        ("The board rejected the Calder Group.", r"^The Calder Group rejected the board\."),
         ("The load weighs 20 kilograms.", r"weighs 20 (?:grams|tonnes|pounds)\."),
     ],
 )

@@ -37,7 +37,7 @@ def test_copied_and_restated_sentences_are_supported_and_changed_ones_are_not():
 
 def test_claims_about_another_subject_are_never_refuted():
     made = rows(lambda generator: _about_sentences(TEXT, OTHER, generator), 200)
-    unrelated = [row for row in made if "enguin" in row.claim]
+    unrelated = [row for row in made if "eats fish" in row.claim or "far south" in row.claim]
     assert unrelated
     assert {row.label for row in unrelated} == {"not_enough_info"}
     assert all(row.spans[0][:2] == (0, len(row.claim)) for row in unrelated)

@@ -194,7 +194,7 @@ def test_rows_of_the_common_form_keep_their_labels_and_their_document(tmp_path):
         parts.setdefault(i % 10, set()).add(pair.part)
     assert all(len(part) == 1 for part in parts.values())
     write(tmp_path, "lfqa/sentences.jsonl", [{**rows[0], "label": "true"}])
-    with pytest.raises(InvalidInput, match="the data set 'lfqa' cannot be read: .* unknown label 'true'"):
+    with pytest.raises(InvalidInput, match=r"the data set 'lfqa' cannot be read: .* unknown label 'true'"):
         read_pairs(tmp_path, ["lfqa"], seed=0)
 
 

@@ -39,7 +39,8 @@ def facts(text: str, generator: random.Random) -> Iterator[Row]:
         wrong, label = generator.choice(fact.wrong)
         yield Row(passage, right, "supported", text, ())
         spans = changed_spans(right, wrong, "conflict" if label == "refuted" else None)
-        yield Row(passage, wrong, label, text, spans if len(spans) < 3 else None)
+        if wrong not in passage:
+            yield Row(passage, wrong, label, text, spans if len(spans) < 3 else None)
 
 
 def table_rows(text: str, generator: random.Random) -> Iterator[Row]:
