@@ -44,7 +44,7 @@ class GroundedModel:
     Args:
         lm: the model to wrap.
         index: where passages are retrieved.
-        verifier: judges each claim of an answer against the passages read; None leaves `Answer.verdicts` empty.
+        verifier: judges each claim of an answer against the passages retrieved; None leaves `Answer.verdicts` empty.
         calibrator: made by `halluc.calibrate` for this model. `Answer.confidence` is then calibrated, and an answer below
             the threshold becomes an abstention with its reason.
         k: passages retrieved per question.
@@ -133,7 +133,7 @@ class GroundedModel:
         for i, prompt in enumerate(prompts):
             if prompt is not None:
                 answers[i] = _with_generation(answers[i], next(generations)[0], packed[i])
-        return self._verify(answers, packed), prompts
+        return self._verify(answers), prompts
 
     def stream(self, question: str) -> Iterator[str | Answer]:
         """Yield the answer's text in pieces as it is generated, then the whole `Answer`.
@@ -149,7 +149,7 @@ class GroundedModel:
                     yield piece
                 else:
                     answers[0] = _with_generation(answers[0], piece, packed[0])
-        yield self._calibrate(self._verify(answers, packed), [prompt])[0]
+        yield self._calibrate(self._verify(answers), [prompt])[0]
 
     def prompt(self, question: str, packed: Sequence[PackedPassage]) -> Prompt:
         """Build the conversation that the model sees for this question and these packed passages."""
@@ -204,8 +204,12 @@ class GroundedModel:
     def _count(self, text: str) -> int:
         return self.lm.count_tokens(escape(text, self._special) or " ") - self._template_tokens
 
-    def _verify(self, answers: list[Answer], packed: Sequence[Sequence[PackedPassage]]) -> list[Answer]:
-        """Judge the claims of each answer against the passages read, and abstain below `min_support`."""
+    def _verify(self, answers: list[Answer]) -> list[Answer]:
+        """Judge the claims of each answer against the passages retrieved, and abstain below `min_support`.
+
+        The whole passages count, not only what the model was shown of them: a right answer may come from a sentence that it
+        was not shown, and be supported by a sentence beside that.
+        """
         if self.verifier is None:
             return answers
         given = [i for i, answer in enumerate(answers) if not answer.abstained]
@@ -218,8 +222,8 @@ class GroundedModel:
             for claim in claims_of_answer
             if claim.check_worthy
         ]
-        passages = [[replace(p.hit.passage, text=p.text) for p in passages_read] for passages_read in packed]
-        judged = Judge(self.verifier).verdicts([claim for _, claim in worthy], [passages[i] for i, _ in worthy])
+        passages = [[hit.passage for hit in answers[i].hits] for i, _ in worthy]
+        judged = Judge(self.verifier).verdicts([claim for _, claim in worthy], passages, quote=True)
         verdicts: dict[int, list[Verdict]] = {i: [] for i in given}
         for (i, _), verdict in zip(worthy, judged, strict=True):
             verdicts[i].append(verdict)

@@ -6,9 +6,11 @@ For a claim c and passages e_1 … e_n the verifier gives the probabilities p_i(
 p_i(not enough information).
 
 1. *Nothing to read.* Passages without text are left out. With none left, the label is not_enough_info and the support is 0.
-2. *Which passage decides.* The support is the largest p_i(supported) (the maximum over units of SummaC, arXiv 2111.09525,
-   section 3). If it is at least 0.5, the label is supported and that passage decides. Otherwise the passage with the
-   largest p_i(refuted) decides: the label is refuted if there p(refuted) > p(not enough information), else not_enough_info.
+2. *Which passage decides.* The passages are read one by one and, if there are several, also joined, since a claim may need
+   two of them. The support is the largest p(supported) of these readings (the maximum over units of SummaC, arXiv
+   2111.09525, section 3). If it is at least 0.5, the label is supported and the passage with the largest p_i(supported)
+   decides. Otherwise the passage with the largest p_i(refuted) decides: the label is refuted if there p(refuted) > p(not
+   enough information), else not_enough_info.
 3. *Long claims.* A claim longer than verifiers read is cut into pieces of whole words, each is judged by rule 2, and the
    worst piece counts: a refuted one before any other, then the one with the least support. A long statement holds only if
    all of it does.
@@ -89,9 +91,9 @@ class Judge:
         readable = [[passage for passage in row if passage.text.strip()] for row in passages]
         pieces = [claim_pieces(claim.text) for claim in claims]
         self._read(
-            (passage.text, piece)
+            (text, piece)
             for row, own_pieces in zip(readable, pieces, strict=True)
-            for passage in row
+            for text in _readings(row)
             for piece in own_pieces
         )
         decisions = [
@@ -110,14 +112,15 @@ class Judge:
     def _decide(self, piece: str, passages: Sequence[Passage]) -> _Decision:
         import numpy as np
 
-        rows = np.array([self._rows[passage.text, piece] for passage in passages])
+        rows = np.array([self._rows[text, piece] for text in _readings(passages)])
+        alone = rows[: len(passages)]
         # NaN is the largest for argmax, and so shows in the support.
         best = int(rows[:, 0].argmax())
         support = float(rows[best, 0])
-        deciding = best if support >= 0.5 else int(rows[:, 1].argmax())
-        label = label_of(rows[deciding])
+        deciding = int(alone[:, 0].argmax() if support >= 0.5 else alone[:, 1].argmax())
+        label = label_of(rows[best] if support >= 0.5 else alone[deciding])
         passage = passages[deciding]
-        probability = _probability(label, rows[deciding])
+        probability = _probability(label, alone[deciding])
         return _Decision(piece, label, support, Evidence(passage, 0, len(passage.text), probability))
 
     def _quoted(self, decisions: Sequence[_Decision | None]) -> list[_Decision | None]:
@@ -160,6 +163,12 @@ class Judge:
         unread = [pair for pair in distinct if pair not in self._rows]
         if unread:
             self._rows.update(zip(unread, map(tuple, self.verifier.probabilities(unread).tolist()), strict=True))
+
+
+def _readings(passages: Sequence[Passage]) -> list[str]:
+    """The texts that are read for one claim: each passage, and all of them joined."""
+    texts = [passage.text for passage in passages]
+    return [*texts, "\n\n".join(texts)] if len(set(texts)) > 1 else texts
 
 
 def label_of(row: Sequence[float] | NDArray[np.float64]) -> Label:

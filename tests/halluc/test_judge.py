@@ -46,6 +46,17 @@ def test_the_passage_that_supports_most_decides_from_one_half_on():
     assert judge(rows, ["a", "c"]).label == "supported"
 
 
+def test_passages_that_support_only_together_support():
+    rows = {"a": (0.2, 0.3, 0.5), "b": (0.4, 0.5, 0.1), "a\n\nb": (0.8, 0.1, 0.1)}
+    verdict = judge(rows, ["a", "b"])
+    assert (verdict.label, verdict.support) == ("supported", 0.8)
+    assert (verdict.evidence[0].passage.id, verdict.evidence[0].probability) == ("p1", 0.4)
+    # Refuted by the two together and by neither alone is not refuted.
+    rows["a\n\nb"] = (0.1, 0.9, 0.0)
+    assert judge(rows, ["a", "a", "a"]).label == "not_enough_info"
+    assert judge({"a": rows["a"], "c": (0.4, 0.1, 0.5), "a\n\nc": (0.1, 0.9, 0.0)}, ["a", "c"]).label == "not_enough_info"
+
+
 def test_else_the_passage_that_refutes_most_decides():
     rows = {"a": (0.3, 0.36, 0.34), "b": (0.4, 0.2, 0.4), "c": (0.1, 0.35, 0.55)}
     verdict = judge(rows, ["b", "c", "a"])
