@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -9,7 +10,11 @@ from typer.testing import CliRunner
 from halluc import load_verifier
 from halluc.errors import InvalidInput
 from training.cli import app
-from training.verifier.train import VerifierConfig, train_verifier
+from training.verifier import train
+from training.verifier.encoding import PairCollator, encode
+from training.verifier.pairs import ClaimSpan, Pair
+from training.verifier.thresholds import calibration_pairs
+from training.verifier.train import VerifierConfig, train_verifier, training_pairs
 
 COLOURS = ["red", "blue", "green", "white", "black", "yellow"]
 
@@ -34,7 +39,9 @@ def data(tmp_path_factory):
 @pytest.mark.parametrize("lora_rank", [0, 8])
 def test_the_command_trains_a_verifier_that_learns(data, tmp_path, lora_rank):
     config = tmp_path / "config.yaml"
-    config.write_text("sources: [snli]\nepochs: 3\nbatch_size: 16\nlearning_rate: 3e-4\nmax_tokens: 32\n")
+    config.write_text(
+        "sources: [snli]\nmost: {snli: 1000}\nepochs: 3\nbatch_size: 16\nlearning_rate: 3e-4\nmax_tokens: 32\n"
+    )
     arguments = [
         "verifier",
         str(config),
@@ -70,3 +77,121 @@ def test_a_folder_in_use_and_data_without_rows_are_refused(data, tmp_path):
     (tmp_path / "nli" / "snli.jsonl").write_text("")
     with pytest.raises(InvalidInput, match="has no training rows of snli"):
         train_verifier(VerifierConfig(sources=("snli",)), tmp_path, tmp_path / "new")
+
+
+def pair(source="snli", label="supported", part="train", number=0, spans=None):
+    return Pair("The bridge opened in 1987.", f"Claim {number}.", label, source, part, spans)
+
+
+def test_of_each_data_set_and_class_at_most_so_many_pairs_are_taken():
+    pairs = [
+        pair(source, label, number=i) for source in ("snli", "rte") for label in ("supported", "refuted") for i in range(9)
+    ]
+    pairs += [pair(part="validation", number=100)]
+    chosen = training_pairs(VerifierConfig(most={"snli": 3}), pairs)
+    counts = {(s, label): sum(p.source == s and p.label == label for p in chosen) for s, label in
+              (("snli", "supported"), ("snli", "refuted"), ("rte", "supported"))}  # fmt: skip
+    assert counts == {("snli", "supported"): 3, ("snli", "refuted"): 3, ("rte", "supported"): 9}
+    assert all(p.part == "train" for p in chosen)
+    assert len(training_pairs(VerifierConfig(limit=5), pairs)) == 5
+    marked = [pair("ragtruth", part="calibration", number=i) for i in range(150)]
+    others = [pair("snli", part="calibration", number=i) for i in range(150)]
+    chosen = calibration_pairs(marked + others + pairs, seed=0)
+    assert [sum(p.source == source for p in chosen) for source in ("ragtruth", "snli")] == [150, 100]
+
+
+def test_tokens_of_the_claim_have_the_labels_of_its_spans():
+    tokenizer = load_verifier().tokenizer
+    claim = "It weighs 3,420 kg and opened in 1990 in Graz."
+    spans = (
+        ClaimSpan(claim.index("1990"), claim.index("1990") + 4, "conflict"),
+        ClaimSpan(claim.index("Graz"), 45, "baseless"),
+    )
+    rows = encode(
+        [
+            Pair("It opened in 1987.", claim, "not_supported", "x", "train", spans),
+            Pair("It opened in 1987.", "It opened.", "supported", "x", "train", ()),
+            Pair("It opened in 1987.", "It closed.", "refuted", "x", "train", None),
+        ],
+        tokenizer,
+        64,
+    )
+    labeled = dict(zip(tokenizer.convert_ids_to_tokens(rows[0]["input_ids"]), rows[0]["token_labels"], strict=True))
+    assert (labeled["1990"], labeled["kilograms"], labeled["[CLS]"]) == (1, 0, -100)
+    assert {label for token, label in labeled.items() if token in ("gr", "##az", "graz")} == {2}
+    # The evidence has no labels, and the unknown has none.
+    assert labeled["1987"] == -100
+    assert sorted(set(rows[1]["token_labels"])) == [-100, 0]
+    assert set(rows[2]["token_labels"]) == {-100}
+    assert [row["labels"] for row in rows] == [3, 0, 1]
+    batch = PairCollator(tokenizer)(rows)
+    assert batch["input_ids"].shape == batch["token_labels"].shape
+    assert batch["labels"].tolist() == [3, 0, 1]
+
+
+def test_an_interrupted_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
+    settings = VerifierConfig(
+        sources=("snli",), epochs=1, batch_size=16, max_tokens=32, save_steps=5, frozen_layers=4, limit=256
+    )
+    out = tmp_path / "v"
+    loss, calls = train._loss, []
+
+    def fails_at_the_twelfth(*arguments):
+        calls.append(1)
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        return loss(*arguments)
+
+    monkeypatch.setattr(train, "_loss", fails_at_the_twelfth)
+    with pytest.raises(KeyboardInterrupt):
+        train_verifier(settings, data, out)
+    with pytest.raises(InvalidInput, match="holds an unfinished run with another learning_rate: 0.0001, not 0.001"):
+        train_verifier(replace(settings, learning_rate=1e-3), data, out)
+    facts = train_verifier(settings, data, out)
+    assert len(calls) == 12 + 16 - 10
+    assert facts["training_pairs"] == 256
+    assert facts["training_seconds"] >= 0 < facts["training_processor_seconds"]
+    assert sorted(path.name for path in out.iterdir()) == ["verifier.json", "weights.safetensors"]
+    with pytest.raises(InvalidInput, match="is not empty; name a new folder"):
+        train_verifier(settings, data, out)
+    # What was frozen is that of the base, and is not saved.
+    from safetensors.torch import load_file
+
+    names = load_file(out / "weights.safetensors")
+    assert any(".layer.5." in name for name in names)
+    assert not any(".layer.3." in name for name in names)
+
+
+def test_a_student_learns_from_a_teacher_and_from_where_another_ended(data, tmp_path):
+    settings = VerifierConfig(
+        sources=("snli",), epochs=1, batch_size=16, max_tokens=32, limit=128, learning_rate=3e-4, span_share=0.0
+    )
+    train_verifier(settings, data, tmp_path / "teacher")
+    taught = replace(
+        settings, start=str(tmp_path / "teacher"), teacher=str(tmp_path / "teacher"), teacher_share=1.0, packed=True
+    )
+    train_verifier(taught, data, tmp_path / "student")
+    pairs = [
+        (f"Box number {i} is {a}.", f"The box is {b}.") for i, (a, b) in enumerate(zip(COLOURS, COLOURS[1:], strict=False))
+    ]
+    teacher, student = (load_verifier(tmp_path / name).support(pairs) for name in ("teacher", "student"))
+    assert student == pytest.approx(teacher, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 10, "accumulation": 4}, "batch_size is 10, which cannot be computed in 4 equal parts"),
+        ({"teacher_share": 1.5}, r"teacher_share is 1.5; it must be in \[0, 1\]"),
+        ({"most": {"snl": 3}}, "most names the data set 'snl'"),
+        ({"save_steps": 0}, "save_steps is 0; it must be above 0"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(settings, message):
+    with pytest.raises(InvalidInput, match=message):
+        VerifierConfig(**settings)
+
+
+def test_no_layer_to_train_is_refused(data, tmp_path):
+    with pytest.raises(InvalidInput, match="frozen_layers is 6, but the encoder has 6 layers; leave some to train"):
+        train_verifier(VerifierConfig(sources=("snli",), frozen_layers=6), data, tmp_path / "v")

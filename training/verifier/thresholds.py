@@ -5,6 +5,7 @@ Both are fitted on documents held out from the training. Not covered: the traini
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,29 @@ if TYPE_CHECKING:
     from calibration import PlattScaling
     from halluc.verification.pair_verifier import PairVerifier
 
-__all__ = ["best_span_threshold", "calibrate", "even_weights", "span_f1"]
+__all__ = ["best_span_threshold", "calibrate", "calibration_pairs", "even_weights", "span_f1"]
 
 # Data sets in which people marked what is not supported, in answers of language models and of Wikipedia.
 _MARKED = ("ragtruth", "wice_tokens")
 _THRESHOLDS = tuple(i / 20 for i in range(4, 20))
+
+
+# Most pairs of a data set, of each class, that calibration reads: more of one set would not make up for too few sets.
+_PAIRS_OF_CLASS = 100
+
+
+def calibration_pairs(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+    """Choose pairs of the calibration part: all in which people marked spans, and some of each other data set and class."""
+    shuffled = [pair for pair in pairs if pair.part == "calibration"]
+    random.Random(seed).shuffle(shuffled)
+    taken: Counter[tuple[str, bool]] = Counter()
+    chosen = []
+    for pair in shuffled:
+        key = pair.source, pair.label == "supported"
+        taken[key] += 1
+        if taken[key] <= _PAIRS_OF_CLASS or pair.source in _MARKED:
+            chosen.append(pair)
+    return chosen
 
 
 def calibrate(verifier: PairVerifier, pairs: Sequence[Pair]) -> PlattScaling:

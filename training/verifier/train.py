@@ -25,7 +25,7 @@ from training.rows import check_output_folder
 from training.verifier.data_sets import SOURCES
 from training.verifier.encoding import PairCollator, encode
 from training.verifier.pairs import Pair, read_pairs
-from training.verifier.thresholds import best_span_threshold, calibrate
+from training.verifier.thresholds import best_span_threshold, calibrate, calibration_pairs
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +133,7 @@ def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) ->
         raise InvalidInput(f"{data} has no training rows of {', '.join(config.sources)}")
     model, tokenizer = _fit(config, train, out, run)
     verifier = PairVerifier(model, tokenizer, name=out.name, max_tokens=config.max_tokens)
-    calibration = [pair for pair in pairs if pair.part == "calibration"]
+    calibration = calibration_pairs(pairs, config.seed)
     facts = {
         "settings": asdict(config),
         "training_pairs": len(train),
