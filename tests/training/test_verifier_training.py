@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from typer.testing import CliRunner
@@ -145,7 +146,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypa
     monkeypatch.setattr(train, "_loss", fails_at_the_twelfth)
     with pytest.raises(KeyboardInterrupt):
         train_verifier(settings, data, out)
-    with pytest.raises(InvalidInput, match="holds an unfinished run with another learning_rate: 0.0001, not 0.001"):
+    with pytest.raises(InvalidInput, match=r"unfinished run with another learning_rate: 0\.0001, not 0\.001"):
         train_verifier(replace(settings, learning_rate=1e-3), data, out)
     facts = train_verifier(settings, data, out)
     assert len(calls) == 12 + 16 - 10
@@ -171,9 +172,7 @@ def test_a_student_learns_from_a_teacher_and_from_where_another_ended(data, tmp_
         settings, start=str(tmp_path / "teacher"), teacher=str(tmp_path / "teacher"), teacher_share=1.0, packed=True
     )
     train_verifier(taught, data, tmp_path / "student")
-    pairs = [
-        (f"Box number {i} is {a}.", f"The box is {b}.") for i, (a, b) in enumerate(zip(COLOURS, COLOURS[1:], strict=False))
-    ]
+    pairs = [(f"Box number {i} is {a}.", f"The box is {b}.") for i, (a, b) in enumerate(pairwise(COLOURS))]
     teacher, student = (load_verifier(tmp_path / name).support(pairs) for name in ("teacher", "student"))
     assert student == pytest.approx(teacher, abs=0.2)
 
