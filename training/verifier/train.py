@@ -307,8 +307,12 @@ def _trainer(
 
         on_train_end = on_save
 
-    collator = PairCollator(tokenizer)
-    return _PairTrainer(model, arguments, train_dataset=list(rows), data_collator=collator, callbacks=[_Clock()])
+    trainer = _PairTrainer(
+        model, arguments, train_dataset=list(rows), data_collator=PairCollator(tokenizer), callbacks=[_Clock()]
+    )
+    # The loss is a mean over a part of a batch; the trainer would take it for a sum because `forward` takes any keyword.
+    trainer.model_accepts_loss_kwargs = False
+    return trainer
 
 
 def _loss(config: VerifierConfig, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
