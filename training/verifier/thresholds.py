@@ -45,7 +45,7 @@ def calibrate(verifier: PairVerifier, pairs: Sequence[Pair]) -> PlattScaling:
     """Fit Platt scaling on held-out documents."""
     from calibration import PlattScaling
 
-    support = verifier.support([(pair.evidence, pair.claim) for pair in pairs])
+    support = verifier.network_probabilities([(pair.evidence, pair.claim) for pair in pairs])[:, 0]
     return PlattScaling().fit(support, [pair.label == "supported" for pair in pairs], even_weights(pairs))
 
 
