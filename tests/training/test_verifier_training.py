@@ -98,7 +98,7 @@ def test_of_each_data_set_and_class_at_most_so_many_pairs_are_taken():
     marked = [pair("ragtruth", part="calibration", number=i) for i in range(150)]
     others = [pair("snli", part="calibration", number=i) for i in range(150)]
     chosen = calibration_pairs(marked + others + pairs, seed=0)
-    assert [sum(p.source == source for p in chosen) for source in ("ragtruth", "snli")] == [150, 100]
+    assert [sum(p.source == source for p in chosen) for source in ("ragtruth", "snli")] == [150, 50]
 
 
 def test_tokens_of_the_claim_have_the_labels_of_its_spans():

@@ -24,7 +24,9 @@ _THRESHOLDS = tuple(i / 20 for i in range(4, 20))
 
 
 # Most pairs of a data set, of each class, that calibration reads: more of one set would not make up for too few sets.
-_PAIRS_OF_CLASS = 100
+_PAIRS_OF_CLASS = 50
+# Longer claims do not fit beside an excerpt.
+_LONGEST_CLAIM = 110  # words
 
 
 def calibration_pairs(pairs: Sequence[Pair], seed: int) -> list[Pair]:
@@ -34,6 +36,8 @@ def calibration_pairs(pairs: Sequence[Pair], seed: int) -> list[Pair]:
     taken: Counter[tuple[str, bool]] = Counter()
     chosen = []
     for pair in shuffled:
+        if len(pair.claim.split()) > _LONGEST_CLAIM:
+            continue
         key = pair.source, pair.label == "supported"
         taken[key] += 1
         if taken[key] <= _PAIRS_OF_CLASS or pair.source in _MARKED:
