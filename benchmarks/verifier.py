@@ -46,8 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     import halluc
-    from training.verifier.data_sets import SOURCES
-    from training.verifier.pairs import read_pairs
+    from training.verifier.data_sets import SOURCES, read_pairs
 
     sources = arguments.sources or [source for source in SOURCES if source not in LEFT_OUT]
     pairs = read_pairs(arguments.data, sources, seed=0)

@@ -194,7 +194,7 @@ def _unrelated(verifier) -> None:
 
 def _throughput(verifier, data: Path, n_pairs: int, rounds: int) -> None:
     """`support` compared with `CrossEncoder.predict` on batches of 32 with the same weights in float32, alternating."""
-    from training.verifier.pairs import read_pairs
+    from training.verifier.data_sets import read_pairs
 
     sources = ["mnli", "fever_nli", "feverous", "halueval_qa", "expertqa", "summedits", "ragtruth"]
     held_out = [pair for pair in read_pairs(data, sources, seed=0) if pair.part != "train"]

@@ -9,6 +9,8 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+from halluc.models.precision import cpu_multiplies_bfloat16
+
 __all__ = ["bfloat16_copy", "read_in_batches"]
 
 
@@ -44,7 +46,6 @@ def bfloat16_copy(model: Any) -> Any:
     """Copy a model in bfloat16 if the CPU has instructions for it, which make it faster; else None."""
     import torch
 
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    if model.device.type != "cpu" or model.dtype != torch.float32 or not native:
+    if model.device.type != "cpu" or model.dtype != torch.float32 or not cpu_multiplies_bfloat16():
         return None
     return copy.deepcopy(model).to(torch.bfloat16)

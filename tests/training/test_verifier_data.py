@@ -4,7 +4,8 @@ import re
 import pytest
 
 from halluc.errors import InvalidInput
-from training.verifier.pairs import ClaimSpan, Pair, changed_spans, part_of, read_pairs, single_spaced
+from training.verifier.data_sets import read_pairs
+from training.verifier.pairs import ClaimSpan, Pair, changed_spans, part_of, single_spaced
 from training.verifier.thresholds import even_weights, span_f1
 
 

@@ -13,16 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from halluc.errors import InvalidInput
 from halluc.files import read_rows
 from retrieval.split import sentence_spans
 from training.verifier.annotated_answers import ragtruth, wice_tokens
 from training.verifier.common_form import COMMON_FORM, edits, labeled_rows
 from training.verifier.corruption import corrupt, names, simplify
-from training.verifier.pairs import PairLabel, Reader, Row, changed_spans
+from training.verifier.pairs import Pair, PairLabel, Reader, Row, changed_spans, part_of, single_spaced
 from training.verifier.synthetic import synthetic
 from training.verifier.wrong_answers import wrong_answers
 
-__all__ = ["SOURCES"]
+__all__ = ["SOURCES", "read_pairs"]
 
 _NLI: dict[str, PairLabel] = {
     "entailment": "supported",
@@ -231,6 +232,37 @@ SOURCES: Mapping[str, Reader] = {
     "synthetic": synthetic,
 }
 """Readers by the name of the data set."""
+
+
+def read_pairs(folder: Path, sources: Sequence[str], *, seed: int) -> list[Pair]:
+    """Read the pairs of data sets, without duplicates, in the order of the files.
+
+    Args:
+        folder: the data folder, with one folder per data set.
+        sources: names of data sets, of `SOURCES`.
+        seed: of the made claims.
+
+    Raises:
+        InvalidInput: a source has no reader, or its files are missing or damaged.
+    """
+    unknown = [source for source in sources if source not in SOURCES]
+    if unknown:
+        raise InvalidInput(f"there is no data set {unknown[0]!r}; choose from {', '.join(SOURCES)}")
+    pairs: dict[tuple[str, str], Pair] = {}
+    for source in sources:
+        try:
+            for row in SOURCES[source](folder, random.Random(f"{seed}:{source}")):
+                evidence = row.evidence.strip()
+                claim, spans = single_spaced(row.claim, row.spans)
+                if evidence and claim:
+                    part = part_of(row.document or evidence)
+                    pairs.setdefault((evidence, claim), Pair(evidence, claim, row.label, source, part, spans))
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"a row has no field or an unknown label {error}" if isinstance(error, KeyError) else error
+            raise InvalidInput(
+                f"the data set {source!r} cannot be read: {reason}; see the README of the data folder"
+            ) from error
+    return list(pairs.values())
 
 
 # -- private -------------------------------------------------------------------------------------------------------------

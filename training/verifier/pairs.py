@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from halluc.answers import SpanKind
-from halluc.errors import InvalidInput
 
 __all__ = [
     "ClaimSpan",
@@ -26,7 +25,6 @@ __all__ = [
     "Row",
     "changed_spans",
     "part_of",
-    "read_pairs",
     "single_spaced",
 ]
 
@@ -93,39 +91,6 @@ def part_of(document: str) -> Part:
     words = re.findall(r"\w+", document.lower())[:12]
     bucket = xxhash.xxh3_64_intdigest(" ".join(words).encode()) % 100
     return "train" if bucket < 80 else "calibration" if bucket < 88 else "validation"
-
-
-def read_pairs(folder: Path, sources: Sequence[str], *, seed: int) -> list[Pair]:
-    """Read the pairs of data sets, without duplicates, in the order of the files.
-
-    Args:
-        folder: the data folder, with one folder per data set.
-        sources: names of data sets, of `SOURCES`.
-        seed: of the made claims.
-
-    Raises:
-        InvalidInput: a source has no reader, or its files are missing or damaged.
-    """
-    from training.verifier.data_sets import SOURCES
-
-    unknown = [source for source in sources if source not in SOURCES]
-    if unknown:
-        raise InvalidInput(f"there is no data set {unknown[0]!r}; choose from {', '.join(SOURCES)}")
-    pairs: dict[tuple[str, str], Pair] = {}
-    for source in sources:
-        try:
-            for row in SOURCES[source](folder, random.Random(f"{seed}:{source}")):
-                evidence = row.evidence.strip()
-                claim, spans = single_spaced(row.claim, row.spans)
-                if evidence and claim:
-                    part = part_of(row.document or evidence)
-                    pairs.setdefault((evidence, claim), Pair(evidence, claim, row.label, source, part, spans))
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"a row has no field or an unknown label {error}" if isinstance(error, KeyError) else error
-            raise InvalidInput(
-                f"the data set {source!r} cannot be read: {reason}; see the README of the data folder"
-            ) from error
-    return list(pairs.values())
 
 
 def single_spaced(text: str, spans: Sequence[ClaimSpan] | None = None) -> tuple[str, tuple[ClaimSpan, ...] | None]:

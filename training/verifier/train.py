@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import InvalidInput
 from halluc.files import read_json, write_json
 from training.rows import check_output_folder
-from training.verifier.data_sets import SOURCES
+from training.verifier.data_sets import SOURCES, read_pairs
 from training.verifier.encoding import PairCollator, encode
-from training.verifier.pairs import Pair, read_pairs
+from training.verifier.pairs import Pair
 from training.verifier.thresholds import best_span_threshold, calibrate, calibration_pairs
 
 if TYPE_CHECKING:
