@@ -8,6 +8,7 @@ a passage is quoted (judge.py).
 
 from __future__ import annotations
 
+import heapq
 import math
 import re
 from collections import defaultdict
@@ -31,6 +32,8 @@ _REPEATED_SHARE = 0.25
 _NEIGHBOR_SHARE = 0.35
 # The first sentence often names the subject of the whole text; it is taken if it is no longer than this share of an excerpt.
 _FIRST_SENTENCE_SHARE = 0.2
+# Sentences that an excerpt is chosen from: those with the highest scores.
+_MAX_CANDIDATES = 100
 
 
 class EvidenceText:
@@ -79,31 +82,38 @@ class EvidenceText:
         for term, weight in weight_of.items():
             for i in self._pieces_with[term]:
                 score[i] += weight
+
+        def value(i: int) -> tuple[float, int]:
+            return score.get(i, 0.0) + _NEIGHBOR_SHARE * max(score.get(i - 1, 0.0), score.get(i + 1, 0.0)), -i
+
         chosen: set[int] = set()
         room = self.max_tokens
         if self._pieces[0].tokens <= _FIRST_SENTENCE_SHARE * self.max_tokens:
             chosen.add(0)
             room -= self._pieces[0].tokens
         # Neighbors of sentences that share a word are candidates too.
-        candidates = {j for i in score for j in (i - 1, i, i + 1) if 0 <= j < len(self._pieces)} - chosen
+        near = {j for i in score for j in (i - 1, i, i + 1) if 0 <= j < len(self._pieces)} - chosen
+        candidates = heapq.nlargest(_MAX_CANDIDATES, near, key=value)
+        scored = {j for i in candidates for j in (i - 1, i, i + 1) if j in score}
+        terms_of = {i: weight_of.keys() & terms(self._piece_text(i)) for i in {*scored, *candidates}}
         while candidates:
-            best = max(
-                candidates,
-                key=lambda i: (score[i] + _NEIGHBOR_SHARE * max(score[i - 1], score[i + 1]), -i),
-            )
-            candidates.discard(best)
+            best = max(candidates, key=value)
+            candidates.remove(best)
             if self._pieces[best].tokens > room:
                 continue
             chosen.add(best)
             room -= self._pieces[best].tokens
-            shared = terms(self.text[self._pieces[best].start : self._pieces[best].end]) & weight_of.keys()
-            for term in shared:
-                for i in self._pieces_with[term]:
-                    score[i] -= (1 - _REPEATED_SHARE) * weight_of[term]
+            for term in terms_of[best]:
+                for i in scored:
+                    if term in terms_of[i]:
+                        score[i] -= (1 - _REPEATED_SHARE) * weight_of[term]
                 weight_of[term] *= _REPEATED_SHARE
         if not chosen:
             chosen = set(range(_run_end(self._pieces, 0, self.max_tokens)))
-        return " ".join(self.text[self._pieces[i].start : self._pieces[i].end].strip() for i in sorted(chosen))
+        return " ".join(self._piece_text(i).strip() for i in sorted(chosen))
+
+    def _piece_text(self, i: int) -> str:
+        return self.text[self._pieces[i].start : self._pieces[i].end]
 
 
 class _Piece(NamedTuple):

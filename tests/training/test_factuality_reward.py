@@ -129,7 +129,8 @@ def test_the_last_question_of_the_last_turn_is_what_is_answered(prompt, question
 def test_references_are_the_evidence_where_there_is_no_other():
     verifier = Scripted({})
     score("Fleming.", verifier, context=None, prompt="Who was it?", columns={"references": ["Fleming", "A. Fleming"]})
-    assert [evidence for evidence, _ in verifier.calls[0]] == ["Who was it? Fleming", "Who was it? A. Fleming"]
+    answered = ["Who was it? Fleming", "Who was it? A. Fleming"]
+    assert [evidence for evidence, _ in verifier.calls[0]] == [*answered, "\n\n".join(answered)]
 
 
 def test_verdicts_are_cached_by_evidence_and_claim(index):
