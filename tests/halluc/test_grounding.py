@@ -98,12 +98,12 @@ def test_the_least_supported_claim_must_reach_min_support(lm, index, monkeypatch
     def ask(min_support):
         return GroundedModel(lm, index, verifier=WordOverlap(), min_support=min_support).ask("Who discovered penicillin?")
 
-    # "Alexander Fleming discovered penicillin in 1928." is the sentence read; of the other claim's words it has "Fleming".
-    assert [round(verdict.support, 2) for verdict in ask(0.0).verdicts] == [1.0, 0.2]
-    assert ask(0.2).text == text
+    # Of the five words of the other claim, the passages have "Fleming" and "a".
+    assert [round(verdict.support, 2) for verdict in ask(0.0).verdicts] == [1.0, 0.4]
+    assert ask(0.4).text == text
     refused = ask(0.5)
     assert (refused.abstained, refused.text, refused.confidence, refused.citations) == (True, "", 0.0, ())
-    assert refused.reason == "the least supported claim has support 0.20, below 0.50"
+    assert refused.reason == "the least supported claim has support 0.40, below 0.50"
     assert len(refused.verdicts) == 2
 
 
@@ -149,10 +149,13 @@ def test_a_fragment_that_answers_a_long_question_is_judged_in_pieces(lm, index, 
     verifier = load_verifier()
     with pytest.raises(InvalidInput, match="claim"):
         verifier.support([(PASSAGES[0].text, whole)])
-    (verdict,) = GroundedModel(lm, index, verifier=verifier).ask(question).verdicts
+    answer = GroundedModel(lm, index, verifier=verifier).ask(question)
+    (verdict,) = answer.verdicts
     assert verdict.claim.text == whole
-    read = PASSAGES[0].text.split(". ")[0] + "."
-    assert verdict.support == pytest.approx(min(verifier.support([(read, p) for p in claim_pieces(whole)])), abs=0.02)
+    texts = [hit.passage.text for hit in answer.hits]
+    texts.append("\n\n".join(texts))
+    best = [max(verifier.support([(text, piece) for text in texts])) for piece in claim_pieces(whole)]
+    assert verdict.support == pytest.approx(min(best), abs=0.02)
 
 
 def test_a_passage_full_of_control_tokens_is_only_text(lm, tmp_path):
