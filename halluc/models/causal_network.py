@@ -7,6 +7,7 @@ Not covered: the `LanguageModel` protocol in text (transformers_model.py).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -306,7 +307,7 @@ def _load(path: str | Path, dtype: str, device: torch.device) -> tuple[Any, Any]
     try:
         require_hub(path)
         if dtype == "auto":
-            dtype = _best_dtype(device, AutoConfig.from_pretrained(path))
+            dtype = _best_dtype(device, AutoConfig.from_pretrained(_config_source(path)))
         with no_transformers_bars():
             return AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
     # Damaged files fail in as many ways as there are parsers: SafetensorError, KeyError, UnicodeDecodeError, ...
@@ -319,6 +320,16 @@ def _load(path: str | Path, dtype: str, device: torch.device) -> tuple[Any, Any]
             f"{path} could not be loaded as a {where}: {reason}; pass 'default', a folder that holds a causal language "
             "model, a hub id this machine can reach, or http://host:port/v1#model"
         ) from error
+
+
+def _config_source(path: str | Path) -> str | Path:
+    """Where the configuration of the network is: an adapter has none of its own, but names the model it adapts."""
+    from transformers.utils import find_adapter_config_file
+
+    adapter = find_adapter_config_file(path)
+    if adapter is None:
+        return path
+    return str(json.loads(Path(adapter).read_text(encoding="utf-8"))["base_model_name_or_path"])
 
 
 def _best_dtype(device: torch.device, config: Any) -> str:
