@@ -324,9 +324,9 @@ def _load(path: str | Path, dtype: str, device: torch.device) -> tuple[Any, Any]
 
 def _config_source(path: str | Path) -> str | Path:
     """Where the configuration of the network is: an adapter has none of its own, but names the model it adapts."""
-    from transformers.utils import find_adapter_config_file
+    from transformers.utils.peft_utils import find_adapter_config_file
 
-    adapter = find_adapter_config_file(path)
+    adapter = find_adapter_config_file(str(path))
     if adapter is None:
         return path
     return str(json.loads(Path(adapter).read_text(encoding="utf-8"))["base_model_name_or_path"])

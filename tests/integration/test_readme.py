@@ -81,9 +81,9 @@ def test_every_block_runs_in_order_on_a_fresh_clone(lm, tmp_path, monkeypatch, c
                 shown_lines += len(shown)
 
     assert shown_lines > 5
-    assert names["answer"].text == "Jared Allen had 136 career sacks."
-    assert "# Jared Allen had 136 career sacks." in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert names["answer"].citations[0].passage_id == "Super_Bowl_50#0"
+    shown = re.search(r"print\(answer\.text\)  # (.+) \.\.\.", (ROOT / "README.md").read_text(encoding="utf-8"))[1]
+    assert names["answer"].text.startswith(shown)
+    assert names["answer"].citations[0].passage_id == "Packet_switching#2"
     assert [verdict.label for verdict in names["answer"].verdicts] == ["supported"]
     assert [verdict.label for verdict in names["report"].verdicts] == ["refuted", "supported"]
     assert names["rule"].threshold < 1
