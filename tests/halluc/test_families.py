@@ -43,6 +43,15 @@ def _softmax_of_one_text(model, tokenizer, texts, column=1):
 # -- one templated text --------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module", autouse=True)
+def modules_of_models(tmp_path_factory):
+    """One folder for the code that models bring: the import system finds only the first that it was shown."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = str(tmp_path_factory.mktemp("modules"))
+        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", folder)
+        yield
+
+
 def test_minicheck_t5_weighs_two_tokens_at_the_first_step_of_the_decoder(tmp_path):
     folder = tmp_path / "MiniCheck-Flan-T5-Large"
     model, tokenizer = save_tiny(folder, "T5ForConditionalGeneration")
@@ -114,7 +123,6 @@ def test_bespoke_minicheck_gives_the_probability_of_yes(tmp_path, architecture):
 
 
 def test_hhem_runs_its_own_code_only_if_it_is_trusted(tmp_path, monkeypatch):
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     folder = tmp_path / "hallucination_evaluation_model"
     folder.mkdir()
     model, tokenizer = save_tiny_hhem(folder)
@@ -379,7 +387,6 @@ def test_every_family_has_a_template_a_source_and_a_license():
 
 
 def test_the_command_line_names_a_family_and_trusts_code_only_with_a_flag(halluc, tmp_path, monkeypatch):
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     context = tmp_path / "context.txt"
     context.write_text(EVIDENCE)
     plain, with_code = tmp_path / "my-model", tmp_path / "my-hhem"
@@ -394,7 +401,7 @@ def test_the_command_line_names_a_family_and_trusts_code_only_with_a_flag(halluc
         ((with_code, "--trust-remote-code"), 0, ""),
     ):
         exit_code, out, err = halluc("check", "She was born in Warsaw.", "-c", context, "--verifier", *arguments)
-        assert (exit_code, bool(out)) == (code, code == 0)
+        assert (exit_code, bool(out)) == (code, code == 0), err
         assert message in err
         assert err.count("\n") == (code != 0)
     # It permits code; it is no option of a verifier without any.
