@@ -43,7 +43,7 @@ PULLED_ENCODERS = {
         ),
     )
 }
-"""Encoders that `pull_encoder` fetches, by the names that `load_embedder` and `new_cross_encoder` take."""
+"""Encoders that `pull_encoder` fetches, by the names that `load_embedder` and verifiers take."""
 
 _WEIGHTS_SHA256 = {"mpnet": "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"}
 

@@ -12,9 +12,15 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
-from halluc.verification.batches import read_in_batches
+from halluc.verification.batches import read_in_batches, token_lengths
 from halluc.verification.evidence import TOKENS_PER_CHARACTER, evidence_units, nearest_sentences
-from halluc.verification.verifier import checked_pairs, reading_window, weights_fingerprint
+from halluc.verification.verifier import (
+    check_claim_lengths,
+    checked_pairs,
+    reading_window,
+    room_for_claims,
+    weights_fingerprint,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,19 +71,12 @@ class CrossEncoderVerifier:
         window = reading_window(model, tokenizer)
         self.max_tokens = window * 5 // 8 if max_tokens is None else max_tokens
         self.batch_tokens = batch_tokens
-        self._claim_tokens = window - self.max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
         if len({*self.columns} & {*range(model.config.num_labels)}) != len(self.columns) or not 1 <= len(self.columns) <= 3:
             raise InvalidInput(
                 f"columns is {self.columns}, but {name} has the logits 0 to {model.config.num_labels - 1}; name one, two or "
                 "three of them"
             )
-        if self.max_tokens < 1:
-            raise InvalidInput(f"max_tokens is {self.max_tokens}; read at least one token of evidence at a time")
-        if self._claim_tokens < 1:
-            raise InvalidInput(
-                f"max_tokens is {self.max_tokens}, which leaves no room for a claim in the {window} tokens of {name}; "
-                "lower it"
-            )
+        self._claim_tokens = room_for_claims(tokenizer, window, self.max_tokens, name)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -117,13 +116,7 @@ class CrossEncoderVerifier:
 
     def _units(self, pairs: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[int]]:
         """The (unit, claim) pairs to read, and the index of the pair that each belongs to."""
-        claims = [c for c in dict.fromkeys(c for _, c in pairs) if TOKENS_PER_CHARACTER * len(c) > self._claim_tokens]
-        for claim, length in zip(claims, self._lengths(claims), strict=True):
-            if length > self._claim_tokens:
-                raise InvalidInput(
-                    f"the claim that begins {claim[:40]!r} has {length} tokens, more than the {self._claim_tokens} that "
-                    f"{self.name} reads; split it into claims with halluc.extract_claims"
-                )
+        check_claim_lengths({claim: claim for _, claim in pairs}, self._lengths, self._claim_tokens, self.name)
         evidence = list(dict.fromkeys(text for text, _ in pairs))
         # A text of few characters has few tokens, so it need not be counted.
         windows = {
@@ -146,10 +139,7 @@ class CrossEncoderVerifier:
         return units, pair_of_unit
 
     def _lengths(self, texts: Sequence[str]) -> list[int]:
-        if not texts:
-            return []
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
+        return token_lengths(self.tokenizer, texts)
 
     def _read(self, units: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """(U, 3) probabilities."""

@@ -20,12 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.answers import SpanKind
-from halluc.errors import InvalidInput
 from halluc.quantities import QuantityConflict, quantity_conflicts
-from halluc.verification.batches import bfloat16_copy, read_in_batches
-from halluc.verification.evidence import TOKENS_PER_CHARACTER, EvidenceText
+from halluc.verification.batches import bfloat16_copy, read_in_batches, token_lengths
+from halluc.verification.evidence import EvidenceText
 from halluc.verification.reading import as_read, moved_span
-from halluc.verification.verifier import UnsupportedSpan, checked_pairs, reading_window, weights_fingerprint
+from halluc.verification.verifier import (
+    UnsupportedSpan,
+    check_claim_lengths,
+    checked_pairs,
+    reading_window,
+    room_for_claims,
+    weights_fingerprint,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,8 +49,6 @@ _REREAD_MARGIN = 0.03
 # probabilities.
 _MAX_TEXTS = 64
 _MAX_READINGS = 4096
-
-
 # Support that is left to a claim with a quantity that its evidence does not state, and the probability that its characters
 # are unsupported: 0.93 of such claims are, over twenty data sets.
 _SHARE_AFTER_CONFLICT = 0.45
@@ -141,14 +145,7 @@ class PairVerifier:
         self._fast = bfloat16_copy(model)
         self._texts: dict[str, EvidenceText] = {}
         self._readings: dict[tuple[str, str], _Reading] = {}
-        window = reading_window(model, tokenizer)
-        self._claim_tokens = window - max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
-        if max_tokens < 1:
-            raise InvalidInput(f"max_tokens is {max_tokens}; read at least one token of evidence at a time")
-        if self._claim_tokens < 1:
-            raise InvalidInput(
-                f"max_tokens is {max_tokens}, which leaves no room for a claim in the {window} tokens of {name}; lower it"
-            )
+        self._claim_tokens = room_for_claims(tokenizer, reading_window(model, tokenizer), max_tokens, name)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -247,32 +244,24 @@ class PairVerifier:
         import numpy as np
 
         keys = self._units(checked_pairs(pairs))
-        unread = [key for key in dict.fromkeys(keys) if key not in self._readings]
-        if len(self._readings) + len(unread) > _MAX_READINGS:
-            kept = {key: self._readings[key] for key in dict.fromkeys(keys) if key in self._readings}
-            self._readings = kept if len(kept) + len(unread) <= _MAX_READINGS else {}
-            unread = [key for key in dict.fromkeys(keys) if key not in self._readings]
+        readings = {key: self._readings[key] for key in keys if key in self._readings}
+        unread = [key for key in dict.fromkeys(keys) if key not in readings]
         fresh = dict(zip(unread, self._forward(unread, self._fast or self.model), strict=True))
         if self._fast is not None and fresh:
             support = self._calibrated(np.array([reading.labels[0] for reading in fresh.values()]))
             near = [key for key, value in zip(fresh, support, strict=True) if abs(value - 0.5) < _REREAD_MARGIN]
             fresh.update(zip(near, self._forward(near, self.model), strict=True))
-        readings = [fresh[key] if key in fresh else self._readings[key] for key in keys]
+        readings |= fresh
+        if len(self._readings) + len(fresh) > _MAX_READINGS:
+            self._readings = {}
         if len(fresh) <= _MAX_READINGS:
-            self._readings.update(fresh)
-        return readings
+            self._readings |= fresh
+        return [readings[key] for key in keys]
 
     def _units(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """The excerpt and the claim to read for each pair."""
         written = {claim: as_read(claim) for claim in dict.fromkeys(claim for _, claim in pairs)}
-        # A claim of few characters has few tokens, so it need not be counted.
-        long = [claim for claim, text in written.items() if TOKENS_PER_CHARACTER * len(text) > self._claim_tokens]
-        for claim, length in zip(long, self._lengths([written[claim] for claim in long]), strict=True):
-            if length > self._claim_tokens:
-                raise InvalidInput(
-                    f"the claim that begins {claim[:40]!r} has {length} tokens, more than the {self._claim_tokens} that "
-                    f"{self.name} reads; split it into claims with halluc.extract_claims"
-                )
+        check_claim_lengths(written, self._lengths, self._claim_tokens, self.name)
         return [(self._text(evidence).excerpt(written[claim]), written[claim]) for evidence, claim in pairs]
 
     def _text(self, evidence: str) -> EvidenceText:
@@ -285,10 +274,7 @@ class PairVerifier:
         return text
 
     def _lengths(self, texts: Sequence[str]) -> list[int]:
-        if not texts:
-            return []
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
+        return token_lengths(self.tokenizer, texts)
 
     def _forward(self, units: Sequence[tuple[str, str]], model: Any) -> list[_Reading]:
         import torch

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.control_tokens import break_control_tokens
 from halluc.errors import InvalidInput
+from halluc.verification.batches import batches_of_rows
 from halluc.verification.evidence import TokenCounter, evidence_units
 from halluc.verification.verifier import checked_pairs, reading_window, weights_fingerprint
 
@@ -168,12 +169,8 @@ class TemplatedVerifier:
         import torch
 
         support = np.zeros(len(texts))
-        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-        start = 0
         with torch.inference_mode():
-            while start < len(order):
-                rows = order[start : start + max(1, self.batch_tokens // len(texts[order[start]]))]
-                start += len(rows)
+            for rows in batches_of_rows([len(text) for text in texts], self.batch_tokens):
                 ids, mask = self._padded([texts[row] for row in rows])
                 support[rows] = self._batch_support(ids, mask).double().cpu().numpy()
         return support

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput, check_number, check_same_length
+from halluc.verification.batches import read_in_batches, token_lengths
 from halluc.verification.evidence import evidence_units
 from halluc.verification.templated import fill
 from halluc.verification.verifier import UnsupportedSpan, checked_pairs, reading_window, weights_fingerprint
@@ -168,8 +169,7 @@ class TokenClassifierVerifier:
         return fill(_QUESTION_TEMPLATE, evidence=evidence, question=question)
 
     def _lengths(self, texts: Sequence[str]) -> list[int]:
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
-        return [len(ids) for ids in encoded["input_ids"]]
+        return token_lengths(self.tokenizer, texts)
 
     def _read(self, prompts: Sequence[tuple[str, str]]) -> list[tuple[list[tuple[int, int]], NDArray[np.float64]]]:
         """For each prompt and claim the places of the claim's tokens, and their probabilities of being unsupported."""
@@ -186,23 +186,12 @@ class TokenClassifierVerifier:
         )
         offsets = encoded.pop("offset_mapping")
         of_claim = [[i for i, text in enumerate(encoded.sequence_ids(row)) if text == 1] for row in range(len(prompts))]
-        lengths = [len(ids) for ids in encoded["input_ids"]]
-        order = sorted(range(len(prompts)), key=lambda row: -lengths[row])
         results: dict[int, tuple[list[tuple[int, int]], NDArray[np.float64]]] = {}
-        start = 0
-        with torch.inference_mode():
-            while start < len(order):
-                rows = order[start : start + max(1, self.batch_tokens // lengths[order[start]])]
-                start += len(rows)
-                batch = self.tokenizer.pad(
-                    {key: [values[row] for row in rows] for key, values in encoded.items()},
-                    padding_side="right",
-                    return_tensors="pt",
-                ).to(self.model.device)
-                probabilities = torch.softmax(self.model(**batch).logits.float(), dim=2)[:, :, self.family.labels[0]]
-                for row, values in zip(rows, probabilities.double().cpu().numpy(), strict=True):
-                    places = [(int(offsets[row][i][0]), int(offsets[row][i][1])) for i in of_claim[row]]
-                    results[row] = (places, values[of_claim[row]])
+        for rows, output in read_in_batches(self.model, self.tokenizer, encoded, self.batch_tokens, padding_side="right"):
+            probabilities = torch.softmax(output.logits.float(), dim=2)[:, :, self.family.labels[0]]
+            for row, values in zip(rows, probabilities.double().cpu().numpy(), strict=True):
+                places = [(int(offsets[row][i][0]), int(offsets[row][i][1])) for i in of_claim[row]]
+                results[row] = (places, values[of_claim[row]])
         return [results[row] for row in range(len(prompts))]
 
 

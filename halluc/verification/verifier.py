@@ -8,19 +8,30 @@ templated.py, token_classifier.py, lm_verifier.py), loading one by name (__init_
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
 from halluc.answers import Label, SpanKind
 from halluc.errors import InvalidInput
+from halluc.verification.evidence import TOKENS_PER_CHARACTER, TokenCounter
 from retrieval.records import Record
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LABELS", "SpanVerifier", "UnsupportedSpan", "Verifier", "checked_pairs", "reading_window", "weights_fingerprint"]
+__all__ = [
+    "LABELS",
+    "SpanVerifier",
+    "UnsupportedSpan",
+    "Verifier",
+    "check_claim_lengths",
+    "checked_pairs",
+    "reading_window",
+    "room_for_claims",
+    "weights_fingerprint",
+]
 
 LABELS: tuple[Label, ...] = get_args(Label)
 """The labels in the order of the columns of `Verifier.probabilities`."""
@@ -78,6 +89,34 @@ def checked_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
             raise InvalidInput(f"the {'claim' if evidence.strip() else 'evidence'} of pair {i} is empty; leave the pair out")
         checked.append((evidence, claim))
     return checked
+
+
+def room_for_claims(tokenizer: Any, window: int, max_tokens: int, name: str) -> int:
+    """Count the tokens that a window leaves for a claim beside `max_tokens` of evidence.
+
+    Raises:
+        InvalidInput: max_tokens is below 1 or leaves no room.
+    """
+    if max_tokens < 1:
+        raise InvalidInput(f"max_tokens is {max_tokens}; read at least one token of evidence at a time")
+    room: int = window - max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
+    if room < 1:
+        raise InvalidInput(
+            f"max_tokens is {max_tokens}, which leaves no room for a claim in the {window} tokens of {name}; lower it"
+        )
+    return room
+
+
+def check_claim_lengths(written: Mapping[str, str], count_tokens: TokenCounter, room: int, name: str) -> None:
+    """Refuse a claim that, as it is written for reading, has more than `room` tokens, with InvalidInput."""
+    # A claim of few characters has few tokens, so it need not be counted.
+    long = [claim for claim, text in written.items() if TOKENS_PER_CHARACTER * len(text) > room]
+    for claim, length in zip(long, count_tokens([written[claim] for claim in long]), strict=True):
+        if length > room:
+            raise InvalidInput(
+                f"the claim that begins {claim[:40]!r} has {length} tokens, more than the {room} that {name} reads; split "
+                "it into claims with halluc.extract_claims"
+            )
 
 
 def weights_fingerprint(model: Any, settings: Any) -> str:
