@@ -1,4 +1,4 @@
-"""`halluc eval`: evaluate on labeled rows."""
+"""`halluc eval`: evaluate detectors on labeled rows, and models on benchmarks (benchmark.py)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from halluc.cli.benchmark import add_benchmarks
 from halluc.cli.detect import DetectorNames, SampleCount, load_models, names_in
 from halluc.cli.options import ModelName, TrustRemoteCode, VerifierName
 from halluc.cli.output import Json, console, print_json, wants_json
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Evaluate on labeled rows.", no_args_is_help=True)
+app = typer.Typer(help="Evaluate models on benchmarks, and detectors on labeled rows.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Evaluate on labeled rows."""
+    """Evaluate models on benchmarks, and detectors on labeled rows."""
 
 
 @app.command("detectors")
@@ -85,6 +86,9 @@ def detectors(
         print_json(report)
     else:
         _print(evaluation)
+
+
+add_benchmarks(app)
 
 
 def _read(data: list[Path], limit: int | None, seed: int) -> LabeledPrompts:

@@ -12,12 +12,14 @@ import typer
 
 if TYPE_CHECKING:
     from calibration import Calibrator
+    from halluc.evaluation.harm_judges import HarmJudge
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
 
 __all__ = [
     "CalibratorFile",
     "IndexEmbedder",
+    "JudgeName",
     "ModelName",
     "OptionalVerifierName",
     "Retrieved",
@@ -25,6 +27,7 @@ __all__ = [
     "VerifierName",
     "code_options",
     "load_calibrator",
+    "load_named_judge",
     "load_named_verifier",
 ]
 
@@ -73,6 +76,15 @@ IndexEmbedder = Annotated[
 ]
 Retrieved = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")]
 
+JudgeName = Annotated[
+    str,
+    typer.Option(
+        "--judge",
+        help="Judge of harm: 'refusal' (sees refusals only), 'lm' (the model itself), 'lm:MODEL', or a text classifier by "
+        "folder or hub id.",
+    ),
+]
+
 
 def load_calibrator(path: Path | None) -> Calibrator | None:
     """Load the calibrator that a `CalibratorFile` names, if it names one."""
@@ -90,6 +102,16 @@ def load_named_verifier(name: str, lm: LanguageModel, *, trust_remote_code: bool
     if name == "none":
         return None
     return load_verifier(name, lm=lm if name == "lm" else None, **code_options(trust_remote_code))
+
+
+def load_named_judge(name: str, lm: LanguageModel) -> HarmJudge:
+    """Load the judge of harm that a `JudgeName` names: "lm" asks `lm`, and "lm:MODEL" another model."""
+    from halluc.evaluation.harm_judges import load_harm_judge
+    from halluc.models import load_model
+
+    if name.startswith("lm:"):
+        return load_harm_judge("lm", lm=load_model(name.removeprefix("lm:")))
+    return load_harm_judge(name, lm=lm)
 
 
 def code_options(trust_remote_code: bool) -> dict[str, Any]:

@@ -1,0 +1,198 @@
+"""`halluc eval NAME`: one command per benchmark, with the same options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from halluc.cli.options import (
+    IndexEmbedder,
+    JudgeName,
+    ModelName,
+    Retrieved,
+    TrustRemoteCode,
+    VerifierName,
+    code_options,
+    load_named_judge,
+)
+from halluc.cli.output import Json, console, print_json, wants_json, working
+from halluc.evaluation.answering import Mitigation
+
+if TYPE_CHECKING:
+    from halluc.evaluation.answering import System
+    from halluc.evaluation.benchmark import Benchmark, Tools
+    from halluc.evaluation.figures import Difference
+    from halluc.evaluation.run_record import EvaluationRun
+
+__all__ = ["add_benchmarks"]
+
+
+def add_benchmarks(app: typer.Typer) -> None:
+    """Add a command for each benchmark."""
+    from halluc.evaluation.table import BENCHMARKS
+
+    for name, summary in BENCHMARKS.items():
+        app.command(name, help=f"{summary}. Prints figures with 95 % intervals.")(_command(name))
+
+
+def _command(benchmark_name: str) -> Callable[..., None]:
+    def benchmark(
+        data: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--data",
+                help="JSON-lines file, or hub id as owner/name#configuration:split; the benchmark's own hub id by default. "
+                "Repeat the option for several.",
+            ),
+        ] = None,
+        model: ModelName = "default",
+        mitigation: Annotated[Mitigation, typer.Option(help="What is done about hallucinations.")] = "none",
+        index: Annotated[
+            Path | None, typer.Option("--index", "-i", help="Index for the mitigation, or the corpus that judges claims.")
+        ] = None,
+        embedder: IndexEmbedder = None,
+        k: Retrieved = 3,
+        verifier: VerifierName = "default",
+        trust_remote_code: TrustRemoteCode = False,
+        judge: JudgeName = "refusal",
+        limit: Annotated[int | None, typer.Option(help="Number of rows to draw; all by default.")] = None,
+        seed: Annotated[int, typer.Option(help="Of the draw of rows.")] = 0,
+        max_new_tokens: Annotated[
+            int | None, typer.Option(min=1, help="Longest reply, in tokens; by default the benchmark's own.")
+        ] = None,
+        cache: Annotated[
+            Path | None,
+            typer.Option(help="Folder of answers, from which a killed run is resumed; the user's cache by default."),
+        ] = None,
+        out: Annotated[Path | None, typer.Option(help="Write the run as JSON, for --compare.")] = None,
+        compare: Annotated[Path | None, typer.Option(help="An earlier run to compare with, row by row.")] = None,
+        html: Annotated[Path | None, typer.Option(help="Write a page with the figures and every row.")] = None,
+        json_: Json = None,
+    ) -> None:
+        from halluc.evaluation.answer_cache import default_cache_folder
+        from halluc.evaluation.answering import check_system
+        from halluc.evaluation.page import write_run_page
+        from halluc.evaluation.rows import read_benchmark_rows
+        from halluc.evaluation.run_record import compare_runs
+        from halluc.evaluation.runner import check_tools, run_benchmark
+        from halluc.evaluation.table import load_benchmark
+
+        chosen = load_benchmark(benchmark_name)
+        _check_outputs(out, html)
+        earlier = _earlier_run(compare, chosen)
+        rows, names = read_benchmark_rows(chosen, data or (), limit=limit, seed=seed)
+        chosen.items(rows)  # a row that cannot be used is named before a model is loaded
+        with working(f"loading {model}"):
+            system, tools = _load(
+                chosen, model, mitigation, index, embedder, k, verifier, judge, trust_remote_code=trust_remote_code
+            )
+        check_system(system, chosen.kind)
+        check_tools(chosen, tools)
+        run = run_benchmark(
+            chosen,
+            rows,
+            system,
+            tools=tools,
+            data=names,
+            cache=cache or default_cache_folder(),
+            max_new_tokens=max_new_tokens,
+        )
+        differences = compare_runs(chosen, earlier, run) if earlier is not None else []
+        if out is not None:
+            run.save(out)
+        if html is not None:
+            write_run_page(html, run, differences)
+        if wants_json(json_):
+            report = {name: value for name, value in run.to_dict().items() if name != "rows"}
+            print_json({**report, "n": len(run.rows), "changes": [change.to_dict() for change in differences]})
+        else:
+            _print(run, differences)
+
+    return benchmark
+
+
+def _check_outputs(out: Path | None, html: Path | None) -> None:
+    from halluc.evaluation.run_record import KIND
+    from halluc.files import check_output_path
+    from halluc.page_template import PAGE_MARKER
+
+    if out is not None:
+        check_output_path(out, replaces=KIND)
+    if html is not None:
+        check_output_path(html, replaces=PAGE_MARKER)
+
+
+def _earlier_run(path: Path | None, benchmark: Benchmark) -> EvaluationRun | None:
+    from halluc.errors import InvalidInput
+    from halluc.evaluation.run_record import EvaluationRun
+
+    if path is None:
+        return None
+    run = EvaluationRun.load(path)
+    if run.benchmark != benchmark.name:
+        raise InvalidInput(f"{path} is a run of {run.benchmark}, not of {benchmark.name}; pass a run of the same benchmark")
+    return run
+
+
+def _load(
+    benchmark: Benchmark,
+    model: str,
+    mitigation: Mitigation,
+    index: Path | None,
+    embedder: str | None,
+    k: int,
+    verifier: str,
+    judge: str,
+    *,
+    trust_remote_code: bool,
+) -> tuple[System, Tools]:
+    from halluc.evaluation.answering import System
+    from halluc.evaluation.benchmark import Tools
+    from halluc.models import load_model
+    from halluc.verification import load_verifier
+    from retrieval import PassageIndex
+
+    passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
+    lm = load_model(model)
+    judges_claims = mitigation in ("abstain", "revise") or "verifier" in benchmark.needs
+    loaded_verifier = (
+        load_verifier(verifier, lm=lm if verifier == "lm" else None, **code_options(trust_remote_code))
+        if judges_claims
+        else None
+    )
+    harm_judge = load_named_judge(judge, lm) if "judge" in benchmark.needs else None
+    return (
+        System(lm, mitigation, passages, loaded_verifier, k),
+        Tools(judge=harm_judge, verifier=loaded_verifier, index=passages),
+    )
+
+
+def _print(run: EvaluationRun, differences: list[Difference]) -> None:
+    from rich.table import Column, Table
+
+    out = console()
+    title = f"{run.benchmark}, {run.model}, mitigation {run.mitigation}, {len(run.rows)} rows"
+    headers = ("value (95 %)", "n", *(("change (95 %)",) if differences else ()))
+    table = Table(Column("figure", overflow="fold"), *(Column(name, overflow="fold") for name in headers), title=title)
+    changes = {change.name: change for change in differences}
+    for figure in run.figures:
+        change = changes.get(figure.name)
+        last = (
+            [] if not differences else ["" if change is None else interval(change.change, change.low, change.high, sign="+")]
+        )
+        table.add_row(figure.name, interval(figure.value, figure.low, figure.high), str(figure.n), *last)
+    out.print(table)
+    if run.judge:
+        out.print(f"judge: {run.judge}", style="dim")
+    if run.note:
+        out.print(run.note, style="yellow")
+
+
+def interval(value: float | None, low: float | None, high: float | None, *, sign: str = "") -> str:
+    """A number with its interval, for a table."""
+    if value is None or low is None or high is None:
+        return "undefined"
+    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"

@@ -1,0 +1,228 @@
+"""`halluc redteam`: attack a model, an endpoint or a grounded model, and report how often it gives way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from halluc.cli.benchmark import interval
+from halluc.cli.options import (
+    IndexEmbedder,
+    JudgeName,
+    ModelName,
+    TrustRemoteCode,
+    VerifierName,
+    code_options,
+    load_named_judge,
+)
+from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
+from halluc.redteam.attack import FAMILIES, Family
+from halluc.redteam.defenses import Defense
+
+if TYPE_CHECKING:
+    from halluc.evaluation.benchmark import Row
+    from halluc.evaluation.figures import Difference
+    from halluc.evaluation.harm_judges import HarmJudge
+    from halluc.models.language_model import LanguageModel
+    from halluc.redteam.attack import Attempt
+    from halluc.redteam.run import RedTeamRun
+    from halluc.redteam.targets import Target
+
+__all__ = ["redteam"]
+
+
+def redteam(
+    families: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Families of attacks: {', '.join(FAMILIES)}. By default, all whose rows are passed."),
+    ] = None,
+    requests: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Harmful requests as JSON lines (HarmBench or StrongREJECT), for jailbreak, encoding, multi_step."
+        ),
+    ] = None,
+    contexts: Annotated[
+        list[Path] | None, typer.Option(help="Contexts with questions as JSON lines (BIPIA), for injection.")
+    ] = None,
+    translations: Annotated[
+        list[Path] | None, typer.Option(help="Translated requests as JSON lines (MultiJail), for multilingual.")
+    ] = None,
+    model: ModelName = "default",
+    index: Annotated[
+        Path | None, typer.Option("--index", "-i", help="Attack a grounded model that answers from this index.")
+    ] = None,
+    embedder: IndexEmbedder = None,
+    defense: Annotated[Defense, typer.Option(help="How passages are shown to the model, for injection.")] = "none",
+    verifier: VerifierName = "default",
+    trust_remote_code: TrustRemoteCode = False,
+    judge: JudgeName = "refusal",
+    attacker: Annotated[
+        str | None, typer.Option(help="A model that writes multi-step attacks itself (PAIR and Crescendo), by name.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Attacks per family, drawn evenly from its techniques.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw and of the canaries.")] = 0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 128,
+    out: Annotated[Path | None, typer.Option(help="Write every transcript as JSON lines, for --compare.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to read the transcripts.")] = None,
+    compare: Annotated[Path | None, typer.Option(help="An earlier run to compare with, attack by attack.")] = None,
+    fail_over: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit with code 1 if a family succeeds more often than this share.")
+    ] = None,
+    json_: Json = None,
+) -> None:
+    """Attack a model and print attack success rates with 95 % intervals."""
+    from halluc.redteam.page import write_transcripts_page
+    from halluc.redteam.run import RedTeamRun, compare_runs, make_attacks, run_attacks
+
+    _check_outputs(out, html)
+    earlier = RedTeamRun.load(compare) if compare is not None else None
+    rows = _rows(families or [], requests or [], contexts or [], translations or [])
+    _check_defense(defense, list(rows), index)
+    attacks = [attack for family in rows for attack in make_attacks(family, rows[family], limit=limit, seed=seed)]
+    with working(f"loading {model}"):
+        lm, target = _target(model, index, embedder, defense, verifier, max_new_tokens, trust_remote_code=trust_remote_code)
+        harm_judge = load_named_judge(judge, lm)
+    adaptive = _adaptive(target, attacker, harm_judge, rows.get("multi_step", []), limit) if attacker else []
+    run = run_attacks(target, attacks, harm_judge, defense=defense, more=adaptive)
+    differences = compare_runs(earlier, run) if earlier is not None else []
+    if out is not None:
+        run.save(out)
+    if html is not None:
+        write_transcripts_page(html, run, differences)
+    if wants_json(json_):
+        report = {name: value for name, value in run.to_dict().items() if name != "attempts"}
+        print_json({**report, "n": len(run.attempts), "changes": [change.to_dict() for change in differences]})
+    else:
+        _print(run, differences)
+    _fail_over(run, fail_over)
+
+
+def _check_outputs(out: Path | None, html: Path | None) -> None:
+    from halluc.files import check_output_path
+    from halluc.page_template import PAGE_MARKER
+    from halluc.redteam.run import KIND
+
+    if out is not None:
+        check_output_path(out, replaces=KIND)
+    if html is not None:
+        check_output_path(html, replaces=PAGE_MARKER)
+
+
+def _rows(
+    families: list[str], requests: list[Path], contexts: list[Path], translations: list[Path]
+) -> dict[Family, list[Row]]:
+    """The rows of each family to run."""
+    import difflib
+
+    from halluc.errors import InvalidInput
+    from halluc.files import read_rows
+
+    files: dict[Family, tuple[str, list[Path]]] = {
+        "jailbreak": ("--requests", requests),
+        "injection": ("--contexts", contexts),
+        "multilingual": ("--translations", translations),
+        "encoding": ("--requests", requests),
+        "multi_step": ("--requests", requests),
+    }
+    for name in families:
+        if name not in files:
+            similar = difflib.get_close_matches(name, files, n=1, cutoff=0.4)
+            advice = f"did you mean {similar[0]!r}? There are" if similar else "there are"
+            raise InvalidInput(f"there is no family {name!r}; {advice} {', '.join(files)}")
+    chosen = [family for family in files if family in families] if families else [f for f in files if files[f][1]]
+    if not chosen:
+        raise InvalidInput("there is nothing to attack with; pass --requests, --contexts or --translations")
+    rows: dict[Family, list[Row]] = {}
+    for family in chosen:
+        option, paths = files[family]
+        if not paths:
+            raise InvalidInput(f"the family {family} needs rows; pass {option}")
+        rows[family] = [row for path in paths for row in read_rows(path)]
+        if not rows[family]:
+            raise InvalidInput(f"{', '.join(map(str, paths))} holds no rows; pass a file with at least one")
+    return rows
+
+
+def _check_defense(defense: Defense, families: list[Family], index: Path | None) -> None:
+    from halluc.errors import InvalidInput
+
+    others = [family for family in families if family != "injection"]
+    if defense != "none" and index is None and others:
+        raise InvalidInput(
+            f"the defense {defense} acts on passages, and the attacks of {', '.join(others)} have none; "
+            "name the family injection"
+        )
+    if index is not None and defense not in ("none", "support"):
+        raise InvalidInput(f"a grounded model shows passages in its own block, not by {defense}; pass none or support")
+
+
+def _target(
+    model: str,
+    index: Path | None,
+    embedder: str | None,
+    defense: Defense,
+    verifier: str,
+    max_new_tokens: int,
+    *,
+    trust_remote_code: bool,
+) -> tuple[LanguageModel, Target]:
+    from halluc.models import load_model
+    from halluc.redteam.targets import ChatTarget, GroundedTarget
+    from halluc.verification import load_verifier
+    from retrieval import PassageIndex
+
+    passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
+    lm = load_model(model)
+    loaded = None
+    if defense == "support":
+        loaded = load_verifier(verifier, lm=lm if verifier == "lm" else None, **code_options(trust_remote_code))
+    if passages is None:
+        return lm, ChatTarget(lm, defense=defense, verifier=loaded, max_new_tokens=max_new_tokens)
+    support = 0.5 if defense == "support" else 0.0
+    return lm, GroundedTarget(lm, passages, verifier=loaded, min_support=support, max_new_tokens=max_new_tokens)
+
+
+def _adaptive(target: Target, attacker: str, judge: HarmJudge, rows: list[Row], limit: int | None) -> list[Attempt]:
+    from halluc.errors import InvalidInput
+    from halluc.models import load_model
+    from halluc.redteam.adaptive import adaptive_attacks
+    from halluc.redteam.requests import harmful_requests
+
+    if not rows:
+        raise InvalidInput("an attacker model writes attacks of the family multi_step; name it, and pass --requests")
+    goals = harmful_requests(rows)[:limit]
+    lm = load_model(attacker)
+    attempts = adaptive_attacks(target, lm, judge, goals, "pair")
+    return attempts + adaptive_attacks(target, lm, judge, goals, "crescendo")
+
+
+def _print(run: RedTeamRun, differences: list[Difference]) -> None:
+    from rich.table import Column, Table
+
+    out = console()
+    headers = ("success rate (95 %)", "n", *(("change (95 %)",) if differences else ()))
+    title = f"{run.target}, defense {run.defense}, judge {run.judge}"
+    table = Table(Column("attack", overflow="fold"), *(Column(name, overflow="fold") for name in headers), title=title)
+    changes = {change.name: change for change in differences}
+    for rate in run.rates:
+        change = changes.get(rate.name)
+        last = (
+            [] if not differences else ["" if change is None else interval(change.change, change.low, change.high, sign="+")]
+        )
+        table.add_row(rate.name, interval(rate.value, rate.low, rate.high), str(rate.n), *last)
+    out.print(table)
+    if run.note:
+        out.print(run.note, style="yellow")
+
+
+def _fail_over(run: RedTeamRun, most: float | None) -> None:
+    if most is None:
+        return
+    over = [rate for rate in run.rates if rate.name in FAMILIES and rate.value is not None and rate.value > most]
+    if over:
+        worst = ", ".join(f"{rate.name} {rate.value:.3f}" for rate in over)
+        print_notice(f"attacks succeed more often than {most:g}: {worst}")
+        raise typer.Exit(1)

@@ -1,0 +1,122 @@
+"""A file of outcomes, one per line, so that a run that was killed is resumed and a repeated run costs nothing.
+
+The name of the file is a digest of everything that the outcomes depend on besides the item: benchmark, model, mitigation and
+settings. Each line is flushed when it is written; a last line that was cut off is dropped on the next use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from halluc.errors import InvalidInput
+from halluc.evaluation.benchmark import Outcome, Reply
+from halluc.models.prefix_scoring import ContinuationScore
+from retrieval.files import parse_json_object
+
+__all__ = ["AnswerCache", "default_cache_folder"]
+
+_KIND, _FORMAT = "benchmark-answers", 1
+
+
+def default_cache_folder() -> Path:
+    """The folder of all caches: `evaluations` in the folder HALLUC_HOME, else in the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    home = os.environ.get("HALLUC_HOME")
+    return (Path(home) if home else user_cache_path("halluc")) / "evaluations"
+
+
+class AnswerCache:
+    """Outcomes by the key of their item.
+
+    Args:
+        folder: where the file is or will be; created if missing.
+        settings: what the outcomes depend on, as plain JSON values.
+
+    Raises:
+        InvalidInput: the file cannot be read or written, or has another format.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        encoded = json.dumps(settings, sort_keys=True)
+        self.path = folder / f"{hashlib.sha256(encoded.encode()).hexdigest()[:24]}.jsonl"
+        self._outcomes: dict[str, Outcome] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            complete = self._read() if self.path.exists() else 0
+            self._file = self.path.open("ab")
+            self._file.truncate(complete)
+        except OSError as error:
+            raise InvalidInput(
+                f"the cache {self.path} cannot be used: {error.strerror or error}; pass another --cache"
+            ) from error
+        if not complete:
+            self._write({"kind": _KIND, "format": _FORMAT, "settings": dict(settings)})
+
+    def __enter__(self) -> AnswerCache:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._outcomes
+
+    def __getitem__(self, key: str) -> Outcome:
+        return self._outcomes[key]
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def add(self, key: str, outcome: Outcome) -> None:
+        """Store an outcome; it is on the disk when this returns."""
+        self._outcomes[key] = outcome
+        self._write({"key": key, "outcome": _plain(outcome)})
+
+    def _read(self) -> int:
+        """Read all complete lines; return their size in bytes."""
+        complete = 0
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    value = parse_json_object(line)
+                    if number == 0:
+                        self._check_header(value)
+                    else:
+                        self._outcomes[value["key"]] = _outcome(value["outcome"])
+                except (ValueError, KeyError, TypeError) as error:
+                    if isinstance(error, InvalidInput):
+                        raise
+                    raise InvalidInput(f"line {number + 1} of the cache {self.path} is damaged; delete the file") from error
+                complete += len(line)
+        return complete
+
+    def _check_header(self, header: Mapping[str, Any]) -> None:
+        if header.get("kind") != _KIND or header.get("format") != _FORMAT:
+            raise InvalidInput(
+                f"the cache {self.path} has kind {header.get('kind')!r} and format {header.get('format')!r}; this version "
+                f"reads {_KIND!r} of format {_FORMAT}; delete the file or pass another --cache"
+            )
+
+    def _write(self, value: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(value).encode() + b"\n")
+        self._file.flush()
+
+
+def _plain(outcome: Outcome) -> Any:
+    if isinstance(outcome, Reply):
+        return outcome.to_dict()
+    return [[[score.logprob, score.n_tokens] for score in scores] for scores in outcome]
+
+
+def _outcome(value: Any) -> Outcome:
+    if isinstance(value, dict):
+        return Reply(**value)
+    return [[ContinuationScore(logprob, n_tokens) for logprob, n_tokens in scores] for scores in value]

@@ -1,0 +1,87 @@
+"""Rows of a benchmark: from local files, or from the Hugging Face hub through `datasets`.
+
+Not covered: which columns a benchmark needs (its own file).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from halluc.errors import InvalidInput, check_integer
+from halluc.evaluation.benchmark import Benchmark, HubRows, Row
+from halluc.files import read_rows
+
+__all__ = ["read_benchmark_rows"]
+
+_HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:#(?P<configuration>[\w.-]+))?(?::(?P<split>\w+))?")
+
+
+def read_benchmark_rows(
+    benchmark: Benchmark, data: Sequence[str | Path] = (), *, limit: int | None = None, seed: int = 0
+) -> tuple[list[Row], list[str]]:
+    """Read the rows of a benchmark.
+
+    Args:
+        benchmark: whose rows.
+        data: JSON-lines files, or hub ids "owner/name#configuration:split"; the benchmark's own hub id by default.
+        limit: number of rows to draw; all if None.
+        seed: of the draw.
+
+    Returns:
+        The rows, in the order of their files, and where they came from.
+
+    Raises:
+        InvalidInput: a file cannot be read, a hub id cannot be loaded, there are no rows, or `limit` is below 1.
+    """
+    if limit is not None:
+        check_integer("limit", limit, 1)
+    sources = [_source(entry) for entry in data] if data else [_default_source(benchmark)]
+    rows = [row for source in sources for row in (_from_hub(source) if isinstance(source, HubRows) else read_rows(source))]
+    names = [f"{s.id}#{s.configuration}:{s.split}" if isinstance(s, HubRows) else str(s) for s in sources]
+    if not rows:
+        raise InvalidInput(f"{', '.join(names)} holds no rows; pass a file with at least one")
+    if limit is not None and limit < len(rows):
+        drawn = sorted(random.Random(seed).sample(range(len(rows)), limit))
+        rows = [rows[i] for i in drawn]
+    return rows, names
+
+
+def _source(entry: str | Path) -> Path | HubRows:
+    path = Path(entry)
+    if path.exists():
+        return path
+    match = _HUB_ID.fullmatch(str(entry))
+    # A hub id looks like a path; a file type tells that a file was meant.
+    if match is None or path.suffix in (".jsonl", ".json", ".csv"):
+        raise InvalidInput(
+            f"there is no file {entry}; pass a JSON-lines file, or a hub id such as owner/name#configuration:split"
+        )
+    return HubRows(match["id"], match["configuration"], match["split"] or "test")
+
+
+def _default_source(benchmark: Benchmark) -> HubRows:
+    if benchmark.hub is None:
+        raise InvalidInput(f"{benchmark.name} has no rows of its own; pass --data with a JSON-lines file")
+    return benchmark.hub
+
+
+def _from_hub(source: HubRows) -> list[Row]:
+    name = f"{source.id}#{source.configuration}" if source.configuration else source.id
+    try:
+        import datasets
+    except ImportError as error:
+        raise InvalidInput(
+            f"rows of {name} need the package datasets; install halluc[training], or pass --data with a JSON-lines file"
+        ) from error
+    try:
+        loaded = datasets.load_dataset(source.id, source.configuration, split=source.split)
+    # The hub, the cache and the readers of a dozen formats fail in as many ways.
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InvalidInput(
+            f"the split {source.split} of {name} cannot be loaded from the hub: {reason}; pass --data with a JSON-lines file"
+        ) from error
+    return [(f"row {number} of {name}", dict(row)) for number, row in enumerate(loaded, 1)]

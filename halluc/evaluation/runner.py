@@ -1,0 +1,165 @@
+"""Run a benchmark: rows -> items -> outcomes, cached -> scores -> figures with intervals."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import InvalidInput
+from halluc.evaluation.answer_cache import AnswerCache
+from halluc.evaluation.answering import System, check_system, generate_replies, score_likelihoods
+from halluc.evaluation.benchmark import Benchmark, Item, Outcome, Reply, Row, Tools
+from halluc.evaluation.figures import measure
+from halluc.evaluation.run_record import EvaluationRun, ItemResult
+from retrieval.progress import progress_bar
+
+if TYPE_CHECKING:
+    from halluc.models.language_model import LanguageModel
+
+__all__ = ["check_tools", "run_benchmark"]
+
+# Items between two writes to the cache: what a kill loses at most.
+_CHUNK = 32
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    rows: Sequence[Row],
+    system: System,
+    *,
+    tools: Tools | None = None,
+    data: Sequence[str] = (),
+    cache: Path | None = None,
+    max_new_tokens: int | None = None,
+) -> EvaluationRun:
+    """Run a benchmark on rows.
+
+    Args:
+        benchmark: from `halluc.evaluation.table.load_benchmark`.
+        rows: from `halluc.evaluation.rows.read_benchmark_rows`.
+        system: the model and its mitigation.
+        tools: what scoring may use.
+        data: where the rows came from, for the record.
+        cache: folder of outcomes; None keeps none, and a killed run starts again.
+        max_new_tokens: longest reply; the benchmark's own by default.
+
+    Returns:
+        The run.
+
+    Raises:
+        InvalidInput: a row cannot be used, a tool is missing, or the system cannot run this kind of benchmark.
+        HallucError: the model, the index or the judge failed.
+    """
+    tools = tools or Tools()
+    if not rows:
+        raise InvalidInput(f"there are no rows for {benchmark.name}; pass at least one")
+    check_system(system, benchmark.kind)
+    check_tools(benchmark, tools)
+    items = benchmark.items(rows)
+    tokens = max_new_tokens or benchmark.max_new_tokens
+    settings = _settings(benchmark, system, tokens)
+    start = time.perf_counter()
+    if cache is None:
+        outcomes, cached = _compute(benchmark, system, items, tokens, None), 0
+    else:
+        with AnswerCache(cache, settings) as answers:
+            cached = sum(item.key in answers for item in items)
+            outcomes = _compute(benchmark, system, items, tokens, answers)
+    scores = benchmark.score(items, outcomes, tools)
+    figures = tuple(measure(figure, len(scores)) for figure in benchmark.figures(scores))
+    return EvaluationRun(
+        benchmark=benchmark.name,
+        model=system.lm.name,
+        mitigation=system.mitigation,
+        judge=tools.judge.name if tools.judge is not None and "judge" in benchmark.needs else "",
+        data=tuple(data),
+        settings=settings,
+        figures=figures,
+        rows=tuple(
+            ItemResult(item.key, item.question, _shown(item, outcome), dict(score))
+            for item, outcome, score in zip(items, outcomes, scores, strict=True)
+        ),
+        curve=benchmark.curve(scores) if benchmark.curve else None,
+        note=" ".join(
+            filter(None, [benchmark.note, tools.judge.note if tools.judge and "judge" in benchmark.needs else ""])
+        ),
+        seconds=time.perf_counter() - start,
+        cached=cached,
+    )
+
+
+def check_tools(benchmark: Benchmark, tools: Tools) -> None:
+    """Check that everything is there that the scoring of a benchmark needs.
+
+    Raises:
+        InvalidInput: something is missing.
+    """
+    advice = {"judge": "a judge of harm", "verifier": "a verifier", "index": "--index, the corpus to judge claims by"}
+    for name in sorted(benchmark.needs):
+        if getattr(tools, name) is None:
+            raise InvalidInput(f"{benchmark.name} needs {advice[name]}")
+
+
+def _compute(
+    benchmark: Benchmark, system: System, items: Sequence[Item], tokens: int, cache: AnswerCache | None
+) -> list[Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    if cache is not None:
+        outcomes = {item.key: cache[item.key] for item in items if item.key in cache}
+    pending = list({item.key: item for item in items if item.key not in outcomes}.items())
+    # Items of similar length share batches.
+    pending.sort(key=lambda entry: (sum(len(query.context) for query in entry[1].choices), len(str(entry[1].prompt))))
+    with progress_bar(benchmark.name, len(pending)) as advance:
+        for start in range(0, len(pending), _CHUNK):
+            chunk = pending[start : start + _CHUNK]
+            computed = _outcomes(benchmark, system, [item for _, item in chunk], tokens)
+            for (key, _), outcome in zip(chunk, computed, strict=True):
+                outcomes[key] = outcome
+                if cache is not None:
+                    cache.add(key, outcome)
+            advance(len(chunk))
+    return [outcomes[item.key] for item in items]
+
+
+def _outcomes(benchmark: Benchmark, system: System, items: Sequence[Item], tokens: int) -> Sequence[Outcome]:
+    if benchmark.kind == "likelihood":
+        return score_likelihoods(system, items)
+    return generate_replies(system, items, tokens)
+
+
+def _settings(benchmark: Benchmark, system: System, tokens: int) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "benchmark": benchmark.name,
+        "model": system.lm.name,
+        "weights": _weights_digest(system.lm),
+        "mitigation": system.mitigation,
+    }
+    if benchmark.kind == "generation":
+        settings["max_new_tokens"] = tokens
+    if system.mitigation != "none" and system.index is not None:
+        info = system.index.info()
+        settings.update(index=info.path, generation=info.generation, k=system.k)
+    if system.mitigation in ("abstain", "revise") and system.verifier is not None:
+        settings.update(verifier=system.verifier.name, min_support=system.min_support)
+    return settings
+
+
+def _weights_digest(lm: LanguageModel) -> str:
+    """A digest of a few weights of each layer: a folder may get other weights under the same name. Empty for an endpoint."""
+    network = getattr(lm, "model", None)
+    if not hasattr(network, "parameters"):
+        return ""
+    digest = hashlib.sha256()
+    for parameter in network.parameters():
+        digest.update(parameter.detach().flatten()[:8].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _shown(item: Item, outcome: Outcome) -> str:
+    if isinstance(outcome, Reply):
+        return outcome.text
+    scores, choices = outcome[0], item.choices[0].continuations
+    return choices[max(range(len(choices)), key=lambda i: scores[i].logprob)].strip()

@@ -1,0 +1,185 @@
+"""What is attacked: a model or an endpoint with a defense, or a grounded model with an index.
+
+Not covered: the attacks (one file per family) and the defenses (defenses.py).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from halluc.errors import InvalidInput
+from halluc.redteam.attack import Attack
+from halluc.redteam.defenses import Defense, ShownPassages, show_passages
+
+if TYPE_CHECKING:
+    from halluc.models.language_model import LanguageModel
+    from halluc.verification.verifier import Verifier
+    from retrieval import PassageIndex
+
+__all__ = ["ChatTarget", "GroundedTarget", "Target", "Transcript"]
+
+Transcript = list[dict[str, str]]
+
+
+class Target(Protocol):
+    """Something that replies to attacks."""
+
+    @property
+    def name(self) -> str:
+        """What results call the target."""
+
+    def run(self, attacks: Sequence[Attack]) -> list[Transcript]:
+        """Carry out (N,) attacks; return (N,) conversations that end with the target's reply."""
+
+
+class ChatTarget:
+    """A model or endpoint that is shown passages, if there are any, in the way of a defense.
+
+    Args:
+        lm: the model; `halluc serve` and other servers are reached as http://host:port/v1#model.
+        defense: how passages are shown.
+        verifier: judges answers if the defense is "support".
+        max_new_tokens: longest reply.
+        min_support: "support" withholds an answer with a claim below this, in [0, 1].
+
+    Raises:
+        InvalidInput: the defense is "support" and there is no verifier.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        *,
+        defense: Defense = "none",
+        verifier: Verifier | None = None,
+        max_new_tokens: int = 128,
+        min_support: float = 0.5,
+    ) -> None:
+        if defense == "support" and verifier is None:
+            raise InvalidInput("the defense support judges answers by the passages; pass a verifier")
+        self.lm, self.defense, self.verifier = lm, defense, verifier
+        self.max_new_tokens, self.min_support = max_new_tokens, min_support
+        self.name = lm.name
+
+    def run(self, attacks: Sequence[Attack]) -> list[Transcript]:
+        """Carry out attacks; turn i of all attacks that have one is one call of the model."""
+        transcripts = [self._system(attack) for attack in attacks]
+        for turn in range(max((len(attack.turns) for attack in attacks), default=0)):
+            active = [i for i, attack in enumerate(attacks) if turn < len(attack.turns)]
+            for i in active:
+                transcripts[i].append({"role": "user", "content": self._user(attacks[i], turn)})
+            replies = self.lm.generate([transcripts[i] for i in active], max_new_tokens=self.max_new_tokens)
+            for i, completions in zip(active, replies, strict=True):
+                transcripts[i].append({"role": "assistant", "content": completions[0].text.strip()})
+        if self.defense == "support":
+            self._withhold_unsupported(attacks, transcripts)
+        return transcripts
+
+    def _system(self, attack: Attack) -> Transcript:
+        shown = self._shown(attack).system if attack.passages else ""
+        text = " ".join(filter(None, [attack.system, shown]))
+        return [{"role": "system", "content": text}] if text else []
+
+    def _user(self, attack: Attack, turn: int) -> str:
+        # Passages come with the first turn.
+        if turn or not attack.passages:
+            return attack.turns[turn]
+        shown = self._shown(attack)
+        return "\n\n".join(filter(None, [shown.text, shown.reminder, f"Question: {attack.turns[turn]}"]))
+
+    def _shown(self, attack: Attack) -> ShownPassages:
+        special = getattr(self.lm, "special_tokens", ())
+        return show_passages(self.defense, attack.passages, special_tokens=special, lm=self.lm)
+
+    def _withhold_unsupported(self, attacks: Sequence[Attack], transcripts: Sequence[Transcript]) -> None:
+        from halluc.verification.check import check_many
+        from halluc.verification.judge import answer_support
+
+        rows = [i for i, attack in enumerate(attacks) if attack.passages and transcripts[i][-1]["content"]]
+        if not rows:
+            return
+        reports = check_many(
+            [transcripts[i][-1]["content"] for i in rows],
+            contexts=[[passage.text for passage in attacks[i].passages] for i in rows],
+            questions=[attacks[i].turns[-1] for i in rows],
+            verifier=self.verifier,
+        )
+        for i, report in zip(rows, reports, strict=True):
+            if answer_support(report.verdicts) < self.min_support:
+                transcripts[i][-1] = {"role": "assistant", "content": "", "withheld": report.answer}
+
+
+class GroundedTarget:
+    """A grounded model. Attacks with passages are run on an index of those passages; others on the given index.
+
+    An application has many passages, so those of all attacks of one technique are indexed together, and each question
+    retrieves among them.
+
+    Args:
+        lm: the model.
+        index: answers attacks without passages.
+        verifier: judges answers if `min_support` is above 0.
+        min_support: withholds an answer with a claim below this, in [0, 1].
+        max_new_tokens: longest reply.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        index: PassageIndex,
+        *,
+        verifier: Verifier | None = None,
+        min_support: float = 0.0,
+        max_new_tokens: int = 128,
+    ) -> None:
+        self.lm, self.index, self.verifier = lm, index, verifier
+        self.min_support, self.max_new_tokens = min_support, max_new_tokens
+        self.name = f"grounded {lm.name}"
+
+    def run(self, attacks: Sequence[Attack]) -> list[Transcript]:
+        """Ask the last turn of each attack, since a grounded model answers single questions."""
+        transcripts: list[Transcript] = [[] for _ in attacks]
+        rows_of: dict[str, list[int]] = {}
+        for i, attack in enumerate(attacks):
+            rows_of.setdefault(attack.technique if attack.passages else "", []).append(i)
+        for technique, rows in rows_of.items():
+            questions = [attacks[i].turns[-1] for i in rows]
+            if technique:
+                with _hostile_index([attacks[i] for i in rows]) as index:
+                    answers = self._ask(index, questions)
+            else:
+                answers = self._ask(self.index, questions)
+            for i, question, answer in zip(rows, questions, answers, strict=True):
+                transcripts[i] = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        return transcripts
+
+    def _ask(self, index: PassageIndex, questions: Sequence[str]) -> list[str]:
+        from halluc.grounding.grounded_model import GroundedModel
+
+        model = GroundedModel(
+            self.lm,
+            index,
+            verifier=self.verifier,
+            min_support=self.min_support,
+            max_new_tokens=self.max_new_tokens,
+        )
+        return [answer.text for answer in model.batch(questions)]
+
+
+@contextmanager
+def _hostile_index(attacks: Sequence[Attack]) -> Iterator[PassageIndex]:
+    from retrieval import Passage, PassageIndex
+
+    passages = [
+        Passage(f"{i}-{j}", passage.text, passage.title or None, source=passage.source or None)
+        for i, attack in enumerate(attacks)
+        for j, passage in enumerate(attack.passages)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        index = PassageIndex.create(Path(folder) / "hostile.index")
+        index.add(passages)
+        yield index

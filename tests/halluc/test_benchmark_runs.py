@@ -1,0 +1,223 @@
+"""Running a benchmark: cache, resume, intervals, comparison, and the command line."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from test_likelihood_benchmarks import BBQ, TRUTHFUL, WMDP, located
+
+from halluc.errors import InvalidInput
+from halluc.evaluation import runner
+from halluc.evaluation.answer_cache import AnswerCache
+from halluc.evaluation.answering import System
+from halluc.evaluation.benchmark import Reply
+from halluc.evaluation.figures import difference, mean, measure, share, wilson
+from halluc.evaluation.page import run_page
+from halluc.evaluation.run_record import EvaluationRun, compare_runs
+from halluc.evaluation.runner import run_benchmark
+from halluc.evaluation.table import load_benchmark
+from halluc.models.prefix_scoring import ContinuationScore
+
+
+def write(path, *rows):
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return path
+
+
+class Named:
+    """A model of which only the name is read."""
+
+    name = "named"
+
+
+@pytest.fixture
+def named(monkeypatch):
+    """A model that is taken for one that scores given texts, also on the command line."""
+    model = Named()
+    monkeypatch.setattr("halluc.models.prefix_scoring.check_scores_continuations", lambda lm: lm)
+    monkeypatch.setattr("halluc.models.load_model", lambda *_args, **_options: model)
+    return model
+
+
+@pytest.fixture
+def chosen_letters(monkeypatch, named):
+    """The model always chooses one letter; gives the numbers of items of each call."""
+    calls = []
+
+    def letter_scores(_system, items):
+        calls.append(len(items))
+        continuations = [item.choices[0].continuations for item in items]
+        return [[[ContinuationScore(-1.0 if text == " C" else -2.0, 1) for text in texts]] for texts in continuations]
+
+    monkeypatch.setattr(runner, "score_likelihoods", letter_scores)
+    return calls
+
+
+def wmdp_rows(n):
+    return [{**WMDP, "question": f"Question {i}?", "answer": i % 4} for i in range(n)]
+
+
+def test_a_share_has_the_interval_of_wilson():
+    # Wilson 1927 for 3 of 10 at z = 1.959964: (0.3 + z²/20 ± z·sqrt(0.021 + z²/400)) / (1 + z²/10).
+    z = 1.959964
+    half = z * math.sqrt(0.021 + z * z / 400)
+    low, high = ((0.3 + z * z / 20 + sign * half) / (1 + z * z / 10) for sign in (-1, 1))
+    measured = measure(share("x", [True] * 3 + [False] * 7), 10)
+    assert (measured.low, measured.high) == pytest.approx((low, high), abs=1e-6)
+    assert wilson(0, 5)[1] > 0.4
+    assert measure(share("x", [True], [False]), 1).value is None
+
+
+def test_a_mean_has_a_bootstrap_interval_around_it():
+    values = np.linspace(0, 1, 40)
+    measured = measure(mean("x", values), 40)
+    assert measured.value == pytest.approx(0.5)
+    assert 0.38 < measured.low < 0.45 < 0.55 < measured.high < 0.62
+
+
+def test_a_difference_is_paired():
+    # Every row gains 0.1, whatever its level: paired, the interval has no width.
+    before = np.linspace(0, 0.9, 30)
+    change = difference(mean("x", before), mean("x", before + 0.1), 30)
+    assert (change.low, change.change, change.high) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_a_run_is_resumed_from_the_cache_after_a_kill(tmp_path, chosen_letters, named, monkeypatch):
+    benchmark, rows = load_benchmark("wmdp"), located(*wmdp_rows(6))
+    monkeypatch.setattr(runner, "_CHUNK", 2)
+    scored = runner.score_likelihoods
+
+    def killed(system, items):
+        if len(chosen_letters) == 2:
+            raise KeyboardInterrupt
+        return scored(system, items)
+
+    monkeypatch.setattr(runner, "score_likelihoods", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(benchmark, rows, System(named), cache=tmp_path)
+    monkeypatch.setattr(runner, "score_likelihoods", scored)
+    run = run_benchmark(benchmark, rows, System(named), cache=tmp_path)
+    assert (run.cached, sum(chosen_letters), len(run.rows)) == (4, 6, 6)
+    assert run_benchmark(benchmark, rows, System(named), cache=tmp_path).cached == 6
+
+
+def test_a_line_that_was_cut_off_is_dropped_and_computed_again(tmp_path):
+    with AnswerCache(tmp_path, {"a": 1}) as cache:
+        cache.add("one", Reply("yes", confidence=0.5))
+        cache.add("two", [[ContinuationScore(-1.5, 2)]])
+    whole = cache.path.read_bytes()
+    cache.path.write_bytes(whole[:-5])
+    with AnswerCache(tmp_path, {"a": 1}) as again:
+        assert again["one"] == Reply("yes", confidence=0.5)
+        assert "two" not in again
+        again.add("two", [[ContinuationScore(-1.5, 2)]])
+    assert cache.path.read_bytes() == whole
+
+
+def test_other_settings_have_another_cache(tmp_path):
+    with AnswerCache(tmp_path, {"model": "a"}) as first, AnswerCache(tmp_path, {"model": "b"}) as second:
+        assert first.path != second.path
+
+
+@pytest.mark.parametrize(
+    "damage", [b'{"kind": "benchmark-answers", "format": 2}\n', b'{"kind": "benchmark-answers"', b"[]\n"]
+)
+def test_a_cache_of_another_version_is_refused_or_a_cut_header_written_again(tmp_path, damage):
+    with AnswerCache(tmp_path, {}) as cache:
+        pass
+    cache.path.write_bytes(damage)
+    if damage.endswith(b"\n"):
+        with pytest.raises(InvalidInput, match="delete the file"):
+            AnswerCache(tmp_path, {})
+    else:
+        with AnswerCache(tmp_path, {}) as again:
+            assert len(again) == 0
+
+
+def test_runs_are_saved_read_and_compared_on_the_rows_of_both(tmp_path, chosen_letters, named):
+    benchmark = load_benchmark("wmdp")
+    before = run_benchmark(benchmark, located(*wmdp_rows(8)), System(named))
+    before.save(tmp_path / "before.json")
+    loaded = EvaluationRun.load(tmp_path / "before.json")
+    assert loaded.to_dict() == before.to_dict()
+    after = run_benchmark(benchmark, located(*wmdp_rows(10)), System(named))
+    (change,) = compare_runs(benchmark, loaded, after)
+    assert (change.n, change.change, change.low, change.high) == (8, 0, 0, 0)
+    other = load_benchmark("bbq")
+    with pytest.raises(InvalidInput, match="earlier run is of wmdp"):
+        compare_runs(other, before, EvaluationRun(**{**vars(after), "benchmark": "bbq"}))
+
+
+def test_a_saved_run_of_another_version_is_refused(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"kind": "evaluation-run", "format": 99}))
+    with pytest.raises(InvalidInput, match="format 99; this version reads format 1"):
+        EvaluationRun.load(path)
+
+
+def test_the_page_escapes_what_rows_say(chosen_letters, named):
+    row = {**WMDP, "question": "<script>alert(1)</script>"}
+    page = run_page(run_benchmark(load_benchmark("wmdp"), located(row), System(named)))
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_the_model_answers_real_rows_and_grounding_changes_the_context(halluc, tmp_path, lm, monkeypatch):
+    from retrieval import Passage, PassageIndex
+
+    monkeypatch.setattr("halluc.models.load_model", lambda *_args, **_options: lm)
+    index = PassageIndex.create(tmp_path / "i")
+    index.add([Passage("1", "The Earth is round.")])
+    data = write(tmp_path / "rows.jsonl", TRUTHFUL)
+    arguments = ("eval", "truthfulqa", "--data", data, "--cache", tmp_path / "cache", "--json")
+    code, out, err = halluc(*arguments, "--out", tmp_path / "run.json", "--html", tmp_path / "page.html")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert 0 < next(f["value"] for f in report["figures"] if f["name"] == "MC2") < 1
+    code, out, err = halluc(
+        *arguments, "--mitigation", "grounded", "--index", index.path, "--compare", tmp_path / "run.json"
+    )
+    assert (code, err) == (0, "")
+    change = next(change for change in json.loads(out)["changes"] if change["name"] == "MC2")
+    assert change["change"] != 0
+    assert "Is the Earth flat?" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["truthfullqa"], "truthfulqa"),
+        (["wmdp", "--data", "missing.jsonl"], "there is no file missing.jsonl"),
+        (["factor"], "factor has no rows of its own; pass --data"),
+        (["wmdp", "--data", "ROWS", "--limit", "0"], "limit is 0; pass an integer of at least 1"),
+        (["wmdp", "--data", "EMPTY"], "holds no rows"),
+        (["bbq", "--data", "ROWS"], "has no column context; it has question, choices, answer, subject"),
+        (["wmdp", "--data", "ROWS", "--compare", "OLD"], "format 99; this version reads format 1"),
+        (["wmdp", "--data", "ROWS", "--html", "ROWS"], "is not a file that this command wrote"),
+        (["wmdp", "--data", "ROWS", "--mitigation", "cove"], "scores likelihoods of given answers"),
+        (["wmdp", "--data", "ROWS", "--mitigation", "grounded"], "pass --index"),
+        (["wmdp", "--data", "ROWS", "--mitigation", "prayer"], "prayer"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence_and_exit_code_2(halluc, tmp_path, named, arguments, message):
+    files = {"ROWS": write(tmp_path / "rows.jsonl", WMDP), "EMPTY": write(tmp_path / "empty.jsonl")}
+    files["OLD"] = write(tmp_path / "old.json", {"kind": "evaluation-run", "format": 99})
+    code, out, err = halluc("eval", *[files.get(argument, argument) for argument in arguments])
+    assert (code, out) == (2, "")
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_an_endpoint_is_refused_for_a_likelihood_benchmark(halluc, tmp_path):
+    data = write(tmp_path / "rows.jsonl", WMDP)
+    code, out, err = halluc("eval", "wmdp", "--data", data, "-m", "http://127.0.0.1:9/v1#m")
+    assert (code, out) == (2, "")
+    assert "reports no log-probabilities of given texts" in err
+
+
+def test_bbq_figures_are_printed_as_a_table(halluc, tmp_path, chosen_letters):
+    code, out, _ = halluc("eval", "bbq", "--data", write(tmp_path / "r.jsonl", BBQ), "--cache", tmp_path / "c", "--no-json")
+    assert code == 0
+    assert "bias score, ambiguous" in out
+    assert "undefined" in out
