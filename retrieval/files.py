@@ -1,6 +1,6 @@
 """Reading JSON lines, and writing files and folders so that they are complete or absent.
 
-`parse_json_object` is the one parser of a line of JSON; `write_atomically` and `new_folder` are the only writers of
+`parse_json` is the one parser of JSON; `write_atomically` and `new_folder` are the only writers of
 files and folders, with one policy: everything is flushed to the disk before the rename that makes it visible, and the parent
 folder after it. Not covered: which files an index has (manifest.py).
 """
@@ -22,6 +22,7 @@ __all__ = [
     "flush",
     "lone_surrogate",
     "new_folder",
+    "parse_json",
     "parse_json_object",
     "whole_characters",
     "write_atomically",
@@ -40,8 +41,16 @@ def parse_json_object(line: bytes | str) -> dict[str, Any]:
     Raises:
         ValueError: the line holds no such object; the message continues a sentence that names the line ("is not JSON: ...").
     """
+    value = parse_json(line)
+    if not isinstance(value, dict):
+        raise ValueError(f"is not an object but a {type(value).__name__}")
+    return value
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Parse one JSON value of any type, with the guarantees and the errors of `parse_json_object`."""
     try:
-        value = json.loads(line, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         # An escape such as \\ud83d passes the parser, but nothing that holds it can be written as UTF-8.
         check_encodable(value)
     except UnicodeDecodeError as error:
@@ -54,8 +63,6 @@ def parse_json_object(line: bytes | str) -> dict[str, Any]:
         if "integer string conversion" in str(error):
             raise ValueError("has an integer with too many digits") from error
         raise
-    if not isinstance(value, dict):
-        raise ValueError(f"is not an object but a {type(value).__name__}")
     return value
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args, overload
 
 from retrieval import manifest as manifests
 from retrieval import storage
+from retrieval.changes import Change, Duplicates, plan_change, vectors_of
 from retrieval.embedders import Embedder, is_endpoint, load_embedder
 from retrieval.errors import (
-    DuplicateId,
     EmbedderUnavailable,
     IndexClosed,
     IndexMismatch,
@@ -27,7 +27,17 @@ from retrieval.errors import (
     check_texts,
 )
 from retrieval.files import lone_surrogate
-from retrieval.passages import AddReport, Hit, IndexInfo, Passage, checked_passages
+from retrieval.passages import (
+    AddReport,
+    Hit,
+    IndexedDocument,
+    IndexInfo,
+    Passage,
+    UpdateReport,
+    checked_passages,
+    document_of,
+)
+from retrieval.rerank import Reranker, checked_reranker, reranked
 from retrieval.search import Mode, Snapshot, open_snapshot
 from retrieval.segment import Filter, Place, check_filter
 from retrieval.vectors import Kind, checked_vectors
@@ -36,9 +46,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Duplicates", "Mode", "PassageIndex"]
+__all__ = ["Duplicates", "Mode", "OnMissing", "PassageIndex"]
 
-Duplicates = Literal["skip", "keep"]
+OnMissing = Literal["raise", "skip", "add"]
 
 
 class PassageIndex:
@@ -206,6 +216,10 @@ class PassageIndex:
         state = self._state
         return state.passage(*self._places(state, [passage_id]))
 
+    def documents(self) -> list[IndexedDocument]:
+        """List the documents of which the index has passages, in the order of their first passages."""
+        return self._state.documents()
+
     def info(self) -> IndexInfo:
         """Get facts about the index."""
         m = self._state.manifest
@@ -224,6 +238,8 @@ class PassageIndex:
         *,
         filter: Filter | None = None,
         min_similarity: float | None = None,
+        rerank: Reranker | str | None = None,
+        rerank_depth: int = 20,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -234,6 +250,8 @@ class PassageIndex:
         *,
         filter: Filter | None = None,
         min_similarity: float | None = None,
+        rerank: Reranker | str | None = None,
+        rerank_depth: int = 20,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -243,6 +261,8 @@ class PassageIndex:
         *,
         filter: Filter | None = None,
         min_similarity: float | None = None,
+        rerank: Reranker | str | None = None,
+        rerank_depth: int = 20,
     ) -> list[Hit] | list[list[Hit]]:
         """Find the passages nearest to a query, or to each of several.
 
@@ -254,6 +274,8 @@ class PassageIndex:
                 that is a list has each of its elements. Or a predicate on passages.
             min_similarity: leave out hits of which the cosine similarity to the query, in [-1, 1], is lower. In sparse mode
                 it is computed only for this.
+            rerank: puts the first hits in a better order: a `Reranker`, or the folder or hub id of a cross-encoder.
+            rerank_depth: number of hits that it reads, at least k.
 
         Returns:
             Hits, best first; for a list of queries a list of such lists. A sparse search leaves out passages that share no
@@ -261,7 +283,7 @@ class PassageIndex:
 
         Raises:
             InvalidQuery: a query is empty or not a text, or an option is out of range.
-            EmbedderUnavailable: the embedder is needed and cannot be loaded.
+            EmbedderUnavailable, RerankerUnavailable: the embedder or the reranker is needed and cannot be loaded.
         """
         state = self._state
         queries = _checked_queries(query)
@@ -269,11 +291,16 @@ class PassageIndex:
         if mode not in get_args(Mode):
             raise InvalidQuery(f"mode is {mode!r}; pass 'dense', 'sparse' or 'hybrid'")
         check_filter(filter)
+        _check_k(rerank_depth, "rerank_depth")
+        reranker = None if rerank is None else checked_reranker(rerank)
+        depth = int(k) if reranker is None else max(int(k), int(rerank_depth))
         if min_similarity is not None and not -1 <= min_similarity <= 1:
             raise InvalidQuery(f"min_similarity is {min_similarity}; pass a cosine similarity in [-1, 1]")
         if queries and state.manifest.passages:
             allowed = state.allowed(filter)
-            hits = state.hits(state.search(queries, int(k), mode, allowed, min_similarity, embed=self._embed))
+            hits = state.hits(state.search(queries, depth, mode, allowed, min_similarity, embed=self._embed))
+            if reranker is not None:
+                hits = reranked(reranker, queries, hits, int(k))
         else:
             hits = [[] for _ in queries]
         return hits[0] if isinstance(query, str) else hits
@@ -300,15 +327,17 @@ class PassageIndex:
         """Add passages; when this returns, all of them are on disk, and after an error none is.
 
         Args:
-            passages: with ids that are not in the index yet.
+            passages: new ones, and ones that replace those of the index with the same ids. See `update` for replacing
+                documents whole.
             vectors: (N, d) unit vectors of the passages, if they are known already.
-            duplicates: "skip" leaves out a passage whose text is in the index and reports it; "keep" adds it.
+            duplicates: "skip" leaves out a passage whose text is in the index under another id and reports it; "keep" adds
+                it.
 
         Raises:
             EmptyCorpus: there are no passages, or one has no text.
             InvalidPassage: one cannot be stored.
             InvalidQuery: the vectors do not fit, or `duplicates` is unknown.
-            DuplicateId: an id is already in the index, or occurs twice among `passages`.
+            DuplicateId: an id occurs twice among `passages`.
             IndexLocked, IndexWriteFailed: another process is writing, or the disk refused.
         """
         passages = checked_passages(passages)
@@ -316,25 +345,70 @@ class PassageIndex:
         with self._writing():
             return self._add(passages, vectors, duplicates)
 
-    def update(self, passages: Sequence[Passage], *, vectors: NDArray[np.float32] | None = None) -> None:
-        """Replace passages of the index by new ones with the same ids, in one step.
+    def update(
+        self,
+        passages: Sequence[Passage],
+        *,
+        delete: Sequence[str] = (),
+        on_missing: OnMissing = "raise",
+        vectors: NDArray[np.float32] | None = None,
+        duplicates: Duplicates = "skip",
+    ) -> UpdateReport:
+        """Replace documents whole, in one step: a document that had four passages and has one now has one afterwards.
+
+        Passages that are in the index exactly as they are stay, and a text that was embedded already is not embedded again.
+        To replace single passages of a document, use `add`.
 
         Args:
-            passages: the new ones.
-            vectors: as in `add`.
+            passages: all passages of the documents (see `Passage.document_id`); a passage without a document is one.
+            delete: ids of documents or passages to remove in the same step.
+            on_missing: for documents that are not in the index, "raise" changes nothing, "skip" leaves them out and reports
+                them, and "add" adds them.
+            vectors, duplicates: as in `add`.
 
         Raises:
-            UnknownId: an id is not in the index; nothing is changed. Otherwise as `add`.
+            UnknownId: a document is not in the index, or an id to delete; nothing is changed.
+            EmptyCorpus, InvalidPassage, InvalidQuery, DuplicateId, IndexLocked, IndexWriteFailed: as `add`.
         """
-        passages = checked_passages(passages)
+        check_texts("delete", delete)
+        if passages or not delete:
+            passages = checked_passages(passages)
+        _check_duplicates(duplicates)
+        if on_missing not in get_args(OnMissing):
+            raise InvalidQuery(f"on_missing is {on_missing!r}; pass 'raise', 'skip' or 'add'")
         with self._writing():
             state = self._state
+            documents = list(dict.fromkeys(map(document_of, passages)))
+            stored = state.places_of_documents(documents)
+            missing = [name for name in documents if name not in stored]
+            if missing and on_missing == "raise":
+                named = ", ".join(map(repr, missing[:5]))
+                raise UnknownId(f"{self.path} has no document {named}; pass on_missing='add' to add new documents")
+            kept = [i for i, passage in enumerate(passages) if on_missing == "add" or document_of(passage) in stored]
+            doomed = self._places(state, delete)
+            old = dict.fromkeys([*(place for places in stored.values() for place in places), *doomed])
+            deleted = {document_of(passage) for passage in state.passages_at(doomed)} - set(documents)
             if vectors is not None:
-                vectors = checked_vectors(vectors, len(passages), state.manifest.dimension)
-            self._commit(passages, vectors, removed=self._places(state, [passage.id for passage in passages]))
+                vectors = checked_vectors(vectors, len(passages), state.manifest.dimension)[kept]
+            change = self._change([passages[i] for i in kept], vectors, duplicates, list(old))
+            left = self._state.places_of_documents(deleted)
+        touched = change.documents
+        return UpdateReport(
+            new=tuple(name for name in documents if name in touched and name not in stored),
+            changed=tuple(name for name in documents if name in touched and name in stored) + tuple(sorted(left)),
+            deleted=tuple(sorted(deleted - set(left))),
+            unchanged=sum(name in stored and name not in touched for name in documents),
+            missing=() if on_missing == "add" else tuple(missing),
+            added=len(change.new),
+            removed=len(change.removed),
+            duplicates=change.duplicates,
+        )
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove passages.
+
+        Args:
+            ids: of passages, or of documents, of which all passages are removed.
 
         Raises:
             UnknownId: an id is not in the index; nothing is changed.
@@ -343,7 +417,7 @@ class PassageIndex:
         check_texts("ids", ids)
         with self._writing():
             if places := self._places(self._state, ids):
-                self._commit([], None, removed=places)
+                self._commit([], None, places)
 
     # -- private ---------------------------------------------------------------------------------------------------
 
@@ -375,41 +449,39 @@ class PassageIndex:
             yield
 
     def _places(self, state: Snapshot, ids: Sequence[str]) -> list[Place]:
-        places = state.places([passage_id for passage_id in ids if _can_be_id(passage_id)])
-        if missing := [passage_id for passage_id in ids if passage_id not in places]:
+        """Find the passages with some ids, and those of the documents with some of them."""
+        possible = [name for name in ids if _can_be_id(name)]
+        passages, documents = state.places(possible), state.places_of_documents(possible)
+        if missing := [name for name in ids if name not in passages and name not in documents]:
             named = ", ".join(map(repr, missing[:5]))
-            raise UnknownId(f"{self.path} has no passage {named}; list the ids with 'for passage in index'")
-        return list(places.values())
+            raise UnknownId(f"{self.path} has no passage or document {named}; list the ids with 'for passage in index'")
+        return list(dict.fromkeys([*passages.values(), *(place for places in documents.values() for place in places)]))
 
     def _add(self, passages: Sequence[Passage], vectors: NDArray[np.float32] | None, duplicates: Duplicates) -> AddReport:
-        """Add checked passages to the present state."""
+        """Add checked passages to the present state, in place of those with the same ids."""
+        change = self._change(passages, vectors, duplicates)
+        return AddReport(len(change.new), change.duplicates, len(change.removed), change.unchanged)
+
+    def _change(
+        self,
+        passages: Sequence[Passage],
+        vectors: NDArray[np.float32] | None,
+        duplicates: Duplicates,
+        replaced: Sequence[Place] = (),
+    ) -> Change:
+        """Write checked passages in place of those at `replaced` and those with the same ids, and move to the new state."""
         state = self._state
         if vectors is not None:
             vectors = checked_vectors(vectors, len(passages), state.manifest.dimension)
-        if taken := list(state.places([passage.id for passage in passages])):
-            raise DuplicateId(
-                f"{len(taken)} passage ids are already in {self.path} ({', '.join(map(repr, taken[:5]))}); use "
-                "PassageIndex.update to replace them"
-            )
-        id_of_text = state.ids_of_texts([passage.text for passage in passages]) if duplicates == "skip" else {}
-        kept: list[int] = []
-        left_out: list[tuple[str, str]] = []
-        for i, passage in enumerate(passages):
-            if passage.text in id_of_text:
-                left_out.append((passage.id, id_of_text[passage.text]))
-                continue
-            kept.append(i)
-            if duplicates == "skip":
-                id_of_text[passage.text] = passage.id
-        if kept:
-            self._commit([passages[i] for i in kept], None if vectors is None else vectors[kept])
-        return AddReport(len(kept), tuple(left_out))
+        change = plan_change(state, passages, replaced, duplicates)
+        if change.new or change.removed:
+            matrix = vectors_of(state, change, self._embed) if vectors is None else vectors[change.rows]
+            self._commit(change.new, matrix if change.new else None, list(change.removed))
+        return change
 
-    def _commit(self, new: Sequence[Passage], vectors: NDArray[np.float32] | None, *, removed: Sequence[Place] = ()) -> None:
-        """Write a new state and move to it; new passages without vectors are embedded."""
+    def _commit(self, new: Sequence[Passage], vectors: NDArray[np.float32] | None, removed: Sequence[Place]) -> None:
+        """Write a new state and move to it."""
         state = self._state
-        if vectors is None and new:
-            vectors = self._embed([passage.text for passage in new])
         manifest = storage.commit(self.path, state.manifest, state.segments, new, vectors, removed)
         self._snapshot = Snapshot(self.path, manifest, state)
 
@@ -459,9 +531,9 @@ def _checked_queries(query: str | Sequence[str]) -> list[str]:
     return list(query)
 
 
-def _check_k(k: Any) -> None:
+def _check_k(k: Any, name: str = "k") -> None:
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-        raise InvalidQuery(f"k is {k!r}; pass a whole number of at least 1")
+        raise InvalidQuery(f"{name} is {k!r}; pass a whole number of at least 1")
 
 
 def _check_duplicates(duplicates: str) -> None:

@@ -16,7 +16,17 @@ from retrieval.errors import DuplicateId, EmptyCorpus, InvalidPassage
 from retrieval.files import check_encodable
 from retrieval.records import Record
 
-__all__ = ["AddReport", "Document", "Hit", "IndexInfo", "Passage", "checked_passages"]
+__all__ = [
+    "AddReport",
+    "Document",
+    "Hit",
+    "IndexInfo",
+    "IndexedDocument",
+    "Passage",
+    "UpdateReport",
+    "checked_passages",
+    "document_of",
+]
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,8 @@ class Document(Record):
         text, title: what is searched, and its heading.
         source: the file, or file and row, it was loaded from.
         metadata: JSON values to filter by.
+        page_starts: position in `text` at which each page starts, ascending; empty if the document has no pages. The
+            passages that are cut from it have the number of their page, from 1, in their metadata as "page".
     """
 
     id: str
@@ -35,6 +47,7 @@ class Document(Record):
     title: str | None = None
     source: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    page_starts: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,8 @@ class Hit(Record):
 
     Attributes:
         passage: the passage.
-        score: cosine similarity (dense), BM25 (sparse) or reciprocal rank fusion (hybrid); higher is better.
+        score: cosine similarity (dense), BM25 (sparse), reciprocal rank fusion (hybrid), or that of the reranker; higher is
+            better.
         rank: 1 for the best.
         similarity: cosine similarity of query and passage in [-1, 1]; None in sparse search without `min_similarity`, which
             computes no embedding.
@@ -83,11 +97,54 @@ class AddReport(Record):
     """What `add` did.
 
     Attributes:
-        added: number of passages that were added.
+        added: number of passages that were written.
         duplicates: passages that were left out, as (their id, id of the passage with the same text).
+        replaced: number of passages of the index with the same ids, which the new ones replaced.
+        unchanged: number of passages that were in the index already, exactly as they are.
     """
 
     added: int
+    duplicates: tuple[tuple[str, str], ...] = ()
+    replaced: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class IndexedDocument(Record):
+    """A document of which an index has passages.
+
+    Attributes:
+        id: the `document_id` of its passages, or the id of a passage that was added without one.
+        source, title: as its passages have them.
+        passages: number of its passages.
+    """
+
+    id: str
+    source: str | None
+    title: str | None
+    passages: int
+
+
+@dataclass(frozen=True)
+class UpdateReport(Record):
+    """What `update` did.
+
+    Attributes:
+        new, changed, deleted: ids of the documents of which passages were written for the first time, were changed, and were
+            all removed.
+        unchanged: number of documents that were in the index already, exactly as they are.
+        missing: ids of documents that are not in the index and were left out.
+        added, removed: numbers of passages that were written and removed.
+        duplicates: as in `AddReport`.
+    """
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    deleted: tuple[str, ...]
+    unchanged: int
+    missing: tuple[str, ...]
+    added: int
+    removed: int
     duplicates: tuple[tuple[str, str], ...] = ()
 
 
@@ -116,6 +173,11 @@ class IndexInfo(Record):
     generation: int
     format_version: int
     bytes: int
+
+
+def document_of(passage: Passage) -> str:
+    """The id of the document of a passage; one that was made without a document is a document of its own."""
+    return passage.id if passage.document_id is None else passage.document_id
 
 
 def checked_passages(passages: Sequence[Passage]) -> list[Passage]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from retrieval import manifest as manifests
 from retrieval.errors import IndexDamaged
-from retrieval.passages import Hit, Passage
+from retrieval.passages import Hit, IndexedDocument, Passage
 from retrieval.segment import Filter, OpenSegment, Place, text_hash
 from retrieval.sparse import open_sparse, search_sparse
 from retrieval.vectors import search_vectors
@@ -88,6 +88,39 @@ class Snapshot:
             for number, segment in enumerate(self.segments)
             for row, passage_id in segment.rows_where("id", ids)
         }
+
+    def places_of_documents(self, ids: Collection[str]) -> dict[str, list[Place]]:
+        """Find where the passages of documents are, by document; documents that are not in the index are left out."""
+        places: dict[str, list[Place]] = {}
+        for number, segment in enumerate(self.segments):
+            for row, document_id in segment.rows_where("document_id", ids):
+                places.setdefault(document_id, []).append(Place(number, row))
+            for row, passage_id in segment.rows_where("id", ids):
+                # A passage without a document is one.
+                if segment.columns(("document_id",), [row])["document_id"] == [None]:
+                    places.setdefault(passage_id, []).append(Place(number, row))
+        return places
+
+    def documents(self) -> list[IndexedDocument]:
+        """List the documents, in the order of their first passages."""
+        counts: dict[str, int] = {}
+        facts: dict[str, tuple[str | None, str | None]] = {}
+        for segment in self.segments:
+            columns = segment.columns(("document_id", "id", "source", "title"), segment.live_rows())
+            for document_id, passage_id, source, title in zip(*columns.values(), strict=True):
+                name = passage_id if document_id is None else document_id
+                counts[name] = counts.get(name, 0) + 1
+                facts.setdefault(name, (source, title))
+        return [IndexedDocument(name, *facts[name], count) for name, count in counts.items()]
+
+    def passages_at(self, places: Sequence[Place]) -> list[Passage]:
+        """Get the passages at some places, in that order."""
+        passage_at: dict[Place, Passage] = {}
+        for number in {place.segment for place in places}:
+            rows = [place.row for place in places if place.segment == number]
+            passages = self.segments[number].passages(rows)
+            passage_at.update(zip((Place(number, row) for row in rows), passages, strict=True))
+        return [passage_at[place] for place in places]
 
     def passage(self, place: Place) -> Passage:
         """Get the passage at a place."""

@@ -106,7 +106,7 @@ class OpenSegment:
         return np.arange(self.rows) if self.live is None else np.flatnonzero(self.live)
 
     def rows_where(self, column: str, values: Collection[object]) -> list[tuple[int, Any]]:
-        """Find the rows that count and whose `column` ("id" or "text_hash") is one of `values`, as (row, value)."""
+        """Find the rows that count and whose `column` is one of `values`, as (row, value)."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -133,6 +133,13 @@ class OpenSegment:
         mask = np.zeros(self.rows, bool)
         mask[rows[np.array(passed, bool)]] = True
         return mask
+
+    def columns(self, names: Sequence[str], rows: Sequence[int] | NDArray[np.int64]) -> dict[str, list[Any]]:
+        """Get the cells of some columns and rows, by column."""
+        import pyarrow as pa
+
+        cells: dict[str, list[Any]] = self._table.select(names).take(pa.array(rows, pa.int64())).to_pydict()
+        return cells
 
     def texts(self) -> list[str]:
         """Get the texts of all rows, deleted ones included."""

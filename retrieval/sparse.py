@@ -1,7 +1,8 @@
 """BM25 over the passages of one state of an index, kept beside it as derived data.
 
 It can be built again from the passages at any time, so the manifest does not name it, and it is rebuilt when it is missing,
-damaged, of another generation or of another index.
+damaged, of another generation, of another index, or of another version of the terms. Not covered: from texts to terms
+(terms.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrieval.files import checksum, new_folder
+from retrieval.terms import TERMS_VERSION, terms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,12 +39,14 @@ def open_sparse(folder: Path, index_id: str, rows: int, texts: Callable[[], Sequ
 
     if (saved := _load(folder, index_id, rows)) is not None:
         return saved
-    tokens = _tokenize(list(texts()))
-    # bm25s divides by zero where no text has a word: texts of stop words or single letters only.
-    if not any(tokens.ids):
+    corpus = [terms(text) for text in texts()]
+    # bm25s divides by zero where no text has a term: texts of stop words only.
+    if not any(corpus):
         return None
     retriever = bm25s.BM25()
-    retriever.index(tokens, show_progress=False)
+    vocabulary: dict[str, int] = {}
+    numbers = [[vocabulary.setdefault(term, len(vocabulary)) for term in text] for text in corpus]
+    retriever.index((numbers, vocabulary), show_progress=False)
     _save(retriever, folder, index_id)
     return retriever
 
@@ -68,20 +72,13 @@ def search_sparse(
     weights = None if allowed is None else allowed.astype(np.float32)
     results: list[list[tuple[int, float]]] = []
     for query in queries:
-        words = _tokenize([query], as_words=True)[0]
-        known = [word for word in words if word in retriever.vocab_dict]
+        known = [term for term in terms(query) if term in retriever.vocab_dict]
         if not known:
             results.append([])
             continue
         rows, scores = retriever.retrieve([known], k=k, weight_mask=weights, show_progress=False)
         results.append([(int(r), float(s)) for r, s in zip(rows[0], scores[0], strict=True) if s > 0])
     return results
-
-
-def _tokenize(texts: list[str], *, as_words: bool = False) -> Any:
-    import bm25s
-
-    return bm25s.tokenize(texts, stopwords="en", return_ids=not as_words, show_progress=False)
 
 
 def _load(folder: Path, index_id: str, rows: int) -> Any:
@@ -94,7 +91,7 @@ def _load(folder: Path, index_id: str, rows: int) -> Any:
             return None
         recorded = json.loads((folder / "checksums.json").read_bytes())
         present = {path.name: checksum(path) for path in folder.iterdir() if path.name != "checksums.json"}
-        if recorded != {"index": index_id, "files": present}:
+        if recorded != {"index": index_id, "terms": TERMS_VERSION, "files": present}:
             return None
         retriever = bm25s.BM25.load(folder, mmap=True)
         return retriever if _is_consistent(retriever, rows) else None
@@ -129,6 +126,7 @@ def _save(retriever: Any, folder: Path, index_id: str) -> None:
         with new_folder(folder) as partial:
             retriever.save(partial)
             files = {path.name: checksum(path) for path in partial.iterdir()}
-            (partial / "checksums.json").write_text(json.dumps({"index": index_id, "files": files}), encoding="utf-8")
+            recorded = {"index": index_id, "terms": TERMS_VERSION, "files": files}
+            (partial / "checksums.json").write_text(json.dumps(recorded), encoding="utf-8")
     except OSError:
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrieval.errors import DocumentError, EmptyCorpus, InvalidQuery
@@ -33,7 +34,8 @@ def split_documents(
         embedder: whose tokenizer counts; the default embedder if None.
 
     Returns:
-        Passages in the order of the documents. A document that fits is one passage with the document's id; the passages of
+        Passages in the order of the documents; those of a document with pages have the number of the page on which they
+        begin in their metadata, as "page". A document that fits is one passage with the document's id; the passages of
         others are numbered `id#0`, `id#1`, … A sentence longer than `max_tokens` is cut between tokens.
 
     Raises:
@@ -57,7 +59,7 @@ def split_documents(
                     id=document.id if len(spans) == 1 else f"{document.id}#{number}",
                     text=document.text[start:end],
                     title=document.title,
-                    metadata=document.metadata,
+                    metadata=_with_page(document, start),
                     source=document.source,
                     document_id=document.id,
                     start=start,
@@ -143,6 +145,12 @@ def _cut_after_abbreviations(text: str, start: int, end: int) -> Iterator[tuple[
         yield start, match.start() + len(match[0].rstrip())
         start = match.end()
     yield start, end
+
+
+def _with_page(document: Document, start: int) -> Mapping[str, Any]:
+    if not document.page_starts:
+        return document.metadata
+    return {**document.metadata, "page": max(1, bisect_right(document.page_starts, start))}
 
 
 def _checked_documents(documents: Any) -> Iterator[Document]:

@@ -1,8 +1,8 @@
-"""`halluc index`: build, extend, search, describe and evaluate a passage index."""
+"""`halluc index`: build a passage index, keep it in step with its documents, search, describe and evaluate it."""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,22 +13,29 @@ from halluc.cli.output import Json, console, print_json, print_notice, wants_jso
 from retrieval.index import Mode
 
 if TYPE_CHECKING:
-    from retrieval import AddReport, Embedder, Passage, PassageIndex
+    from retrieval import PassageIndex, ReadReport
+    from retrieval.index import OnMissing
+    from retrieval.synchronize import SyncReport
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Build and search an index of passages.", no_args_is_help=True)
 
-Documents = Annotated[list[Path], typer.Argument(help="Files (txt, md, html, pdf, csv, jsonl) or folders of them.")]
+Documents = Annotated[
+    list[Path],
+    typer.Argument(help="Files (txt, md, rst, html, pdf, docx, pptx, xlsx, eml, json, csv, tsv, jsonl) or folders of them."),
+]
 IndexPath = Annotated[Path, typer.Option("--index", "-i", help="The index folder.")]
 Strict = Annotated[
     bool,
-    typer.Option(
-        "--strict", help="Fail on files of unknown type and on rows that cannot be used, instead of skipping them."
-    ),
+    typer.Option("--strict", help="Change nothing if a file or row cannot be read, or the type of a file is unknown."),
 ]
 MaxTokens = Annotated[int | None, typer.Option(min=8, help="Longest passage, in the embedder's tokens.")]
 Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighboring passages share.")]
+TextColumns = Annotated[
+    list[str] | None,
+    typer.Option("--text-column", help="Column of tables that holds the text; repeat it for several. [default: text]"),
+]
 
 
 @app.command("build")
@@ -41,19 +48,32 @@ def build(
     ] = None,
     max_tokens: MaxTokens = None,
     overlap: Overlap = 1,
+    text_column: TextColumns = None,
     strict: Strict = False,
     json_: Json = None,
 ) -> None:
-    """Build an index from documents; it appears only once all of them are in it."""
-    from retrieval import PassageIndex, load_embedder
+    """Build an index from documents; it appears only once all of them are in it.
+
+    Files and rows that cannot be read are left out and named; the exit code is then 2.
+    """
+    from retrieval import PassageIndex, load_embedder, split_documents
     from retrieval.storage import check_vacant
 
     check_vacant(out)
     model = load_embedder(embedder)
-    passages, skipped = _passages(documents, model, max_tokens, overlap, strict)
+    with working("reading documents"):
+        read = _read(documents, text_column, strict)
+        _check_not_empty(read, documents)
+        passages = split_documents(read.documents, max_tokens=max_tokens, overlap=overlap, embedder=model)
     index, added = PassageIndex.build(out, passages, embedder=model)
     with index:
-        _report(out, index, added, skipped, json_)
+        _name_left_out(read)
+        if wants_json(json_):
+            print_json({"index": str(out), "passages": len(index), **added.to_dict(), **_left_out(read)})
+        else:
+            console().print(f"{added.added} passages added to {out}, which holds {len(index)} now")
+            _print_duplicates(added.duplicates)
+    _exit_if_incomplete(read)
 
 
 @app.command("add")
@@ -63,15 +83,99 @@ def add(
     embedder: IndexEmbedder = None,
     max_tokens: MaxTokens = None,
     overlap: Overlap = 1,
+    text_column: TextColumns = None,
     strict: Strict = False,
     json_: Json = None,
 ) -> None:
-    """Add documents to an index; durable when the command returns."""
+    """Add documents to an index; documents that are in it already are replaced whole.
+
+    Files and rows that cannot be read are left out and named; the exit code is then 2.
+    """
+    _put(documents, index, "add", embedder, max_tokens, overlap, text_column, strict, json_)
+
+
+@app.command("update")
+def update(
+    documents: Documents,
+    index: IndexPath,
+    embedder: IndexEmbedder = None,
+    max_tokens: MaxTokens = None,
+    overlap: Overlap = 1,
+    text_column: TextColumns = None,
+    strict: Strict = False,
+    json_: Json = None,
+) -> None:
+    """Replace documents of an index whole by what their files hold now; documents that are not in it are left out.
+
+    Files and rows that cannot be read are left out and named; the exit code is then 2.
+    """
+    _put(documents, index, "skip", embedder, max_tokens, overlap, text_column, strict, json_)
+
+
+@app.command("sync")
+def sync(
+    documents: Documents,
+    index: IndexPath,
+    embedder: IndexEmbedder = None,
+    max_tokens: MaxTokens = None,
+    overlap: Overlap = 1,
+    text_column: TextColumns = None,
+    strict: Strict = False,
+    json_: Json = None,
+) -> None:
+    """Make an index hold the documents of files and folders as they are now: adds, replaces and deletes, in one step.
+
+    Documents from elsewhere stay, and so do those of files that cannot be read, which are named; the exit code is then 2.
+    """
     from retrieval import PassageIndex
+    from retrieval.synchronize import sync_documents
 
     with PassageIndex.open(index, embedder=embedder) as opened:
-        passages, skipped = _passages(documents, opened.embedder, max_tokens, overlap, strict)
-        _report(index, opened, opened.add(passages), skipped, json_)
+        if strict:
+            _read(documents, text_column, strict)
+        with working("synchronizing"):
+            report = sync_documents(
+                opened, documents, max_tokens=max_tokens, overlap=overlap, text_columns=text_column or None
+            )
+        _report(index, opened, report, json_)
+
+
+@app.command("delete")
+def delete(
+    names: Annotated[
+        list[str], typer.Argument(help="Ids of documents or passages, or files or folders, which need not exist any more.")
+    ],
+    index: IndexPath,
+    json_: Json = None,
+) -> None:
+    """Delete documents from an index; if one of them is not in it, nothing is changed."""
+    from retrieval import PassageIndex
+    from retrieval.synchronize import delete_documents
+
+    with PassageIndex.open(index, embedder=None) as opened:
+        before = len(opened)
+        deleted = delete_documents(opened, names)
+        if wants_json(json_):
+            print_json({"index": str(index), "passages": len(opened), "deleted": deleted, "removed": before - len(opened)})
+            return
+        console().print(
+            f"{_count(len(deleted), 'document')} with {_count(before - len(opened), 'passage')} deleted from {index}, "
+            f"which holds {len(opened)} now"
+        )
+
+
+@app.command("list")
+def list_(index: Annotated[Path, typer.Argument(help="The index folder.")], json_: Json = None) -> None:
+    """List the documents of an index."""
+    from retrieval import PassageIndex
+
+    with PassageIndex.open(index, embedder=None) as opened:
+        documents = opened.documents()
+    if wants_json(json_):
+        print_json([document.to_dict() for document in documents])
+        return
+    for document in documents:
+        console().print(f"{document.id}  {_count(document.passages, 'passage')}")
 
 
 @app.command("search")
@@ -150,30 +254,108 @@ def evaluate(
     console().print(table)
 
 
-def _passages(
-    documents: list[Path], embedder: Embedder, max_tokens: int | None, overlap: int, strict: bool
-) -> tuple[list[Passage], list[str]]:
-    """Read documents and cut them into passages; also returns a sentence for each file or folder with parts left out."""
-    from retrieval import SkippedFilesWarning, SkippedRowsWarning, load_documents, split_documents
+def _put(
+    documents: list[Path],
+    index: Path,
+    on_missing: OnMissing,
+    embedder: str | None,
+    max_tokens: int | None,
+    overlap: int,
+    text_column: list[str] | None,
+    strict: bool,
+    json_: bool | None,
+) -> None:
+    from retrieval import PassageIndex
+    from retrieval.synchronize import put_documents
 
-    kinds = (SkippedFilesWarning, SkippedRowsWarning)
-    with warnings.catch_warnings(record=True) as caught, working("reading documents"):
-        for kind in kinds:
-            warnings.simplefilter("always", kind)
-        loaded = load_documents(documents, strict=strict, on_bad_row="raise" if strict else "skip")
-        passages = split_documents(loaded, max_tokens=max_tokens, overlap=overlap, embedder=embedder)
-    skipped = [str(warning.message) for warning in caught if issubclass(warning.category, kinds)]
-    return passages, skipped
+    with PassageIndex.open(index, embedder=embedder) as opened:
+        with working("reading documents"):
+            if strict:
+                _read(documents, text_column, strict)
+            report = put_documents(
+                opened,
+                documents,
+                on_missing=on_missing,
+                max_tokens=max_tokens,
+                overlap=overlap,
+                text_columns=text_column or None,
+            )
+            _check_not_empty(report.read, documents)
+        _report(index, opened, report, json_)
 
 
-def _report(path: Path, index: PassageIndex, added: AddReport, skipped: list[str], json_: bool | None) -> None:
-    for sentence in skipped:
-        print_notice(sentence)
-    if wants_json(json_):
-        print_json({"index": str(path), "passages": len(index), **added.to_dict(), "skipped": skipped})
+def _read(documents: list[Path], text_columns: list[str] | None, strict: bool) -> ReadReport:
+    from retrieval import load_documents, read_documents
+
+    if strict:
+        # Raises an error that names everything that cannot be read.
+        load_documents(documents, strict=True, text_columns=text_columns or None)
+    return read_documents(documents, text_columns=text_columns or None)
+
+
+def _check_not_empty(read: ReadReport, documents: list[Path]) -> None:
+    """Refuse to go on if nothing at all could be read, with the reasons."""
+    from retrieval.documents import DOCUMENT_TYPES
+    from retrieval.errors import EmptyCorpus
+
+    if read.documents:
         return
-    out = console()
-    out.print(f"{added.added} passages added to {path}, which holds {len(index)} now")
-    if added.duplicates:
-        first = ", ".join(f"{new} (as {old})" for new, old in added.duplicates[:3])
-        out.print(f"{len(added.duplicates)} left out because their text is there already: {first}", style="yellow")
+    names = ", ".join(map(str, documents))
+    reasons = "; ".join([*read.unreadable.values(), *read.skipped])
+    types = ", ".join(DOCUMENT_TYPES)
+    raise EmptyCorpus(f"there is no document in {names}{': ' + reasons if reasons else ''}; name files of type {types}")
+
+
+def _report(path: Path, index: PassageIndex, report: SyncReport, json_: bool | None) -> None:
+    """Print what a command did to an index, and end with exit code 2 if a file or row could not be read."""
+    from retrieval.passages import UpdateReport
+
+    read, update = report.read, report.update or UpdateReport((), (), (), 0, (), 0, 0)
+    _name_left_out(read)
+    if update.missing:
+        print_notice(
+            f"{_count(len(update.missing), 'document')} left out because not in {path}: {_named(update.missing)}; "
+            "add new ones with 'halluc index add' or 'halluc index sync'"
+        )
+    if wants_json(json_):
+        print_json({"index": str(path), "passages": len(index), **update.to_dict(), **_left_out(read)})
+    else:
+        numbers = f"{len(update.new)} new, {len(update.changed)} changed, {len(update.deleted)} deleted"
+        console().print(
+            f"documents: {numbers}, {update.unchanged} unchanged; {_count(update.added, 'passage')} written to {path}, "
+            f"{update.removed} removed; it holds {len(index)} now"
+        )
+        _print_duplicates(update.duplicates)
+    _exit_if_incomplete(read)
+
+
+def _left_out(read: ReadReport) -> dict[str, Any]:
+    return {"unreadable": read.unreadable, "skipped": [*read.bad_rows.values(), *read.skipped]}
+
+
+def _name_left_out(read: ReadReport) -> None:
+    for sentence in (*read.skipped, *read.bad_rows.values(), *read.unreadable.values()):
+        print_notice(sentence)
+    if read.unreadable:
+        print_notice(
+            f"{_count(len(read.unreadable), 'file')} could not be read, and nothing of them was written to the index"
+        )
+
+
+def _exit_if_incomplete(read: ReadReport) -> None:
+    if not read.is_complete:
+        raise typer.Exit(2)
+
+
+def _print_duplicates(duplicates: Sequence[tuple[str, str]]) -> None:
+    if duplicates:
+        first = ", ".join(f"{new} (as {old})" for new, old in duplicates[:3])
+        console().print(f"{len(duplicates)} left out because their text is there already: {first}", style="yellow")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

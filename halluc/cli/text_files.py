@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["file_context", "file_text"]
 
 # Types of documents whose text is read as it is: a table is checked with its headers, and a row needs no field of its own.
-_AS_WRITTEN = {".txt", ".md", ".csv", ".jsonl"}
+_AS_WRITTEN = {".txt", ".md", ".csv", ".tsv", ".json", ".jsonl"}
 _PAGES = {".html", ".htm"}
 
 
@@ -51,22 +51,18 @@ def file_text(path: Path, role: str) -> str:
     Raises:
         InvalidInput: it cannot be read, or there is no text in it.
     """
-    from retrieval.documents import DOCUMENT_TYPES
+    from retrieval.errors import UnreadableDocument
+    from retrieval.loaders import DOCUMENT_TYPES
+    from retrieval.loaders.text import read_text
 
     if path.is_dir():
         raise InvalidInput(f"the {role} {path} is a folder; name its files, or index it with 'halluc index build'")
-    others = [kind for kind in DOCUMENT_TYPES if kind not in _AS_WRITTEN]
-    if path.suffix.lower() in others:
+    if path.suffix.lower() in set(DOCUMENT_TYPES) - _AS_WRITTEN:
         return "\n\n".join(document.text for document in _documents(path))
-    advice = f"pass a text file, or one of type {', '.join(others)}"
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"the {role} {path} is not UTF-8 text; {advice}") from error
-    except OSError as error:
-        raise InvalidInput(f"the {role} {path} cannot be read: {error.strerror or error}") from error
-    if "\0" in text:
-        raise InvalidInput(f"the {role} {path} is a binary file; {advice}")
+        text = read_text(path)
+    except UnreadableDocument as error:
+        raise InvalidInput(f"the {role} {error}") from error
     if not text.strip():
         raise InvalidInput(f"the {role} {path} is empty; there is nothing to check{'' if role == 'answer' else ' against'}")
     return text
@@ -74,12 +70,13 @@ def file_text(path: Path, role: str) -> str:
 
 def _documents(path: Path) -> list[Document]:
     from retrieval import load_documents
+    from retrieval.loaders.visible_html import read_markup
 
     with leaf_errors_as_ours():
         documents = load_documents(path)
         if path.suffix.lower() not in _PAGES:
             return documents
-        markup = path.read_bytes().decode("utf-8-sig")
+        markup = read_markup(path)
         written = _with_tables_as_sentences(markup)
         if written == markup:
             return documents

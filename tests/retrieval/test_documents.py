@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from retrieval import SkippedFilesWarning, SkippedRowsWarning, load_documents
+from retrieval import SkippedFilesWarning, SkippedRowsWarning, load_documents, read_documents
 from retrieval.errors import DocumentError, EmptyCorpus, InvalidQuery, UnknownFileType, UnreadableDocument
 
 
@@ -39,7 +39,7 @@ def test_html_blocks_are_paragraphs_also_when_nested_and_inline_marks_do_not_bre
     page = "<div>Intro<p>One</p>tail<ul><li>a</li><li>b</li></ul></div>x<br>y "
     page += "<table><tr><td>1</td><td>2</td></tr></table>un<i>do</i>"
     (document,) = load_documents(write(tmp_path, "a.html", page))
-    assert document.text == "Intro\n\nOne\n\ntail\n\na\n\nb\n\nx y\n\n1 2\n\nundo"
+    assert document.text == "Intro\n\nOne\n\ntail\n\na\n\nb\n\nx y\n\n1 | 2\n\nundo"
 
 
 def test_csv_keeps_long_fields_and_unusual_line_separators(tmp_path):
@@ -86,7 +86,7 @@ def test_a_folder_is_read_in_order_and_unknown_types_are_named_and_counted(tmp_p
     ("name", "content", "message"),
     [
         ("a.txt", b"PK\x03\x04\x00\x00", "is a binary file"),
-        ("a.txt", b"caf\xe9", r"not UTF-8 text \(byte 3 is 0xe9\)"),
+        ("a.txt", b"\x00\x01\x00\x02", "is a binary file"),
         ("a.txt", b" \n ", "holds no text"),
         ("a.pdf", b"not a pdf at all", "cannot be read as a pdf"),
         ("a.jsonl", b'{"text": "fine"}\n{"text": ', "line 2 of .* is not JSON"),
@@ -95,7 +95,7 @@ def test_a_folder_is_read_in_order_and_unknown_types_are_named_and_counted(tmp_p
         ("a.csv", b'id,text\n1,"open\n', "is not csv"),
         ("a.pdf", b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 1 0 R>>endobj\ntrailer<</Root 1 0 R>>", "pdf"),
         ("a.pdf", b"", "cannot be read as a pdf"),
-        ("a.csv", b"id,body\n1,x\n", "no column 'text', only id, body"),
+        ("a.csv", b"id,text\n", "holds no rows"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, name, content, message):
@@ -105,17 +105,54 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, name, con
     assert str(path) in str(caught.value)
 
 
-def test_a_pdf_gives_its_text_and_one_without_text_is_refused(tmp_path):
-    from pypdf import PdfWriter
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("utf-8-sig", "Grüße aus Köln."),
+        ("utf-16", "Grüße aus Köln."),
+        ("utf-16-le", "Grüße aus Köln."),
+        ("utf-16-be", "Grüße aus Köln."),
+        ("utf-32", "Grüße aus Köln."),
+        ("latin-1", "Grüße aus Köln."),
+        ("cp1252", "Il dit « oui » – puis s’en alla à Besançon."),
+        ("cp1251", "Мост был открыт в мае. Инженер жил в старом городе у реки."),
+        ("shift_jis", "橋は千九百八十七年に開通した。技師の名前は田中である。"),
+    ],
+)
+def test_text_is_read_in_whatever_encoding_it_is(tmp_path, encoding, text):
+    """UTF-16 was called binary, and one file in Latin-1 ended the build of a folder."""
+    (document,) = load_documents(write(tmp_path, "a.txt", text.encode(encoding)))
+    assert document.text == text
 
-    blank = PdfWriter()
-    blank.add_blank_page(200, 200)
-    blank.write(tmp_path / "blank.pdf")
-    with pytest.raises(UnreadableDocument, match="pdf without text"):
-        load_documents(tmp_path / "blank.pdf")
-    write(tmp_path, "real.pdf", _pdf("Fleming found penicillin."))
-    (document,) = load_documents(tmp_path / "real.pdf")
-    assert document.text.strip() == "Fleming found penicillin."
+
+def test_files_of_a_folder_that_cannot_be_read_are_named_together_and_the_rest_is_read(tmp_path):
+    """Each run ended at the first of them."""
+    write(tmp_path, "a.txt", "a")
+    write(tmp_path, "empty.txt", " ")
+    write(tmp_path, "scan.pdf", b"no pdf")
+    write(tmp_path, "rows.jsonl", '{"body": 1}')
+    write(tmp_path, "photo.jpeg", b"")
+    with pytest.warns(SkippedFilesWarning) as caught:
+        (document,) = load_documents(tmp_path, on_bad_row="skip")
+    assert document.text == "a"
+    (sentence,) = [str(warning.message) for warning in caught if "jpeg" not in str(warning.message)]
+    assert sentence.startswith("3 files are left out because they cannot be read: ")
+    assert all(
+        part in sentence for part in ("empty.txt holds no text", "scan.pdf cannot be read", "no row of", "rows.jsonl")
+    )
+    with pytest.raises(
+        UnreadableDocument, match=r"^4 sources cannot be used: .*empty.txt.*rows.jsonl.*scan.pdf.*photo.jpeg"
+    ):
+        load_documents(tmp_path, strict=True)
+    named = [tmp_path / "empty.txt", tmp_path / "nowhere.txt", tmp_path / "a.txt"]
+    with pytest.raises(
+        UnreadableDocument, match=r"2 sources cannot be used: .*empty.txt holds no text.*nowhere.txt does not"
+    ):
+        load_documents(named)
+    report = read_documents([*named, tmp_path / "photo.jpeg"])
+    assert [d.text for d in report.documents] == ["a"]
+    assert set(report.unreadable) == {str(tmp_path / name) for name in ("empty.txt", "nowhere.txt", "photo.jpeg")}
+    assert not report.is_complete
 
 
 def test_nothing_to_read_is_an_error(tmp_path):
@@ -214,22 +251,3 @@ def test_messages_name_paths_as_text(tmp_path):
     with pytest.raises(EmptyCorpus, match=r"there is no document in /.*/emptyd; name files of type \.txt, ") as caught:
         load_documents([tmp_path / "emptyd"])
     assert "Posix" not in str(caught.value)
-
-
-def _pdf(text):
-    """The smallest file with one line of text that a reader accepts."""
-    stream = f"BT /F1 12 Tf 10 100 Td ({text}) Tj ET".encode()
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-        b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
-        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-    ]
-    content, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(content))
-        content += b"%d 0 obj%s endobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    tail = b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(content)
-    return content + b"xref\n0 6\n0000000000 65535 f \n" + table + tail

@@ -31,7 +31,7 @@ def test_rows_that_cannot_be_used_are_named_and_the_rest_is_indexed(halluc, rows
         (tmp_path / "first.txt").write_text("The first town.")
         halluc("index", "build", tmp_path / "first.txt", "--out", path)
         code, out, err = halluc("index", "add", rows, "--index", path)
-    assert code == 0, err
+    assert code == 2, err
     assert json.loads(out)["added"] == 18
     (sentence,) = json.loads(out)["skipped"]
     assert f"line 5 of {rows} has a lone surrogate" in sentence
@@ -40,7 +40,7 @@ def test_rows_that_cannot_be_used_are_named_and_the_rest_is_indexed(halluc, rows
     assert {"r3", "r5"} <= {passage.id for passage in PassageIndex.open(path)}
 
 
-def test_strict_refuses_the_first_row_that_cannot_be_used_and_makes_nothing(halluc, rows, tmp_path):
+def test_strict_names_the_rows_that_cannot_be_used_and_makes_nothing(halluc, rows, tmp_path):
     code, out, err = halluc("index", "build", rows, "--out", tmp_path / "new.index", "--strict")
     assert (code, out) == (2, "")
     assert f"line 5 of {rows} has a lone surrogate" in err
@@ -49,7 +49,7 @@ def test_strict_refuses_the_first_row_that_cannot_be_used_and_makes_nothing(hall
 
 def test_a_taken_path_is_refused_before_anything_is_read(halluc, index, monkeypatch):
     """It was refused after all documents had been read."""
-    monkeypatch.setattr("retrieval.documents.load_documents", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("retrieval.documents.read_documents", lambda *_, **__: pytest.fail("read"))
     code, _, err = halluc("index", "build", "nowhere.txt", "--out", index.path)
     assert code == 2
     assert "already exists" in err

@@ -1,0 +1,102 @@
+"""What a change of an index writes and what it removes.
+
+Passages that are stored already stay as they are, texts that another passage has may be left out, and texts that were
+embedded are not embedded again. Not covered: writing the change (storage.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from retrieval.passages import Passage, document_of
+from retrieval.search import Snapshot
+from retrieval.segment import Place
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Change", "Duplicates", "plan_change", "vectors_of"]
+
+Duplicates = Literal["skip", "keep"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of an index.
+
+    Attributes:
+        rows: positions of the passages to write among those that were passed.
+        new: these passages.
+        removed: passages to remove, and where they are.
+        unchanged: number of passages that are stored already, exactly as they are.
+        duplicates: passages that are left out, as (their id, id of the passage with the same text).
+    """
+
+    rows: list[int]
+    new: list[Passage]
+    removed: Mapping[Place, Passage]
+    unchanged: int
+    duplicates: tuple[tuple[str, str], ...]
+
+    @property
+    def documents(self) -> set[str]:
+        """Documents that the change touches."""
+        return {document_of(passage) for passage in [*self.new, *self.removed.values()]}
+
+
+def plan_change(state: Snapshot, passages: Sequence[Passage], replaced: Sequence[Place], duplicates: Duplicates) -> Change:
+    """Plan to write passages in place of those that are at `replaced` or have the same ids.
+
+    Args:
+        state: the present state.
+        passages: checked passages.
+        replaced: where passages to remove are, unless one of `passages` is equal.
+        duplicates: "skip" leaves out a passage whose text another one has.
+    """
+    places = list(dict.fromkeys([*replaced, *state.places([passage.id for passage in passages]).values()]))
+    stored = dict(zip(places, state.passages_at(places), strict=True))
+    with_id = {passage.id: passage for passage in stored.values()}
+    equal = {passage.id for passage in passages if with_id.get(passage.id) == passage}
+    removed = {place: passage for place, passage in stored.items() if passage.id not in equal}
+    id_of_text: dict[str, str] = {}
+    if duplicates == "skip":
+        removed_ids = {passage.id for passage in removed.values()}
+        texts = state.ids_of_texts([passage.text for passage in passages])
+        id_of_text = {text: passage_id for text, passage_id in texts.items() if passage_id not in removed_ids}
+    rows: list[int] = []
+    left_out: list[tuple[str, str]] = []
+    for i, passage in enumerate(passages):
+        if passage.id in equal:
+            continue
+        if passage.text in id_of_text:
+            left_out.append((passage.id, id_of_text[passage.text]))
+            continue
+        rows.append(i)
+        if duplicates == "skip":
+            id_of_text[passage.text] = passage.id
+    return Change(rows, [passages[i] for i in rows], removed, len(equal), tuple(left_out))
+
+
+def vectors_of(
+    state: Snapshot, change: Change, embed: Callable[[list[str]], NDArray[np.float32]]
+) -> NDArray[np.float32] | None:
+    """Get the (N, d) vectors of the N new passages: those of removed passages with the same texts, or embedded ones."""
+    import numpy as np
+
+    if not change.new:
+        return None
+    known = {passage.text: place for place, passage in change.removed.items()}
+    texts = [passage.text for passage in change.new]
+    unknown = [i for i, text in enumerate(texts) if text not in known]
+    if len(unknown) == len(texts):
+        return embed(texts)
+    vectors = np.empty((len(texts), state.manifest.dimension), np.float32)
+    if unknown:
+        vectors[unknown] = embed([texts[i] for i in unknown])
+    for i, text in enumerate(texts):
+        if (place := known.get(text)) is not None:
+            vectors[i] = state.segments[place.segment].vectors([place.row])[0]
+    return vectors
