@@ -19,7 +19,7 @@ from halluc.cli.output import Json, console, print_json, wants_json, working
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Train a verifier, or a model to be factual.", no_args_is_help=True)
+app = typer.Typer(help="Train a verifier, a reranker, or a model to be factual.", no_args_is_help=True)
 
 Config = Annotated[Path, typer.Argument(help="YAML file with the settings of the run; see examples/training.")]
 Set = Annotated[list[str], typer.Option("--set", help="key=value that replaces a setting of the file.")]
@@ -38,7 +38,7 @@ _RUNS = (
 
 @app.callback()
 def _train() -> None:
-    """Train a verifier, or a model to be factual."""
+    """Train a verifier, a reranker, or a model to be factual."""
 
 
 @app.command("verifier")
@@ -58,6 +58,26 @@ def verifier(
         print_json({"verifier": str(out), **facts})
     else:
         console().print(f"{facts['training_pairs']} pairs, {facts['training_seconds']} s: {out}")
+
+
+@app.command("reranker")
+def reranker(
+    config: Config,
+    data: Annotated[Path, typer.Option("--data", help="Folder with the data sets.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the reranker to; new or empty.")],
+    set_: Set = [],  # noqa: B006
+    json_: Json = None,
+) -> None:
+    """Train and save a reranker; use it with PassageIndex.search(..., rerank=FOLDER). Settings: training.reranker."""
+    from training.reranker import RerankerConfig, train_reranker
+    from training.runs.config import load_config
+
+    with redirect_stdout(sys.stderr):
+        facts = train_reranker(load_config(RerankerConfig, config, set_), data, out)
+    if wants_json(json_):
+        print_json({"reranker": str(out), **facts})
+    else:
+        console().print(f"{facts['questions']} questions, {facts['seconds']} s: {out}")
 
 
 def _add_run(command: str, module: str, settings: str, function: str, summary: str) -> None:

@@ -61,7 +61,9 @@ def test_a_cross_encoder_is_loaded_from_its_folder(index, cross_encoder):
     hits = index.search(QUESTION, k=3, rerank=cross_encoder, rerank_depth=3)
     expected = CrossEncoderReranker(cross_encoder).score([(QUESTION, hit.passage.text) for hit in plain])
     assert sorted(hit.score for hit in hits) == pytest.approx(sorted(expected), abs=1e-5)
-    (score,) = evaluate_retrieval(index, [QUESTION], ["Super_Bowl_50#0"], modes=["dense"], rerank=cross_encoder)
+    (score,) = evaluate_retrieval(
+        index, [QUESTION], ["Super_Bowl_50#0"], modes=["dense"], rerank=cross_encoder, rerank_depth=5
+    )
     assert 0 < score.mrr <= 1
 
 

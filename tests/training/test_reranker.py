@@ -1,0 +1,124 @@
+"""Training a reranker: which rows are read and left out, how negatives are drawn, and a short run."""
+
+import json
+
+import numpy as np
+import pytest
+
+from halluc.errors import InvalidInput
+from training.reranker import Question, RerankerConfig, read_questions, train_reranker, with_negatives
+
+
+def write_rows(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    qnli = [
+        {"premise": f"Where is town {i}?", "hypothesis": f"Town {i} is {place} the river.", "label": label}
+        for i in range(6)
+        for place, label in (("beside", "entailment"), ("older than", "not_entailment"))
+    ]
+    write_rows(folder / "nli" / "qnli.jsonl", qnli)
+    clapnq = [
+        {"question": f"who built bridge {i}", "passage": f"Bridge {i} was built.", "answerable": i > 1} for i in range(4)
+    ]
+    write_rows(folder / "clapnq" / "questions.jsonl", clapnq)
+    hotpotqa = [{"question": "Which is older?", "knowledge": "A is old. B is new. A is old. B is new.", "answer": "A"}]
+    write_rows(folder / "hotpotqa" / "gold_paragraphs.jsonl", hotpotqa)
+    return folder
+
+
+class Letters:
+    """An embedder of vectors that count letters."""
+
+    def encode(self, texts):
+        counts = np.array(
+            [[text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz0123456789"] for text in texts]
+        )
+        return (counts / np.linalg.norm(counts, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_questions_are_grouped_and_rows_that_are_measured_on_are_left_out(data, tmp_path):
+    questions = read_questions(RerankerConfig(), data)
+    assert questions[0] == Question(
+        "Where is town 0?", ("Town 0 is beside the river.",), ("Town 0 is older than the river.",), "qnli"
+    )
+    assert questions[6] == Question("who built bridge 0", (), ("Bridge 0 was built.",), "clapnq")
+    assert questions[-1].answering == ("A is old. B is new.",)
+    held_out = write_rows(
+        tmp_path / "held_out.jsonl",
+        [{"question": "where is  Town 1?"}, {"text": "A book says: town 2 is beside the river. Yes."}],
+    )
+    kept = read_questions(RerankerConfig(exclude=(str(held_out),)), data)
+    assert {q.text for q in questions} - {q.text for q in kept} == {"Where is town 1?", "Where is town 2?"}
+
+
+def test_known_near_misses_come_first_and_no_negative_answers(data):
+    config = RerankerConfig(negatives=3, last_rank=8)
+    questions = read_questions(config, data)
+    rows = with_negatives(config, questions, Letters())
+    assert len(rows) == sum(bool(question.answering) for question in questions)
+    by_text = {question.text: question for question in questions}
+    for row in rows:
+        question = by_text[row["query"]]
+        assert row["docs"][0] in question.answering
+        assert row["docs"][1:][: len(question.not_answering)] == list(question.not_answering)
+        assert not set(row["docs"][1:]) & set(question.answering)
+        assert row["labels"] == [1, 0, 0, 0]
+    assert rows == with_negatives(config, questions, Letters())
+
+
+def test_a_trained_reranker_is_used_by_search(data, tmp_path, halluc):
+    from retrieval import CrossEncoderReranker
+
+    out = tmp_path / "reranker"
+    config = tmp_path / "c.yaml"
+    config.write_text("sources: [qnli]\nnegatives: 2\nlast_rank: 6\nepochs: 1\nbatch_size: 2\nlimit: 4\nmax_tokens: 32\n")
+    code, printed, err = halluc("train", "reranker", config, "--data", data, "--out", out)
+    assert code == 0, err
+    assert json.loads(printed)["questions"] == 4
+    assert not (out / "checkpoints").exists()
+    scores = CrossEncoderReranker(str(out)).score([("Where is town 1?", "Town 1 is beside the river."), ("Where?", "Here.")])
+    assert len(set(scores)) == 2
+    code, _, err = halluc("train", "reranker", config, "--data", data, "--out", out)
+    assert code == 2
+    assert "is not empty; name a new folder" in err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"negatives": 30}, "30 negatives, but 28 ranks"),
+        ({"sources": ("nothing",)}, "sources names 'nothing'; choose from qnli"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(settings, message):
+    with pytest.raises(InvalidInput, match=message):
+        RerankerConfig(**settings)
+
+
+def test_an_unfinished_run_of_other_settings_is_not_resumed(data, tmp_path):
+    out = tmp_path / "reranker"
+    out.mkdir()
+    settings = {"kind": "reranker run", "format": 1, "settings": {"base": None, "sources": ["clapnq"], "data": str(data)}}
+    (out / "run.json").write_text(json.dumps(settings))
+    with pytest.raises(InvalidInput, match=r"unfinished run with another sources: \['clapnq'\], not \['qnli'\]"):
+        train_reranker(RerankerConfig(sources=("qnli",)), data, out)
+    with pytest.raises(InvalidInput, match="has no question of qnli to train on"):
+        train_reranker(
+            RerankerConfig(sources=("qnli",), exclude=(str(data / "nli" / "all.jsonl"),)),
+            _all_excluded(data),
+            tmp_path / "new",
+        )
+
+
+def _all_excluded(data):
+    rows = [json.loads(line) for line in (data / "nli" / "qnli.jsonl").read_text().splitlines()]
+    write_rows(data / "nli" / "all.jsonl", [{"question": row["premise"]} for row in rows])
+    return data

