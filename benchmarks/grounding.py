@@ -104,8 +104,10 @@ def _risk_coverage(answers, references: list[list[str]]) -> None:
 
 def _overhead(grounded, questions: list[str], rounds: int) -> None:
     """Time `batch` and the same search and generation called by hand, in alternation."""
-    answers, packed = grounded._retrieve(questions)
-    prompts = [grounded.prompt(q, p) for q, p in zip(questions, packed, strict=True) if p]
+    from halluc.grounding.conversation import Conversation
+
+    prepared = grounded.prepare([Conversation(question) for question in questions])
+    prompts = [p.prompt for p in prepared if p.prompt is not None]
     ratios = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -115,7 +117,7 @@ def _overhead(grounded, questions: list[str], rounds: int) -> None:
         start = time.perf_counter()
         grounded.batch(questions)
         ratios.append((time.perf_counter() - start) / by_hand)
-    show("overhead", n=len(answers), ratio=median(ratios), rounds=rounds, bar=1.05)
+    show("overhead", n=len(prepared), ratio=median(ratios), rounds=rounds, bar=1.05)
 
 
 if __name__ == "__main__":

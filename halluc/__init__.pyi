@@ -14,7 +14,9 @@ from .cove.trace import VerifiedAnswer as VerifiedAnswer
 from .detectors.detect import Detection as Detection
 from .detectors.detect import detect as detect
 from .errors import HallucError as HallucError
+from .grounding.conversation import ChatReply as ChatReply
 from .grounding.grounded_model import GroundedModel as GroundedModel
+from .grounding.sentence_gate import CheckedSentence as CheckedSentence
 from .models import load_model as load_model
 from .models.language_model import Generation as Generation
 from .models.language_model import LanguageModel as LanguageModel

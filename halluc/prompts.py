@@ -40,11 +40,28 @@ def passage_block(passages: Sequence[str], special_tokens: Iterable[str] = ()) -
     return "\n".join(["<passages>", *lines, "</passages>"])
 
 
-def grounded_prompt(question: str, passages: Sequence[str], special_tokens: Iterable[str] = ()) -> list[ChatMessage]:
-    """Write the conversation that asks for an answer from the passages alone."""
+def grounded_prompt(
+    question: str,
+    passages: Sequence[str],
+    special_tokens: Iterable[str] = (),
+    *,
+    system: str = "",
+    history: Sequence[ChatMessage] = (),
+) -> list[ChatMessage]:
+    """Write the conversation that asks for an answer from the passages alone.
+
+    Args:
+        question: the question.
+        passages: texts to answer from.
+        special_tokens: strings that the model's own tokenizer turns into control tokens.
+        system: further instructions for the system message.
+        history: turns before the question.
+    """
     special = tuple(special_tokens)
+    instructions = f"{_SYSTEM}\n\n{break_control_tokens(system, special)}" if system else _SYSTEM
     return [
-        {"role": "system", "content": _SYSTEM},
+        {"role": "system", "content": instructions},
+        *({"role": turn["role"], "content": break_control_tokens(turn["content"], special)} for turn in history),
         {
             "role": "user",
             "content": f"Passages:\n{passage_block(passages, special)}\n\nQuestion: {escape(question, special)}",

@@ -1,44 +1,46 @@
 """Wrap a language model with retrieval at inference: `GroundedModel`.
 
 retrieve -> pack sentences -> prompt -> generate -> cite -> judge -> calibrate, each step over the whole batch. Not covered:
-the search itself (retrieval), the choice of text for the prompt (context.py, halluc.prompts), the judging of claims
-(halluc.verification), and making a calibrator (halluc.confidence).
+the search and the prompt (preparation.py), the follow-up question of a conversation (conversation.py), citations and
+verdicts (judging.py), what is shown of a stream (sentence_gate.py), and making a calibrator (halluc.confidence).
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from halluc.answers import Answer, Citation, Verdict, with_calibrated_confidence
-from halluc.claims import RuleClaimExtractor
-from halluc.errors import ContextOverflow, InvalidInput, check_texts, leaf_errors_as_ours
-from halluc.grounding.context import PackedPassage, pack_passages
-from halluc.models.language_model import Generation, Prompt
-from halluc.prompts import escape, grounded_prompt
-from halluc.verification.evidence import terms
-from halluc.verification.judge import Judge, answer_support
+from halluc.answers import Answer, with_calibrated_confidence
+from halluc.errors import InvalidInput, check_integer, check_number, check_texts
+from halluc.grounding.asynchronous import AsyncTwins
+from halluc.grounding.conversation import (
+    REWRITE_OPTIONS,
+    ChatReply,
+    Conversation,
+    drop_oldest_turns,
+    read_conversation,
+    rewrite_prompt,
+    rewritten_question,
+)
+from halluc.grounding.judging import Part, cite, judge_answers, judge_parts, require_support
+from halluc.grounding.preparation import Preparation, Prepared
+from halluc.grounding.sentence_gate import REPLACEMENT, CheckedSentence, OnUnsupported, SentenceGate
+from halluc.models.language_model import Generation, Prompt, check_options
 
 if TYPE_CHECKING:
     from calibration import Calibrator
-    from halluc.models.language_model import LanguageModel
+    from halluc.grounding.context import PackedPassage
+    from halluc.models.language_model import ChatMessage, LanguageModel
     from halluc.verification.verifier import Verifier
-    from retrieval import Hit, PassageIndex
+    from retrieval import PassageIndex
 
 __all__ = ["GroundedModel"]
 
-# Measured on 100 XQuAD development questions with SmolLM2-135M: it answers 51 % correctly from the best sentence, 43 % from
-# the best two, 37 % from the whole best passage and 20 % from three passages. Larger models read longer contexts well, and
-# for them recall counts more than focus.
-_SMALL_MODEL_PARAMETERS = 1_000_000_000
-_SMALL_MODEL_TOKENS = 16
-_LARGE_MODEL_TOKENS = 2048
 
-
-class GroundedModel:
+class GroundedModel(AsyncTwins):
     """A language model that answers from an index of passages, cites them, and abstains when it finds nothing.
 
     Args:
@@ -74,13 +76,8 @@ class GroundedModel:
         min_similarity: float = 0.3,
         min_support: float = 0.0,
     ) -> None:
-        for name, value in (("k", k), ("max_new_tokens", max_new_tokens), ("passage_tokens", passage_tokens)):
-            if value is not None and value < 1:
-                raise InvalidInput(f"{name} is {value}; pass at least 1")
-        if not -1 <= min_similarity <= 1:
-            raise InvalidInput(f"min_similarity is {min_similarity}; pass a cosine similarity in [-1, 1]")
-        if not 0 <= min_support <= 1:
-            raise InvalidInput(f"min_support is {min_support}; pass a probability in [0, 1]")
+        check_integer("max_new_tokens", max_new_tokens, 1)
+        check_number("min_support", min_support, 0, 1)
         if min_support and verifier is None:
             raise InvalidInput(f"min_support is {min_support} but nothing measures support; pass a verifier")
         self.lm = lm
@@ -91,14 +88,19 @@ class GroundedModel:
 
             check_calibrator(calibrator, verifier)
         self.calibrator = calibrator
-        self.k = k
-        self.mode = mode
-        self.passage_tokens = _default_passage_tokens(lm) if passage_tokens is None else passage_tokens
         self.max_new_tokens = max_new_tokens
-        self.min_similarity = min_similarity
         self.min_support = min_support
-        self._special: tuple[str, ...] = getattr(lm, "special_tokens", ())
-        self._template_tokens = lm.count_tokens(" ") - 1
+        self._preparation = Preparation(
+            lm,
+            index,
+            k=k,
+            mode=mode,
+            passage_tokens=passage_tokens,
+            max_new_tokens=max_new_tokens,
+            min_similarity=min_similarity,
+        )
+        self.k, self.mode, self.min_similarity = k, mode, min_similarity
+        self.passage_tokens = self._preparation.passage_tokens
 
     def ask(self, question: str) -> Answer:
         """Answer one question; see `batch`."""
@@ -126,123 +128,234 @@ class GroundedModel:
         Returns:
             (N,) answers and (N,) prompts, None where the model was not asked.
         """
-        answers, packed = self._retrieve(questions)
-        prompts = [self.prompt(q, p) if p else None for q, p in zip(questions, packed, strict=True)]
-        to_generate = [prompt for prompt in prompts if prompt is not None]
-        generations = iter(self.lm.generate(to_generate, max_new_tokens=self.max_new_tokens) if to_generate else [])
-        for i, prompt in enumerate(prompts):
-            if prompt is not None:
-                answers[i] = _with_generation(answers[i], next(generations)[0], packed[i])
-        return self._verify(answers), prompts
+        check_texts("questions", questions)
+        prepared = self.prepare([Conversation(question) for question in questions])
+        prompts = [p.prompt for p in prepared if p.prompt is not None]
+        generations = iter(self.lm.generate(prompts, max_new_tokens=self.max_new_tokens) if prompts else [])
+        completed = [p.answer if p.prompt is None else with_generation(p, next(generations)[0]) for p in prepared]
+        return self._judge(completed), [p.prompt for p in prepared]
 
-    def stream(self, question: str) -> Iterator[str | Answer]:
-        """Yield the answer's text in pieces as it is generated, then the whole `Answer`.
+    def chat(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        n: int = 1,
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        filter: Mapping[str, Any] | None = None,
+    ) -> ChatReply:
+        """Answer the last question of a conversation.
 
-        Verdicts, `min_support` and the calibrator are applied to the finished text: only the final `Answer` says whether it
-        stands or the model abstains.
+        If there are turns before it, the model rewrites the question to stand alone; it is searched and answered in that
+        form. The oldest turns are dropped if the conversation is longer than the model's window; `dropped_turns` says how
+        many.
+
+        Args:
+            messages: system messages (further instructions), and turns of user and assistant; the last one is the question.
+            n: number of answers.
+            max_new_tokens: longest answer; that of the model if None.
+            temperature, top_p, stop: see `LanguageModel.generate`.
+            seed: the same seed gives the same answers; None for another one each time.
+            filter: metadata that passages must have; see `PassageIndex.search`.
+
+        Raises:
+            InvalidInput: the conversation or an option is unusable.
+            ContextOverflow, RetrievalFailed: as `batch`.
         """
-        answers, packed = self._retrieve([question])
-        prompt = self.prompt(question, packed[0]) if packed[0] else None
-        if prompt is not None:
-            for piece in self.lm.stream(prompt, max_new_tokens=self.max_new_tokens):
-                if isinstance(piece, str):
-                    yield piece
-                else:
-                    answers[0] = _with_generation(answers[0], piece, packed[0])
-        yield self._calibrate(self._verify(answers), [prompt])[0]
+        options = self.sampling_options(max_new_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop)
+        check_integer("n", n, 1)
+        conversation = self.stand_alone(read_conversation(messages))
+        prepared = self.prepare([conversation], filter=filter, max_new_tokens=options["max_new_tokens"])[0]
+        generations: Sequence[Generation | None] = [None]
+        if prepared.prompt is not None:
+            generations = self.lm.generate([prepared.prompt], n=n, **options)[0]
+        answers = self.finish([prepared] * len(generations), generations)
+        answers = answers if len(answers) == n else answers * n
+        return ChatReply(tuple(answers), conversation.question, prepared.dropped_turns)
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        on_unsupported: OnUnsupported | None = None,
+        replacement: str = REPLACEMENT,
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        filter: Mapping[str, Any] | None = None,
+    ) -> Iterator[str | CheckedSentence | Answer]:
+        """Yield the text of an answer in pieces as it is generated, then the whole `Answer`.
+
+        With `on_unsupported`, or if the model has a `min_support`, the text comes by whole sentences, each after it was
+        judged and followed by a `CheckedSentence`, so that no sentence is shown that the passages do not support. With a
+        calibrator, which judges the whole answer, no text comes before the answer is complete. Closing the iterator ends
+        the generation.
+
+        Args:
+            prompt: a question, or a conversation as for `chat`.
+            on_unsupported: what happens to a sentence with a claim that the passages do not support: "mark" it with its
+                label, "stop" before it, or "replace" it.
+            replacement: what "replace" shows.
+            max_new_tokens, temperature, top_p, seed, stop, filter: see `chat`.
+
+        Raises:
+            InvalidInput, ContextOverflow, RetrievalFailed: as `chat`; with the first piece.
+        """
+        gate = self.gate(on_unsupported, replacement)
+        options = self.sampling_options(max_new_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop)
+        if isinstance(prompt, str):
+            check_texts("questions", [prompt])
+        conversation = Conversation(prompt) if isinstance(prompt, str) else self.stand_alone(read_conversation(prompt))
+        prepared = self.prepare([conversation], filter=filter, max_new_tokens=options["max_new_tokens"])[0]
+        if prepared.prompt is None:
+            yield self.finish([prepared], [None])[0]
+            return
+        pieces = self.lm.stream(prepared.prompt, **options)
+        shown: list[str | CheckedSentence] = []
+        generation: Generation | None = None
+        for piece in pieces:
+            if isinstance(piece, Generation):
+                generation = piece
+                sentences = gate.end() if gate else []
+            elif gate is None:
+                shown.append(piece)
+                sentences = []
+            else:
+                sentences = gate.add(piece)
+            for span in sentences:
+                assert gate is not None
+                shown += gate.decide(span, *judge_parts(self._required_verifier(), [prepared.part(gate.text, span)])[0])
+            if self.calibrator is None:
+                yield from shown
+                shown = []
+            if gate is not None and gate.stopped:
+                break
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+        answer = self.finish([prepared], [generation], [gate])[0]
+        # What a calibrator holds back is shown once it is known that the answer stands.
+        yield from (piece for piece in shown if not answer.abstained or not isinstance(piece, str))
+        yield answer
 
     def prompt(self, question: str, packed: Sequence[PackedPassage]) -> Prompt:
         """Build the conversation that the model sees for this question and these packed passages."""
-        return grounded_prompt(question, [p.text for p in packed], self._special)
+        return self._preparation.prompt(Conversation(question), packed)
 
-    def _retrieve(self, questions: Sequence[str]) -> tuple[list[Answer], list[list[PackedPassage]]]:
-        """For each question an answer with its hits, abstained if they are too far, and the passages to read."""
-        check_texts("questions", questions)
-        if not questions:
-            return [], []
-        rooms = [self._room(question) for question in questions]
-        answers: list[Answer] = []
-        packed: list[list[PackedPassage]] = []
-        with leaf_errors_as_ours():
-            # The lowest possible threshold: every hit has its similarity then, in sparse search too.
-            results = self.index.search(list(questions), k=self.k, mode=self.mode, min_similarity=-1.0)
-        for question, hits, room in zip(questions, results, rooms, strict=True):
-            answer = Answer(question, "", hits=tuple(hits))
-            near = _near(hits, self.min_similarity)
-            if near:
-                packed.append(pack_passages(question, near, budget=self.passage_tokens, room=room, count_tokens=self._count))
-                if not packed[-1]:
-                    reason = f"no sentence of the passages fits the {room} tokens left in the model's window"
-                    answer = replace(answer, abstained=True, reason=reason, confidence=0.0)
-                answers.append(answer)
-            else:
-                best = max((hit.similarity for hit in hits if hit.similarity is not None), default=None)
-                reason = (
-                    "nothing was retrieved"
-                    if best is None
-                    else f"no passage is near the question: the best similarity is {best:.2f}, "
-                    f"below {self.min_similarity:.2f}"
-                )
-                packed.append([])
-                answers.append(replace(answer, abstained=True, reason=reason, confidence=0.0))
-        return answers, packed
+    # -- the steps, for a caller that runs them itself (halluc/server) ---------------------------------------------
 
-    def _room(self, question: str) -> int | None:
-        """Tokens left for passages in the model's window; None if its window is not known."""
-        window = self.lm.context_window
-        if window is None:
-            return None
-        question_tokens = self.lm.count_tokens(self.prompt(question, []))
-        room = window - question_tokens - self.max_new_tokens - _MARKUP_TOKENS * self.k
-        if room < 1:
-            raise ContextOverflow(
-                f"the question takes {question_tokens} tokens with its prompt, which leaves no room for passages in the "
-                f"{window} tokens of {self.lm.name}; shorten the question"
-            )
-        return room
+    def prepare(
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        filter: Mapping[str, Any] | None = None,
+        max_new_tokens: int | None = None,
+    ) -> list[Prepared]:
+        """Retrieve and pack passages for questions that stand alone, and write their prompts."""
+        return self._preparation.prepare(
+            conversations, filter=filter, max_new_tokens=self.max_new_tokens if max_new_tokens is None else max_new_tokens
+        )
 
-    def _count(self, text: str) -> int:
-        return self.lm.count_tokens(escape(text, self._special) or " ") - self._template_tokens
+    def rewriting(self, conversation: Conversation) -> tuple[Conversation, Prompt | None]:
+        """Get the prompt that makes the question of a conversation stand alone; None if there are no turns before it.
 
-    def _verify(self, answers: list[Answer]) -> list[Answer]:
-        """Judge the claims of each answer against the passages retrieved, and abstain below `min_support`.
-
-        The whole passages count, not only what the model was shown of them: a right answer may come from a sentence that it
-        was not shown, and be supported by a sentence beside that.
+        The conversation comes back without the turns that do not fit the model's window.
         """
+        special: tuple[str, ...] = getattr(self.lm, "special_tokens", ())
+        window = self.lm.context_window
+        room = None if window is None else window - REWRITE_OPTIONS["max_new_tokens"]
+        conversation = drop_oldest_turns(
+            conversation, lambda c: rewrite_prompt(c, special), count=self.lm.count_tokens, room=room
+        )
+        return conversation, rewrite_prompt(conversation, special) if conversation.history else None
+
+    def stand_alone(self, conversation: Conversation) -> Conversation:
+        """Rewrite the question of a conversation so that it can be understood without the turns before it."""
+        conversation, prompt = self.rewriting(conversation)
+        if prompt is None:
+            return conversation
+        generation = self.lm.generate([prompt], **REWRITE_OPTIONS)[0][0]
+        return replace(conversation, question=rewritten_question(conversation, generation))
+
+    def sampling_options(self, max_new_tokens: int | None, *, seed: int | None, **options: Any) -> dict[str, Any]:
+        """Complete and check the options of a generation: an answer's default length, and a seed if there is none."""
+        if max_new_tokens is None:
+            max_new_tokens = self.max_new_tokens
+        if seed is None:
+            seed = secrets.randbits(32) if options.get("temperature") else 0
+        options |= {"max_new_tokens": max_new_tokens, "seed": seed}
+        check_options(**options)
+        return options
+
+    def gate(self, on_unsupported: OnUnsupported | None = None, replacement: str = REPLACEMENT) -> SentenceGate | None:
+        """Make the gate that holds a stream back; None if it needs none."""
+        gate = SentenceGate(on_unsupported, min_support=self.min_support, replacement=replacement)
+        if on_unsupported is not None:
+            self._required_verifier()
+        return gate if on_unsupported is not None or self.min_support > 0 else None
+
+    def judge_sentences(self, parts: Sequence[Part]) -> list[Any]:
+        """Judge sentences that a gate returned, together; see `judge_parts`."""
+        return judge_parts(self._required_verifier(), parts)
+
+    def finish(
+        self,
+        prepared: Sequence[Prepared],
+        generations: Sequence[Generation | None],
+        gates: Sequence[SentenceGate | None] | None = None,
+    ) -> list[Answer]:
+        """Make answers of generations: citations, verdicts, support and confidence.
+
+        Args:
+            prepared: (N,) what was asked.
+            generations: (N,) what the model returned; None where it was not asked, or where a gate stopped it.
+            gates: (N,) the gates that the texts went through, whose verdicts then count; None for no gate.
+        """
+        gates = [None] * len(prepared) if gates is None else gates
+        answers: list[Answer] = []
+        for p, generation, gate in zip(prepared, generations, gates, strict=True):
+            if p.prompt is None:
+                answers.append(p.answer)
+            elif gate is not None:
+                answers.append(self._gated(p, generation, gate))
+            else:
+                assert generation is not None
+                answers.append(with_generation(p, generation))
+        ungated = [i for i, gate in enumerate(gates) if gate is None]
+        for i, answer in zip(ungated, self._judge([answers[i] for i in ungated]), strict=True):
+            answers[i] = answer
+        return self._calibrate(answers, [p.prompt for p in prepared])
+
+    # -- private ---------------------------------------------------------------------------------------------------
+
+    def _required_verifier(self) -> Verifier:
+        if self.verifier is None:
+            raise InvalidInput("on_unsupported needs verdicts, and this model has no verifier; pass one")
+        return self.verifier
+
+    def _gated(self, prepared: Prepared, generation: Generation | None, gate: SentenceGate) -> Answer:
+        """The answer of which a gate has judged the sentences."""
+        # A stopped generation has no log-probabilities: what is known of it is its text.
+        answer = with_generation(prepared, generation or Generation(gate.text))
+        answer = replace(answer, verdicts=gate.verdicts, unchecked=gate.unchecked)
+        if answer.abstained or gate.on_unsupported is None:
+            return require_support(answer, self.min_support)
+        text = gate.answer_text.strip()
+        if gate.stopped and not text:
+            reason = "the passages do not support the first sentence of the answer"
+            return replace(answer, text="", citations=(), abstained=True, reason=reason, confidence=0.0)
+        reason = "the answer was cut before a sentence that the passages do not support" if gate.stopped else answer.reason
+        return replace(answer, text=text, citations=cite(answer.question, text, prepared.packed), reason=reason)
+
+    def _judge(self, answers: list[Answer]) -> list[Answer]:
         if self.verifier is None:
             return answers
-        given = [i for i, answer in enumerate(answers) if not answer.abstained]
-        claims = RuleClaimExtractor().extract(
-            [answers[i].text for i in given], questions=[answers[i].question for i in given]
-        )
-        worthy = [
-            (i, claim)
-            for i, claims_of_answer in zip(given, claims, strict=True)
-            for claim in claims_of_answer
-            if claim.check_worthy
-        ]
-        passages = [[hit.passage for hit in answers[i].hits] for i, _ in worthy]
-        judged = Judge(self.verifier).verdicts([claim for _, claim in worthy], passages, quote=True)
-        verdicts: dict[int, list[Verdict]] = {i: [] for i in given}
-        for (i, _), verdict in zip(worthy, judged, strict=True):
-            verdicts[i].append(verdict)
-        for i, claims_of_answer in zip(given, claims, strict=True):
-            unchecked = tuple(claim for claim in claims_of_answer if not claim.check_worthy)
-            answers[i] = self._require_support(replace(answers[i], verdicts=tuple(verdicts[i]), unchecked=unchecked))
-        return answers
-
-    def _require_support(self, answer: Answer) -> Answer:
-        """The answer, or an abstention with its verdicts if its support is below `min_support`."""
-        support = answer_support(answer.verdicts)
-        if support >= self.min_support:
-            return answer
-        reason = (
-            f"the least supported claim has support {support:.2f}, below {self.min_support:.2f}"
-            if answer.verdicts
-            else f"nothing in the answer could be checked, and a support of {self.min_support:.2f} is required"
-        )
-        return replace(answer, text="", citations=(), abstained=True, reason=reason, confidence=0.0)
+        return [require_support(answer, self.min_support) for answer in judge_answers(self.verifier, answers)]
 
     def _calibrate(self, answers: list[Answer], prompts: Sequence[Prompt | None]) -> list[Answer]:
         """Recalibrate the confidence of the answers, and abstain below the calibrator's threshold."""
@@ -264,44 +377,18 @@ class GroundedModel:
         return answers
 
 
-# The number, brackets and line break around a passage, rounded up.
-_MARKUP_TOKENS = 8
-
-
-def _default_passage_tokens(lm: LanguageModel) -> int:
-    parameters: int | None = getattr(lm, "num_parameters", None)
-    small = parameters is not None and parameters < _SMALL_MODEL_PARAMETERS
-    return _SMALL_MODEL_TOKENS if small else _LARGE_MODEL_TOKENS
-
-
-def _near(hits: Sequence[Hit], threshold: float) -> list[Hit]:
-    """All hits if any is near enough, else none: a hybrid search may rank a distant one first for the words it shares."""
-    return list(hits) if any(h.similarity is not None and h.similarity >= threshold for h in hits) else []
-
-
-def _with_generation(answer: Answer, generation: Generation, packed: Sequence[PackedPassage]) -> Answer:
+def with_generation(prepared: Prepared, generation: Generation) -> Answer:
+    """Make an answer of what the model returned, not judged yet."""
     text = generation.text.strip()
     if not text:
         return replace(
-            answer, generation=generation, abstained=True, reason="the model returned an empty answer", confidence=0.0
+            prepared.answer,
+            generation=generation,
+            abstained=True,
+            reason="the model returned an empty answer",
+            confidence=0.0,
         )
     logprobs = generation.token_logprobs
     confidence = math.exp(sum(logprobs) / len(logprobs)) if logprobs else None
-    citations = _cite(answer.question, text, packed)
-    return replace(answer, text=text, generation=generation, confidence=confidence, citations=citations)
-
-
-def _cite(question: str, text: str, packed: Sequence[PackedPassage]) -> tuple[Citation, ...]:
-    """The passages that the answer cites as [number]; if it cites none, those that share words with it.
-
-    A small model seldom cites by itself. Words of the question do not count: they do not show where an answer came from.
-    """
-    marked = {int(number) for number in re.findall(r"\[(\d{1,3})\]", text)}
-    used = [number for number in range(1, len(packed) + 1) if number in marked]
-    if not used:
-        answer_terms = {term for term in terms(text) - terms(question) if len(term) > 3 or term.isdigit()}
-        used = [number for number, passage in enumerate(packed, 1) if answer_terms & terms(passage.text)]
-    cited = [(number, packed[number - 1]) for number in used]
-    return tuple(
-        Citation(number, p.hit.passage.id, p.hit.passage.title, p.hit.passage.source, p.text) for number, p in cited
-    )
+    citations = cite(prepared.answer.question, text, prepared.packed)
+    return replace(prepared.answer, text=text, generation=generation, confidence=confidence, citations=citations)

@@ -212,7 +212,6 @@ class CausalNetwork:
         stop: Sequence[str] = (),
         processors: Sequence[Any] = (),
         cache: Any = None,
-        streamer: Any = None,
     ) -> torch.Tensor:
         """Generate after left-padded (B, L) prompts.
 
@@ -221,7 +220,6 @@ class CausalNetwork:
             max_new_tokens, temperature, top_p, stop: see `LanguageModel.generate`.
             processors: logits processors, applied in this order before sampling.
             cache: key-value cache of all but the last token of the prompts.
-            streamer: a transformers streamer; needs B = 1.
 
         Returns:
             (B, T) new token ids; rows that ended early are filled with `pad_id`.
@@ -240,7 +238,6 @@ class CausalNetwork:
             pad_token_id=self.pad_id,
             logits_processor=LogitsProcessorList(processors),
             stopping_criteria=StoppingCriteriaList([StopStrings(self.tokenizer, stop, length)] if stop else []),
-            streamer=streamer,
             **({} if cache is None else {"past_key_values": cache}),
             **sampling,
         )

@@ -182,21 +182,32 @@ class EndpointModel:
         return results if samples == n else [completions * n for completions in results]
 
     def stream(
-        self, prompt: Prompt, *, max_new_tokens: int = 64, temperature: float = 0.0, seed: int = 0, stop: Sequence[str] = ()
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        top_logprobs: int = 0,
     ) -> Iterator[str | Generation]:
         """Yield pieces of text as the server sends them, then the complete `Generation`; raises as `generate` does.
 
-        Streams do not count towards `max_concurrency`. An interrupted stream is not retried.
+        Streams do not count towards `max_concurrency`. An interrupted stream is not retried. Closing the iterator closes
+        the connection, which makes most servers stop.
         """
         self._check_open()
-        check_options(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, stop=stop)
-        check_prompts([prompt])
-        body = {
-            **self._body(max_new_tokens=max_new_tokens, temperature=temperature, top_p=1.0, stop=stop, top_logprobs=0),
-            "messages": as_conversation(prompt),
-            "seed": int(seed),
-            "stream": True,
+        options: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "stop": stop,
+            "top_logprobs": top_logprobs,
         }
+        check_options(seed=seed, **options)
+        check_prompts([prompt])
+        body = {**self._body(**options), "messages": as_conversation(prompt), "seed": int(seed), "stream": True}
         return self._client.stream(body)
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Generation]:

@@ -116,7 +116,7 @@ class ChatClient:
         received = _Received()
         with events:
             yield from until_stop(self._pieces(events, received), stop)
-        yield read_generation(received.text, received.reason, received.entries, stop, 0)
+        yield read_generation(received.text, received.reason, received.entries, stop, body.get("top_logprobs", 0))
 
     def _pieces(self, events: Any, received: _Received) -> Iterator[str]:
         """Yield the text of a stream's events, and collect in `received` what the `Generation` needs."""

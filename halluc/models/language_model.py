@@ -106,10 +106,15 @@ class LanguageModel(Protocol):
         *,
         max_new_tokens: int = 64,
         temperature: float = 0.0,
+        top_p: float = 1.0,
         seed: int = 0,
         stop: Sequence[str] = (),
+        top_logprobs: int = 0,
     ) -> Iterator[str | Generation]:
-        """Yield pieces of text as they are generated, then the complete `Generation`."""
+        """Yield pieces of text as they are generated, then the complete `Generation`; for the options see `generate`.
+
+        Closing the iterator ends the generation.
+        """
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Generation]:
         """Compute the log-probability of each token of `completions[i]` after `prompts[i]`."""

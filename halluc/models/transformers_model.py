@@ -7,7 +7,6 @@ packaged default model (packaged_models.py).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,45 +87,38 @@ class TransformersModel(CausalNetwork):
         *,
         max_new_tokens: int = 64,
         temperature: float = 0.0,
+        top_p: float = 1.0,
         seed: int = 0,
         stop: Sequence[str] = (),
+        top_logprobs: int = 0,
     ) -> Iterator[str | Generation]:
         """Yield pieces of text as they are generated, then the `Generation` (text without the stop string).
+
+        The next token is computed when the next piece is requested: closing the iterator ends the work. The same seed
+        returns the same sample, but not the one that `generate` returns for it.
 
         Raises:
             ContextOverflow, InvalidInput: as `generate`; with the first piece.
         """
-        from transformers import TextIteratorStreamer
+        from halluc.models.continuous_batch import ContinuousBatch
 
-        from halluc.models.stop_strings import until_stop
-
-        check_options(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, stop=stop)
-        encoded = self.encode([prompt])
-        self.check_window(encoded, [max_new_tokens])
-        options: dict[str, Any] = {
-            "max_new_tokens": max_new_tokens,
-            "temperature": temperature,
-            "top_p": 1.0,
-            "stop": self.stop_strings([prompt], stop),
-        }
-        streamer = TextIteratorStreamer(self.tokenizer, skip_prompt=True, skip_special_tokens=True)
-        outcome: list[Generation | BaseException] = []
-
-        def work() -> None:
-            try:
-                with self.inference(seed):
-                    outcome.extend(self._generate_batch(encoded, 1, 0, streamer=streamer, **options))
-            except BaseException as error:
-                outcome.append(error)
-                streamer.end()
-
-        worker = threading.Thread(target=work, daemon=True)
-        worker.start()
-        yield from until_stop(streamer, options["stop"])
-        worker.join()
-        if isinstance(outcome[0], BaseException):
-            raise outcome[0]
-        yield outcome[0]
+        batch = ContinuousBatch(self, max_rows=1)
+        completion = batch.add(
+            prompt,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            stop=stop,
+            top_logprobs=top_logprobs,
+        )
+        while completion.generation is None:
+            batch.step()
+            if completion.error is not None:
+                raise completion.error
+            if piece := completion.take_text():
+                yield piece
+        yield completion.generation
 
     def score(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Generation]:
         """Compute the log-probability of each token of `completions[i]` after `prompts[i]`.

@@ -1,0 +1,276 @@
+"""Completions that a transformers model works on together, one token each per step, and that come and go at any time.
+
+Continuous batching (Orca, OSDI 2022) without paged memory: the rows share one left-padded key-value cache. A completion
+that joins is computed once and padded to the others; one that ends, or is removed, leaves with the next step. Each row has
+sampling options and random numbers of its own, so that it does not depend on its neighbors. Not covered: the text and the
+end of a single completion (completion.py), and the thread that steps a batch for a server (halluc/server/generation.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from halluc.models.completion import Completion
+from halluc.models.language_model import Prompt, check_options
+
+if TYPE_CHECKING:
+    import torch
+
+    from halluc.models.causal_network import CausalNetwork
+
+__all__ = ["ContinuousBatch"]
+
+
+class ContinuousBatch:
+    """A changing set of completions of one model; use it from one thread.
+
+    Of the checkpoint's generation settings, only the end tokens and the repetition penalty apply.
+
+    Args:
+        network: the model.
+        max_rows: maximum number of completions per step; the others wait. A model whose cache has no rows that could be
+            joined (state-space models, for example) works on one at a time.
+    """
+
+    def __init__(self, network: CausalNetwork, *, max_rows: int = 32) -> None:
+        self.network = network
+        config = network.model.config.get_text_config()
+        window = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
+        layer_types = set(getattr(config, "layer_types", None) or [window])
+        # Whether the cache has only keys and values, one pair for each token of a row.
+        self._joins = layer_types <= {"full_attention", "sliding_attention"} and not getattr(
+            network.model, "_is_stateful", False
+        )
+        # Padding between a common beginning and the rest of a row would count in a window of attention.
+        self._shares = self._joins and layer_types == {"full_attention"}
+        self.max_rows = max_rows if self._joins else 1
+        self._waiting: list[Completion] = []
+        self._rows: list[Completion] = []
+        self._cache: Any = None
+        self._mask: torch.Tensor | None = None
+        penalty = getattr(network.model.generation_config, "repetition_penalty", None)
+        self._penalty: float = 1.0 if penalty is None else float(penalty)
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._rows)
+
+    def add(
+        self,
+        prompt: Prompt,
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        top_logprobs: int = 0,
+    ) -> Completion:
+        """Add a completion, which begins with one of the next steps; for the options see `LanguageModel.generate`.
+
+        Raises:
+            InvalidInput: the prompt or an option is unusable.
+            ContextOverflow: the prompt and `max_new_tokens` exceed the context window.
+        """
+        options: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "seed": seed,
+            "top_logprobs": top_logprobs,
+        }
+        check_options(stop=stop, vocabulary_size=self.network.vocabulary_size, **options)
+        encoded = self.network.encode([prompt])
+        self.network.check_window(encoded, [max_new_tokens])
+        completion = Completion(self.network, encoded[0], stop=self.network.stop_strings([prompt], stop), **options)
+        self._waiting.append(completion)
+        return completion
+
+    def remove(self, completion: Completion) -> None:
+        """Take a completion out; it gets no further token."""
+        completion.removed = True
+        if completion in self._waiting:
+            self._waiting.remove(completion)
+
+    def step(self) -> list[Completion]:
+        """Compute the next token: the first ones of completions that wait, if there is room for them, else one of each row.
+
+        An exception of the model does not concern all: each completion is computed again on its own, and the exception
+        becomes the `error` of those that fail alone.
+
+        Returns:
+            The completions that have a new token, or have ended or failed.
+        """
+        import torch
+
+        with torch.inference_mode():
+            self._leave()
+            joining = self._next_waiting()
+            if not joining and not self._rows:
+                return []
+            try:
+                if joining:
+                    self._join(joining)
+                    return joining
+                self._decode()
+                return list(self._rows)
+            except Exception:
+                return self._retry([*self._rows, *joining])
+
+    # -- private ---------------------------------------------------------------------------------------------------
+
+    def _next_waiting(self) -> list[Completion]:
+        """Those that can join now, the longest waiting first, as many as one forward pass takes."""
+        joining: list[Completion] = []
+        width = 0
+        while self._waiting and len(self._rows) + len(joining) < self.max_rows:
+            width = max(width, len(self._waiting[0].prompt_ids))
+            if joining and width * (len(joining) + 1) > self.network.batch_tokens:
+                break
+            joining.append(self._waiting.pop(0))
+        return joining
+
+    def _join(self, joining: Sequence[Completion]) -> None:
+        """Compute the prompts of these completions, each distinct one once, and make them rows of the batch."""
+        import torch
+
+        prompts = list(dict.fromkeys(tuple(c.context_ids) for c in joining))
+        output, mask = self._prefill(prompts)
+        select = torch.tensor([prompts.index(tuple(c.context_ids)) for c in joining], device=self.network.device)
+        logits = output.logits[select, -1].float()
+        if not self._joins:
+            self._cache, self._mask = output.past_key_values, mask
+        else:
+            layers = [(layer.keys[select], layer.values[select]) for layer in output.past_key_values.layers]
+            if self._rows:
+                layers, mask = _joined(self._layers(), self._mask, layers, mask[select])
+            else:
+                mask = mask[select]
+            self._cache, self._mask = _new_cache(layers), mask
+        self._rows += joining
+        self._choose(joining, logits)
+
+    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Any, torch.Tensor]:
+        """Run the model over (B,) prompts; returns its output, with logits of the last position, and the (B, L) mask.
+
+        A beginning that all have in common, such as the instructions of a system message, is computed once.
+        """
+        import torch
+
+        shared = _common_length(prompts) if self._shares else 0
+        cache = _new_cache() if self._joins else None
+        ids, mask = self.network.pad([prompt[shared:] for prompt in prompts], left=True)
+        if shared:
+            beginning = torch.tensor([prompts[0][:shared]], device=self.network.device)
+            cache = self.network.model(input_ids=beginning, past_key_values=cache, use_cache=True).past_key_values
+            cache.batch_repeat_interleave(len(prompts))
+            mask = torch.cat([torch.ones_like(mask[:, :1]).expand(-1, shared), mask], 1)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        output = self.network.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions[:, shared:],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output, mask
+
+    def _decode(self) -> None:
+        import torch
+
+        assert self._mask is not None
+        last = torch.tensor([[row.token_ids[-1]] for row in self._rows], device=self.network.device)
+        self._mask = torch.cat([self._mask, torch.ones_like(last)], 1)
+        output = self.network.model(
+            input_ids=last,
+            attention_mask=self._mask,
+            position_ids=self._mask.sum(1, keepdim=True) - 1,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._cache = output.past_key_values
+        self._choose(self._rows, output.logits[:, -1].float())
+
+    def _choose(self, completions: Sequence[Completion], logits: torch.Tensor) -> None:
+        """Give each completion its next token, from its (V,) logits."""
+        for completion, scores in zip(completions, logits, strict=True):
+            try:
+                completion.choose(scores, self._penalty)
+            except Exception as error:
+                completion.error = error
+
+    def _leave(self) -> None:
+        """Drop the rows that have ended, and the padding that no other row needs."""
+        kept = [i for i, row in enumerate(self._rows) if not row.ended]
+        if len(kept) == len(self._rows):
+            return
+        self._rows = [self._rows[i] for i in kept]
+        if not kept:
+            self._cache = self._mask = None
+            return
+        assert self._mask is not None
+        mask = self._mask[kept]
+        padding = int(mask.argmax(1).min())
+        layers = [(keys[kept, :, padding:], values[kept, :, padding:]) for keys, values in self._layers()]
+        self._cache, self._mask = _new_cache(layers), mask[:, padding:]
+
+    def _retry(self, completions: Sequence[Completion]) -> list[Completion]:
+        """Compute the next token of each completion on its own; the batch begins anew with those that work."""
+        self._rows, self._cache, self._mask = [], None, None
+        for completion in completions:
+            if completion.ended:
+                continue
+            try:
+                self._join([completion])
+            except Exception as error:
+                completion.error = error
+        return list(completions)
+
+    def _layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(layer.keys, layer.values) for layer in self._cache.layers]
+
+
+# A common beginning is computed on its own if that saves this many tokens: each pass reads all weights.
+_LEAST_SAVED = 64
+
+
+def _common_length(prompts: Sequence[tuple[int, ...]]) -> int:
+    """Length of the common beginning of the prompts, without their last tokens; 0 if it is not worth a pass of its own."""
+    length = 0
+    for tokens in zip(*prompts, strict=False):
+        if len(set(tokens)) > 1:
+            break
+        length += 1
+    length = min(length, min(map(len, prompts)) - 1)
+    return length if length * (len(prompts) - 1) >= _LEAST_SAVED else 0
+
+
+def _new_cache(layers: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None) -> Any:
+    """A cache that keeps all keys and values, also of layers that attend to a window; the attention mask limits those."""
+    from transformers import DynamicCache
+
+    return DynamicCache(layers) if layers else DynamicCache()
+
+
+def _joined(
+    layers: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    mask: torch.Tensor | None,
+    more_layers: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    more_mask: torch.Tensor,
+) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
+    """Put the rows of two caches, (B, H, L, D) per layer, and their (B, L) masks below each other, padded on the left."""
+    import torch
+    from torch.nn.functional import pad
+
+    assert mask is not None
+    length = max(mask.shape[1], more_mask.shape[1])
+    gap, more_gap = length - mask.shape[1], length - more_mask.shape[1]
+    joined = [
+        (
+            torch.cat([pad(keys, (0, 0, gap, 0)), pad(more_keys, (0, 0, more_gap, 0))]),
+            torch.cat([pad(values, (0, 0, gap, 0)), pad(more_values, (0, 0, more_gap, 0))]),
+        )
+        for (keys, values), (more_keys, more_values) in zip(layers, more_layers, strict=True)
+    ]
+    return joined, torch.cat([pad(mask, (gap, 0)), pad(more_mask, (more_gap, 0))])

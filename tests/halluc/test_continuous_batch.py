@@ -1,0 +1,153 @@
+import pytest
+
+from halluc.errors import ContextOverflow, InvalidInput
+from halluc.models import continuous_batch
+from halluc.models.continuous_batch import ContinuousBatch
+
+PROMPTS = ["What is the capital of France?", "Count from one to ten in words, please.", "Name a color."]
+
+
+def run(batch):
+    while len(batch):
+        batch.step()
+
+
+def texts(lm, **options):
+    return [completions[0].text for completions in lm.generate(PROMPTS, **options)]
+
+
+def test_completions_that_join_and_leave_at_any_time_are_those_of_generate(lm):
+    batch = ContinuousBatch(lm)
+    completions = [batch.add(PROMPTS[0], max_new_tokens=6)]
+    batch.step()
+    batch.step()
+    completions.append(batch.add(PROMPTS[1], max_new_tokens=16))
+    batch.step()
+    completions.append(batch.add(PROMPTS[2], max_new_tokens=6))
+    run(batch)
+    assert [c.generation.text for c in completions] == [
+        lm.generate([prompt], max_new_tokens=count)[0][0].text for prompt, count in zip(PROMPTS, (6, 16, 6), strict=True)
+    ]
+    alone = lm.generate(PROMPTS[1:2], max_new_tokens=16, top_logprobs=2)[0][0]
+    assert completions[1].generation.token_ids == alone.token_ids
+    assert completions[1].generation.token_logprobs == pytest.approx(alone.token_logprobs, abs=1e-3)
+
+
+def test_the_first_tokens_of_waiting_completions_come_from_one_pass(lm, monkeypatch):
+    shapes = []
+    forward = lm.model.forward
+
+    def counted(*arguments, **options):
+        shapes.append(tuple(options["input_ids"].shape))
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(lm.model, "forward", counted)
+    batch = ContinuousBatch(lm)
+    instructions = {"role": "system", "content": "You answer questions about cities, numbers and colors. " * 5}
+    prompts = [[instructions, {"role": "user", "content": prompt}] for prompt in PROMPTS]
+    completions = [batch.add(prompt, max_new_tokens=3) for prompt in (*prompts, prompts[0], prompts[1])]
+    batch.step()
+    assert all(len(c.token_ids) == 1 for c in completions)
+    # Equal prompts are computed once, and so is the beginning that all have in common.
+    (beginnings, shared), (rows, length) = shapes
+    assert (beginnings, rows) == (1, 3)
+    assert shared + length == max(len(c.prompt_ids) for c in completions)
+    batch.step()
+    assert shapes[2:] == [(5, 1)]
+    monkeypatch.undo()
+    run(batch)
+    expected = [completion.text for (completion,) in lm.generate(prompts, max_new_tokens=3)]
+    assert [c.generation.text for c in completions] == [*expected, *expected[:2]]
+
+
+def test_a_common_beginning_is_computed_alone_if_that_saves_enough():
+    prompts = [(1,) * 40 + (n,) * 3 for n in range(3)]
+    assert continuous_batch._common_length(prompts) == 40
+    assert continuous_batch._common_length(prompts[:2]) == 0
+    assert continuous_batch._common_length([(1,) * 100]) == 0
+    assert continuous_batch._common_length([(1,) * 100, (1,) * 90]) == 89
+
+
+def test_a_removed_completion_gets_no_further_token(lm):
+    batch = ContinuousBatch(lm)
+    first, second = (batch.add(prompt, max_new_tokens=8) for prompt in PROMPTS[:2])
+    batch.step()
+    batch.remove(first)
+    run(batch)
+    assert len(first.token_ids) == 1
+    assert first.generation is None
+    assert second.generation.text == lm.generate(PROMPTS[1:2], max_new_tokens=8)[0][0].text
+
+
+def test_samples_depend_on_their_seed_and_not_on_their_neighbors(lm):
+    def sample(seeds):
+        batch = ContinuousBatch(lm)
+        completions = [batch.add(PROMPTS[1], max_new_tokens=8, temperature=1.2, top_p=0.9, seed=seed) for seed in seeds]
+        run(batch)
+        return [c.generation.text for c in completions]
+
+    together = sample([1, 2, 3])
+    assert len(set(together)) > 1
+    assert sample([3]) == together[2:]
+
+
+def test_the_repetition_penalty_of_the_checkpoint_applies(lm, monkeypatch):
+    prompt = "Say the word 'yes' ten times."
+    plain = lm.generate([prompt], max_new_tokens=16)[0][0]
+    monkeypatch.setattr(lm.model.generation_config, "repetition_penalty", 1.5)
+    penalized = lm.generate([prompt], max_new_tokens=16)[0][0]
+    assert penalized.token_ids != plain.token_ids
+    *_, streamed = lm.stream(prompt, max_new_tokens=16)
+    assert streamed.token_ids == penalized.token_ids
+    assert streamed.token_logprobs == pytest.approx(penalized.token_logprobs, abs=1e-3)
+
+
+def test_a_pass_that_fails_for_all_is_repeated_for_each_and_only_the_bad_one_fails(lm, monkeypatch):
+    batch = ContinuousBatch(lm)
+    good, bad = (batch.add(prompt, max_new_tokens=4) for prompt in PROMPTS[:2])
+    forward = lm.model.forward
+
+    def failing(*arguments, **options):
+        rows = [row.prompt_ids for row in batch._rows] or [good.prompt_ids, bad.prompt_ids]
+        ids = options["input_ids"]
+        if ids.shape[0] > 1 or tuple(ids[0].tolist()) == bad.prompt_ids:
+            raise RuntimeError(f"out of memory with {len(rows)} rows")
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(lm.model, "forward", failing)
+    run(batch)
+    assert isinstance(bad.error, RuntimeError)
+    assert good.error is None
+    monkeypatch.undo()
+    assert good.generation.text == lm.generate(PROMPTS[:1], max_new_tokens=4)[0][0].text
+
+
+def test_a_model_whose_cache_cannot_be_joined_works_on_one_completion_at_a_time(lm, monkeypatch):
+    monkeypatch.setattr(lm.model, "_is_stateful", True)
+    batch = ContinuousBatch(lm)
+    first, second = (batch.add(prompt, max_new_tokens=3) for prompt in PROMPTS[:2])
+    batch.step()
+    assert (len(first.token_ids), len(second.token_ids)) == (1, 0)
+    run(batch)
+    assert [first.generation.text, second.generation.text] == texts(lm, max_new_tokens=3)[:2]
+
+
+def test_unusable_additions_are_refused_and_the_batch_goes_on(lm):
+    batch = ContinuousBatch(lm)
+    good = batch.add(PROMPTS[0], max_new_tokens=2)
+    with pytest.raises(ContextOverflow):
+        batch.add("word " * 9000)
+    with pytest.raises(InvalidInput, match="temperature is 1e-320"):
+        batch.add(PROMPTS[0], temperature=1e-320)
+    run(batch)
+    assert good.generation is not None
+
+
+def test_closing_a_stream_ends_the_generation(lm, monkeypatch):
+    steps = []
+    step = ContinuousBatch.step
+    monkeypatch.setattr(ContinuousBatch, "step", lambda self: steps.append(1) or step(self))
+    stream = lm.stream(PROMPTS[1], max_new_tokens=300)
+    next(stream)
+    stream.close()
+    assert len(steps) < 5
