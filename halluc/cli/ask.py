@@ -11,15 +11,19 @@ from halluc.answers import LABEL_NAMES
 from halluc.cli.options import (
     CalibratorFile,
     IndexEmbedder,
+    MaxNewTokens,
+    MinSimilarity,
+    MinSupport,
     ModelName,
     OptionalVerifierName,
+    PassageTokens,
     Retrieved,
+    SearchMode,
     TrustRemoteCode,
     load_calibrator,
     load_named_verifier,
 )
 from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_unchecked, wants_json, working
-from retrieval.index import Mode
 
 if TYPE_CHECKING:
     from halluc.answers import Answer
@@ -33,17 +37,11 @@ def ask(
     embedder: IndexEmbedder = None,
     model: ModelName = "default",
     k: Retrieved = 3,
-    mode: Annotated[Mode, typer.Option(help="How to search.")] = "hybrid",
-    passage_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens of passage text in the prompt; by default by the model's size.")
-    ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 48,
-    min_similarity: Annotated[
-        float, typer.Option(min=-1, max=1, help="Abstain if no passage is at least this similar to the question.")
-    ] = 0.3,
-    min_support: Annotated[
-        float, typer.Option(min=0, max=1, help="Abstain if a claim of the answer has less support than this.")
-    ] = 0.0,
+    mode: SearchMode = "hybrid",
+    passage_tokens: PassageTokens = None,
+    max_new_tokens: MaxNewTokens = 48,
+    min_similarity: MinSimilarity = 0.3,
+    min_support: MinSupport = 0.0,
     verifier: OptionalVerifierName = "default",
     trust_remote_code: TrustRemoteCode = False,
     calibrator: CalibratorFile = None,

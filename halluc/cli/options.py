@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from retrieval.index import Mode
+
 if TYPE_CHECKING:
     from calibration import Calibrator
     from halluc.evaluation.harm_judges import HarmJudge
@@ -20,9 +22,14 @@ __all__ = [
     "CalibratorFile",
     "IndexEmbedder",
     "JudgeName",
+    "MaxNewTokens",
+    "MinSimilarity",
+    "MinSupport",
     "ModelName",
     "OptionalVerifierName",
+    "PassageTokens",
     "Retrieved",
+    "SearchMode",
     "TrustRemoteCode",
     "VerifierName",
     "code_options",
@@ -75,6 +82,20 @@ IndexEmbedder = Annotated[
     ),
 ]
 Retrieved = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")]
+SearchMode = Annotated[Mode, typer.Option("--mode", help="How to search.")]
+PassageTokens = Annotated[
+    int | None,
+    typer.Option("--passage-tokens", min=1, help="Tokens of passage text in the prompt; by default by the model's size."),
+]
+MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")]
+MinSimilarity = Annotated[
+    float,
+    typer.Option("--min-similarity", min=-1, max=1, help="Abstain if no passage is at least this similar to the question."),
+]
+MinSupport = Annotated[
+    float,
+    typer.Option("--min-support", min=0, max=1, help="Abstain if a claim of the answer has less support than this."),
+]
 
 JudgeName = Annotated[
     str,

@@ -1,55 +1,40 @@
-"""The routes: chat completions, answer checks, the list of models, and a health check.
+"""The application of a model: chat completions, answer checks, the list of models.
 
     POST /v1/chat/completions    OpenAI's protocol, complete or as server-sent events; grounded in the index if there is one.
                                  The field `halluc` of a grounded reply has verdicts, unchecked, citations, confidence,
-                                 abstained and reason.
+                                 abstained and reason. A request may have a field `halluc` too: on_unsupported ("mark",
+                                 "stop" or "replace") and filter (metadata that passages must have).
     POST /check                  {"answer": ..., "context": ..., "question": ...} -> `CheckReport.to_dict()`; the context is
                                  a text or a list of texts, and without one the answer is checked against the index.
-    GET /v1/models, /health
+    GET /v1/models, /health, /metrics, /docs
 
-Errors have the form {"error": {"message", "type", "code"}}. Not covered: requests and replies as JSON (chat.py), the thread
-that runs the model (worker.py).
+Errors have the form {"error": {"message", "type", "param", "code"}}. Not covered: what all applications have
+(foundation.py), how an answer comes about (chat.py), the work of /check (checks.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
 
-from halluc.answers import Answer
-from halluc.errors import (
-    ContextOverflow,
-    HallucError,
-    InvalidInput,
-    ModelResponseError,
-    ModelUnavailable,
-    RetrievalFailed,
-)
-from halluc.models.language_model import Generation
-from halluc.server.chat import (
-    ChatRequest,
-    answer_fields,
-    answer_text,
-    chunk,
-    completion,
-    logprobs_of,
-    read_chat,
-)
-from halluc.server.worker import QueueFull, Worker
-from halluc.verification.check import CheckReport, check_many
-from halluc.verification.contexts import Context, context_passages
-from retrieval.errors import RetrievalError
-from retrieval.files import parse_json_object
+from halluc.grounding.sentence_gate import CheckedSentence
+from halluc.server.chat import Chat, ChatService, Ending
+from halluc.server.checks import CheckService
+from halluc.server.foundation import new_app, unless_disconnected
+from halluc.server.generation import generator_for
+from halluc.server.observation import Metrics
+from halluc.server.options import ServerOptions
+from halluc.server.replies import ReplyHead, answer_fields, described_error, logprobs_of, sse, usage_of
+from halluc.server.requests import ChatBody, CheckBody
+from halluc.server.worker import Worker
 
 if TYPE_CHECKING:
     from halluc.grounding.grounded_model import GroundedModel
@@ -58,235 +43,188 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
-logger = logging.getLogger(__name__)
-
 
 def create_app(
     lm: LanguageModel,
     *,
     grounded: GroundedModel | None = None,
     verifier: Verifier | None = None,
-    max_body: int = 1_000_000,
-    max_queue: int = 128,
-) -> Starlette:
+    options: ServerOptions | None = None,
+) -> FastAPI:
     """Build an ASGI application that serves one model; run it with any ASGI server, in one process.
 
     Args:
         lm: the model that answers chats if there is no index.
-        grounded: the model with its index; chats are then single questions to it.
+        grounded: the model with its index; the last question of a chat is then answered from it.
         verifier: judges the claims on /check; None refuses that route.
-        max_body: maximum size of a request, in bytes.
-        max_queue: maximum number of requests that wait for the model; further ones get status 429.
+        options: names, key, limits and wording.
     """
-    return _Service(lm, grounded, verifier, max_body, max_queue).app()
+    service = _Service(lm, grounded, verifier, options or ServerOptions())
+    return service.app
 
 
 class _Service:
     def __init__(
-        self,
-        lm: LanguageModel,
-        grounded: GroundedModel | None,
-        verifier: Verifier | None,
-        max_body: int,
-        max_queue: int,
+        self, lm: LanguageModel, grounded: GroundedModel | None, verifier: Verifier | None, options: ServerOptions
     ) -> None:
-        self.lm, self.grounded, self.verifier = lm, grounded, verifier
-        self.max_body = max_body
-        self.worker = Worker(max_queue=max_queue)
-        self._special_tokens: tuple[str, ...] = getattr(lm, "special_tokens", ())
-
-    def app(self) -> Starlette:
-        @asynccontextmanager
-        async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-            yield
-            await asyncio.to_thread(self.worker.close)
-
-        return Starlette(
-            routes=[
-                Route("/v1/chat/completions", _guarded(self.chat), methods=["POST"]),
-                Route("/check", _guarded(self.check), methods=["POST"]),
-                Route("/v1/models", self.models, methods=["GET"]),
-                Route("/health", self.health, methods=["GET"]),
-            ],
-            exception_handlers={HTTPException: _http_error},
-            lifespan=lifespan,
+        self.lm, self.grounded, self.options = lm, grounded, options
+        self.names = (lm.name, *options.aliases)
+        self.worker = Worker(max_queue=options.max_queue)
+        self.generator = generator_for(lm, max_rows=options.max_rows, max_queue=options.max_queue)
+        self.chats = ChatService(lm, grounded, self.generator, self.worker, options)
+        self.checks = CheckService(verifier, None if grounded is None else grounded.index, self.worker, options)
+        self.metrics = Metrics(running=lambda: self.generator.running, waiting=lambda: self.worker.waiting)
+        self.app = new_app(options, self.metrics, self._lifespan, self._health)
+        self.app.post("/v1/chat/completions", summary="Answer a conversation", response_class=Response)(self.chat)
+        self.app.post("/check", summary="Check an answer against a context or the index", response_class=Response)(
+            self.check
         )
+        self.app.get("/v1/models", summary="List the model under its names")(self.models)
+        self.app.get("/v1/models/{name:path}", summary="Describe the model")(self.model)
 
-    async def health(self, _request: Request) -> Response:
-        passages = None if self.grounded is None else len(self.grounded.index)
-        return JSONResponse({"status": "ok", "model": self.lm.name, "passages": passages, "waiting": self.worker.waiting})
+    @asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        yield
+        # What does not end within this time is abandoned with the process.
+        await asyncio.to_thread(self.generator.close, 5.0)
+        await asyncio.to_thread(self.worker.close, 1.0)
 
-    async def models(self, _request: Request) -> Response:
-        served = {"id": self.lm.name, "object": "model", "owned_by": "halluc", "max_model_len": self.lm.context_window}
-        return JSONResponse({"object": "list", "data": [served]})
-
-    async def chat(self, request: Request) -> Response:
-        body = await self._body(request)
-        if body.get("model") not in (None, self.lm.name):
-            raise HTTPException(404, f"there is no model {body['model']!r}; this server has {self.lm.name}")
-        chat = read_chat(body)
-        if self.grounded is not None:
-            return await self._grounded(chat, self.grounded)
-        if chat.stream:
-            return await self._streamed(lambda: self._pieces(chat), lambda last: {})
-        prompt, options = chat.prompt(self._special_tokens), chat.options()
-        if chat.temperature == 0:
-            options["seed"] = 0
-        # Greedy completions do not depend on the other requests of a batch; samples do.
-        key = tuple(options.items()) if chat.temperature == 0 else object()
-
-        def work(prompts: list[list[dict[str, str]]]) -> list[tuple[list[Generation], int]]:
-            counts = [self.lm.count_tokens(prompt) for prompt in prompts]
-            return list(zip(self.lm.generate(prompts, **options), counts, strict=True))
-
-        generations, prompt_tokens = await self.worker.run(key, work, prompt)
-        choices = [
-            {
-                "message": {"role": "assistant", "content": generation.text},
-                "finish_reason": generation.finish_reason,
-                "logprobs": logprobs_of(generation, self.lm) if chat.logprobs else None,
-            }
-            for generation in generations
-        ]
-        completion_tokens = sum(len(generation.token_ids) for generation in generations)
-        usage = {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "total_tokens": prompt_tokens + completion_tokens,
+    def _health(self) -> dict[str, Any]:
+        return {
+            "status": "ok",
+            "model": self.lm.name,
+            "passages": None if self.grounded is None else len(self.grounded.index),
+            "running": self.generator.running,
+            "waiting": self.worker.waiting,
         }
-        return JSONResponse(completion(self.lm.name, choices, usage=usage))
 
-    async def _grounded(self, chat: ChatRequest, model: GroundedModel) -> Response:
-        question = chat.question(model.max_new_tokens)
-        if chat.stream:
-            return await self._streamed(lambda: model.stream(question), answer_fields)
-        answer: Answer = await self.worker.run("ask", model.batch, question)
-        # An abstention has no tokens of its own.
-        generation = None if answer.abstained else answer.generation
-        choice = {
-            "message": {"role": "assistant", "content": answer_text(answer)},
-            "finish_reason": "stop" if generation is None else generation.finish_reason,
-            "logprobs": logprobs_of(generation, self.lm) if chat.logprobs and generation is not None else None,
-        }
-        return JSONResponse(completion(self.lm.name, [choice], halluc=answer_fields(answer)))
+    async def models(self) -> dict[str, Any]:
+        return {"object": "list", "data": [self._described(name) for name in self.names]}
 
-    async def check(self, request: Request) -> Response:
-        body = await self._body(request)
-        verifier = self.verifier
-        if verifier is None:
-            raise InvalidInput("this server was started without a verifier; start it with --verifier to check answers")
-        for name in ("answer", "question"):
-            if not isinstance(body.get(name), str | None) or (name == "answer" and body.get(name) is None):
-                raise InvalidInput(f"{name} is {body.get(name)!r}; send a text")
-        if body.get("context") is not None:
-            context_passages(body["context"])
-        with_context = body.get("context") is not None
-        index = None if with_context or self.grounded is None else self.grounded.index
-        if not with_context and index is None:
-            raise InvalidInput("context is missing, and this server has no index; send the text to check the answer against")
+    async def model(self, name: str) -> dict[str, Any]:
+        self._check_name(name)
+        return self._described(name)
 
-        def work(items: list[tuple[str, Context, str | None]]) -> list[CheckReport]:
-            answers, contexts, questions = zip(*items, strict=True)
-            return check_many(
-                answers, contexts=contexts if with_context else None, index=index, verifier=verifier, questions=questions
-            )
+    async def chat(self, body: ChatBody, request: Request) -> Response:
+        if body.model is not None:
+            self._check_name(body.model)
+        chat = self.chats.chat(body)
+        head = ReplyHead(body.model or self.names[0])
+        if body.stream:
+            return await self._streamed(request, chat, body, head)
+        reply = await unless_disconnected(request, self._complete(chat, body, head))
+        return JSONResponse(reply)
 
-        item = (body["answer"], body.get("context"), body.get("question"))
-        report = await self.worker.run(("check", with_context), work, item)
+    async def check(self, body: CheckBody, request: Request) -> Response:
+        report = await unless_disconnected(request, self.checks.check(body))
+        for verdict in report.verdicts:
+            self.metrics.verdicts.labels(verdict.label).inc()
         return JSONResponse(report.to_dict())
 
-    async def _body(self, request: Request) -> dict[str, Any]:
-        """Read the request's JSON object, never more than `max_body` bytes of it into memory."""
-        content = bytearray()
-        async for part in request.stream():
-            content += part
-            if len(content) > self.max_body:
-                raise HTTPException(413, f"the request is longer than {self.max_body} bytes; send less")
-        try:
-            return parse_json_object(bytes(content))
-        except ValueError as error:
-            raise InvalidInput(f"the request {error}") from error
+    # -- private ---------------------------------------------------------------------------------------------------
 
-    def _pieces(self, chat: ChatRequest) -> Iterator[str | Generation]:
-        if chat.top_p != 1:
-            raise InvalidInput(f"top_p is {chat.top_p}; a stream samples from all tokens, so leave it out")
-        options = {name: value for name, value in chat.options().items() if name not in ("n", "top_p", "top_logprobs")}
-        return self.lm.stream(chat.prompt(self._special_tokens), **options)
+    def _described(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": 0, "owned_by": "halluc", "max_model_len": self.lm.context_window}
 
-    async def _streamed(
-        self, pieces: Callable[[], Iterator[Any]], fields: Callable[[Any], dict[str, Any]]
-    ) -> StreamingResponse:
-        """Send pieces of text and then the final piece, with its `fields`, as server-sent events."""
-        stream = self.worker.stream(pieces)
+    def _check_name(self, name: str) -> None:
+        if name not in self.names:
+            raise HTTPException(404, f"there is no model {name!r}; this server has {' and '.join(self.names)}")
+
+    async def _complete(self, chat: Chat, body: ChatBody, head: ReplyHead) -> dict[str, Any]:
+        await chat.begin()
+        async with aclosing(chat.pieces()) as pieces:
+            endings = {number: piece async for number, piece in pieces if isinstance(piece, Ending)}
+        self._count(chat, list(endings.values()))
+        choices = []
+        for number in range(chat.n):
+            ending = endings[number]
+            choice = {
+                "index": number,
+                "message": {"role": "assistant", "content": ending.text, "refusal": None},
+                "finish_reason": ending.finish_reason,
+                "logprobs": logprobs_of(ending.generation, self.lm) if body.logprobs else None,
+            }
+            if chat.n > 1 and ending.answer is not None:
+                choice["halluc"] = answer_fields(ending.answer)
+            choices.append(choice)
+        fields = self._fields(chat, endings[0])
+        return head.completion(choices, usage=usage_of(chat.prompt_tokens, chat.completion_tokens), **fields)
+
+    async def _streamed(self, request: Request, chat: Chat, body: ChatBody, head: ReplyHead) -> Response:
+        async def begun() -> AsyncGenerator[tuple[int, str | CheckedSentence | Ending], None]:
+            await chat.begin()
+            async with aclosing(chat.pieces()) as pieces:
+                async for item in pieces:
+                    yield item
+
+        source = begun()
+        start = time.perf_counter()
         # The response has not begun yet, so that an error before the first piece gets a status.
-        first = await anext(stream)
+        first = await unless_disconnected(request, anext(source))
+        self.metrics.first_token.observe(time.perf_counter() - start)
+        events = self._events(first, source, chat, body, head)
+        return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
-        async def events() -> AsyncIterator[str]:
-            head: dict[str, Any] | None = None
-            shown = False
+    async def _events(
+        self,
+        first: tuple[int, str | CheckedSentence | Ending],
+        source: AsyncGenerator[tuple[int, str | CheckedSentence | Ending], None],
+        chat: Chat,
+        body: ChatBody,
+        head: ReplyHead,
+    ) -> AsyncIterator[str]:
+        with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
+        no_usage: dict[str, Any] = {"usage": None} if with_usage else {}
+        shown: set[int] = set()
+        endings: list[Ending] = []
+        async with aclosing(source):
             try:
-                piece = first
-                while True:
-                    if isinstance(piece, str):
-                        head = chunk(head, self.lm.name, {"role": "assistant", "content": piece})
-                        shown = True
-                        yield _event(head)
-                        piece = await anext(stream)
-                        continue
-                    if isinstance(piece, Answer) and piece.abstained and not shown:
-                        head = chunk(head, self.lm.name, {"role": "assistant", "content": answer_text(piece)})
-                        yield _event(head)
-                    generation = piece.generation if isinstance(piece, Answer) else piece
-                    reason = "stop" if generation is None else generation.finish_reason
-                    extra = fields(piece)
-                    yield _event({**chunk(head, self.lm.name, {}, reason), **({"halluc": extra} if extra else {})})
-                    break
+                item: tuple[int, str | CheckedSentence | Ending] | None = first
+                while item is not None:
+                    number, piece = item
+                    for choice, fields in self._parts(number, piece, shown, chat, body):
+                        yield sse(head.chunk([choice], **fields, **no_usage))
+                    if isinstance(piece, Ending):
+                        endings.append(piece)
+                    item = await anext(source, None)
+                if with_usage:
+                    yield sse(head.chunk([], usage=usage_of(chat.prompt_tokens, chat.completion_tokens)))
             except Exception as error:
-                yield _event(_described(error)[1])
-            yield "data: [DONE]\n\n"
+                yield sse(described_error(error)[1])
+        self._count(chat, endings)
+        yield "data: [DONE]\n\n"
 
-        return StreamingResponse(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    def _parts(
+        self, number: int, piece: str | CheckedSentence | Ending, shown: set[int], chat: Chat, body: ChatBody
+    ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """The parts of a stream that a piece becomes, each a choice and further fields."""
 
+        def part(content: str) -> tuple[dict[str, Any], dict[str, Any]]:
+            role = {} if number in shown else {"role": "assistant"}
+            shown.add(number)
+            return {"index": number, "delta": {**role, "content": content}, "finish_reason": None}, {}
 
-def _event(value: dict[str, Any]) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+        if isinstance(piece, str):
+            return [part(piece)]
+        if isinstance(piece, CheckedSentence):
+            return [({"index": number, "delta": {}, "finish_reason": None}, {"halluc": {"sentence": piece.to_dict()}})]
+        # What is shown of an abstention, which has no text of its own.
+        parts = [part(piece.text)] if number not in shown and piece.text else []
+        choice: dict[str, Any] = {"index": number, "delta": {}, "finish_reason": piece.finish_reason}
+        if body.logprobs:
+            choice["logprobs"] = logprobs_of(piece.generation, self.lm)
+        return [*parts, (choice, self._fields(chat, piece))]
 
+    def _fields(self, chat: Chat, ending: Ending) -> dict[str, Any]:
+        """The field `halluc` of a reply, if there is anything to say."""
+        fields = {} if ending.answer is None else answer_fields(ending.answer)
+        if chat.dropped_turns or ending.answer is not None:
+            fields["dropped_turns"] = chat.dropped_turns
+        return {"halluc": fields} if fields else {}
 
-def _guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    async def guarded(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except HTTPException:
-            raise
-        except Exception as error:
-            status, body = _described(error)
-            return JSONResponse(body, status)
-
-    return guarded
-
-
-def _described(error: Exception) -> tuple[int, dict[str, Any]]:
-    """The status and the body of the reply to an error."""
-    if isinstance(error, ContextOverflow):
-        return _error(400, str(error), "context_length_exceeded")
-    if isinstance(error, QueueFull):
-        return _error(429, str(error))
-    if isinstance(error, ModelUnavailable | RetrievalFailed):
-        return _error(503, str(error))
-    if isinstance(error, ModelResponseError):
-        return _error(502, str(error))
-    if isinstance(error, HallucError | RetrievalError):
-        return _error(400, str(error))
-    logger.error("a request failed", exc_info=error)
-    return _error(500, "the server failed; see its log")
-
-
-async def _http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    status, body = _error(error.status_code, error.detail)
-    return JSONResponse(body, status)
-
-
-def _error(status: int, message: str, code: str | None = None) -> tuple[int, dict[str, Any]]:
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return status, {"error": {"message": message, "type": kind, "code": code}}
+    def _count(self, chat: Chat, endings: list[Ending]) -> None:
+        self.metrics.tokens.labels("prompt").inc(chat.prompt_tokens)
+        self.metrics.tokens.labels("completion").inc(chat.completion_tokens)
+        for ending in endings:
+            if ending.answer is not None:
+                self.metrics.count_answer(ending.answer)

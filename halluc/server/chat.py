@@ -1,170 +1,301 @@
-"""Chat-completions requests and replies as JSON.
+"""Chat completions: from a request to pieces of text, judged sentences, and the end of each completion.
 
-Not covered: routes (app.py) and the thread that runs the model (worker.py).
+A grounded request goes through the steps of `GroundedModel`, with search and verdicts in the worker's thread and generation
+in the batch of all requests. Not covered: routes (app.py), requests and replies as JSON (requests.py, replies.py).
 """
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from halluc.answers import Answer
 from halluc.control_tokens import break_control_tokens
-from halluc.errors import InvalidInput, check_integer, check_number
-from halluc.models.language_model import Generation, check_message, check_options
+from halluc.errors import InvalidInput, leaf_errors_as_ours
+from halluc.grounding.conversation import (
+    REWRITE_OPTIONS,
+    Conversation,
+    drop_oldest_turns,
+    read_conversation,
+    rewritten_question,
+)
+from halluc.grounding.sentence_gate import CheckedSentence, SentenceGate
+from halluc.models.language_model import Generation, Prompt
+from halluc.server.replies import answer_text
+from halluc.server.requests import ChatBody, check_supported, conversation_of, sampling_options
 
-__all__ = ["ChatRequest", "answer_fields", "answer_text", "chunk", "completion", "logprobs_of", "read_chat"]
+if TYPE_CHECKING:
+    from halluc.grounding.grounded_model import GroundedModel
+    from halluc.grounding.preparation import Prepared
+    from halluc.models.language_model import LanguageModel
+    from halluc.server.generation import Generator
+    from halluc.server.options import ServerOptions
+    from halluc.server.worker import Worker
 
-_MAX_TOKENS = 256
+__all__ = ["Chat", "ChatService", "Ending"]
+
+_DEFAULT_TOKENS = 256
 
 
 @dataclass(frozen=True)
-class ChatRequest:
-    """A chat-completions request; see `LanguageModel.generate` for the options.
+class Ending:
+    """The end of a completion.
 
     Attributes:
-        messages: the conversation.
-        max_tokens: None if the request does not set it.
-        stream: whether to reply with server-sent events.
-        logprobs: whether to reply with log-probabilities.
+        text: the text of a complete reply.
+        finish_reason: "stop", "length", or "content_filter" if unsupported text ended it.
+        generation: what the model returned; None if it was not asked, or was stopped.
+        answer: the grounded answer; None without an index.
     """
 
-    messages: tuple[dict[str, str], ...]
-    max_tokens: int | None
-    temperature: float
-    top_p: float
-    n: int
-    seed: int
-    stop: tuple[str, ...]
-    stream: bool
-    logprobs: bool
-    top_logprobs: int
+    text: str
+    finish_reason: str
+    generation: Generation | None = None
+    answer: Answer | None = None
 
-    def question(self, max_new_tokens: int) -> str:
-        """Get the question for a grounded model, which answers one, greedily, in up to `max_new_tokens` tokens.
+
+@dataclass(frozen=True)
+class ChatService:
+    """What chats need.
+
+    Attributes:
+        lm: the model.
+        grounded: the model with its index; None if it answers on its own.
+        generator: generates for all requests.
+        worker: searches and judges for all requests.
+        options: options of the server.
+    """
+
+    lm: LanguageModel
+    grounded: GroundedModel | None
+    generator: Generator
+    worker: Worker
+    options: ServerOptions
+
+    def chat(self, body: ChatBody) -> Chat:
+        """Check a request, before any work is done.
 
         Raises:
-            InvalidInput: the request uses what a grounded model does not support.
+            InvalidInput: it is unusable; the message names what and why.
         """
-        if len(self.messages) != 1 or self.messages[0]["role"] != "user":
-            raise InvalidInput("this server answers single questions from its index; send one message, with the role 'user'")
-        if self.temperature > 0 or self.n > 1 or self.stop:
-            raise InvalidInput("answers from the index are greedy; send temperature 0, n 1 and no stop, or leave them out")
-        if self.max_tokens is not None and self.max_tokens < max_new_tokens:
-            raise InvalidInput(f"max_tokens is {self.max_tokens}; answers from the index take up to {max_new_tokens}")
-        return self.messages[0]["content"]
-
-    def prompt(self, special_tokens: tuple[str, ...]) -> list[dict[str, str]]:
-        """Get the conversation for a language model, with control tokens in its texts broken."""
-        return [
-            {**message, "content": break_control_tokens(message["content"], special_tokens)} for message in self.messages
-        ]
-
-    def options(self) -> dict[str, Any]:
-        """Get the options of `LanguageModel.generate`."""
-        return {
-            "n": self.n,
-            "max_new_tokens": self.max_tokens or _MAX_TOKENS,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "seed": self.seed,
-            "stop": self.stop,
-            "top_logprobs": self.top_logprobs,
-        }
+        return Chat(self, body)
 
 
-def read_chat(body: Mapping[str, Any]) -> ChatRequest:
-    """Read a request from its JSON object. The default temperature is 0; unknown fields are ignored.
+class Chat:
+    """One request: `begin` it, then read `pieces`.
 
-    Raises:
-        InvalidInput: a field has an unusable value.
+    Attributes:
+        n: number of completions.
+        prompt_tokens, completion_tokens: tokens so far.
+        dropped_turns: how many of the oldest turns did not fit the model's window.
     """
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise InvalidInput("messages is missing; send a list of {'role': ..., 'content': ...}")
-    for i, message in enumerate(messages):
-        check_message(f"messages[{i}]", message)
-        if message["role"] == "user" and not message["content"].strip():
-            raise InvalidInput(f"messages[{i}] is empty; send a question")
-    stop = body.get("stop") or []
-    stop = [stop] if isinstance(stop, str) else stop
-    if not isinstance(stop, list):
-        raise InvalidInput(f"stop is {stop!r}; send a text or a list of texts")
-    request = ChatRequest(
-        messages=tuple({"role": message["role"], "content": message["content"]} for message in messages),
-        max_tokens=_value(body, "max_tokens", body.get("max_completion_tokens")),
-        temperature=_value(body, "temperature", 0.0),
-        top_p=_value(body, "top_p", 1.0),
-        n=_value(body, "n", 1),
-        seed=_value(body, "seed", 0),
-        stop=tuple(stop),
-        stream=body.get("stream") is True,
-        logprobs=body.get("logprobs") is True,
-        top_logprobs=_value(body, "top_logprobs", 0),
-    )
-    if request.max_tokens is not None:
-        check_integer("max_tokens", request.max_tokens, 1)
-    check_options(**request.options())
-    # Tighter limits than those of a language model, as hosted servers have.
-    check_integer("n", request.n, 1, 16)
-    check_integer("top_logprobs", request.top_logprobs, 0, 20)
-    check_number("temperature", request.temperature, 0, 2)
-    if request.stream and request.n > 1:
-        raise InvalidInput(f"n is {request.n}; a stream has one completion")
-    return request
+
+    def __init__(self, service: ChatService, body: ChatBody) -> None:
+        check_supported(body)
+        self._service = service
+        grounded = service.grounded
+        extra = body.halluc
+        self._on_unsupported = (extra and extra.on_unsupported) or service.options.on_unsupported
+        self._filter = extra.filter if extra else None
+        if grounded is None and extra and (extra.on_unsupported or extra.filter):
+            raise InvalidInput("halluc has options of grounded answers, and this server has no index; leave it out")
+        if extra and extra.on_unsupported and grounded is not None:
+            grounded.gate(extra.on_unsupported)
+        self._messages = conversation_of(body)
+        self._conversation = None if grounded is None else read_conversation(self._messages)
+        self._options = sampling_options(
+            body,
+            default_tokens=_DEFAULT_TOKENS if grounded is None else grounded.max_new_tokens,
+            max_tokens=service.options.max_tokens,
+        )
+        self.n = body.n or 1
+        self.prompt_tokens = self.completion_tokens = self.dropped_turns = 0
+        self._prompt: Prompt | None = None
+        self._prepared: Prepared | None = None
+
+    async def begin(self) -> None:
+        """Do what comes before the first token: rewrite the question, search, and write the prompt."""
+        if self._conversation is None:
+            self._prompt, self.dropped_turns = await self._service.worker.run("fit", _each(Chat._fitted), self)
+            return
+        prepared = await self._prepare(await self._stand_alone(self._conversation))
+        self._prepared, self._prompt, self.dropped_turns = prepared, prepared.prompt, prepared.dropped_turns
+
+    async def pieces(self) -> AsyncGenerator[tuple[int, str | CheckedSentence | Ending], None]:
+        """Yield (number of the completion, piece) until each completion had its `Ending`; closing it ends the work."""
+        if self.n == 1:
+            async with aclosing(self._completion(0)) as completion:
+                async for piece in completion:
+                    yield 0, piece
+            return
+        queue: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
+
+        async def read(number: int) -> None:
+            try:
+                async with aclosing(self._completion(number)) as completion:
+                    async for piece in completion:
+                        queue.put_nowait((number, piece))
+            except Exception as error:
+                queue.put_nowait((number, error))
+
+        tasks = [asyncio.create_task(read(number)) for number in range(self.n)]
+        running = self.n
+        try:
+            while running:
+                number, piece = await queue.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                running -= isinstance(piece, Ending)
+                yield number, piece
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- private ---------------------------------------------------------------------------------------------------
+
+    async def _completion(self, number: int) -> AsyncGenerator[str | CheckedSentence | Ending, None]:
+        prepared, grounded, prompt = self._prepared, self._service.grounded, self._prompt
+        if prompt is None:
+            assert prepared is not None
+            yield self._ending(await self._finish(prepared, None, None), None)
+            return
+        gate = None if grounded is None or grounded.verifier is None else grounded.gate(self._on_unsupported, self._wording)
+        # A calibrator judges the whole answer: nothing is shown before.
+        holds = grounded is not None and grounded.calibrator is not None
+        generation: Generation | None = None
+        held: list[str | CheckedSentence] = []
+        async with aclosing(self._generate(prompt, number)) as generated:
+            async for piece in generated:
+                if isinstance(piece, Generation):
+                    generation = piece
+                for new in await self._gated(piece, gate):
+                    if holds:
+                        held.append(new)
+                    else:
+                        yield new
+                if gate is not None and gate.stopped:
+                    break
+        if prepared is None:
+            assert generation is not None
+            yield Ending(generation.text, generation.finish_reason, generation)
+            return
+        answer = await self._finish(prepared, generation, gate)
+        for new in held:
+            if not answer.abstained or not isinstance(new, str):
+                yield new
+        yield self._ending(answer, gate)
+
+    async def _gated(self, piece: str | Generation, gate: SentenceGate | None) -> list[str | CheckedSentence]:
+        """What is shown now that this piece of text, or the end, has come."""
+        if gate is None:
+            return [piece] if isinstance(piece, str) else []
+        grounded, prepared = self._service.grounded, self._prepared
+        assert grounded is not None
+        assert prepared is not None
+        shown: list[str | CheckedSentence] = []
+        for span in gate.add(piece) if isinstance(piece, str) else gate.end():
+            verdicts, unchecked = await self._service.worker.run(
+                "judge", grounded.judge_sentences, prepared.part(gate.text, span)
+            )
+            shown += gate.decide(span, verdicts, unchecked)
+        return shown
+
+    async def _generate(self, prompt: Prompt, number: int = 0, **options: Any) -> AsyncGenerator[str | Generation, None]:
+        """Generate, and count the tokens; `options` replace those of the request."""
+        if not options:
+            seed = (self._options["seed"] + number + 2**63) % 2**64 - 2**63
+            options = {**self._options, "seed": seed}
+        stream = self._service.generator.stream(prompt, **options)
+        pieces = 0
+        try:
+            async for piece in stream:
+                if isinstance(piece, Generation):
+                    pieces = len(piece.token_ids) or pieces
+                else:
+                    pieces += 1
+                yield piece
+        finally:
+            await stream.aclose()
+            self.completion_tokens += pieces
+            # n completions share their prompt.
+            self.prompt_tokens += stream.prompt_tokens if number == 0 else 0
+
+    async def _stand_alone(self, conversation: Conversation) -> Conversation:
+        grounded = self._service.grounded
+        assert grounded is not None
+        if not conversation.history:
+            return conversation
+        conversation, prompt = await self._service.worker.run("rewriting", _each(grounded.rewriting), conversation)
+        if prompt is None:
+            return conversation
+        generation: Generation | None = None
+        async with aclosing(self._generate(prompt, **REWRITE_OPTIONS)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Generation):
+                    generation = piece
+        assert generation is not None
+        return replace(conversation, question=rewritten_question(conversation, generation))
+
+    async def _prepare(self, conversation: Conversation) -> Prepared:
+        grounded, metadata = self._service.grounded, self._filter
+        assert grounded is not None
+        tokens = self._options["max_new_tokens"]
+
+        def work(conversations: list[Conversation]) -> list[Prepared]:
+            with leaf_errors_as_ours():
+                # Another process may have changed the index.
+                grounded.index.refresh()
+            return grounded.prepare(conversations, filter=metadata, max_new_tokens=tokens)
+
+        key = ("prepare", json.dumps(metadata, sort_keys=True), tokens)
+        return await self._service.worker.run(key, work, conversation)
+
+    async def _finish(self, prepared: Prepared, generation: Generation | None, gate: SentenceGate | None) -> Answer:
+        grounded = self._service.grounded
+        assert grounded is not None
+
+        def work(items: list[tuple[Prepared, Generation | None, SentenceGate | None]]) -> list[Answer]:
+            return grounded.finish(*map(list, zip(*items, strict=True)))
+
+        return await self._service.worker.run("finish", work, (prepared, generation, gate))
+
+    def _ending(self, answer: Answer, gate: SentenceGate | None) -> Ending:
+        wording = self._service.options.wording
+        text = answer_text(answer, wording) if gate is None or answer.abstained else gate.shown.strip()
+        if gate is not None and gate.stopped:
+            return Ending(text, "content_filter", answer.generation, answer)
+        # An abstention has no tokens of its own.
+        generation = None if answer.abstained else answer.generation
+        return Ending(text, "stop" if generation is None else generation.finish_reason, generation, answer)
+
+    def _fitted(self) -> tuple[list[dict[str, str]], int]:
+        """The prompt, without the oldest turns if the conversation is longer than the window, and their number."""
+        lm, messages = self._service.lm, self._messages
+        special: tuple[str, ...] = getattr(lm, "special_tokens", ())
+        prompt = [{**m, "content": break_control_tokens(m["content"], special)} for m in messages]
+        window = lm.context_window
+        room = None if window is None else window - self._options["max_new_tokens"]
+        if room is None or messages[-1]["role"] != "user" or lm.count_tokens(prompt) <= room:
+            return prompt, 0
+        conversation = drop_oldest_turns(read_conversation(prompt), _plain_prompt, count=lm.count_tokens, room=room)
+        return _plain_prompt(conversation), conversation.dropped_turns
+
+    @property
+    def _wording(self) -> str:
+        return self._service.options.wording.replacement
 
 
-def _value(body: Mapping[str, Any], name: str, default: Any) -> Any:
-    return default if body.get(name) is None else body[name]
+def _plain_prompt(conversation: Conversation) -> list[dict[str, str]]:
+    system = [{"role": "system", "content": conversation.system}] if conversation.system else []
+    history = [dict(turn) for turn in conversation.history]
+    return [*system, *history, {"role": "user", "content": conversation.question}]
 
 
-def answer_text(answer: Answer) -> str:
-    """Get the text that a chat shows: the answer, or why there is none."""
-    return f"No answer: {answer.reason}." if answer.abstained else answer.text
-
-
-def answer_fields(answer: Answer) -> dict[str, Any]:
-    """Get the field `halluc` of a reply."""
-    fields = answer.to_dict()
-    return {name: fields[name] for name in ("verdicts", "unchecked", "citations", "confidence", "abstained", "reason")}
-
-
-def logprobs_of(generation: Generation, lm: Any) -> dict[str, Any] | None:
-    """Get the protocol's log-probabilities, with token ids; None if the model does not report its tokens."""
-    tokenizer = getattr(lm, "tokenizer", None)
-    if tokenizer is None or not generation.token_ids:
-        return None
-    tops = generation.top_logprobs or ((),) * len(generation.token_ids)
-    return {
-        "content": [
-            {
-                "token": tokenizer.decode([token]),
-                "id": token,
-                "logprob": logprob,
-                "top_logprobs": [{"token": text, "logprob": value} for text, value in top],
-            }
-            for token, logprob, top in zip(generation.token_ids, generation.token_logprobs, tops, strict=True)
-        ]
-    }
-
-
-def completion(model: str, choices: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
-    """Build a complete reply; `fields` are added to it."""
-    numbered = [{"index": i, **choice} for i, choice in enumerate(choices)]
-    return {**_head(model, "chat.completion"), "choices": numbered, **fields}
-
-
-def chunk(head: Mapping[str, Any] | None, model: str, delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
-    """Build a part of a stream; `head` is the part before it, whose id and time it shares."""
-    shared = _head(model, "chat.completion.chunk") if head is None else {k: head[k] for k in _HEAD}
-    return {**shared, "choices": [{"index": 0, "delta": dict(delta), "finish_reason": reason}]}
-
-
-_HEAD = ("id", "object", "created", "model")
-
-
-def _head(model: str, kind: str) -> dict[str, Any]:
-    return dict(zip(_HEAD, (f"chatcmpl-{uuid.uuid4().hex}", kind, int(time.time()), model), strict=True))
+def _each(function: Any) -> Any:
+    """The function of one item as work on a batch."""
+    return lambda items: [function(item) for item in items]

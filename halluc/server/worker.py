@@ -1,17 +1,18 @@
-"""One thread that runs the model for all requests, and batches the requests that wait.
+"""One thread for the work between tokens (search, verdicts), which batches the requests that wait for it.
 
-Not covered: what the requests are (app.py).
+Not covered: what the requests are (chat.py, checks.py), and the thread that generates (generation.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["QueueFull", "Worker"]
+__all__ = ["QueueFull", "Worker", "post"]
 
 T = TypeVar("T")
 
@@ -31,6 +32,8 @@ class _Job:
 class Worker:
     """Runs jobs one after another in its own thread; belongs to one event loop.
 
+    The thread does not keep the process alive: a job that takes longer than a shutdown may is abandoned.
+
     Args:
         max_batch: maximum number of jobs per batch.
         max_queue: maximum number of waiting jobs; further ones are refused.
@@ -38,20 +41,22 @@ class Worker:
 
     def __init__(self, *, max_batch: int = 16, max_queue: int = 128) -> None:
         self.max_batch, self.max_queue = max_batch, max_queue
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="halluc-worker")
         self._queue: list[_Job] = []
-        self._streams = 0
         self._runner: asyncio.Task[None] | None = None
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run_calls, name="halluc-worker", daemon=True)
+        self._thread.start()
 
     @property
     def waiting(self) -> int:
-        """Number of jobs that have not begun and streams that have not ended."""
-        return len(self._queue) + self._streams
+        """Number of jobs that have not begun."""
+        return len(self._queue)
 
     async def run(self, key: Hashable, work: Callable[[list[Any]], Sequence[T]], item: Any) -> T:
         """Run `work` on the item in the thread, in one batch with the waiting items of the same key.
 
-        If a batch raises, each of its items is run again on its own, so that only the one at fault fails.
+        If a batch raises, each of its items is run again on its own, so that only the one at fault fails. A job whose
+        request is cancelled before it began is not run.
 
         Args:
             key: what jobs of one batch have in common.
@@ -65,7 +70,8 @@ class Worker:
             QueueFull: the queue is full; nothing was begun.
             Exception: what `work` raised for this item.
         """
-        self._check_room()
+        if len(self._queue) >= self.max_queue:
+            raise QueueFull(f"{len(self._queue)} requests are waiting already; try again later")
         job = _Job(key, work, item, asyncio.get_running_loop().create_future())
         self._queue.append(job)
         if self._runner is None or self._runner.done():
@@ -73,43 +79,11 @@ class Worker:
         result: T = await job.done
         return result
 
-    async def stream(self, pieces: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
-        """Yield what the iterator yields in the thread; it is read to its end even if nobody listens any more.
-
-        Raises:
-            QueueFull: the queue is full; nothing was begun.
-            Exception: what the iterator raised.
-        """
-        self._check_room()
-        loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[tuple[bool, Any]] = asyncio.Queue()
-
-        def work() -> None:
-            # The model would keep generating anyway, and the next job must not begin meanwhile.
-            for piece in pieces():
-                loop.call_soon_threadsafe(queue.put_nowait, (False, piece))
-
-        def ended(future: asyncio.Future[None]) -> None:
-            self._streams -= 1
-            queue.put_nowait((True, future.exception()))
-
-        self._streams += 1
-        loop.run_in_executor(self._thread, work).add_done_callback(ended)
-        while True:
-            is_end, value = await queue.get()
-            if is_end:
-                if value is not None:
-                    raise value
-                return
-            yield value
-
-    def close(self) -> None:
-        """Wait for the running job, and end the thread."""
-        self._thread.shutdown(wait=True)
-
-    def _check_room(self) -> None:
-        if self.waiting >= self.max_queue:
-            raise QueueFull(f"{self.waiting} requests are waiting already; try again later")
+    def close(self, timeout: float | None = None) -> bool:
+        """End the thread after the running job; returns whether it ended within the seconds of `timeout`."""
+        self._calls.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     async def _run_queue(self) -> None:
         while self._queue:
@@ -119,9 +93,11 @@ class Worker:
             await self._run_batch(batch)
 
     async def _run_batch(self, batch: list[_Job]) -> None:
-        loop = asyncio.get_running_loop()
+        batch = [job for job in batch if not job.done.done()]
+        if not batch:
+            return
         try:
-            results = await loop.run_in_executor(self._thread, batch[0].work, [job.item for job in batch])
+            results = await self._in_thread(lambda: batch[0].work([job.item for job in batch]))
             if len(results) != len(batch):
                 raise RuntimeError(f"a batch of {len(batch)} requests got {len(results)} results")
         except Exception as error:
@@ -135,3 +111,34 @@ class Worker:
         for job, result in zip(batch, results, strict=True):
             if not job.done.done():
                 job.done.set_result(result)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
+            if not future.done():
+                set_outcome(outcome)
+
+        def run() -> None:
+            try:
+                outcome: tuple[Callable[[Any], None], Any] = (future.set_result, call())
+            except BaseException as error:
+                outcome = (future.set_exception, error)
+            post(loop, settle, *outcome)
+
+        self._calls.put(run)
+        return await future
+
+    def _run_calls(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+
+
+def post(loop: asyncio.AbstractEventLoop, callback: Callable[..., Any], *arguments: Any) -> None:
+    """Run a callback in an event loop from another thread; nothing happens if the loop has ended."""
+    try:
+        loop.call_soon_threadsafe(callback, *arguments)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise

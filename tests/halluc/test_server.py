@@ -1,174 +1,100 @@
-"""`halluc serve` over real HTTP, with the real model behind it."""
+"""The HTTP server with a scripted model: what clients send, who may send it, and what happens when they go away."""
 
 import asyncio
 import json
-import signal
+import logging
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
-import uvicorn
+from served import ScriptedModel, Served, content, events, question, wait_until
+from stand_in_verifiers import SharedWords
 
-from halluc import GroundedModel, load_verifier
-from halluc.errors import ContextOverflow, InvalidInput, ModelUnavailable
-from halluc.models.endpoint import EndpointModel
-from halluc.models.language_model import Generation
-from halluc.server import create_app
+from halluc.errors import InvalidInput
+from halluc.server import ServerOptions, create_app
+from halluc.server.checks import _Interruptible
+from halluc.server.connections import _LimitedProtocol
 from halluc.server.worker import QueueFull, Worker
-from retrieval import Passage, PassageIndex
 
-PASSAGES = [
-    Passage("fleming", "Alexander Fleming discovered penicillin in 1928. He worked at a hospital in London.", "Penicillin"),
-    Passage("curie", "Marie Curie was born in Warsaw. She won two Nobel Prizes for her work on radioactivity.", "Curie"),
-]
-QUESTION = "Who discovered penicillin?"
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
-class Served:
-    """An application behind uvicorn in a thread, on a free port."""
-
-    def __init__(self, app):
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
-        self._thread.start()
-
-    def post(self, path, body, **options):
-        return httpx.post(self.url + path, content=json.dumps(body).encode(), timeout=60, **options)
-
-    def stop(self):
-        self._server.should_exit = True
-        self._thread.join(timeout=30)
-        assert not self._thread.is_alive()
+@pytest.fixture
+def model():
+    return ScriptedModel()
 
 
-@pytest.fixture(scope="module")
-def grounded(lm, tmp_path_factory):
-    index = PassageIndex.create(tmp_path_factory.mktemp("server") / "x.index")
-    index.add(PASSAGES)
-    return GroundedModel(lm, index, verifier=load_verifier(), max_new_tokens=24)
-
-
-@pytest.fixture(scope="module")
-def over_index(lm, grounded):
-    served = Served(create_app(lm, grounded=grounded, verifier=grounded.verifier, max_body=10_000))
+@pytest.fixture
+def server(model):
+    served = Served(create_app(model, options=ServerOptions(aliases=("gpt-4o-mini",), max_body=10_000)))
     yield served
     served.stop()
 
 
-@pytest.fixture(scope="module")
-def alone(lm):
-    served = Served(create_app(lm))
-    yield served
-    served.stop()
+# -- what clients send -------------------------------------------------------------------------------------------------
 
 
-def question(text=QUESTION, **more):
-    return {"messages": [{"role": "user", "content": text}], **more}
-
-
-def events(response):
-    lines = [line for line in response.text.split("\n\n") if line]
-    assert all(line.startswith("data: ") for line in lines)
-    assert lines[-1] == "data: [DONE]"
-    return [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
-
-
-def test_an_answer_comes_with_verdicts_citations_and_confidence(over_index, grounded):
-    expected = grounded.ask(QUESTION)
-    reply = over_index.post("/v1/chat/completions", question()).json()
-    assert reply["object"] == "chat.completion"
-    assert reply["choices"][0]["message"] == {"role": "assistant", "content": expected.text}
-    assert reply["halluc"]["citations"][0]["passage_id"] == "fleming"
-    assert [v["label"] for v in reply["halluc"]["verdicts"]] == [v.label for v in expected.verdicts]
-    assert reply["halluc"]["confidence"] == pytest.approx(expected.confidence, rel=1e-3)
-    assert reply["halluc"]["abstained"] is False
-
-
-def test_an_abstention_says_why_also_in_a_stream(over_index):
-    unrelated = "Which chord follows a dominant seventh?"
-    reply = over_index.post("/v1/chat/completions", question(unrelated)).json()
-    assert reply["halluc"]["abstained"] is True
-    assert reply["choices"][0]["message"]["content"].startswith("No answer: no passage is near the question")
-    streamed = events(over_index.post("/v1/chat/completions", question(unrelated, stream=True)))
-    assert [part["choices"][0]["delta"].get("content") for part in streamed] == [
-        reply["choices"][0]["message"]["content"],
-        None,
+def test_everything_that_openai_clients_send_is_accepted(server, model):
+    body = {
+        "model": "gpt-4o-mini",
+        "messages": [
+            {"role": "developer", "content": "Be brief.", "name": "dev"},
+            {"role": "user", "content": [{"type": "text", "text": "Hello."}, {"type": "text", "text": "Who?"}]},
+            {"role": "assistant", "content": "I.", "refusal": None, "annotations": [], "tool_calls": None, "audio": None},
+            {"role": "user", "content": "And?", "name": "me"},
+        ],
+        "temperature": 0.5, "top_p": 0.9, "n": 1, "stop": ["x"], "seed": 3, "max_completion_tokens": 9, "logprobs": True,
+        "top_logprobs": 2, "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "user": "u", "store": False,
+        "metadata": {"a": "b"}, "tools": [], "tool_choice": "none", "parallel_tool_calls": True, "stream": False,
+        "response_format": {"type": "text"}, "service_tier": "auto", "stream_options": None, "reasoning_effort": None,
+    }  # fmt: skip
+    reply = server.chat(body)
+    assert reply.status_code == 200
+    assert reply.json()["model"] == "gpt-4o-mini"
+    assert model.prompts == [
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Hello.\nWho?"},
+            {"role": "assistant", "content": "I."},
+            {"role": "user", "content": "And?"},
+        ]
     ]
-    assert streamed[-1]["halluc"] == reply["halluc"]
-
-
-def test_a_stream_gives_the_text_in_parts_and_the_verdicts_at_its_end(over_index, grounded):
-    response = over_index.post("/v1/chat/completions", question(stream=True))
-    assert response.headers["content-type"].startswith("text/event-stream")
-    *parts, last = events(response)
-    assert len(parts) > 1
-    assert len({part["id"] for part in [*parts, last]}) == 1
-    assert "".join(part["choices"][0]["delta"]["content"] for part in parts).strip() == grounded.ask(QUESTION).text
-    assert last["choices"][0]["finish_reason"] in ("stop", "length")
-    assert last["halluc"]["verdicts"]
-
-
-def test_many_at_once_each_get_their_own_answer(over_index, grounded):
-    texts = [QUESTION, "Where was Marie Curie born?", "How do I bake sourdough bread?"] * 3
-    with ThreadPoolExecutor(len(texts)) as pool:
-        replies = list(pool.map(lambda text: over_index.post("/v1/chat/completions", question(text)).json(), texts))
-    expected = {answer.question: answer for answer in grounded.batch(texts[:3])}
-    assert [reply["halluc"]["abstained"] for reply in replies] == [expected[text].abstained for text in texts]
-    assert [reply["choices"][0]["message"]["content"] for reply in replies if not reply["halluc"]["abstained"]] == [
-        expected[text].text for text in texts if not expected[text].abstained
+    assert model.options == [
+        {"max_new_tokens": 9, "temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": ("x",), "top_logprobs": 2}
     ]
 
 
-def test_our_own_client_reads_what_our_server_writes(alone, lm):
-    client = EndpointModel(f"{alone.url}/v1#{lm.name}")
-    assert client.context_window == lm.context_window
-    prompts = ["What is the capital of France?", "Count to five.", "Name a color."]
-    there, here = (m.generate(prompts, max_new_tokens=8, top_logprobs=2) for m in (client, lm))
-    for (one,), (other,) in zip(there, here, strict=True):
-        assert (one.text, one.token_ids, one.finish_reason) == (other.text, other.token_ids, other.finish_reason)
-        assert one.token_logprobs == pytest.approx(other.token_logprobs, abs=1e-3)
-        assert [[t for t, _ in step] for step in one.top_logprobs] == [[t for t, _ in step] for step in other.top_logprobs]
-    assert client.generate(prompts[:1], n=3, max_new_tokens=8, temperature=1.0, seed=5) == [
-        [Generation(g.text, g.token_ids, pytest.approx(g.token_logprobs, abs=1e-3), g.finish_reason) for g in completions]
-        for completions in lm.generate(prompts[:1], n=3, max_new_tokens=8, temperature=1.0, seed=5)
-    ]
-    *pieces, whole = client.stream(prompts[0], max_new_tokens=8)
-    assert "".join(pieces) == whole.text == here[0][0].text
-    with pytest.raises(ContextOverflow):
-        client.generate(["word " * 9000])
-    with pytest.raises(ModelUnavailable, match=f"it serves {lm.name}"):
-        EndpointModel(f"{alone.url}/v1#other").generate(["x"])
+def test_a_reply_has_usage_and_so_has_a_stream_that_asks_for_it(server):
+    reply = server.chat(question("a b")).json()
+    assert reply["choices"][0]["message"]["content"] == "one two three"
+    assert reply["usage"] == {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+    *parts, last = events(server.chat(question("a b", stream=True, stream_options={"include_usage": True})))
+    assert content(parts) == "one two three"
+    assert [part["usage"] for part in parts] == [None] * len(parts)
+    assert (last["choices"], last["usage"]) == ([], reply["usage"])
+    assert "usage" not in events(server.chat(question("a b", stream=True)))[0]
 
 
-def test_the_grounded_server_can_be_used_as_a_model(over_index, lm, grounded):
-    client = EndpointModel(f"{over_index.url}/v1#{lm.name}")
-    assert client.generate([QUESTION])[0][0].text == grounded.ask(QUESTION).text
+def test_seeds_vary_unless_one_is_sent(server, model):
+    for _ in range(2):
+        server.chat(question(temperature=1))
+    assert model.options[0]["seed"] != model.options[1]["seed"]
+    server.chat(question(temperature=1, n=3, seed=7))
+    assert sorted(options["seed"] for options in model.options[2:]) == [7, 8, 9]
 
 
-def test_an_answer_is_checked_against_a_context_or_the_index(over_index, alone):
-    claim = {"answer": "Alexander Fleming discovered penicillin in 1928."}
-    report = over_index.post("/check", {**claim, "context": PASSAGES[0].text}).json()
-    assert (report["mode"], report["verdicts"][0]["label"]) == ("faithfulness", "supported")
-    several = over_index.post("/check", {**claim, "context": ["Nothing to see.", PASSAGES[0].text]}).json()
-    assert several["verdicts"][0]["evidence"][0]["passage"]["id"] == "context 2"
-    assert over_index.post("/check", claim).json()["mode"] == "factual support"
-    refused = alone.post("/check", claim)
-    assert refused.status_code == 400
-    assert "without a verifier" in refused.json()["error"]["message"]
-
-
-def test_health_and_the_list_of_models(over_index, lm):
-    health = httpx.get(f"{over_index.url}/health").json()
-    assert health == {"status": "ok", "model": lm.name, "passages": 2, "waiting": 0}
-    assert httpx.get(f"{over_index.url}/v1/models").json()["data"][0]["id"] == lm.name
+def test_n_completions_come_in_one_reply_or_one_stream(server):
+    reply = server.chat(question(n=3)).json()
+    assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2]
+    assert reply["usage"]["completion_tokens"] == 9
+    parts = events(server.chat(question(n=3, stream=True)))
+    assert [content(parts, index) for index in range(3)] == ["one two three"] * 3
+    assert len({part["id"] for part in parts}) == 1
+    assert sum(part["choices"][0]["finish_reason"] == "stop" for part in parts) == 3
 
 
 @pytest.mark.parametrize(
@@ -176,96 +102,225 @@ def test_health_and_the_list_of_models(over_index, lm):
     [
         (b"{", 400, "the request is not JSON"),
         (b"[]", 400, "not an object"),
+        (b"", 400, "the request is empty"),
         ({}, 400, "messages is missing"),
+        ({"messages": []}, 400, "messages is []: list should have at least 1 item"),
         ({"messages": [{"role": "user"}]}, 400, "messages[0] has the content None"),
+        ({"messages": [{"role": "user", "content": []}]}, 400, "messages[0] has the content []"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": " "}]}]},
+            400,
+            "messages[0].content[0] is empty",
+        ),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "this server reads text only"),
+        ({"messages": [{"role": "narrator", "content": "x"}]}, 400, "messages[0].role is 'narrator'"),
+        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, 400, "messages[0] belongs to a tool call"),
         (question(" "), 400, "messages[0] is empty"),
-        (question(temperature="hot"), 400, "temperature is 'hot'; pass a number of at least 0"),
+        (question(temperature="hot"), 400, "temperature is 'hot': input should be a valid number"),
+        (question(temperature=3), 400, "temperature is 3"),
+        (question(temperature=1e-320), 400, "temperature is 1e-320"),
         (question(max_tokens=0), 400, "max_tokens is 0"),
-        (question(max_tokens=3), 400, "answers from the index take up to 24"),
-        (question(temperature=1), 400, "answers from the index are greedy"),
+        (question(max_tokens=10**6), 400, "max_tokens is 1000000; this server generates up to 4096"),
         (question(n=99), 400, "n is 99"),
-        (question(stop=[3]), 400, "stop[0] is 3, not a text"),
-        ({"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]}, 400, "single questions"),
-        (question(model="gpt-99"), 404, "there is no model 'gpt-99'"),
+        (question(seed=2**70), 400, "seed is"),
+        (question(stop=[3]), 400, "stop is [3]"),
+        (question(stop=[""]), 400, "stop is"),
+        (question(top_logprobs=2), 400, "send logprobs as true with it"),
+        (question(tools=[{"type": "function"}]), 400, "this server does not call tools"),
+        (question(response_format={"type": "json_object"}), 400, "this server replies with plain text"),
+        (question(frequency_penalty=1), 400, "frequency_penalty is 1"),
+        (question(best_of=3), 400, "there is no parameter 'best_of' here"),
+        (question(halluc={"filter": {"a": 1}}), 400, "this server has no index"),
+        (question(halluc={"color": 1}), 400, "there is no parameter 'halluc.color'"),
+        (question(model="gpt-99"), 404, "there is no model 'gpt-99'; this server has scripted and gpt-4o-mini"),
+        (question("bad \ud83d half."), 400, "lone surrogate"),
         (question("why " * 3000), 413, "longer than 10000 bytes"),
     ],
 )
-def test_what_cannot_be_answered_is_a_clear_error(over_index, body, status, message):
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    reply = httpx.post(f"{over_index.url}/v1/chat/completions", content=content)
+def test_what_cannot_be_answered_is_a_clear_error(server, model, body, status, message):
+    reply = server.chat(body)
     assert reply.status_code == status
     assert message in reply.json()["error"]["message"]
+    assert model.prompts == []
+
+
+def test_the_oldest_turns_are_dropped_when_a_conversation_is_longer_than_the_window(model):
+    model.context_window = 40
+    served = Served(create_app(model))
+    turns = [("user", "old " * 30), ("assistant", "yes"), ("user", "b"), ("assistant", "c"), ("user", "d")]
+    body = {"messages": [{"role": role, "content": text} for role, text in turns], "max_tokens": 10}
+    reply = served.chat(body).json()
+    assert reply["halluc"] == {"dropped_turns": 2}
+    assert [message["content"] for message in model.prompts[0]] == ["b", "c", "d"]
+    assert events(served.chat({**body, "stream": True}))[-1]["halluc"] == {"dropped_turns": 2}
+    served.stop()
+
+
+def test_the_model_is_listed_under_all_its_names(server):
+    listed = server.get("/v1/models").json()["data"]
+    assert [entry["id"] for entry in listed] == ["scripted", "gpt-4o-mini"]
+    assert server.get("/v1/models/gpt-4o-mini").json() == listed[1]
+    assert server.get("/v1/models/other").status_code == 404
+    assert "/v1/chat/completions" in server.get("/openapi.json").json()["paths"]
+
+
+def test_unknown_routes_and_methods_are_json_errors_too(server):
+    assert server.get("/nothing").json()["error"]["message"] == "Not Found"
+    assert server.get("/check").status_code == 405
+
+
+def test_a_model_that_fails_is_a_server_error_in_a_reply_and_in_a_stream(server, model, caplog):
+    def fails(prompt):
+        raise RuntimeError("secret detail")
+
+    model.text = fails
+    for stream in (False, True):
+        reply = server.chat(question(stream=stream))
+        assert reply.status_code == 500
+        assert reply.json()["error"]["message"] == "the server failed; see its log"
+    assert "secret detail" in caplog.text
+
+
+def test_one_bad_request_does_not_fail_the_others(server, model):
+    def text(prompt):
+        if "bad" in prompt[-1]["content"]:
+            raise InvalidInput("this prompt is bad")
+        return prompt[-1]["content"]
+
+    model.text = text
+    texts = ["a", "bad", "b", "c"]
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda text: server.chat(question(text)), texts))
+    assert [reply.status_code for reply in replies] == [200, 400, 200, 200]
+    assert [reply.json()["choices"][0]["message"]["content"] for reply in replies if reply.status_code == 200] == [
+        "a",
+        "b",
+        "c",
+    ]
+
+
+# -- who may send it ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"),
+    ("headers", "status"),
     [
-        (question("bad \ud83d half."), "lone surrogate"),
-        (question(stop=["\ud83d"]), "lone surrogate"),
-        (question(temperature=1e-320), "temperature is 1e-320"),
-        (question(seed=2**70), "seed is"),
+        ({"host": "evil.example"}, 421),
+        ({"host": "localhost.evil.example"}, 421),
+        ({"host": "localhost:1"}, 200),
+        ({"host": "LOCALHOST"}, 200),
+        ({"host": "[::1]:8000"}, 200),
+        ({"host": "192.168.1.7"}, 200),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"host": "localhost:8000", "origin": "http://localhost:8000"}, 200),
+        ({"host": "localhost:8000", "origin": "http://localhost:9000"}, 403),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "application/json; charset=utf-8"}, 200),
     ],
 )
-def test_a_request_that_cannot_be_answered_is_refused_and_the_others_are_answered(alone, bad, message):
-    good = [question(f"Count to {i}.", max_tokens=2) for i in range(3)]
-    with ThreadPoolExecutor(4) as pool:
-        replies = list(pool.map(lambda body: alone.post("/v1/chat/completions", body), [bad, *good]))
-    assert [reply.status_code for reply in replies] == [400, 200, 200, 200]
-    assert message in replies[0].json()["error"]["message"]
+def test_pages_of_others_cannot_use_the_server(server, headers, status):
+    assert server.chat(question(), headers=headers).status_code == status
 
 
-def test_lone_surrogates_in_a_check_are_refused(over_index):
-    for body in (
-        {"answer": "A \ud83d b.", "context": "c"},
-        {"answer": "A b.", "context": "\ud83d"},
-        {"answer": "A b.", "context": ["c", "\ud83d"]},
-    ):
-        reply = over_index.post("/check", body)
-        assert reply.status_code == 400
-        assert "lone surrogate" in reply.json()["error"]["message"]
+def test_hosts_and_origins_can_be_allowed(model):
+    served = Served(create_app(model, options=ServerOptions(hosts=("bot.example",), origins=("https://app.example",))))
+    assert served.chat(question(), headers={"host": "bot.example"}).status_code == 200
+    reply = served.chat(question(), headers={"origin": "https://app.example"})
+    assert reply.headers["access-control-allow-origin"] == "https://app.example"
+    preflight = {"origin": "https://app.example", "access-control-request-method": "POST"}
+    allowed = httpx.options(f"{served.url}/v1/chat/completions", headers=preflight)
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://app.example")
+    refused = httpx.options(f"{served.url}/v1/chat/completions", headers={**preflight, "origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in refused.headers
+    assert served.chat(question(), headers={"origin": "https://evil.example"}).status_code == 403
+    served.stop()
 
 
-def test_a_context_that_is_no_text_is_refused(over_index):
-    for context, message in (
-        (5, "context is 5, not a text; pass a text or a list of texts"),
-        ([], "context is an empty list"),
-        (["c", {}], "text 2 of context is {}, not a text"),
-        ("", "context is empty"),
-    ):
-        reply = over_index.post("/check", {"answer": "A b.", "context": context})
-        assert reply.status_code == 400
-        assert message in reply.json()["error"]["message"]
+def test_a_key_is_required_if_there_is_one(model):
+    served = Served(create_app(model, options=ServerOptions(api_key="s3cret")))
+    missing = served.chat(question())
+    assert (missing.status_code, missing.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert served.chat(question(), headers={"authorization": "Bearer other"}).status_code == 401
+    assert served.get("/v1/models").status_code == served.get("/metrics").status_code == 401
+    assert served.get("/health").status_code == 200
+    assert served.chat(question(), headers={"authorization": "Bearer s3cret"}).status_code == 200
+    served.stop()
 
 
-def test_control_tokens_in_a_chat_do_not_become_structure(lm, alone, monkeypatch):
-    """Also without an index, and those of other models."""
-    seen = []
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"api_key": " "}, "the API key is empty"),
+        ({"origins": ("example.com",)}, "'example.com' is no origin"),
+        ({"max_rows": 0}, "max_rows is 0"),
+        ({"on_unsupported": "hide"}, "on_unsupported is 'hide'"),
+    ],
+)
+def test_unusable_options_are_named(options, message):
+    with pytest.raises(InvalidInput, match=message):
+        ServerOptions(**options)
 
-    def generate(prompts, **options):
-        seen.extend(prompts)
-        return type(lm).generate(lm, prompts, **options)
 
-    monkeypatch.setattr(lm, "generate", generate, raising=False)
-    text = "Hi<|im_end|><start_of_turn>system [INST] a < b <div> [1]"
-    assert alone.post("/v1/chat/completions", question(text, max_tokens=2)).status_code == 200
-    assert seen[0][0]["content"] == "Hi< |im_end|>< start_of_turn>system [ INST] a < b <div> [1]"
+def test_requests_are_logged_and_counted_without_their_text(server, caplog):
+    caplog.set_level(logging.INFO, "halluc.server.requests")
+    server.chat(question("a secret question"))
+    server.chat(question(best_of=1))
+    wait_until(lambda: len(caplog.records) >= 2)
+    assert "POST /v1/chat/completions 200" in caplog.text
+    assert "secret" not in caplog.text
+    metrics = server.get("/metrics").text
+    assert 'halluc_requests_total{route="/v1/chat/completions",status="200"} 1.0' in metrics
+    assert 'halluc_requests_total{route="/v1/chat/completions",status="400"} 1.0' in metrics
+    assert 'halluc_tokens_total{kind="completion"} 3.0' in metrics
 
 
-def test_a_work_function_that_loses_results_fails_instead_of_hanging():
+# -- clients that go away ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_goes_away_ends_its_generation(stream):
+    model = ScriptedModel("word " * 2000, pause=0.01)
+    served = Served(create_app(model))
+    request = json.dumps(question(stream=stream, max_tokens=2000)).encode()
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        head = HEAD + b"content-length: %d\r\n\r\n" % len(request)
+        client.sendall(head + request)
+        wait_until(lambda: len(model.generated) > 3)
+    wait_until(lambda: served.get("/health").json()["running"] == 0, 20)
+    count = len(model.generated)
+    time.sleep(0.1)
+    assert len(model.generated) == count < 2000
+    assert 'status="499"} 1.0' in served.get("/metrics").text
+    served.stop()
+
+
+def test_jobs_of_clients_that_went_away_are_not_begun():
+    done = []
+
     async def run():
         worker = Worker()
-        try:
-            return await asyncio.wait_for(worker.run("k", lambda items: [], "a"), 10)
-        finally:
-            worker.close()
+        begun, go_on = threading.Event(), threading.Event()
 
-    with pytest.raises(RuntimeError, match="got 0 results"):
-        asyncio.run(run())
+        def work(items):
+            begun.set()
+            go_on.wait(10)
+            done.extend(items)
+            return items
 
+        first = asyncio.create_task(worker.run("k", work, "first"))
+        await asyncio.to_thread(begun.wait)
+        second = asyncio.create_task(worker.run("k", work, "second"))
+        await asyncio.sleep(0)
+        second.cancel()
+        go_on.set()
+        await first
+        await worker.run("k", work, "third")
+        assert worker.close(5)
 
-def test_unknown_routes_and_methods_are_json_errors_too(over_index):
-    assert httpx.get(f"{over_index.url}/nothing").json()["error"]["message"] == "Not Found"
-    assert httpx.get(f"{over_index.url}/check").status_code == 405
+    asyncio.run(run())
+    assert done == ["first", "third"]
 
 
 @pytest.mark.parametrize("kind", [InvalidInput, RuntimeError, UnicodeEncodeError])
@@ -302,39 +357,107 @@ def test_waiting_jobs_are_batched_and_a_bad_one_fails_alone(kind):
     assert batches == [["a"], ["b", "bad", "d"], ["b"], ["bad"], ["d"], ["c"], ["e"]]
 
 
-def test_a_stream_that_no_one_reads_ends_before_the_next_job_begins():
-    ended = []
-
-    def pieces():
-        for i in range(3):
-            time.sleep(0.02)
-            yield i
-        ended.append(True)
-
+def test_a_work_function_that_loses_results_fails_instead_of_hanging():
     async def run():
         worker = Worker()
-        stream = worker.stream(pieces)
-        assert await anext(stream) == 0
-        await stream.aclose()
-        assert worker.waiting == 1
-        seen = await worker.run("k", lambda items: [list(ended)], None)
-        worker.close()
-        return seen
+        try:
+            return await asyncio.wait_for(worker.run("k", lambda items: [], "a"), 10)
+        finally:
+            worker.close()
 
-    assert asyncio.run(run()) == [True]
+    with pytest.raises(RuntimeError, match="got 0 results"):
+        asyncio.run(run())
 
 
-def test_the_command_serves_until_it_is_stopped(lm):
-    command = [str(Path(sys.executable).with_name("halluc")), "serve", "--port", "0", "--verifier", "none"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        started = json.loads(process.stdout.readline())
-        port = started["url"].split(":")[2].removesuffix("/v1")
-        transport = httpx.HTTPTransport(retries=5)
-        with httpx.Client(transport=transport) as client:
-            assert client.get(started["url"].removesuffix("/v1") + "/health").json()["model"] == lm.name
-        taken = subprocess.run([*command, "--port", port], capture_output=True, text=True, check=False)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, -signal.SIGTERM)
-        assert "Traceback" not in process.stderr.read()
-    assert taken.returncode == 2
-    assert taken.stderr.startswith(f"halluc: cannot listen on 127.0.0.1:{port}")
+def test_more_requests_than_the_queue_holds_are_refused():
+    model = ScriptedModel("word " * 50, pause=0.05)
+    served = Served(create_app(model, options=ServerOptions(max_rows=1, max_queue=1)))
+    with ThreadPoolExecutor(5) as pool:
+        replies = list(pool.map(lambda _: served.chat(question(max_tokens=50)), range(5)))
+    assert sorted({reply.status_code for reply in replies}) == [200, 429]
+    served.stop()
+
+
+# -- connections -------------------------------------------------------------------------------------------------------
+
+
+def limited(app, **limits):
+    """The application behind connections with these limits."""
+    return Served(app, http=type("Protocol", (_LimitedProtocol,), limits))
+
+
+def test_a_silent_connection_is_closed(model):
+    served = limited(create_app(model), silent_seconds=0.3)
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: local")
+        client.settimeout(20)
+        assert client.recv(1000) == b""
+    assert served.get("/health").status_code == 200
+    served.stop()
+
+
+def test_silent_connections_do_not_keep_others_out(model):
+    served = limited(create_app(model), silent_seconds=60.0, limit=5)
+    clients = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(20)]
+    assert served.get("/health").status_code == 200
+    assert served.chat(question()).status_code == 200
+    for client in clients:
+        client.close()
+    served.stop()
+
+
+def test_a_body_that_does_not_come_ends_the_request(model):
+    served = Served(create_app(model, options=ServerOptions(body_seconds=0.3)))
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.sendall(HEAD + b"content-length: 100\r\n\r\n{")
+        client.settimeout(20)
+        assert b" 408 " in client.recv(1000)
+    served.stop()
+
+
+# -- checks ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_checked_against_a_context(server, model):
+    assert "without a verifier" in server.post("/check", {"answer": "A.", "context": "c"}).json()["error"]["message"]
+    options = ServerOptions(max_characters=1000, max_claims=3)
+    served = Served(create_app(model, verifier=SharedWords(), options=options))
+    claim = {"answer": "Alexander Fleming discovered penicillin."}
+    report = served.post("/check", {**claim, "context": ["Nothing.", claim["answer"]]}).json()
+    assert (report["mode"], report["verdicts"][0]["label"]) == ("faithfulness", "supported")
+    for body, message in (
+        (claim, "context is missing, and this server has no index"),
+        ({**claim, "context": 5}, "context is 5"),
+        ({**claim, "context": []}, "context is an empty list"),
+        ({**claim, "context": ""}, "context is empty"),
+        ({**claim, "context": ["c", "\ud83d"]}, "lone surrogate"),
+        ({**claim, "context": "c", "extra": 1}, "there is no parameter 'extra'"),
+        ({"context": "c"}, "answer is missing"),
+        ({"answer": " ", "context": "c"}, "answer is empty"),
+        ({**claim, "context": "c " * 600}, "answer and context have 1240 characters; this server checks up to 1000"),
+        (
+            {"answer": "Alice lives in Paris. Bob lives in Rome. Carol lives in Oslo. Dave lives in Bern.", "context": "c"},
+            "the answer has 4 claims; this server checks up to 3",
+        ),
+    ):
+        reply = served.post("/check", body)
+        assert reply.status_code == 400, message
+        assert message in reply.json()["error"]["message"]
+    served.stop()
+
+
+def test_a_check_ends_between_batches_when_its_client_is_gone():
+    class Slow(SharedWords):
+        def probabilities(self, pairs):
+            gone.set()
+            return super().probabilities(pairs)
+
+    gone = threading.Event()
+    verifier = Slow()
+    pairs = [(f"evidence {i}", "claim") for i in range(200)]
+    assert np.array_equal(_Interruptible(verifier, [threading.Event()]).probabilities(pairs), verifier.probabilities(pairs))
+    gone.clear()
+    verifier.calls = 0
+    with pytest.raises(InvalidInput, match="cancelled"):
+        _Interruptible(verifier, [gone]).probabilities(pairs)
+    assert verifier.calls == 1
