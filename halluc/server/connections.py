@@ -69,5 +69,7 @@ class _LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _close_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        # uvicorn says that there always is a cycle, but there is none before the first request.
+        cycle: Any = self.cycle
+        if cycle is None and not self.transport.is_closing():
             self.transport.close()
