@@ -219,7 +219,7 @@ def test_samples_differ_and_a_seed_repeats_them(lm, index):
 
 def test_the_oldest_turns_are_dropped_when_the_conversation_is_longer_than_the_window(lm, index, monkeypatch):
     monkeypatch.setattr(lm.model.config, "max_position_embeddings", 400)
-    old = [{"role": "user", "content": "word " * 150}, {"role": "assistant", "content": "Yes."}]
+    old = [{"role": "user", "content": "word " * 250}, {"role": "assistant", "content": "Yes."}]
     reply = GroundedModel(lm, index, max_new_tokens=8).chat([*old, *TURNS])
     assert reply.dropped_turns == 2
     assert reply.answer.generation is not None
