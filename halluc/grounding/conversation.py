@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from halluc.answers import Answer
 from halluc.control_tokens import break_control_tokens
@@ -25,7 +26,7 @@ __all__ = [
     "rewritten_question",
 ]
 
-REWRITE_OPTIONS = {"max_new_tokens": 64, "stop": ("\n",)}
+REWRITE_OPTIONS: dict[str, Any] = {"max_new_tokens": 64, "stop": ("\n",)}
 """Options of `LanguageModel.generate` for a `rewrite_prompt`."""
 
 _REWRITE = "Rewrite the last question so that it can be understood without the conversation. Reply with the question alone."
@@ -70,7 +71,7 @@ class ChatReply(Record):
         return self.answers[0]
 
 
-def read_conversation(messages: Sequence[ChatMessage]) -> Conversation:
+def read_conversation(messages: Prompt) -> Conversation:
     """Read a conversation whose last message is the user's question.
 
     Args:

@@ -78,8 +78,10 @@ class Completion:
             logits: (V,) logits of the next token.
             repetition_penalty: divides the logits of tokens that occurred (arXiv 1909.05858, section 4.1); 1 is none.
         """
+        import torch
+
         if repetition_penalty != 1:
-            seen = logits.new_tensor(sorted(set(self.context_ids)), dtype=int)
+            seen = torch.tensor(sorted(set(self.context_ids)), device=logits.device)
             values = logits[seen]
             penalized = values.where(values < 0, values / repetition_penalty)
             logits = logits.scatter(0, seen, penalized.where(values >= 0, values * repetition_penalty))
