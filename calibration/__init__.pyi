@@ -11,12 +11,12 @@ from .calibration_error import maximum_calibration_error as maximum_calibration_
 from .calibration_error import sweep_calibration_error as sweep_calibration_error
 from .calibrator import Calibrator as Calibrator
 from .calibrator import split_rows as split_rows
+from .classifier import CalibratedClassifier as CalibratedClassifier
 from .conformal import ConformalAbstention as ConformalAbstention
 from .conformal import default_thresholds as default_thresholds
 from .errors import CalibrationError as CalibrationError
 from .errors import FewItemsWarning as FewItemsWarning
 from .errors import InvalidInput as InvalidInput
-from .errors import NotFitted as NotFitted
 from .errors import NoThresholdWarning as NoThresholdWarning
 from .errors import UnreadableFile as UnreadableFile
 from .estimate import Bootstrap as Bootstrap
@@ -31,6 +31,7 @@ from .multiclass import confidence_of_top_label as confidence_of_top_label
 from .multiclass import multiclass_brier_score as multiclass_brier_score
 from .multiclass import multiclass_negative_log_likelihood as multiclass_negative_log_likelihood
 from .multiclass import top_label_calibration_error as top_label_calibration_error
+from .persistence import NotFitted as NotFitted
 from .persistence import load as load
 from .recalibrators.binned import BayesianBinning as BayesianBinning
 from .recalibrators.binned import HistogramBinning as HistogramBinning
@@ -73,9 +74,11 @@ from .scores import brier_decomposition as brier_decomposition
 from .scores import brier_score as brier_score
 from .scores import negative_log_likelihood as negative_log_likelihood
 from .scores import spiegelhalter_test as spiegelhalter_test
+from .selection import MULTICLASS_RECALIBRATORS as MULTICLASS_RECALIBRATORS
 from .selection import RECALIBRATORS as RECALIBRATORS
 from .selection import Selection as Selection
 from .selection import make_recalibrator as make_recalibrator
+from .selection import select_multiclass_recalibrator as select_multiclass_recalibrator
 from .selection import select_recalibrator as select_recalibrator
 from .selective import OperatingPoint as OperatingPoint
 from .selective import RiskCoverageCurve as RiskCoverageCurve

@@ -163,7 +163,7 @@ class Calibrator(JsonEstimator):
             InvalidInput: the confidence is unusable.
         """
         self.check_fitted()
-        return self.recalibrator_.transform(confidence)
+        return self.recalibrator_.predict(confidence)
 
     def answer(self, confidence: ArrayLike) -> BoolArray:
         """Decide which items (N,) to answer, from raw confidences (N,) in [0, 1].

@@ -2,7 +2,8 @@
 
 CalibrationError
 ├── InvalidInput       an array, an argument or an output path cannot be used: which one, its value, and what to pass instead
-├── NotFitted          a recalibrator or an abstention rule was used before `fit`
+├── NotFitted          a recalibrator or an abstention rule was used before `fit`; in persistence.py, since it is also
+│                      scikit-learn's error, which the metrics do not load
 └── UnreadableFile     a saved recalibrator or rule cannot be read back
 
 FewItemsWarning        a recalibrator has more numbers to learn than items
@@ -11,7 +12,7 @@ NoThresholdWarning     an abstention rule found no threshold that meets its guar
 
 from __future__ import annotations
 
-__all__ = ["CalibrationError", "FewItemsWarning", "InvalidInput", "NoThresholdWarning", "NotFitted", "UnreadableFile"]
+__all__ = ["CalibrationError", "FewItemsWarning", "InvalidInput", "NoThresholdWarning", "UnreadableFile"]
 
 
 class CalibrationError(Exception):
@@ -20,10 +21,6 @@ class CalibrationError(Exception):
 
 class InvalidInput(CalibrationError, ValueError):
     """An array, an argument or an output path is unusable."""
-
-
-class NotFitted(CalibrationError, RuntimeError):
-    """`fit` has not been called."""
 
 
 class UnreadableFile(CalibrationError, ValueError):

@@ -17,14 +17,19 @@ from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hin
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 
-from calibration.errors import InvalidInput, NotFitted, UnreadableFile
+from calibration.errors import CalibrationError, InvalidInput, UnreadableFile
 
-__all__ = ["JsonEstimator", "load", "write_atomically"]
+__all__ = ["JsonEstimator", "NotFitted", "load", "write_atomically"]
 
 _FORMAT = 1
 # What a damaged file may raise while it is taken apart.
 _DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+
+
+class NotFitted(CalibrationError, NotFittedError):
+    """`fit` has not been called."""
 
 
 class JsonEstimator(BaseEstimator):

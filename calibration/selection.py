@@ -6,19 +6,38 @@ without it, so their score is what the whole procedure will score on new items, 
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_pair, check_seed, unit_weights
-from calibration.errors import InvalidInput
+from calibration.arrays import (
+    BoolArray,
+    Float64Array,
+    FloatArray,
+    check_count,
+    check_pair,
+    check_probabilities,
+    check_seed,
+    unit_weights,
+)
+from calibration.errors import FewItemsWarning, InvalidInput
+from calibration.recalibrators.multiclass import MulticlassRecalibrator
 from calibration.recalibrators.recalibrator import Recalibrator
 
-__all__ = ["RECALIBRATORS", "Selection", "check_recalibrator", "make_recalibrator", "select_recalibrator"]
+__all__ = [
+    "MULTICLASS_RECALIBRATORS",
+    "RECALIBRATORS",
+    "Selection",
+    "check_recalibrator",
+    "make_recalibrator",
+    "select_multiclass_recalibrator",
+    "select_recalibrator",
+]
 
 # From the fewest numbers learned to the most: of those that score about the same the first is used.
 RECALIBRATORS: Mapping[str, str] = {
@@ -35,12 +54,22 @@ RECALIBRATORS: Mapping[str, str] = {
 }
 """Class of each recalibrator of one confidence per item, by its short name."""
 
+MULTICLASS_RECALIBRATORS: Mapping[str, str] = {
+    "temperature": "MulticlassTemperatureScaling",
+    "vector": "VectorScaling",
+    "dirichlet": "DirichletCalibration",
+    "matrix": "MatrixScaling",
+}
+"""Class of each recalibrator of class probabilities, by its short name."""
+
 # A candidate that was certain of a mistake pays this much, and not everything.
 _CLIP = 1e-9
 
+Kind = TypeVar("Kind", Recalibrator, MulticlassRecalibrator)
+
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Generic[Kind]):
     """A recalibrator chosen by cross-validation, and what choosing costs and gains on unseen items.
 
     Attributes:
@@ -48,13 +77,13 @@ class Selection:
         recalibrator: the choice, fitted on all N items.
         scores: mean log loss of every candidate over the folds of all items, in nats, on which the choice is based; that of
             the best is optimistic.
-        held_out: (N,) confidences, each from the candidate that was chosen and fitted on the outer folds without the item;
-            compare them with `correct` for an honest report.
+        held_out: (N,) confidences, or (N, K) class probabilities, each from the candidate that was chosen and fitted on the
+            outer folds without the item; compare them with the outcomes for an honest report.
         chosen: how many outer folds chose which candidate.
     """
 
     name: str
-    recalibrator: Recalibrator
+    recalibrator: Kind
     scores: dict[str, float]
     held_out: Float64Array
     chosen: dict[str, int]
@@ -96,7 +125,7 @@ def select_recalibrator(
     n_outer: int = 5,
     n_inner: int = 5,
     seed: int = 0,
-) -> Selection:
+) -> Selection[Recalibrator]:
     """Choose the first candidate whose log loss in cross-validation is within one standard error of the least.
 
     The standard error is that of the paired difference to the best candidate over the items (the one-standard-error rule of
@@ -114,30 +143,115 @@ def select_recalibrator(
     Raises:
         InvalidInput: an array or an option is unusable.
     """
-    usable = isinstance(candidates, Mapping) and candidates and all(isinstance(v, Recalibrator) for v in candidates.values())
-    if candidates is not None and not usable:
-        raise InvalidInput(f"candidates is {candidates!r}; pass at least one recalibrator by its name, as a dict")
-    check_count(n_outer, "n_outer", least=2)
-    check_count(n_inner, "n_inner", least=2)
-    check_seed(seed)
+    _check_candidates(candidates, Recalibrator)
     values, truth = check_pair(confidence, correct)
-    if values.size < 2:
-        raise InvalidInput("one item cannot be split into folds; pass at least two")
     weights = unit_weights(sample_weight, values.size)
     known = {name: make_recalibrator(name) for name in RECALIBRATORS} if candidates is None else dict(candidates)
-    held_out = np.empty(values.size)
-    chosen: Counter[str] = Counter()
-    for number, (train, fold) in enumerate(_splits(_folds(truth, n_outer, seed))):
-        # A training part of one item has no folds of its own: the first candidate is used.
-        part = (values[train], truth[train], weights[train])
-        few = train.sum() < 2 or not weights[train].any()
-        name = next(iter(known)) if few else _choice(_losses(*part, known, n_inner, seed + 1 + number), part[2])
-        chosen[name] += 1
-        held_out[fold] = _fitted(known[name], *part).transform(values[fold])
-    losses = _losses(values, truth, weights, known, n_inner, seed)
-    best = _choice(losses, weights)
-    scores = {name: float(weights @ loss / weights.sum()) for name, loss in losses.items()}
-    return Selection(best, _fitted(known[best], values, truth, weights), scores, held_out, dict(chosen))
+    return _Nested(values, truth, weights, known).select(n_outer, n_inner, seed)
+
+
+def select_multiclass_recalibrator(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    candidates: Mapping[str, MulticlassRecalibrator] | None = None,
+    n_outer: int = 5,
+    n_inner: int = 5,
+    seed: int = 0,
+) -> Selection[MulticlassRecalibrator]:
+    """Choose a recalibrator of class probabilities by the rule of `select_recalibrator`.
+
+    Args:
+        probabilities: (N, K) in [0, 1], rows summing to 1, N >= 2.
+        labels: (N,) integers in 0..K-1.
+        sample_weight: (N,) of any scale, at least 0.
+        candidates: unfitted recalibrators by name, the simplest first; None for those of `MULTICLASS_RECALIBRATORS`, without
+            the two that learn a matrix if there are fewer items than its entries.
+        n_outer, n_inner: numbers of folds, at least 2; more than N count as N.
+        seed: of the folds.
+
+    Raises:
+        InvalidInput: an array or an option is unusable.
+    """
+    _check_candidates(candidates, MulticlassRecalibrator)
+    matrix, classes = check_probabilities(probabilities, labels)
+    weights = unit_weights(sample_weight, classes.size)
+    if candidates is None:
+        import calibration
+
+        few = classes.size < matrix.shape[1] ** 2
+        names = list(MULTICLASS_RECALIBRATORS)[: 2 if few else None]
+        candidates = {name: getattr(calibration, MULTICLASS_RECALIBRATORS[name])() for name in names}
+    with warnings.catch_warnings():
+        # Few items in a fold are a reason to choose another candidate, which the scores show.
+        warnings.simplefilter("ignore", FewItemsWarning)
+        return _Nested(matrix, classes, weights, dict(candidates)).select(n_outer, n_inner, seed)
+
+
+def _check_candidates(candidates: object, kind: type) -> None:
+    usable = isinstance(candidates, Mapping) and candidates and all(isinstance(v, kind) for v in candidates.values())
+    if candidates is not None and not usable:
+        raise InvalidInput(f"candidates is {candidates!r}; pass at least one recalibrator by its name, as a dict")
+
+
+@dataclass(frozen=True)
+class _Nested(Generic[Kind]):
+    """Nested cross-validation of candidates.
+
+    Attributes:
+        values: (N,) confidences or (N, K) class probabilities.
+        outcomes: (N,) booleans or labels.
+        weights: (N,).
+        candidates: by name, the simplest first.
+    """
+
+    values: FloatArray
+    outcomes: NDArray[Any]
+    weights: Float64Array
+    candidates: Mapping[str, Kind]
+
+    def select(self, n_outer: int, n_inner: int, seed: int) -> Selection[Kind]:
+        check_count(n_outer, "n_outer", least=2)
+        check_count(n_inner, "n_inner", least=2)
+        check_seed(seed)
+        if self.weights.size < 2:
+            raise InvalidInput("one item cannot be split into folds; pass at least two")
+        held_out = np.empty(self.values.shape)
+        chosen: Counter[str] = Counter()
+        for number, (train, fold) in enumerate(_splits(_folds(self.outcomes, n_outer, seed))):
+            part = self._part(train)
+            # A training part of one item has no folds of its own: the first candidate is used.
+            few = train.sum() < 2 or not part.weights.any()
+            name = next(iter(self.candidates)) if few else _choice(part._losses(n_inner, seed + 1 + number), part.weights)
+            chosen[name] += 1
+            held_out[fold] = part._fitted(name).predict(self.values[fold])
+        losses = self._losses(n_inner, seed)
+        best = _choice(losses, self.weights)
+        scores = {name: float(self.weights @ loss / self.weights.sum()) for name, loss in losses.items()}
+        return Selection(best, self._fitted(best), scores, held_out, dict(chosen))
+
+    def _part(self, rows: BoolArray) -> _Nested[Kind]:
+        return _Nested(self.values[rows], self.outcomes[rows], self.weights[rows], self.candidates)
+
+    def _fitted(self, name: str) -> Kind:
+        from sklearn.base import clone
+
+        fitted: Kind = clone(self.candidates[name]).fit(self.values, self.outcomes, self.weights)
+        return fitted
+
+    def _losses(self, n_folds: int, seed: int) -> dict[str, Float64Array]:
+        """Log loss (N,) of every candidate on each item, fitted without the item's fold."""
+        losses = {name: np.zeros(self.weights.size) for name in self.candidates}
+        for train, fold in _splits(_folds(self.outcomes, n_folds, seed)):
+            part, outcomes = self._part(train), self.outcomes[fold]
+            if not part.weights.any():
+                continue
+            for name in self.candidates:
+                p = part._fitted(name).predict(self.values[fold])
+                likelihood = np.where(outcomes, p, 1 - p) if p.ndim == 1 else p[np.arange(outcomes.size), outcomes]
+                losses[name][fold] = -np.log(np.maximum(likelihood, _CLIP))
+        return losses
 
 
 def _choice(losses: Mapping[str, Float64Array], weights: Float64Array) -> str:
@@ -153,39 +267,12 @@ def _choice(losses: Mapping[str, Float64Array], weights: Float64Array) -> str:
     return best
 
 
-def _losses(
-    confidence: FloatArray,
-    correct: BoolArray,
-    weights: Float64Array,
-    candidates: Mapping[str, Recalibrator],
-    n_folds: int,
-    seed: int,
-) -> dict[str, Float64Array]:
-    """Log loss (N,) of every candidate on each item, fitted without the item's fold."""
-    losses = {name: np.zeros(confidence.size) for name in candidates}
-    for train, fold in _splits(_folds(correct, n_folds, seed)):
-        if not weights[train].any():
-            continue
-        for name, candidate in candidates.items():
-            fitted = _fitted(candidate, confidence[train], correct[train], weights[train])
-            p = fitted.transform(confidence[fold])
-            losses[name][fold] = -np.log(np.maximum(np.where(correct[fold], p, 1 - p), _CLIP))
-    return losses
-
-
-def _fitted(candidate: Recalibrator, confidence: FloatArray, correct: BoolArray, weights: Float64Array) -> Recalibrator:
-    from sklearn.base import clone
-
-    fitted: Recalibrator = clone(candidate).fit(confidence, correct, weights)
-    return fitted
-
-
-def _folds(correct: BoolArray, n_folds: int, seed: int) -> NDArray[np.intp]:
-    """The fold (N,) of each item: right and wrong items are dealt out in turn, each in random order."""
-    shuffled = np.random.default_rng(seed).permutation(correct.size)
-    dealt = shuffled[np.argsort(correct[shuffled], kind="stable")]
-    folds = np.empty(correct.size, dtype=np.intp)
-    folds[dealt] = np.arange(correct.size) % min(n_folds, correct.size)
+def _folds(outcomes: NDArray[Any], n_folds: int, seed: int) -> NDArray[np.intp]:
+    """The fold (N,) of each item: items of each outcome are dealt out in turn, in random order."""
+    shuffled = np.random.default_rng(seed).permutation(outcomes.size)
+    dealt = shuffled[np.argsort(outcomes[shuffled], kind="stable")]
+    folds = np.empty(outcomes.size, dtype=np.intp)
+    folds[dealt] = np.arange(outcomes.size) % min(n_folds, outcomes.size)
     return folds
 
 

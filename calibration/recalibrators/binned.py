@@ -70,7 +70,7 @@ class ScalingBinning(Recalibrator):
 
     def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
         self.scaling_ = PlattScaling().fit(confidence, correct, weights)
-        scaled = self.scaling_.transform(confidence)
+        scaled = self.scaling_.predict(confidence)
         bins = equal_mass_bins(scaled, check_count(self.n_bins, "n_bins"), weights)
         totals = BinTotals.of(bins, scaled, correct, weights)
         self.edges_ = bins.edges.astype(np.float64)
@@ -78,7 +78,7 @@ class ScalingBinning(Recalibrator):
         self.value_ = totals.confidence / totals.weight
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
-        return self.value_[Bins(self.edges_, evenly=False).index(self.scaling_.transform(confidence))]
+        return self.value_[Bins(self.edges_, evenly=False).index(self.scaling_.predict(confidence))]
 
 
 class BayesianBinning(Recalibrator):

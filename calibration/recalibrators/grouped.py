@@ -106,7 +106,7 @@ class GroupedRecalibrator(JsonEstimator):
         self.check_fitted()
         values = check_confidence(confidence)
         names = check_groups(groups, values.size)
-        recalibrated = self.pooled_.transform(values)
+        recalibrated = self.pooled_.predict(values)
         spelled = {str(group): group for group in self.groups_}
         for group in distinct_groups(names):
             if group not in self.groups_:
@@ -117,7 +117,7 @@ class GroupedRecalibrator(JsonEstimator):
                 continue
             rows = names == group
             share = self.share_[group]
-            alone = self.groups_[group].transform(values[rows])
+            alone = self.groups_[group].predict(values[rows])
             recalibrated[rows] = expit(share * logit(alone) + (1 - share) * logit(recalibrated[rows]))
         return recalibrated
 

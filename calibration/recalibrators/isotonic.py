@@ -13,9 +13,9 @@ __all__ = ["Identity", "IsotonicCalibration"]
 class IsotonicCalibration(Recalibrator):
     """The increasing function of least squared error, linear between the confidences it was fitted on.
 
-    By scikit-learn's pool-adjacent-violators (Zadrozny & Elkan 2002). Below the lowest and above the highest confidence it
-    stays constant. On few items it overfits: its ends would often be exactly 0 and 1, which no number of items shows; they
-    are kept 1 / (n + 2) away, for n (effective) items.
+    By pool-adjacent-violators (Zadrozny & Elkan 2002), as in scikit-learn. Below the lowest and above the highest
+    confidence it stays constant. On few items it overfits: its ends would often be exactly 0 and 1, which no number of items
+    shows; they are kept 1 / (n + 2) away, for n (effective) items.
 
     Attributes:
         confidence_: (M,) its corners, ascending, in [0, 1].
@@ -26,12 +26,21 @@ class IsotonicCalibration(Recalibrator):
     value_: Float64Array
 
     def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
-        from sklearn.isotonic import IsotonicRegression
+        from scipy.optimize import isotonic_regression
 
-        regression = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-        regression.fit(confidence, correct.astype(np.float64), sample_weight=weights)
-        self.confidence_ = np.asarray(regression.X_thresholds_, dtype=np.float64)
-        self.value_ = without_certainty(np.asarray(regression.y_thresholds_, dtype=np.float64), weights)
+        order = np.argsort(confidence)
+        values, truth, mass = confidence[order], correct[order].astype(np.float64), weights[order]
+        starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+        if starts.size < values.size:
+            # Items of equal confidence are one, of their total weight and mean outcome.
+            total = np.add.reduceat(mass, starts)
+            values, truth, mass = values[starts], np.add.reduceat(mass * truth, starts) / total, total
+        fitted = isotonic_regression(truth, weights=mass)
+        # The first and the last confidence of each block are corners.
+        ends = fitted.blocks[1:] - 1
+        corners = np.union1d(fitted.blocks[:-1], ends)
+        self.confidence_ = values[corners]
+        self.value_ = without_certainty(np.clip(fitted.x[corners], 0, 1), weights)
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
         return np.interp(confidence, self.confidence_, self.value_)

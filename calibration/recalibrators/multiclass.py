@@ -7,12 +7,13 @@ temperature scaling, and separable data (a class never seen, all labels alike) k
 from __future__ import annotations
 
 import warnings
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import TransformerMixin
 
-from calibration.arrays import Float64Array, as_array, check_number, check_probabilities
+from calibration.arrays import Float64Array, as_array, check_number, check_probabilities, effective_weights
 from calibration.errors import FewItemsWarning, InvalidInput, UnreadableFile
 from calibration.persistence import JsonEstimator
 
@@ -28,8 +29,8 @@ __all__ = [
 _CLIP = 1e-12
 
 
-class MulticlassRecalibrator(JsonEstimator):
-    """Base of the recalibrators of class probabilities.
+class MulticlassRecalibrator(TransformerMixin, JsonEstimator):
+    """Base of the recalibrators of class probabilities, which are transformers of scikit-learn.
 
     Attributes:
         weight_: W of softmax(W log p + b): (K, K), (K,) for its diagonal, or (1,) for one number on all of it.
@@ -39,12 +40,13 @@ class MulticlassRecalibrator(JsonEstimator):
     weight_: Float64Array
     intercept_: Float64Array
 
-    def fit(self, probabilities: ArrayLike, labels: ArrayLike) -> Self:
+    def fit(self, probabilities: ArrayLike, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Learn the map.
 
         Args:
             probabilities: (N, K) in [0, 1], rows summing to 1.
             labels: (N,) integers in 0..K-1.
+            sample_weight: (N,) of any scale, at least 0; None counts every item once.
 
         Returns:
             This recalibrator.
@@ -53,7 +55,8 @@ class MulticlassRecalibrator(JsonEstimator):
             InvalidInput: an array or a parameter is unusable.
         """
         matrix, classes = check_probabilities(probabilities, labels)
-        self._fit(np.log(np.maximum(matrix.astype(np.float64), _CLIP)), classes)
+        weights = effective_weights(sample_weight, classes.size)
+        self._fit(np.log(np.maximum(matrix.astype(np.float64), _CLIP)), classes, weights)
         return self
 
     def transform(self, probabilities: ArrayLike) -> Float64Array:
@@ -63,12 +66,16 @@ class MulticlassRecalibrator(JsonEstimator):
             probabilities: (N, K) in [0, 1], rows summing to 1, with the K of `fit`.
 
         Returns:
-            (N, K) in [0, 1], rows summing to 1.
+            (N, K) in [0, 1], rows summing to 1; a data frame if `set_output` asks for one.
 
         Raises:
             NotFitted: `fit` has not been called.
             InvalidInput: the probabilities are unusable.
         """
+        return self.predict(probabilities)
+
+    def predict(self, probabilities: ArrayLike) -> Float64Array:
+        """Recalibrate as `transform` does, always to an array, also by `sklearn.model_selection.cross_val_predict`."""
         from scipy.special import softmax
 
         self.check_fitted()
@@ -80,13 +87,24 @@ class MulticlassRecalibrator(JsonEstimator):
         scores = logs * self.weight_ if self.weight_.ndim == 1 else logs @ self.weight_.T
         return np.asarray(softmax(scores + self.intercept_, axis=1))
 
-    def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
+        """The names (K,) of the output columns: that of the class in lower case and a number, as in scikit-learn."""
+        self.check_fitted()
+        return np.array([f"{type(self).__name__.lower()}{k}" for k in range(self.intercept_.size)], dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.target_tags.required = True
+        return tags
+
+    def _fit(self, scores: Float64Array, labels: NDArray[np.intp], weights: Float64Array) -> None:
         raise NotImplementedError
 
     def _check_restored(self) -> None:
         classes = self.intercept_.size
         shapes = ((classes, classes), (classes,), (1,))
-        if self.weight_.shape not in shapes or not np.isfinite(self.transform(np.eye(2, classes))).all():
+        if self.weight_.shape not in shapes or not np.isfinite(self.predict(np.eye(2, classes))).all():
             raise UnreadableFile("weight_ and intercept_ are not of the same classes, or not numbers; pass what save wrote")
 
 
@@ -99,8 +117,8 @@ class MulticlassTemperatureScaling(MulticlassRecalibrator):
 
     temperature_: float
 
-    def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
-        self.temperature_ = _temperature(scores, labels)
+    def _fit(self, scores: Float64Array, labels: NDArray[np.intp], weights: Float64Array) -> None:
+        self.temperature_ = _temperature(scores, labels, weights)
         self.weight_ = np.array([1 / self.temperature_])
         self.intercept_ = np.zeros(scores.shape[1])
 
@@ -115,9 +133,9 @@ class VectorScaling(MulticlassRecalibrator):
     def __init__(self, penalty: float = 1e-4) -> None:
         self.penalty = penalty
 
-    def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
+    def _fit(self, scores: Float64Array, labels: NDArray[np.intp], weights: Float64Array) -> None:
         strength = np.full(scores.shape[1], check_number(self.penalty, "penalty", least=0))
-        self.weight_, self.intercept_ = _fit_softmax(scores, labels, strength, self.penalty)
+        self.weight_, self.intercept_ = _fit_softmax(scores, labels, weights, strength, self.penalty)
 
 
 class MatrixScaling(MulticlassRecalibrator):
@@ -130,11 +148,12 @@ class MatrixScaling(MulticlassRecalibrator):
     def __init__(self, penalty: float = 1e-4) -> None:
         self.penalty = penalty
 
-    def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
+    def _fit(self, scores: Float64Array, labels: NDArray[np.intp], weights: Float64Array) -> None:
         classes = scores.shape[1]
-        penalty = _enough(check_number(self.penalty, "penalty", least=0), type(self).__name__, *scores.shape)
+        check_number(self.penalty, "penalty", least=0)
+        penalty = _enough(self.penalty, type(self).__name__, weights, classes)
         strength = np.full((classes, classes), penalty)
-        self.weight_, self.intercept_ = _fit_softmax(scores, labels, strength, self.penalty)
+        self.weight_, self.intercept_ = _fit_softmax(scores, labels, weights, strength, self.penalty)
 
 
 class DirichletCalibration(MulticlassRecalibrator):
@@ -153,40 +172,48 @@ class DirichletCalibration(MulticlassRecalibrator):
         self.off_diagonal = off_diagonal
         self.intercept = intercept
 
-    def _fit(self, scores: Float64Array, labels: NDArray[np.intp]) -> None:
+    def _fit(self, scores: Float64Array, labels: NDArray[np.intp], weights: Float64Array) -> None:
         classes = scores.shape[1]
         check_number(self.off_diagonal, "off_diagonal", least=0)
-        strength = np.full((classes, classes), _enough(self.off_diagonal, type(self).__name__, *scores.shape))
+        strength = np.full((classes, classes), _enough(self.off_diagonal, type(self).__name__, weights, classes))
         np.fill_diagonal(strength, strength[0, 0] / 1000)
         penalty = check_number(self.intercept, "intercept", least=0)
-        self.weight_, self.intercept_ = _fit_softmax(scores, labels, strength, penalty)
+        self.weight_, self.intercept_ = _fit_softmax(scores, labels, weights, strength, penalty)
 
 
-def _enough(penalty: float, name: str, size: int, classes: int) -> float:
-    """The penalty, raised to what few items need; warns if there are fewer items than entries of W.
+def _enough(penalty: float, name: str, weights: Float64Array, classes: int) -> float:
+    """The penalty, raised to what few (effective) items need; warns if there are fewer items than entries of W.
 
     10 K / N is a normal prior of standard deviation 1 / sqrt(20 K): over K classes the entries of a row then move a score
     by a few tenths of a typical log-probability.
     """
+    size = float(weights.sum())
     if size < classes**2:
         warnings.warn(
-            f"{name} fits {classes**2} entries to {size} items; use VectorScaling or MulticlassTemperatureScaling, or pass "
-            "more items",
+            f"{name} fits {classes**2} entries to {size:.0f} items; use VectorScaling or MulticlassTemperatureScaling, or "
+            "pass more items",
             FewItemsWarning,
             stacklevel=4,
         )
     return max(penalty, 10 * classes / size)
 
 
-def _temperature(scores: Float64Array, labels: NDArray[np.intp]) -> float:
+def _temperature(scores: Float64Array, labels: NDArray[np.intp], weights: Float64Array) -> float:
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
 
-    score_of_label = scores[np.arange(labels.size), labels]
+    target = scores[np.arange(labels.size), labels]
+    if (target >= scores.max(axis=1)).all():
+        # Every label is the most probable class, and the likelihood has no finite maximum. As in Platt's method the target
+        # is the posterior mean under a uniform prior, (n + 1) / (n + K) for the label.
+        classes = scores.shape[1]
+        others = (classes - 1) / (weights.sum() + classes)
+        target = target + others * ((scores.sum(axis=1) - target) / (classes - 1) - target)
+    share = weights / weights.sum()
 
     def loss(log_temperature: float) -> float:
         inverse = np.exp(-log_temperature)
-        return float(np.mean(logsumexp(inverse * scores, axis=1) - inverse * score_of_label))
+        return float(share @ (logsumexp(inverse * scores, axis=1) - inverse * target))
 
     # Convex in 1/T, hence with one minimum in log T as well.
     solution = minimize_scalar(loss, bounds=(np.log(0.01), np.log(100)), method="bounded", options={"xatol": 1e-9})
@@ -194,7 +221,11 @@ def _temperature(scores: Float64Array, labels: NDArray[np.intp]) -> float:
 
 
 def _fit_softmax(
-    scores: Float64Array, labels: NDArray[np.intp], strength: Float64Array, intercept_strength: float
+    scores: Float64Array,
+    labels: NDArray[np.intp],
+    weights: Float64Array,
+    strength: Float64Array,
+    intercept_strength: float,
 ) -> tuple[Float64Array, Float64Array]:
     """W and b (K,) of least mean loss plus strength * (W - I / T)^2 and intercept_strength * b^2, T that of the items.
 
@@ -203,12 +234,13 @@ def _fit_softmax(
     from scipy.optimize import minimize
     from scipy.special import log_softmax
 
-    size, classes = scores.shape
+    classes = scores.shape[1]
+    share = weights / weights.sum()
     full = strength.ndim == 2
     # Without a right temperature the fit would leave the penalty's center for lack of it.
-    scale = 1 / min(max(_temperature(scores, labels), 0.1), 10.0)
+    scale = 1 / min(max(_temperature(scores, labels, weights), 0.1), 10.0)
     center = scale * scores
-    rows = np.arange(size)
+    rows = np.arange(labels.size)
 
     def loss(flat: Float64Array) -> tuple[float, Float64Array]:
         moved, intercept = flat[: strength.size].reshape(strength.shape), flat[strength.size :]
@@ -216,8 +248,8 @@ def _fit_softmax(
         log_probability = log_softmax(center + shift + intercept, axis=1)
         residual = np.exp(log_probability)
         residual[rows, labels] -= 1
-        residual /= size
-        value = -log_probability[rows, labels].sum() / size
+        residual *= share[:, None]
+        value = -(share @ log_probability[rows, labels])
         value += (strength * moved**2).sum() + intercept_strength * (intercept**2).sum()
         slope = (residual.T @ scores if full else (residual * scores).sum(axis=0)) + 2 * strength * moved
         return float(value), np.concatenate([slope.ravel(), residual.sum(axis=0) + 2 * intercept_strength * intercept])

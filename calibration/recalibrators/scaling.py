@@ -138,33 +138,67 @@ def fit_logistic(
     Returns:
         (D,) coefficients.
     """
+    share = weights / weights.sum()
+    # Columns of unit size make the steps of the order of the coefficients.
+    size = np.maximum(np.sqrt(share @ features**2), 1e-12)
+    columns = np.ascontiguousarray(features.T) / size[:, None]
+    ridge = np.zeros(size.size) if penalty is None else penalty
+    coefficients, converged = _newton(columns, targets, share, ridge)
+    floor = np.array([-np.inf if bound is None else bound for bound in least])
+    if not converged or (coefficients < floor).any():
+        coefficients = _bounded(columns, targets, share, ridge, np.maximum(coefficients, floor), least)
+    return np.asarray(coefficients / size)
+
+
+def _newton(
+    columns: Float64Array, targets: Float64Array, share: Float64Array, ridge: Float64Array
+) -> tuple[Float64Array, bool]:
+    """Coefficients (D,) of columns (D, N) by Newton's method, and whether the gradient vanishes there."""
+    coefficients = np.zeros(len(columns))
+    right = expit(coefficients @ columns)
+    gradient = columns @ (share * (right - targets)) + 2 * ridge * coefficients
+    for _ in range(50):
+        if np.abs(gradient).max() < 1e-11:
+            return coefficients, True
+        curvature = (columns * (share * right * (1 - right))) @ columns.T + 2 * np.diag(ridge)
+        curvature += 1e-12 * np.trace(curvature) * np.eye(len(columns))
+        try:
+            step = -np.linalg.solve(curvature, gradient)
+        except np.linalg.LinAlgError:
+            return coefficients, False
+        slope = float(gradient @ step)
+        for _ in range(30):
+            moved = coefficients + step
+            right = expit(moved @ columns)
+            gradient = columns @ (share * (right - targets)) + 2 * ridge * moved
+            # The loss is convex: a step is too long if it rises at its end as steeply as half the fall at its start.
+            if float(gradient @ step) <= 0.5 * abs(slope) + 1e-14:
+                break
+            step, slope = step / 2, slope / 2
+        coefficients = moved
+    return coefficients, bool(np.abs(gradient).max() < 1e-8)
+
+
+def _bounded(
+    columns: Float64Array,
+    targets: Float64Array,
+    share: Float64Array,
+    ridge: Float64Array,
+    start: Float64Array,
+    least: list[float | None],
+) -> Float64Array:
+    """Coefficients (D,) of columns (D, N) under lower bounds."""
     from scipy.optimize import minimize
 
-    total = weights.sum()
-    # Columns of unit size make the optimizer's steps of the order of the coefficients.
-    size = np.maximum(np.sqrt((weights @ features**2) / total), 1e-12)
-    scaled = features / size
-    ridge = np.zeros(features.shape[1]) if penalty is None else penalty
-
     def loss(coefficients: Float64Array) -> tuple[float, Float64Array]:
-        score = scaled @ coefficients
-        value = weights @ (np.logaddexp(0, score) - targets * score) / total + ridge @ coefficients**2
-        gradient = scaled.T @ (weights * (expit(score) - targets)) / total + 2 * ridge * coefficients
-        return float(value), gradient
+        score = coefficients @ columns
+        value = share @ (np.logaddexp(0, score) - targets * score) + ridge @ coefficients**2
+        return float(value), columns @ (share * (expit(score) - targets)) + 2 * ridge * coefficients
 
-    def hessian(coefficients: Float64Array) -> Float64Array:
-        right = expit(scaled @ coefficients)
-        return np.asarray((scaled.T * (weights * right * (1 - right) / total)) @ scaled + 2 * np.diag(ridge))
-
-    # Newton's method takes a tenth of the passes over the items; L-BFGS-B is needed only if a bound is violated.
-    start = np.zeros(features.shape[1])
-    solution = minimize(loss, start, jac=True, hess=hessian, method="trust-exact", options={"gtol": 1e-10})
-    floor = np.array([-np.inf if bound is None else bound for bound in least])
-    if not solution.success or (solution.x < floor).any():
-        options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
-        bounds = [(bound, None) for bound in least]
-        solution = minimize(loss, np.maximum(solution.x, floor), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return np.asarray(solution.x / size)
+    options = {"ftol": 1e-15, "gtol": 1e-10, "maxiter": 1000}
+    bounds = [(bound, None) for bound in least]
+    solution = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.asarray(solution.x)
 
 
 def _beta_features(confidence: Float64Array) -> Float64Array:

@@ -8,6 +8,8 @@ next confidence up and p0(s) that of the next one down.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -46,13 +48,10 @@ class VennAbers(Recalibrator):
         return self._interval(check_confidence(confidence).astype(np.float64))
 
     def _fit(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array) -> None:
-        knots, group = np.unique(confidence, return_inverse=True)
-        mass = np.bincount(group, weights, knots.size).astype(np.float64)
-        right = np.bincount(group, weights * correct, knots.size).astype(np.float64)
-        self.high_ = _fits_with_one_more_right(mass, right)
-        # A wrong item is the mirror image of a right one: the order reversed, right and wrong exchanged.
-        self.low_ = 1 - _fits_with_one_more_right(mass[::-1], (mass - right)[::-1])[::-1]
-        self.knots_ = knots
+        self.knots_, group = np.unique(confidence, return_inverse=True)
+        mass, right = (np.bincount(group, values, self.knots_.size) for values in (weights, weights * correct))
+        diagram = _Diagram.of(mass.astype(np.float64), right.astype(np.float64))
+        self.low_, self.high_ = diagram.fits_with(0.0), diagram.fits_with(1.0)
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
         low, high = self._interval(confidence)
@@ -67,59 +66,68 @@ class VennAbers(Recalibrator):
         return low, high
 
 
-def _fits_with_one_more_right(mass: Float64Array, right: Float64Array) -> Float64Array:
-    """(M,) the isotonic fit at each knot if one more right item is added there.
+@dataclass(frozen=True)
+class _Diagram:
+    """Cumulative right items over cumulative items, M + 1 points for M knots, with the lower convex hulls of their parts.
 
-    The isotonic fit at knot j is the max over i <= j of the min over k >= j of the mean of knots i..k. In the cumulative
-    diagram (x, y) that mean, with one more right item at j, is the slope from point i to point k + 1 shifted by (1, 1), and
-    the extremes lie on the lower convex hulls of points 0..j and j+1..M. Hulls of noisy data have few corners.
-    """
-    x = np.concatenate([[0.0], np.cumsum(mass)])
-    y = np.concatenate([[0.0], np.cumsum(right)])
-    size = mass.size
-    after = _Hull(x, y)
-    undo = [after.push(point) for point in range(size, 0, -1)]
-    before = _Hull(x, y)
-    fits = np.empty(size)
-    for knot in range(size):
-        before.push(knot)
-        start, end = before.corners(), after.corners()
-        rise = y[end] + 1 - y[start][:, None]
-        fits[knot] = (rise / (x[end] + 1 - x[start][:, None])).min(axis=1).max()
-        after.restore(undo.pop())
-    return np.minimum(fits, 1.0)
-
-
-class _Hull:
-    """Lower convex hull of points that arrive in order along x.
-
-    Every push can be undone in constant time, because it overwrites only one entry of the stack.
+    Attributes:
+        x, y: (M + 1,) weight of the items, and of the right ones, before each knot and after the last.
+        before: (M + 1,) the corner before point p of the hull of points 0..p; 0 at point 0.
+        after: (M + 1,) the corner after point p of the hull of points p..M; M at point M.
     """
 
-    def __init__(self, x: Float64Array, y: Float64Array) -> None:
-        self._x, self._y = x.tolist(), y.tolist()
-        self._stack = np.zeros(x.size, dtype=np.intp)
-        self._size = 0
+    x: Float64Array
+    y: Float64Array
+    before: NDArray[np.intp]
+    after: NDArray[np.intp]
 
-    def corners(self) -> NDArray[np.intp]:
-        return self._stack[: self._size]
+    @classmethod
+    def of(cls, mass: Float64Array, right: Float64Array) -> _Diagram:
+        x = np.concatenate([[0.0], np.cumsum(mass)])
+        y = np.concatenate([[0.0], np.cumsum(right)])
+        after = mass.size - _corners_before((x[-1] - x)[::-1], y[::-1])[::-1]
+        return cls(x, y, _corners_before(x, y), after)
 
-    def push(self, point: int) -> tuple[int, int, int]:
-        size = self._size
-        while size >= 2 and not self._bends_down(int(self._stack[size - 2]), int(self._stack[size - 1]), point):
-            size -= 1
-        state = (self._size, size, int(self._stack[size]))
-        self._stack[size] = point
-        self._size = size + 1
-        return state
+    def fits_with(self, outcome: float) -> Float64Array:
+        """(M,) the isotonic fit at each knot if one more item of this outcome, 0 or 1, is added there.
 
-    def restore(self, state: tuple[int, int, int]) -> None:
-        self._size, place, point = state
-        self._stack[place] = point
+        The isotonic fit at knot j is the max over i <= j of the min over k >= j of the mean of knots i..k. With the item
+        added, that mean is the slope from point i to point k + 1 shifted by (1, outcome), and the extremes are the ends of
+        the common tangent of the hulls of points 0..j and j + 1..M. All tangents are found together, from the ends next to
+        j outwards; hulls being convex, no step leads past the tangent.
+        """
+        start = np.arange(self.x.size - 1)
+        end = start + 1
 
-    def _bends_down(self, first: int, middle: int, last: int) -> bool:
-        """Whether the middle point lies strictly below the line from first to last."""
-        x, y = self._x, self._y
-        left, right = (first, last) if x[first] < x[last] else (last, first)
-        chord = (y[right] - y[left]) * (x[middle] - x[left])
-        return bool((y[middle] - y[left]) * (x[right] - x[left]) < chord)
+        def slope(i: NDArray[np.intp], k: NDArray[np.intp]) -> Float64Array:
+            return np.asarray((self.y[k] + outcome - self.y[i]) / (self.x[k] + 1 - self.x[i]))
+
+        knots = start.copy()
+        while knots.size:
+            i, k = start[knots], end[knots]
+            further = self.after[k]
+            later = slope(i, further) < slope(i, k)
+            k = np.where(later, further, k)
+            previous = self.before[i]
+            earlier = slope(previous, k) > slope(i, k)
+            start[knots], end[knots] = np.where(earlier, previous, i), k
+            knots = knots[later | earlier]
+        return np.clip(slope(start, end), 0.0, 1.0)
+
+
+def _corners_before(x: Float64Array, y: Float64Array) -> NDArray[np.intp]:
+    """For each point p (M + 1,), the corner before it of the lower convex hull of points 0..p."""
+    run, rise = x.tolist(), y.tolist()
+    before = [0] * x.size
+    for point in range(1, x.size):
+        corner = point - 1
+        x_point, y_point = run[point], rise[point]
+        while corner:
+            # The corner stays if it lies strictly below the line from the one before it to the new point.
+            first = before[corner]
+            x_first, y_first = run[first], rise[first]
+            if (rise[corner] - y_first) * (x_point - x_first) < (y_point - y_first) * (run[corner] - x_first):
+                break
+            corner = first
+        before[point] = corner
+    return np.array(before, dtype=np.intp)

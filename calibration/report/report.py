@@ -294,7 +294,7 @@ def _recalibrated(
     yield "raw", confidence[report]
     for name in RECALIBRATORS:
         if name != "identity":
-            yield name, make_recalibrator(name).fit(confidence[fit], correct[fit]).transform(confidence[report])
+            yield name, make_recalibrator(name).fit(confidence[fit], correct[fit]).predict(confidence[report])
     if names is not None:
         grouped = GroupedRecalibrator().fit(confidence[fit], correct[fit], names[fit])
         yield "platt by group", grouped.transform(confidence[report], names[report])

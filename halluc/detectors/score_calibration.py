@@ -75,7 +75,7 @@ class ScoreCalibration:
         probability = np.full(values.shape, self.base_rate)
         known = np.isfinite(values)
         if known.any():
-            probability[known] = self.recalibrator.transform(_squashed(values[known], self.center, self.spread))
+            probability[known] = self.recalibrator.predict(_squashed(values[known], self.center, self.spread))
         return probability
 
     def to_dict(self) -> dict[str, Any]:

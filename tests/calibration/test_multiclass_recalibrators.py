@@ -44,6 +44,13 @@ def test_the_temperature_is_found():
     assert MulticlassTemperatureScaling().fit(*sample(20_000)).temperature_ == pytest.approx(2.0, rel=0.05)
 
 
+def test_a_temperature_of_all_right_is_as_certain_as_the_number_of_items_allows():
+    """It was 0.01, which made every probability 0 or 1."""
+    probabilities = [[0.6, 0.3, 0.1]] * 30
+    fitted = MulticlassTemperatureScaling().fit(probabilities, [0] * 30)
+    assert fitted.transform(probabilities)[0, 0] == pytest.approx(31 / 33, abs=0.02)
+
+
 def test_a_biased_class_needs_an_intercept():
     fitted = VectorScaling().fit(*sample(20_000, bias=(1.0, 0.0, -1.0)))
     assert fitted.intercept_[0] - fitted.intercept_[2] == pytest.approx(2, abs=0.15)
