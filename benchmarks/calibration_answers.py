@@ -51,6 +51,7 @@ def main() -> None:
 
     warnings.simplefilter("ignore", NoThresholdWarning)
     for source, confidence, correct in _recorded():
+        _show_ranking("xquad recorded", source, confidence, correct, 0.5)
         _show_splits("xquad recorded", source, confidence, correct, 0.5, arguments.delta, arguments.splits)
     if not arguments.questions:
         return
@@ -87,12 +88,14 @@ def main() -> None:
 
 
 def _recorded():
-    """(source, confidence, correct) of the recorded answers in examples/."""
+    """(source, confidence, correct) of the recorded answers in examples/, the last time with all sources, (N, S)."""
     import numpy as np
 
     rows = read_rows(Path(__file__).parent.parent / "examples" / "xquad" / "answers.jsonl")
     for source in rows[0]["confidence"]:
         yield source, np.array([row["confidence"][source] for row in rows]), np.array([row["correct"] for row in rows])
+    matrix = np.array([list(row["confidence"].values()) for row in rows])
+    yield "+".join(rows[0]["confidence"]), matrix, np.array([row["correct"] for row in rows])
 
 
 def _ask_once(lm) -> None:
@@ -120,6 +123,24 @@ def _show_report(name, source, questions, calibration) -> None:
     _show("guarantee", set=name, source=source, guaranteed_risk=result.guaranteed_risk, delta=result.delta,
           n=report.report_count, answered=result.answered, wrong=result.wrong, risk=result.risk, held=result.held,
           reason=result.reason)  # fmt: skip
+
+
+def _show_ranking(name, source, confidence, correct, risk) -> None:
+    """How well a source, or several that are combined by cross-fitting, rank answers."""
+    import numpy as np
+
+    from calibration import SourceCombination, auroc, coverage_at_risk, negative_log_likelihood
+    from calibration.combination import cross_combined
+
+    draws = [confidence]
+    if confidence.ndim == 2:
+        draws = [cross_combined(SourceCombination(), confidence, correct, seed=seed) for seed in range(5)]
+    area, coverage, loss = np.mean(
+        [(auroc(p, correct), coverage_at_risk(p, correct, risk), negative_log_likelihood(p, correct)) for p in draws], axis=0
+    )
+    interval = auroc(draws[0], correct, interval=0.95)
+    _show("ranking", set=name, source=source, n=len(correct), auroc=area, interval=[interval.low, interval.high],
+          risk=risk, coverage_at_risk=coverage, log_loss=loss)  # fmt: skip
 
 
 def _show_splits(name, source, confidence, correct, risk, delta, splits) -> None:

@@ -56,6 +56,8 @@ METRICS = {
     "e-aurc": lambda p, y, **o: c.excess_aurc(p, y, **o),
     "augrc": lambda p, y, **o: c.augrc(p, y, **o),
     "prr": lambda p, y, **o: c.prediction_rejection_ratio(p, y, **o),
+    "auprc": lambda p, y, **o: c.auprc(p, y, **o),
+    "coverage at 20 % risk": lambda p, y, **o: c.coverage_at_risk(p, y, 0.2, **o),
     "accuracy at 50 % coverage": lambda p, y, **o: c.accuracy_at_coverage(p, y, 0.5, **o),
 }
 

@@ -12,8 +12,14 @@ from .calibration_error import sweep_calibration_error as sweep_calibration_erro
 from .calibrator import Calibrator as Calibrator
 from .calibrator import split_rows as split_rows
 from .classifier import CalibratedClassifier as CalibratedClassifier
+from .combination import SourceCombination as SourceCombination
+from .conditional_factuality import ConditionalFactuality as ConditionalFactuality
 from .conformal import ConformalAbstention as ConformalAbstention
 from .conformal import default_thresholds as default_thresholds
+from .corp import CorpCurve as CorpCurve
+from .corp import ScoreDecomposition as ScoreDecomposition
+from .corp import corp_curve as corp_curve
+from .corp import score_decomposition as score_decomposition
 from .errors import CalibrationError as CalibrationError
 from .errors import FewItemsWarning as FewItemsWarning
 from .errors import InvalidInput as InvalidInput
@@ -92,6 +98,7 @@ from .selective import prediction_rejection_ratio as prediction_rejection_ratio
 from .selective import risk_coverage_curve as risk_coverage_curve
 from .significance import CalibrationTest as CalibrationTest
 from .significance import calibration_test as calibration_test
+from .stacking import StackedRecalibrator as StackedRecalibrator
 from .streaming import BinnedAccumulator as BinnedAccumulator
 from .streaming import BinnedSummary as BinnedSummary
 from .streaming import TableAccumulator as TableAccumulator

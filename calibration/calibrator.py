@@ -11,12 +11,14 @@ from calibration.arrays import (
     BoolArray,
     Float64Array,
     as_array,
+    check_confidence,
     check_count,
     check_fraction,
     check_pair,
     check_seed,
     check_weights,
 )
+from calibration.combination import SourceCombination, check_sources, cross_combined
 from calibration.conformal import ConformalAbstention
 from calibration.errors import InvalidInput
 from calibration.persistence import JsonEstimator
@@ -38,6 +40,10 @@ class Calibrator(JsonEstimator):
     recalibrator that may reverse the order, or if `threshold_share` or `threshold_rows` is passed, the threshold has items
     of its own, and is chosen on the recalibrated confidence. Report on neither part.
 
+    Several sources of confidence are first combined to one (combination.py), by a map that is fitted to the items that do
+    not choose the threshold, so that the guarantee holds; the recalibrator sees every item as a combination that was fitted
+    without it. All of this class then says "raw confidence" of the combined one.
+
     Args:
         risk, delta: at most `risk` of the answers given are wrong, with probability 1 - `delta` over the items of the
             threshold (see ConformalAbstention). Both in (0, 1).
@@ -50,6 +56,7 @@ class Calibrator(JsonEstimator):
         seed: of the split and the folds.
 
     Attributes:
+        combination_: of several sources; None of one.
         recalibrator_: the fitted recalibrator.
         rule_: the fitted abstention rule, over raw confidence if `on_raw_`, and over recalibrated confidence otherwise.
         on_raw_: whether the threshold is on the raw confidence.
@@ -61,6 +68,7 @@ class Calibrator(JsonEstimator):
         fit_count_: number of items that the recalibrator was fitted on.
     """
 
+    combination_: SourceCombination | None
     recalibrator_: Recalibrator
     rule_: ConformalAbstention
     on_raw_: bool
@@ -112,7 +120,7 @@ class Calibrator(JsonEstimator):
         """Learn the recalibrator and the threshold.
 
         Args:
-            confidence: (N,) raw confidences in [0, 1], N >= 4.
+            confidence: (N,) raw confidences in [0, 1], N >= 4, or (N, S) of S sources.
             correct: (N,) booleans.
             sample_weight: (N,) of any scale, at least 0 (see ConformalAbstention.fit).
             threshold_rows: (N,) booleans, the items for the threshold alone; None uses all items, or draws them by
@@ -126,25 +134,43 @@ class Calibrator(JsonEstimator):
             InvalidInput: a parameter or an array is unusable, or too few items are left to fit or for the threshold.
         """
         self.check_parameters()
-        values, truth = check_pair(confidence, correct)
+        array = as_array(confidence, "confidence")
+        columns = check_sources(array) if array.ndim == 2 else None
+        values, truth = check_pair(array if columns is None else columns[:, 0], correct)
         weights = None if sample_weight is None else check_weights(sample_weight, values.size)
         self.on_raw_ = threshold_rows is None and self.threshold_share is None and _keeps_order(self.recalibrator)
-        above, fitted = self._parts(values.size, threshold_rows)
+        above, fitted = self._parts(values.size, threshold_rows, apart=columns is not None or not self.on_raw_)
         if fitted.sum() < 2 or above.sum() < 1:
             raise InvalidInput(
                 f"{int(fitted.sum())} items are left to fit and {int(above.sum())} for the threshold; pass at least 2 and 1"
             )
+        self.combination_ = None
+        if columns is not None:
+            values = self._combine(columns, truth, weights, above)
+            # The threshold is on the combined confidence of its own items, which the recalibrator does not change.
+            fitted = np.ones_like(fitted) if self.on_raw_ else fitted
         self._choose(values[fitted].astype(np.float64), truth[fitted], None if weights is None else weights[fitted])
         self.fit_count_ = int(fitted.sum())
         self.reference_ = np.quantile(values, np.linspace(0, 1, min(values.size, _REFERENCE))).astype(np.float64)
-        scored = values[above] if self.on_raw_ else self.transform(values[above])
+        scored = values[above] if self.on_raw_ else self.recalibrator_.predict(values[above])
         rule = ConformalAbstention(self.risk, self.delta)
         self.rule_ = rule.fit(scored, truth[above], None if weights is None else weights[above])
         return self
 
-    def _parts(self, size: int, threshold_rows: ArrayLike | None) -> tuple[BoolArray, BoolArray]:
-        """The items (size,) for the threshold, and those for the recalibrator."""
-        if self.on_raw_:
+    def _combine(
+        self, confidence: Float64Array, correct: BoolArray, weights: Float64Array | None, above: BoolArray
+    ) -> Float64Array:
+        """Fit the combination of sources (N, S) to all items but those for the threshold, and combine all of them (N,)."""
+        rest = ~above
+        kept = None if weights is None else weights[rest]
+        self.combination_ = SourceCombination().fit(confidence[rest], correct[rest], kept)
+        combined = self.combination_.predict(confidence)
+        combined[rest] = cross_combined(SourceCombination(), confidence[rest], correct[rest], kept, seed=self.seed)
+        return combined
+
+    def _parts(self, size: int, threshold_rows: ArrayLike | None, *, apart: bool) -> tuple[BoolArray, BoolArray]:
+        """The items (size,) for the threshold, and those for the recalibrator: all for both unless they are kept apart."""
+        if not apart:
             return np.ones(size, dtype=np.bool_), np.ones(size, dtype=np.bool_)
         if threshold_rows is None:
             share = 0.5 if self.threshold_share is None else self.threshold_share
@@ -155,25 +181,37 @@ class Calibrator(JsonEstimator):
             raise InvalidInput(f"threshold_rows has shape {rows.shape} and type {rows.dtype}; pass {size} booleans")
         return rows, ~rows
 
+    def combine(self, confidence: ArrayLike) -> Float64Array:
+        """The raw confidence (N,) that the recalibrator and the threshold see: combined if there are several sources (N, S).
+
+        Raises:
+            NotFitted: `fit` has not been called.
+            InvalidInput: the confidence is unusable, or has another number of sources.
+        """
+        self.check_fitted()
+        if self.combination_ is not None:
+            return self.combination_.predict(confidence)
+        return check_confidence(confidence).astype(np.float64)
+
     def transform(self, confidence: ArrayLike) -> Float64Array:
-        """Recalibrate raw confidences (N,) to calibrated ones (N,), both in [0, 1].
+        """Recalibrate raw confidences (N,), or (N, S) of S sources, to calibrated ones (N,), all in [0, 1].
 
         Raises:
             NotFitted: `fit` has not been called.
             InvalidInput: the confidence is unusable.
         """
         self.check_fitted()
-        return self.recalibrator_.predict(confidence)
+        return self.recalibrator_.predict(self.combine(confidence))
 
     def answer(self, confidence: ArrayLike) -> BoolArray:
-        """Decide which items (N,) to answer, from raw confidences (N,) in [0, 1].
+        """Decide which items (N,) to answer, from raw confidences (N,), or (N, S) of S sources, in [0, 1].
 
         Raises:
             NotFitted: `fit` has not been called.
             InvalidInput: the confidence is unusable.
         """
         self.check_fitted()
-        return self.rule_.answer(confidence if self.on_raw_ else self.transform(confidence))
+        return self.rule_.answer(self.combine(confidence) if self.on_raw_ else self.transform(confidence))
 
     @property
     def threshold(self) -> float:
@@ -183,7 +221,7 @@ class Calibrator(JsonEstimator):
         """
         self.check_fitted()
         threshold = self.rule_.threshold
-        return float(self.transform([threshold])[0]) if self.on_raw_ and np.isfinite(threshold) else threshold
+        return float(self.recalibrator_.predict([threshold])[0]) if self.on_raw_ and np.isfinite(threshold) else threshold
 
     def _choose(self, confidence: Float64Array, correct: BoolArray, weights: Float64Array | None) -> None:
         from calibration.calibration_error import expected_calibration_error

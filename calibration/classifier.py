@@ -130,6 +130,8 @@ class CalibratedClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _fewest(self, labels: NDArray[np.intp]) -> int:
         """The number of items of the rarest class; InvalidInput if cross-validation is impossible."""
+        if self.classes_.size == 0:
+            raise InvalidInput("y is empty; pass items of at least two classes")
         if self.classes_.size < 2:
             raise InvalidInput(f"y holds one class, {self.classes_[0]}; pass items of at least two")
         counts = np.bincount(labels)

@@ -100,11 +100,16 @@ def estimate(kernel: Callable[[Float64Array], float], weights: Float64Array, int
 
 
 def estimates(
-    kernel: Callable[[Float64Array], Sequence[float]], weights: Float64Array, interval: float | Bootstrap | None
+    kernel: Callable[[Float64Array], Sequence[float]],
+    weights: Float64Array,
+    interval: float | Bootstrap | None,
+    *,
+    unbiased: bool = False,
 ) -> list[Estimate]:
     """Compute several metrics, with intervals from the same resamples; see `estimate`.
 
-    A resample is N rows drawn with replacement, that is the weights times multinomial counts.
+    A resample is N rows drawn with replacement, that is the weights times multinomial counts. With `unbiased`, intervals
+    are moved by twice the bias that resampling shows: once for that of the resamples, once for that of the metric.
     """
     plan = None if interval is None else as_bootstrap(interval)
     values = [float(value) for value in kernel(weights)]
@@ -118,6 +123,10 @@ def estimates(
         resampled = weights * counts
         if resampled.any():
             draws[draw] = kernel(resampled)
+    if unbiased:
+        bias = np.nanmean(draws, axis=0) - values
+        # A metric whose draws and value are never below 0 has no interval there either.
+        draws = np.where(np.min(draws, axis=0) >= 0, np.maximum(draws - 2 * bias, 0), draws - 2 * bias)
     return [with_interval(value, column, plan) for value, column in zip(values, draws.T, strict=True)]
 
 

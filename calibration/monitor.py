@@ -96,14 +96,14 @@ class GuaranteeMonitor:
             raise InvalidInput(f"calibrator is {calibrator!r}; pass a fitted Calibrator")
         self.calibrator = calibrator
         self.significance = check_fraction(significance, "significance")
-        self._confidence = np.empty(0)
-        self._correct = np.empty(0, dtype=np.bool_)
+        self._confidence, self._calibrated = np.empty(0), np.empty(0)
+        self._correct, self._above = np.empty(0, dtype=np.bool_), np.empty(0, dtype=np.bool_)
 
     def update(self, confidence: ArrayLike, correct: ArrayLike) -> Self:
         """Add new items, in order of arrival.
 
         Args:
-            confidence: (N,) raw confidences in [0, 1].
+            confidence: (N,) raw confidences in [0, 1], or (N, S) for a calibrator of S sources.
             correct: (N,) booleans.
 
         Returns:
@@ -112,8 +112,10 @@ class GuaranteeMonitor:
         Raises:
             InvalidInput: an array is unusable.
         """
-        values, truth = check_pair(confidence, correct)
-        self._confidence = np.concatenate([self._confidence, values.astype(np.float64)])
+        combined, truth = check_pair(self.calibrator.combine(confidence), correct)
+        self._confidence = np.concatenate([self._confidence, combined])
+        self._calibrated = np.concatenate([self._calibrated, self.calibrator.transform(confidence)])
+        self._above = np.concatenate([self._above, self.calibrator.answer(confidence)])
         self._correct = np.concatenate([self._correct, truth])
         return self
 
@@ -128,12 +130,11 @@ class GuaranteeMonitor:
         if self._confidence.size == 0:
             raise InvalidInput("no items have been added; call update first")
         risk = self.calibrator.risk
-        above = self.calibrator.answer(self._confidence)
-        errors = (~self._correct[above]).astype(np.float64)
+        errors = (~self._correct[self._above]).astype(np.float64)
         wrong, answered = int(errors.sum()), int(errors.size)
         level = 1 - self.significance
         rate = Estimate(wrong / answered, *risk_interval(wrong, answered, level), level) if answered else None
-        paths = calibration_wealth(self.calibrator.transform(self._confidence), self._correct.astype(np.float64))
+        paths = calibration_wealth(self._calibrated, self._correct.astype(np.float64))
         return MonitorResult(
             count=int(self._confidence.size),
             answered=answered,

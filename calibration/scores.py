@@ -24,8 +24,8 @@ from calibration.arrays import (
 )
 from calibration.binning import Strategy, make_bins
 from calibration.errors import InvalidInput
-from calibration.estimate import Bootstrap, Estimate, as_bootstrap, estimate, estimates
-from calibration.influence import auroc_interval, mean_interval
+from calibration.estimate import Bootstrap, Estimate, as_bootstrap, estimates
+from calibration.influence import auroc_interval, logit_interval, mean_interval
 
 __all__ = [
     "BrierDecomposition",
@@ -124,7 +124,8 @@ def brier_decomposition(
         n_bins: number of bins, at least 1; with None each distinct confidence is a bin, and the three terms are exact.
         strategy: "equal-width" or "equal-mass".
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of the bootstrap interval of every term, from the same resamples, or Bootstrap.
+        interval: level in (0, 1) of the bootstrap interval of every term, from the same resamples, or Bootstrap. Sampling
+            noise raises reliability and resolution; it does so twice in a resample, which the intervals take back.
     """
     values, truth = check_pair(confidence, correct)
     mass = unit_weights(weights, values.size)
@@ -150,7 +151,7 @@ def brier_decomposition(
         uncertainty = base * (1 - base)
         return brier, reliability, resolution, uncertainty, brier - (reliability - resolution + uncertainty)
 
-    return BrierDecomposition(*estimates(terms, mass, interval))
+    return BrierDecomposition(*estimates(terms, mass, interval, unbiased=True))
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def auprc(
         confidence: (N,) in [0, 1].
         correct: (N,) booleans.
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
 
     Raises:
         InvalidInput: no item is right, or an argument is unusable.
@@ -243,15 +244,19 @@ def auprc(
     if not (mass * truth).any():
         raise InvalidInput("AUPRC is undefined if no item is right; pass items of both kinds")
 
-    def kernel(mass: Float64Array) -> float:
-        right = np.bincount(group, mass * truth, n_groups)
-        answered = np.cumsum(np.bincount(group, mass, n_groups))
-        if right.sum() == 0:
-            return math.nan
-        precision = np.cumsum(right) / np.where(answered > 0, answered, 1)
-        return float((precision * right).sum() / right.sum())
-
-    return estimate(kernel, mass, interval)
+    mass = mass / mass.sum()
+    right = np.bincount(group, mass * truth, n_groups)
+    answered = np.cumsum(np.bincount(group, mass, n_groups))
+    found, total = np.cumsum(right), float(right.sum())
+    divisor = np.where(answered > 0, answered, 1)
+    precision = found / divisor
+    value = float((precision * right).sum() / total)
+    if interval is None:
+        return Estimate(value)
+    # An item adds to what is answered from its group on and, if it is right, to the right ones there.
+    by_answered = -np.cumsum((right * found / divisor**2)[::-1])[::-1] / total
+    by_right = (precision - value + np.cumsum((right / divisor)[::-1])[::-1]) / total
+    return logit_interval(value, by_answered[group] + truth * by_right[group], mass, as_bootstrap(interval).level)
 
 
 def _groups(values: FloatArray) -> tuple[NDArray[np.intp], int]:
@@ -271,4 +276,4 @@ def _weights_of_both(truth: BoolArray, weights: ArrayLike | None, metric: str) -
 def _mean_loss(loss: Float64Array, weights: ArrayLike | None, interval: float | Bootstrap | None) -> Estimate:
     mass = unit_weights(weights, loss.size)
     mass = mass / mass.sum()
-    return Estimate(float(mass @ loss)) if interval is None else mean_interval(loss, mass, as_bootstrap(interval).level)
+    return Estimate(float(mass @ loss)) if interval is None else mean_interval(loss, mass, as_bootstrap(interval))

@@ -34,6 +34,7 @@ __all__ = [
     "RECALIBRATORS",
     "Selection",
     "check_recalibrator",
+    "cross_validated_losses",
     "make_recalibrator",
     "select_multiclass_recalibrator",
     "select_recalibrator",
@@ -187,6 +188,19 @@ def select_multiclass_recalibrator(
         # Few items in a fold are a reason to choose another candidate, which the scores show.
         warnings.simplefilter("ignore", FewItemsWarning)
         return _Nested(matrix, classes, weights, dict(candidates)).select(n_outer, n_inner, seed)
+
+
+def cross_validated_losses(
+    confidence: Float64Array,
+    correct: BoolArray,
+    weights: Float64Array,
+    candidates: Mapping[str, Recalibrator],
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+) -> dict[str, Float64Array]:
+    """The log loss (N,) of every candidate on each item, in nats, fitted without the item's fold; arguments are checked."""
+    return _Nested(confidence, correct, weights, candidates)._losses(n_folds, seed)
 
 
 def _check_candidates(candidates: object, kind: type) -> None:

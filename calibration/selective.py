@@ -8,15 +8,17 @@ them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calibration.arrays import BoolArray, Float64Array, FloatArray, check_number, check_pair, effective_weights, unit_weights
+from calibration.bounds import binomial_interval
 from calibration.errors import InvalidInput
-from calibration.estimate import Bootstrap, Estimate, as_bootstrap, estimate
-from calibration.influence import ErrorCurve, auroc_interval, positive_interval
+from calibration.estimate import Bootstrap, Estimate, as_bootstrap
+from calibration.influence import ErrorCurve, auroc_interval, wilson_interval
 
 __all__ = [
     "OperatingPoint",
@@ -92,7 +94,7 @@ def aurc(
         return Estimate(value)
     curve = ranked.curve(mass)
     _, influence = curve.aurc()
-    return curve.cover_rare_errors(positive_interval(value, influence, curve.mass, as_bootstrap(interval).level))
+    return curve.interval(value, influence, as_bootstrap(interval).level)
 
 
 def excess_aurc(
@@ -126,7 +128,7 @@ def excess_aurc(
     (_, area), (risk, rate) = curve.aurc(), curve.risk()
     # The best area is r + (1 - r) log(1 - r), with the derivative -log(1 - r).
     influence = area + np.log(max(1 - risk, 1e-12)) * rate
-    return curve.cover_rare_errors(positive_interval(value, influence, curve.mass, as_bootstrap(interval).level))
+    return curve.interval(value, influence, as_bootstrap(interval).level)
 
 
 def augrc(
@@ -155,7 +157,7 @@ def augrc(
         return Estimate(value)
     curve = ranked.curve(mass)
     _, influence = curve.augrc()
-    return curve.cover_rare_errors(positive_interval(value, influence, curve.mass, as_bootstrap(interval).level))
+    return curve.interval(value, influence, as_bootstrap(interval).level)
 
 
 def prediction_rejection_ratio(
@@ -213,19 +215,29 @@ def coverage_at_risk(
         correct: (N,) booleans.
         risk: in [0, 1].
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval, or Bootstrap: the largest coverages at which the upper and the lower end
+            of the risk's own interval (Wilson's) are at most `risk`.
     """
     values, truth = check_pair(confidence, correct)
     check_number(risk, "risk", least=0, most=1)
     ranked = _Ranked.of(values, truth)
 
-    def kernel(mass: Float64Array) -> float:
-        answered, wrong = ranked.cumulative(mass)
+    mass = effective_weights(weights, values.size)
+    answered, wrong = ranked.cumulative(mass)
+    kept = answered > 0
+    answered, wrong = answered[kept], wrong[kept]
+
+    def coverage(bound: Float64Array) -> float:
         # Some slack: 0.1 * 30 is above 3 in floating point.
-        allowed = answered[wrong <= risk * answered * (1 + 1e-12)]
+        allowed = answered[bound <= risk * (1 + 1e-12)]
         return float(allowed[-1] / answered[-1]) if allowed.size else 0.0
 
-    return estimate(kernel, unit_weights(weights, values.size), interval)
+    value = coverage(wrong / answered)
+    if interval is None:
+        return Estimate(value)
+    level = as_bootstrap(interval).level
+    low, high = wilson_interval(wrong / answered, answered, level)
+    return Estimate(value, min(value, coverage(high)), max(value, coverage(low)), level)
 
 
 def accuracy_at_coverage(
@@ -243,20 +255,33 @@ def accuracy_at_coverage(
         correct: (N,) booleans.
         coverage: in (0, 1].
         weights: (N,) of any scale, at least 0.
-        interval: level in (0, 1) of a bootstrap interval, or Bootstrap.
+        interval: level in (0, 1) of an interval, or Bootstrap: exact binomial, with the noise of where the coverage ends.
     """
     values, truth = check_pair(confidence, correct)
     if check_number(coverage, "coverage", least=0, most=1) == 0:
         raise InvalidInput("coverage is 0; pass a share above 0")
     ranked = _Ranked.of(values, truth)
 
-    def kernel(mass: Float64Array) -> float:
-        answered, wrong = ranked.cumulative(mass)
-        target = coverage * answered[-1]
-        errors = np.interp(target, np.concatenate([[0.0], answered]), np.concatenate([[0.0], wrong]))
-        return float(1 - errors / target)
+    answered, wrong = ranked.cumulative(effective_weights(weights, values.size))
+    answered, wrong = np.concatenate([[0.0], answered]), np.concatenate([[0.0], wrong])
+    size = float(answered[-1])
 
-    return estimate(kernel, unit_weights(weights, values.size), interval)
+    def errors(end: float) -> float:
+        return float(np.interp(end, answered, wrong))
+
+    target = coverage * size
+    rate = errors(target) / target
+    if interval is None:
+        return Estimate(1 - rate)
+    plan = as_bootstrap(interval)
+    # Which items are the most confident is random too: that adds (1 - coverage) (error rate at the end - rate)^2 to the
+    # variance of an item. The rate at the end is that of the square root of all items around it.
+    low_end, high_end = max(target - math.sqrt(size) / 2, 0.0), min(target + math.sqrt(size) / 2, size)
+    at_end = (errors(high_end) - errors(low_end)) / (high_end - low_end)
+    binomial = rate * (1 - rate)
+    share = binomial / (binomial + (1 - coverage) * (at_end - rate) ** 2) if 0 < rate < 1 else 1.0
+    low, high = binomial_interval(rate * target * share, target * share, level=plan.level)
+    return Estimate(1 - rate, 1 - float(high), 1 - float(low), plan.level)
 
 
 @dataclass(frozen=True)

@@ -113,21 +113,36 @@ class BayesianBinning(Recalibrator):
         # A hundred different resolutions are as good as all of them.
         sizes = np.unique(np.geomspace(least, most, 100).round().astype(int))
         self.edges_, self.value_, scores = [], [], []
+        # Sorted once, every histogram is a few differences of cumulative sums at distinct confidences.
+        order = np.argsort(confidence)
+        values, mass = confidence[order], weights[order]
+        last = np.flatnonzero(np.append(values[1:] != values[:-1], True))
+        distinct, cumulative = values[last], np.cumsum(mass)[last]
+        right_ones = np.cumsum(mass * correct[order])[last]
         for size in sizes.tolist():
-            bins = equal_mass_bins(confidence, size, weights)
-            totals = BinTotals.of(bins, confidence, correct, weights)
-            edges = bins.edges.astype(np.float64)
+            targets = np.arange(1, size) * (cumulative[-1] / size)
+            cuts = np.unique(np.searchsorted(cumulative, targets * (1 - 1e-12)))
+            cuts = cuts[cuts < distinct.size - 1]
+            edges = np.concatenate([[0.0], distinct[cuts], [1.0]])
+            total, correct_ones = (
+                np.diff(np.concatenate([[0.0], sums[cuts], sums[-1:]])) for sums in (cumulative, right_ones)
+            )
             prior = np.clip((edges[:-1] + edges[1:]) / 2, 1e-3, 1 - 1e-3)
             right, wrong = 2 * prior, 2 * (1 - prior)
-            evidence = betaln(right + totals.correct, wrong + totals.weight - totals.correct) - betaln(right, wrong)
+            evidence = betaln(right + correct_ones, wrong + total - correct_ones) - betaln(right, wrong)
             scores.append(float(evidence.sum()))
             self.edges_.append(edges)
-            self.value_.append((right + totals.correct) / (2 + totals.weight))
+            self.value_.append((right + correct_ones) / (2 + total))
         share = np.exp(np.array(scores) - max(scores))
         self.score_ = share / share.sum()
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
-        average = np.zeros_like(confidence)
-        for share, edges, value in zip(self.score_, self.edges_, self.value_, strict=True):
-            average += share * value[Bins(edges, evenly=False).index(confidence)]
+        # In the order of the confidences the average is a sum of steps, one for each edge of each histogram.
+        order = np.argsort(confidence)
+        inner = np.concatenate([edges[1:-1] for edges in self.edges_])
+        steps = np.concatenate([share * np.diff(value) for share, value in zip(self.score_, self.value_, strict=True)])
+        start = sum(share * value[0] for share, value in zip(self.score_, self.value_, strict=True))
+        place = np.searchsorted(confidence[order], inner, side="right")
+        average = np.empty_like(confidence)
+        average[order] = start + np.cumsum(np.bincount(place, steps, confidence.size + 1)[:-1])
         return average

@@ -7,6 +7,11 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from calibration.arrays import BoolArray, Float64Array
+from calibration.binning import equal_width_bins
+from calibration.corp import score_decomposition
 from calibration.estimate import Estimate, percent
 from calibration.persistence import write_atomically
 from calibration.report.plots import reliability_diagram, risk_coverage_diagram
@@ -44,8 +49,8 @@ def render_report(report: CalibrationReport, *, title: str = "Calibration report
     result = report.threshold_result
     recalibrated = next((row for row in report.after if row.name == report.chosen), report.before)
     figures = {
-        "before": reliability_diagram(report.confidence, report.correct, title="Before: raw confidence"),
-        "after": reliability_diagram(report.recalibrated, report.correct, title=f"After: {report.chosen}"),
+        "before": _reliability(report.confidence, report.correct, title="Before: raw confidence"),
+        "after": _reliability(report.recalibrated, report.correct, title=f"After: {report.chosen}"),
         "risk": risk_coverage_diagram(
             report.recalibrated, report.correct, threshold=result.threshold, risk=result.guaranteed_risk,
             title=f"Risk and coverage after {report.chosen}",
@@ -57,8 +62,24 @@ def render_report(report: CalibrationReport, *, title: str = "Calibration report
         report=report,
         result=result,
         chosen=recalibrated,
+        parts=[
+            ("raw", score_decomposition(report.confidence, report.correct)),
+            (report.chosen, score_decomposition(report.recalibrated, report.correct)),
+        ],
         figures={name: data_address(figure) for name, figure in figures.items()},
     )
+
+
+# If more of the items than this lie in one of fifteen equal-width bins, the others say little.
+_CROWDED = 0.6
+
+
+def _reliability(confidence: Float64Array, correct: BoolArray, *, title: str) -> Figure:
+    """The reliability diagram, in equal-mass bins on logit axes if most confidences are nearly the same."""
+    share = np.bincount(equal_width_bins(15).index(confidence), minlength=15).max() / confidence.size
+    if share <= _CROWDED or np.ptp(confidence) == 0:
+        return reliability_diagram(confidence, correct, title=title)
+    return reliability_diagram(confidence, correct, strategy="equal-mass", scale="logit", title=title)
 
 
 def data_address(figure: Figure) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.arrays import BoolArray, Float64Array, check_count, check_pair
+from calibration.arrays import BoolArray, Float64Array, as_array, check_count, check_pair
 from calibration.binless_error import smooth_calibration_error
 from calibration.calibration_error import expected_calibration_error
 from calibration.calibrator import Calibrator, check_split, split_rows
+from calibration.combination import check_sources
 from calibration.errors import InvalidInput, NoThresholdWarning
 from calibration.estimate import Bootstrap, Estimate, as_bootstrap
 from calibration.recalibrators.grouped import GroupedRecalibrator, check_groups, distinct_groups
@@ -98,7 +99,8 @@ class CalibrationReport:
     Attributes:
         count, report_count: rows in all, and held-out rows.
         fit_count, threshold_count: rows that the calibrator's recalibrator and its threshold used.
-        before: the raw confidence.
+        before: the raw confidence; of several sources, their combination.
+        sources: each of several sources alone; empty if there is one.
         test_before, test_after: tests of whether the raw and the recalibrated confidence are calibrated, by smooth error.
         after: every recalibrator, in the order of `RECALIBRATORS` without the identity; with groups, a grouped Platt scaling
             comes last.
@@ -117,6 +119,7 @@ class CalibrationReport:
     threshold_count: int
     report_count: int
     before: Metrics
+    sources: tuple[Metrics, ...]
     after: tuple[Metrics, ...]
     test_before: CalibrationTest
     test_after: CalibrationTest
@@ -139,6 +142,7 @@ class CalibrationReport:
             "threshold_count": self.threshold_count,
             "report_count": self.report_count,
             "before": self.before.to_dict(),
+            "sources": [row.to_dict() for row in self.sources],
             "after": [row.to_dict() for row in self.after],
             "test_before": self.test_before.to_dict(),
             "test_after": self.test_after.to_dict(),
@@ -172,7 +176,7 @@ def calibration_report(
     chooses its threshold on the second. The third part is held out.
 
     Args:
-        confidence: (N,) in [0, 1], N >= 10.
+        confidence: (N,) in [0, 1], N >= 10, or (N, S) of S sources, which the calibrator combines.
         correct: (N,) booleans.
         groups: (N,) texts or numbers, to report on each group as well.
         risk, delta: of the threshold, in (0, 1) (see ConformalAbstention); a NoThresholdWarning is issued if no threshold
@@ -180,7 +184,7 @@ def calibration_report(
         split: shares of the rows for the fit, the threshold and the report, above 0.
         n_bins: number of bins of the calibration error, at least 1.
         interval: level in (0, 1) of the intervals, or Bootstrap.
-        source: what the confidence is, kept in the calibrator.
+        source: what the confidence is, kept in the calibrator; of several, their names in order, joined by "+".
         seed: of the split and the folds.
         progress: called with 1 after each of `N_STEPS` steps, and once more with groups.
 
@@ -192,41 +196,50 @@ def calibration_report(
     check_split(split, parts=3)
     check_count(n_bins, "n_bins")
     plan = as_bootstrap(interval)
-    raw, truth = check_pair(confidence, correct)
-    values: Float64Array = raw.astype(np.float64)
-    names = None if groups is None else check_groups(groups, values.size)
-    fit, above, report = _parts(values.size, split, seed)
+    array = as_array(confidence, "confidence")
+    columns = check_sources(array) if array.ndim == 2 else None
+    raw, truth = check_pair(array if columns is None else columns[:, 0], correct)
+    # What the calibrator takes: the confidence, or that of each source.
+    inputs: Float64Array = raw.astype(np.float64) if columns is None else columns
+    values = inputs
+    names = None if groups is None else check_groups(groups, truth.size)
+    fit, above, report = _parts(truth.size, split, seed)
     tick = progress or (lambda _done: None)
     used = fit | above
-    calibrator.fit(values[used], truth[used])
+    calibrator.fit(inputs[used], truth[used])
     apart = Calibrator(risk, delta, recalibrator=calibrator.chosen_, seed=seed)
     with warnings.catch_warnings():
         # If it finds no threshold, the one above says so, or has found one.
         warnings.simplefilter("ignore", NoThresholdWarning)
-        apart.fit(values[used], truth[used], threshold_rows=above[used])
+        apart.fit(inputs[used], truth[used], threshold_rows=above[used])
     tick(1)
-    recalibrated = calibrator.transform(values[report])
+    candidates = used
+    if columns is not None:
+        # Thresholds are chosen on rows that the combination was not fitted to.
+        values, candidates = calibrator.combine(inputs), above
+    recalibrated = calibrator.transform(inputs[report])
     measured = []
     by_group: list[GroupMetrics] = []
     for name, scored in _recalibrated(values, truth, names, used, report):
         measured.append(measure(name, scored, truth[report], n_bins=n_bins, interval=plan))
         tick(1)
     if names is not None:
-        by_group = _by_group(names[report], values[report], truth[report], calibrator, n_bins, plan)
+        by_group = _by_group(names[report], inputs[report], truth[report], calibrator, n_bins, plan)
     return CalibrationReport(
-        count=values.size,
+        count=truth.size,
         fit_count=calibrator.fit_count_,
         threshold_count=calibrator.rule_.count_,
         report_count=int(report.sum()),
         before=measured[0],
+        sources=_alone(columns, source, truth, report, n_bins, plan),
         after=tuple(measured[1:]),
         test_before=calibration_test(values[report], truth[report], seed=seed),
         test_after=calibration_test(recalibrated, truth[report], seed=seed),
         chosen=calibrator.chosen_,
         groups=tuple(by_group),
-        threshold_result=at_threshold(calibrator, values[report], truth[report], plan.level),
-        split_result=at_threshold(apart, values[report], truth[report], plan.level),
-        frontier=risk_frontier(values[used], truth[used], delta=delta),
+        threshold_result=at_threshold(calibrator, inputs[report], truth[report], plan.level),
+        split_result=at_threshold(apart, inputs[report], truth[report], plan.level),
+        frontier=risk_frontier(apart.combine(inputs[candidates]), truth[candidates], delta=delta),
         calibrator=calibrator,
         report_rows=report,
         confidence=values[report],
@@ -271,6 +284,20 @@ def measure(
     )
 
 
+def _alone(
+    columns: Float64Array | None, source: str, correct: BoolArray, report: BoolArray, n_bins: int, plan: Bootstrap
+) -> tuple[Metrics, ...]:
+    """The metrics of each of several sources on the reported rows."""
+    if columns is None:
+        return ()
+    names = source.split("+")
+    if len(names) != columns.shape[1]:
+        names = [f"source {s + 1}" for s in range(columns.shape[1])]
+    return tuple(
+        measure(name, columns[report, s], correct[report], n_bins=n_bins, interval=plan) for s, name in enumerate(names)
+    )
+
+
 def _parts(size: int, split: tuple[float, float, float], seed: int) -> list[BoolArray]:
     if size < 10:
         raise InvalidInput(f"{size} rows are too few to fit, to choose a threshold and to report; pass at least 10")
@@ -311,10 +338,9 @@ def _by_group(
     """The metrics of each group, in the order of their names."""
     measured = []
     for group in distinct_groups(names):
-        raw, truth = confidence[names == group], correct[names == group]
+        inputs, truth = confidence[names == group], correct[names == group]
         label = str(group)
-        before, after = (
-            measure(label, values, truth, n_bins=n_bins, interval=plan) for values in (raw, calibrator.transform(raw))
-        )
-        measured.append(GroupMetrics(label, before, after, at_threshold(calibrator, raw, truth, plan.level)))
+        both = calibrator.combine(inputs), calibrator.transform(inputs)
+        before, after = (measure(label, values, truth, n_bins=n_bins, interval=plan) for values in both)
+        measured.append(GroupMetrics(label, before, after, at_threshold(calibrator, inputs, truth, plan.level)))
     return measured

@@ -150,7 +150,7 @@ def risk_frontier(
 
 
 def at_threshold(calibrator: Calibrator, confidence: Float64Array, correct: BoolArray, level: float) -> ThresholdResult:
-    """Count what a calibrator answers of raw confidences (N,), and how much of that is wrong."""
+    """Count what a calibrator answers of raw confidences (N,) or (N, S), and how much of that is wrong."""
     rule = calibrator.rule_
     above = calibrator.answer(confidence)
     answered, wrong = int(above.sum()), int((above & ~correct).sum())

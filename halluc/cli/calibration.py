@@ -26,7 +26,12 @@ Results = Annotated[
         help="JSON lines or CSV with confidence (0 to 1), correct (true or false), optionally group; - for standard input."
     ),
 ]
-Column = Annotated[str, typer.Option(help="Field of the confidence; a dot leads into an object, as in confidence.p_true.")]
+Column = Annotated[
+    str,
+    typer.Option(
+        help="Field of the confidence; a dot leads into an object, as in confidence.p_true; fields with commas are combined."
+    ),
+]
 Risk = Annotated[float, typer.Option(help="Guarantee at most this error rate among the answers, above 0 and below 1.")]
 Delta = Annotated[float, typer.Option(help="Probability that the guarantee fails, above 0 and below 1.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the split of rows and of the folds.")]
@@ -67,6 +72,7 @@ def report(
             risk=risk,
             delta=delta,
             n_bins=bins,
+            source="+".join(name.strip().rpartition(".")[2] for name in column.split(",")),
             seed=seed,
             progress=advance,
         )

@@ -24,13 +24,13 @@ class ConfidenceRows:
 
     Attributes:
         rows: every field of each row.
-        confidence: (N,) in [0, 1].
+        confidence: (N,) in [0, 1]; (N, S) of S fields.
         correct: (N,) booleans; empty if they were not asked for.
         groups: (N,) texts or numbers; None if the rows have none.
     """
 
     rows: list[dict[str, Any]]
-    confidence: list[float]
+    confidence: list[float] | list[list[float]]
     correct: list[bool]
     groups: list[Any] | None
 
@@ -41,7 +41,8 @@ def read_confidence_rows(path: Path, needed: tuple[str, ...], *, column: str = "
     Args:
         path: JSON lines, CSV if its name ends in .csv, or "-" for JSON lines from standard input.
         needed: "confidence", and "correct" if it must be there.
-        column: the field of the confidence; a dot leads into an object ("confidence.p_true").
+        column: the field of the confidence; a dot leads into an object ("confidence.p_true"), and commas separate several
+            fields.
 
     Raises:
         InvalidInput: the file or a row cannot be used; names the first such line, and why.
@@ -51,9 +52,10 @@ def read_confidence_rows(path: Path, needed: tuple[str, ...], *, column: str = "
         raise InvalidInput(f"{path} holds no rows; write one object with {' and '.join(needed)} per line")
     first = found[0][0]
     with_groups = "correct" in needed and "group" in found[0][1]
+    names = [column] if column in found[0][1] else [name.strip() for name in column.split(",")]
     confidence, correct = [], []
     for where, row in found:
-        confidence.append(_confidence(row, where, column, needed))
+        confidence.append([_confidence(row, where, name, needed) for name in names])
         if "correct" in needed:
             correct.append(_correct(row, where))
             if ("group" in row) != with_groups:
@@ -61,7 +63,8 @@ def read_confidence_rows(path: Path, needed: tuple[str, ...], *, column: str = "
             if not isinstance(row.get("group", ""), (str, int, float)):
                 raise InvalidInput(f"{where} has the group {row['group']!r}; pass a text or a number")
     rows = [row for _, row in found]
-    return ConfidenceRows(rows, confidence, correct, [row["group"] for row in rows] if with_groups else None)
+    groups = [row["group"] for row in rows] if with_groups else None
+    return ConfidenceRows(rows, confidence if len(names) > 1 else [value for (value,) in confidence], correct, groups)
 
 
 def _read(path: Path) -> list[tuple[str, dict[str, Any]]]:

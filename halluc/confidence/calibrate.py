@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from halluc.answers import Answer
-from halluc.confidence.sources import SOURCES, Source, estimate_confidence
+from halluc.confidence.sources import Source, estimate_confidence, source_names
 from halluc.errors import InvalidInput, leaf_errors_as_ours
 from halluc.files import check_output_path
 from halluc.grading.matching import contains_answer, normalize_answer
@@ -58,7 +58,7 @@ class AnswerCalibration:
     Attributes:
         answers: N answers, one per question; abstentions are among them.
         answered: (N,) False where the model abstained or returned an empty text; those are left out of everything below.
-        confidence: (M,) raw confidence of the M answers given, in [0, 1].
+        confidence: (M,) raw confidence of the M answers given, in [0, 1]; (M, S) of S sources.
         correct: (M,) whether they contain a reference.
         report: metrics before and after, the chosen recalibrator, and the threshold, measured on held-out answers.
     """
@@ -92,6 +92,7 @@ def calibrate(
     questions: Sequence[Mapping[str, Any]],
     *,
     source: Source = "length_normalized_likelihood",
+    sources: Sequence[Source] | None = None,
     risk: float = 0.1,
     delta: float = 0.05,
     split: tuple[float, float, float] = (0.4, 0.3, 0.3),
@@ -111,6 +112,9 @@ def calibrate(
             them as whole words (`halluc.grading.matching.contains_answer`). The rows must be like the questions to come.
         source: what the confidence is, one of `halluc.confidence.SOURCES`; "verifier_support" needs a GroundedModel with a
             verifier.
+        sources: at least two different sources, used in place of `source`: the calibrator combines them to one confidence,
+            which ranks answers better than each does. The threshold is then chosen on answers that the combination was not
+            fitted to.
         risk, delta: at most `risk` of the answers given are wrong, with probability 1 - `delta` over the questions of the
             threshold (`calibration.ConformalAbstention`). Both in (0, 1). A NoThresholdWarning is issued if no threshold
             guarantees that.
@@ -126,7 +130,8 @@ def calibrate(
         ModelResponseError: the model reports no log-probabilities, and the source needs them.
     """
     answering = model if isinstance(model, AnsweringModel) else None
-    _check_source(source, answering.verifier if answering else None)
+    name = source if sources is None else _joined(sources)
+    _check_source(name, answering.verifier if answering else None)
     _check_options(risk, delta, split, seed, out)
     if prompt is not None and (answering or not callable(prompt)):
         fix = "leave it out: a GroundedModel makes its own prompts" if answering else "pass a function of the question"
@@ -146,7 +151,7 @@ def calibrate(
             f"{len(given)} of {len(answers)} questions were answered; calibrate on at least {_FEWEST} answers"
         )
     confidence = estimate_confidence(
-        source,
+        name,
         [answers[i] for i in given],
         lm=lm,
         prompts=[asked for asked in (prompts[i] for i in given) if asked is not None],
@@ -157,7 +162,7 @@ def calibrate(
     with leaf_errors_as_ours():
         from calibration import calibration_report
 
-        report = calibration_report(confidence, correct, risk=risk, delta=delta, split=split, source=source, seed=seed)
+        report = calibration_report(confidence, correct, risk=risk, delta=delta, split=split, source=name, seed=seed)
         if out is not None:
             report.calibrator.save(out)
     return AnswerCalibration(tuple(answers), answered, confidence, correct, report)
@@ -182,10 +187,14 @@ _FEWEST = 10
 
 
 def _check_source(source: str, verifier: Verifier | None) -> None:
-    if source not in SOURCES:
-        raise InvalidInput(f"the confidence source is {source!r}; it must be one of {', '.join(SOURCES)}")
-    if source == "verifier_support" and verifier is None:
+    if "verifier_support" in source_names(source) and verifier is None:
         raise InvalidInput("verifier_support needs a GroundedModel with a verifier; pass one, or use another source")
+
+
+def _joined(sources: Sequence[Source]) -> str:
+    if isinstance(sources, str) or not isinstance(sources, Sequence) or len(sources) < 2:
+        raise InvalidInput(f"sources is {sources!r}; pass a list of at least two, or one as source")
+    return "+".join(map(str, sources))
 
 
 def _check_options(risk: float, delta: float, split: tuple[float, float, float], seed: int, out: str | Path | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from halluc.models.language_model import Generation, LanguageModel, Prompt
 
-__all__ = ["SOURCES", "Source", "estimate_confidence"]
+__all__ = ["SOURCES", "Source", "estimate_confidence", "source_names"]
 
 Source = Literal[
     "length_normalized_likelihood",
@@ -63,9 +63,9 @@ def estimate_confidence(
     """Compute the confidence of answers that are not abstentions.
 
     Args:
-        source: one of `SOURCES`. Likelihoods and verifier support are read from the answers; "p_true" and "verbalized" ask
-            `lm` once more for each answer (a reply without a confidence counts as 0.5, with a warning); "self_consistency"
-            draws ten samples for each prompt at temperature 1.
+        source: one of `SOURCES`, or several joined by "+". Likelihoods and verifier support are read from the answers;
+            "p_true" and "verbalized" ask `lm` once more for each answer (a reply without a confidence counts as 0.5, with a
+            warning); "self_consistency" draws ten samples for each prompt at temperature 1.
         answers: N answers with text, and with what the source reads: a generation, or verdicts.
         lm: the model that gave them.
         prompts: the prompt of each answer; only "self_consistency" needs them.
@@ -73,17 +73,19 @@ def estimate_confidence(
         seed: of the samples.
 
     Returns:
-        (N,) in [0, 1].
+        (N,) in [0, 1]; (N, S) of S sources.
 
     Raises:
         InvalidInput: the source is unknown, or an answer or `prompts` lacks what it reads.
         ModelResponseError: the model reports no log-probabilities, and the source needs them.
     """
-    if source not in SOURCES:
-        raise InvalidInput(f"there is no confidence source {source!r}; pass one of {', '.join(SOURCES)}")
+    names = source_names(source)
     for i, answer in enumerate(answers):
         if not isinstance(answer, Answer):
             raise InvalidInput(f"answers[{i}] is {answer!r}; pass a list of Answer")
+    if len(names) > 1:
+        options: dict[str, Any] = {"lm": lm, "prompts": prompts, "max_new_tokens": max_new_tokens, "seed": seed}
+        return np.stack([estimate_confidence(name, answers, **options) for name in names], axis=1)
     questions, texts = [answer.question for answer in answers], [answer.text for answer in answers]
     if source in _LIKELIHOODS:
         return _LIKELIHOODS[source]([_generation(i, answer) for i, answer in enumerate(answers)])
@@ -97,6 +99,21 @@ def estimate_confidence(
         raise InvalidInput("self_consistency draws samples; pass the prompt of each answer as prompts")
     drawn = lm.generate(prompts, n=_N_SAMPLES, temperature=1.0, seed=seed, max_new_tokens=max_new_tokens) if prompts else []
     return self_consistency(texts, [[sample.text for sample in samples] for samples in drawn])
+
+
+def source_names(source: str) -> list[str]:
+    """The names in a source: one of `SOURCES`, or several different ones joined by "+".
+
+    Raises:
+        InvalidInput: a name is unknown or repeated.
+    """
+    names = source.split("+") if isinstance(source, str) else [source]
+    for name in names:
+        if name not in SOURCES:
+            raise InvalidInput(f"there is no confidence source {name!r}; pass one of {', '.join(SOURCES)}")
+        if names.count(name) > 1:
+            raise InvalidInput(f"the source {name} is named twice; name different sources")
+    return names
 
 
 def _generation(number: int, answer: Answer) -> Generation:

@@ -25,6 +25,7 @@ from calibration import (
     split_rows,
     write_report,
 )
+from calibration.report.page import data_address
 from calibration.report.threshold import RISKS
 
 
@@ -224,3 +225,36 @@ def test_a_true_guarantee_is_rarely_called_broken():
     ]
     assert np.mean([result.held for result in results]) >= 0.93
     assert np.mean([result.wrong / 80 <= 0.2 for result in results]) < 0.7
+
+
+def test_figures_of_many_rows_are_small():
+    """A page of 100,000 rows took megabytes: every row was a point of a curve."""
+    rng = np.random.default_rng(0)
+    confidence = rng.random(50_000)
+    correct = rng.random(50_000) < confidence
+    sizes = [len(data_address(draw(confidence, correct))) for draw in (reliability_diagram, risk_coverage_diagram)]
+    assert max(sizes) < 120_000
+
+
+def test_logit_axes_show_confidences_that_crowd_near_one():
+    rng = np.random.default_rng(0)
+    confidence = np.append(rng.beta(40, 0.5, 300), [1.0, 0.0])
+    correct = rng.random(302) < confidence
+    figure = reliability_diagram(confidence, correct, strategy="equal-mass", scale="logit")
+    above, below = figure.axes
+    assert above.get_xscale() == above.get_yscale() == below.get_xscale() == "logit"
+    points = above.containers[0].lines[0].get_xydata()
+    assert ((points > 0) & (points < 1)).all()
+    assert len(points) > 8
+    assert data_address(figure)
+    with pytest.raises(InvalidInput, match="scale is 'log'"):
+        reliability_diagram(confidence, correct, scale="log")
+
+
+def test_the_page_names_groups_without_a_name_and_splits_the_score():
+    confidence, correct, _ = overconfident(100)
+    groups = ["", "x" * 300] * 50
+    page = render_report(calibration_report(confidence, correct, groups=groups, risk=0.9))
+    assert "(empty name)" in page
+    assert 'class="name" title="' + "x" * 300 in page
+    assert "miscalibration" in page

@@ -10,6 +10,7 @@ import calibration
 from calibration import Calibrator, NoThresholdWarning
 from halluc import Answer, Generation, GroundedModel, calibrate
 from halluc.answers import with_calibrated_confidence
+from halluc.confidence import estimate_confidence
 from halluc.errors import HallucError, InvalidInput
 from retrieval import Passage, PassageIndex
 
@@ -119,16 +120,34 @@ def test_unusable_rows_are_named(questions, message):
 
 
 def test_a_source_that_the_model_lacks_is_refused_before_the_model_is_asked(lm, index):
-    with pytest.raises(InvalidInput, match="the confidence source is 'vibes'"):
+    with pytest.raises(InvalidInput, match="no confidence source 'vibes'"):
         calibrate(None, rows(20), source="vibes")
     with pytest.raises(InvalidInput, match="verifier_support needs a GroundedModel with a verifier"):
         calibrate(GroundedModel(lm, index), rows(20), source="verifier_support")
-    with pytest.raises(InvalidInput, match="the confidence source is ''"):
+    with pytest.raises(InvalidInput, match="no confidence source ''"):
         GroundedModel(lm, index, calibrator=fixed(0.5, source=""))
     with pytest.raises(InvalidInput, match="verifier_support needs"):
         GroundedModel(lm, index, calibrator=fixed(0.5, source="verifier_support"))
     with pytest.raises(InvalidInput, match="not fitted"):
         GroundedModel(lm, index, calibrator=Calibrator(source="p_true"))
+
+
+def test_several_sources_are_combined_to_one_confidence():
+    oracle = Oracle(np.random.default_rng(0))
+    names = ["length_normalized_likelihood", "min_token_probability"]
+    made = calibrate(oracle, rows(200), sources=names, risk=0.6)
+    assert made.confidence.shape == (200, 2)
+    assert made.calibrator.source == "length_normalized_likelihood+min_token_probability"
+    assert [row.name for row in made.report.sources] == names
+    assert made.report.before.auroc == pytest.approx(max(row.auroc for row in made.report.sources), abs=0.05)
+    answers = [answer for answer in made.answers if not answer.abstained]
+    raw = estimate_confidence(made.calibrator.source, answers, lm=oracle)
+    assert (raw == made.confidence).all()
+    kept = with_calibrated_confidence(answers, made.calibrator, raw)
+    assert [answer.abstained for answer in kept] == (~made.calibrator.answer(raw)).tolist()
+    for sources, message in ((["p_true"], "at least two"), ("p_true", "at least two"), (["p_true"] * 2, "named twice")):
+        with pytest.raises(InvalidInput, match=message):
+            calibrate(oracle, rows(20), sources=sources)
 
 
 @pytest.mark.parametrize(

@@ -293,3 +293,23 @@ def test_csv_and_standard_input_are_read_like_json_lines(halluc, tmp_path, calib
         code, _, err = halluc("calibration", "check", calibrator, table)
         assert code == 2
         assert message in err
+
+
+def test_several_columns_are_combined_to_one_confidence(halluc, tmp_path):
+    rng = np.random.default_rng(0)
+    truth = rng.random(200)
+    first, second = (np.clip(truth + rng.normal(0, 0.3, 200), 0, 1).tolist() for _ in range(2))
+    right = (rng.random(200) < truth).tolist()
+    rows = [{"confidence": {"a": x, "b": y}, "correct": c} for x, y, c in zip(first, second, right, strict=True)]
+    file, saved, column = write(tmp_path / "rows.jsonl", rows), tmp_path / "c.json", "confidence.a,confidence.b"
+    options = ["--risk", 0.4, "--recalibrator", "platt", "--column", column]
+    code, _, err = halluc("calibration", "fit", file, "--out", saved, *options)
+    assert (code, err) == (0, "")
+    fitted = calibration.load(saved)
+    assert fitted.combination_.weight_.min() > 0
+    _, printed, _ = halluc("calibration", "apply", file, "--calibrator", saved, "--column", column)
+    applied = json.loads(printed.splitlines()[0])
+    assert applied["calibrated_confidence"] == pytest.approx(fitted.transform([[first[0], second[0]]])[0])
+    code, _, err = halluc("calibration", "apply", file, "--calibrator", saved, "--column", "confidence.a")
+    assert code == 2
+    assert "pass one column per source" in err
