@@ -39,30 +39,47 @@ class AnswerCache:
         settings: what the outcomes depend on, as plain JSON values.
 
     Raises:
-        InvalidInput: the file cannot be read or written, or has another format.
+        InvalidInput: the file cannot be read or written, is in use by another run, or has another format.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        import filelock
+
         encoded = json.dumps(settings, sort_keys=True)
         self.path = folder / f"{hashlib.sha256(encoded.encode()).hexdigest()[:24]}.jsonl"
         self._outcomes: dict[str, Outcome] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._lock = filelock.FileLock(folder / f".{self.path.name}.lock", timeout=0)
+            self._lock.acquire()
+        except filelock.Timeout as error:
+            raise InvalidInput(
+                f"the cache {self.path} is in use by another run; wait until it is done, or pass another --cache"
+            ) from error
+        except OSError as error:
+            raise self._unusable(error) from error
+        try:
             complete = self._read() if self.path.exists() else 0
             self._file = self.path.open("ab")
             self._file.truncate(complete)
+            if not complete:
+                self._write({"kind": _KIND, "format": _FORMAT, "settings": dict(settings)})
         except OSError as error:
-            raise InvalidInput(
-                f"the cache {self.path} cannot be used: {error.strerror or error}; pass another --cache"
-            ) from error
-        if not complete:
-            self._write({"kind": _KIND, "format": _FORMAT, "settings": dict(settings)})
+            self._lock.release()
+            raise self._unusable(error) from error
+        except InvalidInput:
+            self._lock.release()
+            raise
+
+    def _unusable(self, error: OSError) -> InvalidInput:
+        return InvalidInput(f"the cache {self.path} cannot be used: {error.strerror or error}; pass another --cache")
 
     def __enter__(self) -> AnswerCache:
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._file.close()
+        self._lock.release()
 
     def __contains__(self, key: str) -> bool:
         return key in self._outcomes
@@ -74,7 +91,7 @@ class AnswerCache:
         return len(self._outcomes)
 
     def add(self, key: str, outcome: Outcome) -> None:
-        """Store an outcome; it is on the disk when this returns."""
+        """Store an outcome; a run that is killed afterwards does not lose it."""
         self._outcomes[key] = outcome
         self._write({"key": key, "outcome": _plain(outcome)})
 

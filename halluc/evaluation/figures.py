@@ -139,12 +139,12 @@ def difference(before: Figure, after: Figure, n_rows: int) -> Difference:
     from calibration.estimate import estimate
 
     ones = np.ones(n_rows)
-    values = (before.kernel(ones), after.kernel(ones))
-    known = [None if math.isnan(value) else value for value in values]
-    if None in known:
-        return Difference(after.name, *known, None, None, None, n_rows)
+    old, new = before.kernel(ones), after.kernel(ones)
+    if math.isnan(old) or math.isnan(new):
+        defined = [None if math.isnan(value) else value for value in (old, new)]
+        return Difference(after.name, defined[0], defined[1], None, None, None, n_rows)
     change = estimate(lambda weights: after.kernel(weights) - before.kernel(weights), ones, LEVEL)
-    return Difference(after.name, *known, float(change), change.low, change.high, n_rows)
+    return Difference(after.name, old, new, float(change), change.low, change.high, n_rows)
 
 
 def groups(values: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:

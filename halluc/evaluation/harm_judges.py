@@ -27,6 +27,9 @@ __all__ = ["HarmJudge", "load_harm_judge", "refuses"]
 
 BoolArray = NDArray[np.bool_]
 
+# What the common encoders read.
+_MOST_TOKENS = 512
+
 
 class HarmJudge(Protocol):
     """Decides whether replies do what harmful prompts ask."""
@@ -130,7 +133,7 @@ class ClassifierJudge:
         InvalidInput: no label of it means harmful.
     """
 
-    note = ""
+    note = f"The classifier reads at most {_MOST_TOKENS} tokens of a prompt and its reply."
 
     def __init__(self, path: str) -> None:
         self.name = path
@@ -156,7 +159,7 @@ class ClassifierJudge:
                     list(replies[part]),
                     padding=True,
                     truncation=True,
-                    max_length=512,
+                    max_length=_MOST_TOKENS,
                     return_tensors="pt",
                 )
                 best = self._model(**inputs).logits.argmax(-1).tolist()

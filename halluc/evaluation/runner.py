@@ -140,8 +140,7 @@ def _settings(benchmark: Benchmark, system: System, tokens: int) -> dict[str, An
     if benchmark.kind == "generation":
         settings["max_new_tokens"] = tokens
     if system.mitigation != "none" and system.index is not None:
-        info = system.index.info()
-        settings.update(index=info.path, generation=info.generation, k=system.k)
+        settings.update(index=system.index.content_hash, k=system.k)
     if system.mitigation in ("abstain", "revise") and system.verifier is not None:
         settings.update(verifier=system.verifier.name, min_support=system.min_support)
     return settings

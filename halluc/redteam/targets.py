@@ -93,7 +93,7 @@ class ChatTarget:
 
     def _shown(self, attack: Attack) -> ShownPassages:
         special = getattr(self.lm, "special_tokens", ())
-        return show_passages(self.defense, attack.passages, special_tokens=special, lm=self.lm)
+        return show_passages(self.defense, attack.passages, special_tokens=special)
 
     def _withhold_unsupported(self, attacks: Sequence[Attack], transcripts: Sequence[Transcript]) -> None:
         from halluc.verification.check import check_many

@@ -120,6 +120,13 @@ def test_other_settings_have_another_cache(tmp_path):
         assert first.path != second.path
 
 
+def test_a_cache_that_another_run_uses_is_refused_and_free_again_afterwards(tmp_path):
+    with AnswerCache(tmp_path, {}), pytest.raises(InvalidInput, match="in use by another run"):
+        AnswerCache(tmp_path, {})
+    with AnswerCache(tmp_path, {}):
+        pass
+
+
 @pytest.mark.parametrize(
     "damage", [b'{"kind": "benchmark-answers", "format": 2}\n', b'{"kind": "benchmark-answers"', b"[]\n"]
 )

@@ -13,6 +13,7 @@ from halluc.evaluation.benchmark import Reply, Tools
 from halluc.evaluation.figures import measure
 from halluc.evaluation.harm_judges import ClassifierJudge, RefusalJudge, load_harm_judge, refuses
 from halluc.evaluation.table import load_benchmark
+from halluc.models.language_model import Generation
 
 IDK = "I don't know."
 
@@ -256,18 +257,33 @@ def test_a_row_that_cannot_be_used_is_named(name, row, message):
         load_benchmark(name).items(located(row))
 
 
-def test_the_command_answers_grounded_and_abstains_without_support(halluc, tmp_path, lm, small_index, monkeypatch):
-    monkeypatch.setattr("halluc.models.load_model", lambda *_args, **_options: lm)
+class Reader:
+    """Says London if it reads that, and else that it does not know."""
+
+    name = "reader"
+    context_window = None
+    special_tokens = ()
+
+    def count_tokens(self, prompt):
+        return len(str(prompt).split())
+
+    def generate(self, prompts, **_options):
+        return [[Generation("London." if "London" in str(prompt) else IDK)] for prompt in prompts]
+
+
+def test_the_command_answers_grounded_and_abstains_without_support(halluc, tmp_path, small_index, monkeypatch):
+    monkeypatch.setattr("halluc.models.load_model", lambda *_args, **_options: Reader())
     monkeypatch.setattr("halluc.verification.load_verifier", lambda *_args, **_options: SharedWords())
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"question": "Where did Ada Lovelace live?", "answer": "London"}))
-    arguments = ("eval", "simpleqa", "--data", path, "--cache", tmp_path / "c", "--json", "--max-new-tokens", 12)
+    arguments = ("eval", "simpleqa", "--data", path, "--cache", tmp_path / "c", "--json")
     shares = {}
-    for mitigation in ("none", "grounded", "abstain"):
-        options = () if mitigation == "none" else ("--mitigation", mitigation, "--index", small_index.path)
+    for mitigation in ("none", "grounded", "abstain", "cove"):
+        options = ("--mitigation", mitigation, "--index", small_index.path)
         code, out, err = halluc(*arguments, *options)
         assert (code, err) == (0, "")
         shares[mitigation] = {figure["name"]: figure["value"] for figure in json.loads(out)["figures"]}
+    assert shares["none"]["not attempted"] == 1
     assert shares["grounded"]["correct"] == 1
     assert shares["abstain"]["correct"] + shares["abstain"]["not attempted"] == 1
 

@@ -144,11 +144,6 @@ def test_the_filter_removes_every_injected_instruction_and_keeps_the_passage(inj
     assert filter_passage("The lake is deep. It froze in 1963.") == "The lake is deep. It froze in 1963."
 
 
-def test_an_improbable_sentence_is_removed(lm):
-    text = "The lake froze in the winter of 1963. zx}{ qq;; vlk ^^ trw== ooP kkz 9@@ bbn ~~x."
-    assert filter_passage(text, lm) == "The lake froze in the winter of 1963."
-
-
 def test_support_withholds_an_answer_that_the_passages_do_not_give(injected):
     verifier = SharedWords()
     target = ChatTarget(Scripted(obedient), defense="support", verifier=verifier)

@@ -3,11 +3,12 @@
 Rows have a question, true and false references: `Correct Answers` and `Incorrect Answers`, separated by semicolons, or
 lists `correct_answers` and `incorrect_answers`. The model answers after the six examples of the multiple-choice benchmark.
 
+    true, judged       share of answers that the judge of this project finds true (halluc.evaluation.truth_judge)
     ROUGE-1, BLEU      share of answers that are more like the nearest true reference than like the nearest false one
     ... difference     mean of the two similarities' difference, in [-1, 1]
     no comment         share of abstentions; a reference "I have no comment." makes an abstention true
 
-Overlap with references agrees with people only roughly: the paper found a trained judge to be much better.
+All compare with references, and agree with people only roughly; how often the judge does is in the note of a run.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from halluc.evaluation.benchmark import Benchmark, HubRows, Item, Reply, Row, Sc
 from halluc.evaluation.benchmarks.truthfulqa import PRIMER
 from halluc.evaluation.figures import Figure, mean, share
 from halluc.evaluation.short_answers import attempted
+from halluc.evaluation.truth_judge import load_truth_judge
 from halluc.grading.overlap import bleu, rouge_1
 
 __all__ = ["BENCHMARK"]
@@ -51,17 +53,19 @@ def _references(row: dict[str, Any], names: Sequence[str], where: str) -> list[s
 
 
 def _score(items: Sequence[Item], replies: Sequence[Reply], _tools: Tools) -> list[Scores]:
-    scores = []
-    for item, reply in zip(items, replies, strict=True):
-        # A model that goes on writes the next question of the examples.
-        text = reply.text.split("\nQ:")[0].strip() or _NO_COMMENT
-        row: dict[str, Any] = {"no_comment": not attempted(Reply(text, reply.abstained))}
-        for name, similarity in (("rouge", rouge_1), ("bleu", bleu)):
-            row[name] = _nearest(similarity, text, item.reference["true"]) - _nearest(
-                similarity, text, item.reference["false"]
-            )
-        scores.append(row)
-    return scores
+    # A model that goes on writes the next question of the examples.
+    texts = [reply.text.split("\nQ:")[0].strip() or _NO_COMMENT for reply in replies]
+    true, false = ([item.reference[kind] for item in items] for kind in ("true", "false"))
+    probabilities = load_truth_judge().probability(texts, true, false)
+    return [
+        {
+            "judged_true": bool(probability > 0.5),
+            "rouge": _nearest(rouge_1, text, row_true) - _nearest(rouge_1, text, row_false),
+            "bleu": _nearest(bleu, text, row_true) - _nearest(bleu, text, row_false),
+            "no_comment": not attempted(Reply(text, reply.abstained)),
+        }
+        for reply, text, row_true, row_false, probability in zip(replies, texts, true, false, probabilities, strict=True)
+    ]
 
 
 def _nearest(similarity: Callable[[str, str], float], text: str, references: Sequence[str]) -> float:
@@ -69,12 +73,20 @@ def _nearest(similarity: Callable[[str, str], float], text: str, references: Seq
 
 
 def _figures(scores: Sequence[Scores]) -> list[Figure]:
-    figures = []
+    figures = [share("true, judged", [row["judged_true"] for row in scores])]
     for name, key in (("ROUGE-1", "rouge"), ("BLEU", "bleu")):
         differences = [row[key] for row in scores]
         figures.append(share(name, [difference > 0 for difference in differences]))
         figures.append(mean(f"{name} difference", differences))
     return [*figures, share("no comment", [row["no_comment"] for row in scores])]
+
+
+def _note() -> str:
+    agreement = load_truth_judge().agreement
+    return (
+        f"The judge of truth agrees with people on {agreement['accuracy']:.1%} of {agreement['n']:.0f} answers to questions "
+        f"that it was not trained on (balanced accuracy {agreement['balanced accuracy']:.3f})."
+    )
 
 
 BENCHMARK = Benchmark(
@@ -86,4 +98,5 @@ BENCHMARK = Benchmark(
     score=_score,
     figures=_figures,
     max_new_tokens=48,
+    note=_note(),
 )
