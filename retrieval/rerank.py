@@ -102,13 +102,16 @@ class ScoringReranker:
 
 
 def checked_reranker(reranker: Any) -> Reranker:
-    """Take a reranker, or the folder or hub id of a cross-encoder.
+    """Take a reranker, or load the cross-encoder with a folder or hub id, so that a wrong one is named before any work.
 
     Raises:
         InvalidQuery: it is something else.
+        RerankerUnavailable: it cannot be loaded.
     """
     if isinstance(reranker, str):
-        return CrossEncoderReranker(reranker)
+        cross_encoder = CrossEncoderReranker(reranker)
+        _ = cross_encoder.model
+        return cross_encoder
     if not hasattr(reranker, "score"):
         raise InvalidQuery(f"rerank is {reranker!r}; pass a Reranker, or the folder or hub id of a cross-encoder")
     model: Reranker = reranker

@@ -95,9 +95,11 @@ class Snapshot:
         for number, segment in enumerate(self.segments):
             for row, document_id in segment.rows_where("document_id", ids):
                 places.setdefault(document_id, []).append(Place(number, row))
-            for row, passage_id in segment.rows_where("id", ids):
+            with_id = segment.rows_where("id", ids)
+            document_ids = segment.columns(("document_id",), [row for row, _ in with_id])["document_id"]
+            for (row, passage_id), document_id in zip(with_id, document_ids, strict=True):
                 # A passage without a document is one.
-                if segment.columns(("document_id",), [row])["document_id"] == [None]:
+                if document_id is None:
                     places.setdefault(passage_id, []).append(Place(number, row))
         return places
 

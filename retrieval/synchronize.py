@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,8 +62,8 @@ def sync_documents(
     read = read_documents(folders, text_columns=text_columns)
     documents = _as_indexed(index, read.documents)
     present = {document.id for document in documents}
-    stored = [document for document in index.documents() if _is_in(document, folders)]
-    gone = [d.id for d in stored if d.id not in present and not _is_in(d, [*read.unreadable, *read.bad_rows])]
+    is_inside, is_kept = _inside(folders), _inside([*read.unreadable, *read.bad_rows])
+    gone = [d.id for d in index.documents() if d.id not in present and is_inside(d) and not is_kept(d)]
     return SyncReport(read, _update(index, documents, gone, "add", max_tokens, overlap))
 
 
@@ -115,8 +115,8 @@ def delete_documents(index: PassageIndex, names: Sequence[str | Path]) -> tuple[
     for name in names:
         if str(name) in by_id or str(name) in index:
             doomed[str(name)] = None
-        elif inside := [document.id for document in documents if _is_in(document, [name])]:
-            doomed.update(dict.fromkeys(inside))
+        elif contents := list(filter(_inside([name]), documents)):
+            doomed.update(dict.fromkeys(document.id for document in contents))
         else:
             missing.append(str(name))
     if missing:
@@ -161,12 +161,17 @@ def _as_indexed(index: PassageIndex, documents: Iterable[Document]) -> list[Docu
     return renamed
 
 
-def _is_in(document: IndexedDocument, paths: Iterable[str | Path]) -> bool:
-    """Whether a document is from one of some files or folders."""
-    if document.source is None:
-        return False
-    file = _normal(_file(document.source))
-    return any(file == folder or folder in file.parents for folder in map(_normal, paths))
+def _inside(paths: Iterable[str | Path]) -> Callable[[IndexedDocument], bool]:
+    """A test of whether a document is from one of some files or folders."""
+    places = {_normal(path) for path in paths}
+
+    def is_inside(document: IndexedDocument) -> bool:
+        if document.source is None:
+            return False
+        file = _normal(_file(document.source))
+        return not places.isdisjoint((file, *file.parents))
+
+    return is_inside
 
 
 def _file(source: str) -> Path:

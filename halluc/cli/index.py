@@ -36,6 +36,9 @@ TextColumns = Annotated[
     list[str] | None,
     typer.Option("--text-column", help="Column of tables that holds the text; repeat it for several. [default: text]"),
 ]
+Rerank = Annotated[
+    str | None, typer.Option("--rerank", help="Folder or hub id of a cross-encoder that puts the first hits in order.")
+]
 
 
 @app.command("build")
@@ -184,6 +187,7 @@ def search(
     index: IndexPath,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits to show.")] = 5,
     mode: Annotated[Mode, typer.Option(help="How to search.")] = "hybrid",
+    rerank: Rerank = None,
     embedder: IndexEmbedder = None,
     json_: Json = None,
 ) -> None:
@@ -191,7 +195,7 @@ def search(
     from retrieval import PassageIndex
 
     with PassageIndex.open(index, embedder=embedder) as opened, working("searching"):
-        hits = opened.search(query, k=k, mode=mode)
+        hits = opened.search(query, k=k, mode=mode, rerank=rerank)
     if wants_json(json_):
         print_json([hit.to_dict() for hit in hits])
         return
@@ -228,6 +232,7 @@ def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_
 def evaluate(
     questions: Annotated[Path, typer.Argument(help="JSON lines with the fields question and passage_id.")],
     index: IndexPath,
+    rerank: Rerank = None,
     embedder: IndexEmbedder = None,
     json_: Json = None,
 ) -> None:
@@ -242,7 +247,7 @@ def evaluate(
     if not query_texts:
         raise InvalidInput(f"{questions} holds no questions")
     with PassageIndex.open(index, embedder=embedder) as opened, working("searching"):
-        scores = evaluate_retrieval(opened, query_texts, gold)
+        scores = evaluate_retrieval(opened, query_texts, gold, rerank=rerank)
     if wants_json(json_):
         print_json([score.to_dict() for score in scores])
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import email.policy
-from email.message import EmailMessage
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +18,7 @@ __all__ = ["load_eml"]
 def load_eml(path: Path) -> list[LoadedText]:
     """Read a message; its title is its subject, and sender, recipients, date and names of attachments are metadata."""
     try:
-        message = cast(EmailMessage, email.message_from_bytes(read_bytes(path), policy=email.policy.default))
+        message = email.message_from_bytes(read_bytes(path), policy=email.policy.default)
         body = message.get_body(("plain", "html"))
         headers = {
             name: whole_characters(str(message[name])).strip() for name in ("from", "to", "cc", "date") if message[name]

@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 __all__ = ["joined_lines", "superscript"]
 
-_JOINED = re.compile(r"(?:st|nd|rd|th|e|er|re|o|a|tm|sm|[®™©*†‡§°+−-]+)", re.IGNORECASE)
+_ORDINAL = re.compile(r"(?:st|nd|rd|th|e|er|re|o|a)", re.IGNORECASE)
+_SIGN = re.compile(r"(?:tm|sm|[®™©*†‡§°+−-]+)", re.IGNORECASE)
 _NOTE = re.compile(r"[\[(]?\s*(?:note\s+)?(?:\d{1,3}|[a-z])(?:\s*[,;–-]\s*(?:\d{1,3}|[a-z]))*\s*[\])]?", re.IGNORECASE)
 _SIMPLE_EXPONENT = re.compile(r"[+−-]?[\w.]+[+−-]?")
 _YEAR = re.compile(r"(?<![\d.,])(?:1[0-9]|20)\d\d$")
@@ -37,7 +38,7 @@ def superscript(before: str, content: str, after: str = "", *, is_note: bool = F
     if not content:
         return ""
     if not is_note:
-        if _JOINED.fullmatch(content):
+        if _SIGN.fullmatch(content) or (before[-1:].isdigit() and _ORDINAL.fullmatch(content)):
             return content
         # The mass number of an isotope comes before its symbol.
         if (not before or before[-1].isspace()) and after[:1].isalpha():

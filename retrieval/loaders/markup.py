@@ -35,7 +35,7 @@ def load_markdown(path: Path) -> list[LoadedText]:
 def load_rst(path: Path) -> list[LoadedText]:
     """Read a reStructuredText file; nothing that it includes is read, and fields at its beginning are its metadata."""
     from docutils.core import publish_doctree, publish_from_doctree
-    from docutils.nodes import Text, docinfo, field
+    from docutils.nodes import docinfo, field
     from docutils.utils import SystemMessage
 
     settings = {
@@ -55,8 +55,10 @@ def load_rst(path: Path) -> list[LoadedText]:
         metadata: dict[str, Any] = {}
         for info in list(tree.findall(docinfo)):
             for entry in info.children:
-                name, value = (entry[0], entry[1]) if isinstance(entry, field) else (Text(entry.tagname), entry)
-                metadata[name.astext().lower()] = value.astext()
+                if isinstance(entry, field):
+                    metadata[entry[0].astext().lower()] = entry[1].astext()
+                else:
+                    metadata[type(entry).__name__] = entry.astext()
             info.parent.remove(info)
         markup = publish_from_doctree(tree, writer="html5", settings_overrides=settings)
     except (RecursionError, SystemMessage, ValueError, AttributeError) as error:

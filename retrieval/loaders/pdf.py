@@ -64,6 +64,9 @@ def _lines(page: Any) -> list[Line]:
     words = []
     for word in page.extract_words(x_tolerance_ratio=0.15, use_text_flow=False, extra_attrs=["size"]):
         middle, height = (word["x0"] + word["x1"]) / 2, (word["top"] + word["bottom"]) / 2
+        # Nobody sees what is off the page, or smaller than a point.
+        if word["size"] < 1 or not (page.bbox[0] <= middle <= page.bbox[2] and page.bbox[1] <= height <= page.bbox[3]):
+            continue
         if not any(box[0] <= middle <= box[2] and box[1] <= height <= box[3] for box in (t.bbox for t in tables)):
             words.append(Word(word["text"], word["x0"], word["x1"], word["top"], word["bottom"], word["size"]))
     rows = []

@@ -1,6 +1,7 @@
 """Excel workbooks: each visible worksheet is a text, with a line for each row that names its columns.
 
-Cells have the values that were saved last; formulas are not computed.
+Cells have the values that were saved last; formulas are not computed. Rows and columns are read also if they are hidden, as
+filters hide them.
 """
 
 from __future__ import annotations

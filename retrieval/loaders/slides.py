@@ -1,4 +1,4 @@
-"""PowerPoint presentations: each slide from top to bottom, with the speaker's notes; hidden slides are left out."""
+"""PowerPoint presentations: each slide from top to bottom, with its notes; hidden slides and shapes are left out."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ def _slide(slide: Any) -> Iterator[str]:
 def _shapes(shapes: Iterable[Any]) -> Iterator[str]:
     """The texts of shapes, from top to bottom; the parts of a group stay together."""
     for shape in sorted(shapes, key=lambda s: (s.top or 0, s.left or 0)):
+        if any(names.get("hidden") in ("1", "true") for names in shape._element.xpath("./*[1]/p:cNvPr")):
+            continue
         if hasattr(shape, "shapes"):
             yield from _shapes(shape.shapes)
         elif getattr(shape, "has_table", False):

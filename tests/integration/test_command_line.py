@@ -64,7 +64,7 @@ def test_documents_can_be_added_searched_and_described(index, tmp_path):
         (("ask", "why?", "--index", "nowhere.index"), "there is no index at nowhere.index"),
         (("index", "search", " ", "--index", "INDEX"), "the query is empty"),
         (("index", "build", "nowhere.txt", "--out", "new.index"), "nowhere.txt does not exist"),
-        (("index", "build", "INDEX/manifest.json", "--out", "new.index"), "has the type '.json'"),
+        (("index", "build", "INDEX/segments/00000001/vectors.faiss", "--out", "new.index"), "has the type '.faiss'"),
         (("index", "build", str(EXAMPLES / "passages.jsonl"), "--out", "INDEX"), "already exists"),
         (("index", "eval", str(EXAMPLES / "passages.jsonl"), "--index", "INDEX"), "line 1 of"),
     ],

@@ -61,6 +61,9 @@ def test_a_presentation_has_its_slides_as_pages(tmp_path):
         above.text_frame.text = "Above."
         if number == 1:
             slide._element.set("show", "0")
+    unseen = slide.shapes.add_textbox(Inches(1), Inches(3), Inches(3), Inches(1))
+    unseen.text_frame.text = "Unseen."
+    unseen._element.nvSpPr.cNvPr.set("hidden", "1")
     table = slide.shapes.add_table(2, 2, Inches(1), Inches(5), Inches(3), Inches(1)).table
     for i, text in enumerate(("Town", "Height", "Oslo", "12 m")):
         table.cell(i // 2, i % 2).text = text

@@ -95,6 +95,7 @@ def test_visible_text_is_kept_whatever_its_style(tmp_path, shown):
         ("in 1987<sup>3</sup>", "in 1987 [3]"),
         ("412<sup><a href='#fn1'>1</a></sup>", "412 [1]"),
         ("412<sup class='reference'>[1]</sup>", "412 [1]"),
+        ("the tower<sup>a</sup> of Lee<sup>TM</sup>", "the tower [a] of LeeTM"),
         ("5 m<sup>2</sup> and 7 km<sup>2</sup>", "5 m^2 and 7 km^2"),
         ("the 21<sup>st</sup>, H<sub>2</sub>O, <sup>14</sup>C", "the 21st, H2O, 14C"),
     ],

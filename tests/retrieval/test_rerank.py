@@ -1,5 +1,7 @@
 """Rerankers: the interface, a cross-encoder from a folder, and any function of pairs."""
 
+import json
+
 import pytest
 
 from retrieval import CrossEncoderReranker, ScoringReranker, evaluate_retrieval
@@ -65,6 +67,17 @@ def test_a_cross_encoder_is_loaded_from_its_folder(index, cross_encoder):
         index, [QUESTION], ["Super_Bowl_50#0"], modes=["dense"], rerank=cross_encoder, rerank_depth=5
     )
     assert 0 < score.mrr <= 1
+
+
+def test_the_command_line_reranks(index, cross_encoder, halluc):
+    arguments = ("--index", index.path, "--rerank", cross_encoder)
+    code, out, err = halluc("index", "search", QUESTION, *arguments, "-k", "2", "--json")
+    assert code == 0, err
+    expected = index.search(QUESTION, k=2, rerank=cross_encoder)
+    assert [hit["passage"]["id"] for hit in json.loads(out)] == [hit.passage.id for hit in expected]
+    code, out, err = halluc("index", "search", QUESTION, "--index", index.path, "--rerank", "/no/such/folder")
+    assert (code, out) == (2, "")
+    assert "reranker /no/such/folder cannot be loaded" in err
 
 
 @pytest.mark.parametrize("scores", [[1.0], [[1.0]] * 3, [float("nan")] * 3])
