@@ -16,7 +16,7 @@ from pathlib import Path
 
 import halluc
 from halluc.confidence import estimate_confidence
-from halluc.grading.matching import contains_answer
+from halluc.grading.correctness import gives_answer
 from retrieval import PassageIndex, load_documents, split_documents
 
 SOURCES = ("length_normalized_likelihood", "min_token_probability", "p_true", "verifier_support")
@@ -48,7 +48,7 @@ def main() -> None:
                 "question": row["question"],
                 "references": row["references"],
                 "text": answer.text,
-                "correct": contains_answer(answer.text, row["references"]),
+                "correct": gives_answer(answer.text, row["references"]),
                 "confidence": {source: round(float(values[i]), 6) for source, values in confidence.items()},
             }
             out.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halluc.errors import InvalidInput
-from halluc.grading.matching import contains_answer
+from halluc.grading.correctness import gives_answer
 from retrieval.progress import progress_bar
 from training.rewards.completions import as_messages, check_one_each, check_text_or_messages
 
@@ -96,7 +96,7 @@ def share_right(
     batch_size: int = 32,
     seed: int = 0,
 ) -> np.ndarray:
-    """Compute the share of a model's answers to each question that contain a reference.
+    """Compute the share of a model's answers to each question that give a reference.
 
     Args:
         lm, questions, references, n_samples, temperature, max_new_tokens, batch_size, seed: see `abstention_targets`.
@@ -124,7 +124,7 @@ def share_right(
                 seed=seed + start // batch_size,
             )
             for accepted, replies in zip(reference_lists[start:], sampled, strict=False):
-                shares.append(sum(contains_answer(reply.text, accepted) for reply in replies) / n_samples)
+                shares.append(sum(gives_answer(reply.text, accepted) for reply in replies) / n_samples)
             advance(len(batch))
     return np.array(shares)
 

@@ -32,6 +32,7 @@ _RUNS = (
     ("kto", "kto", "KTORun", "run_kto", "Train a model by KTO on completions labeled by their factuality"),
     ("orpo", "preference", "ORPORun", "run_orpo", "Train a model by ORPO, without a reference model, on preference pairs"),
     ("grpo", "online", "GRPORun", "run_grpo", "Train a model by GRPO with a factuality reward, on prompts"),
+    ("ppo", "online", "PPORun", "run_ppo", "Train a model by PPO with a factuality reward and a value head, on prompts"),
     ("rloo", "online", "RLOORun", "run_rloo", "Train a model by RLOO with a factuality reward, on prompts"),
 )
 

@@ -33,10 +33,20 @@ _CITATION = re.compile(
     r"|【[^】\n]{1,60}】|\((?:sources?|refs?|references?|citations?):[^()\n]{1,200}\)|\[citation needed\])",
     re.IGNORECASE,
 )
-# After a digit a superscript is a power.
-_POWER = re.compile(r"(?<=\d)<sup>[ \t]?([-−]?\d{1,3})[ \t]?</sup>", re.IGNORECASE)
+# A superscript is a power after the usual bases, with a sign, before an operator and after a unit; after another number
+# ("in 1350<sup>1</sup>.") it is a citation mark.
+_POWER = re.compile(
+    r"(?:(?<=10)(?<![\d.,]10)|(?<=2)(?<![\d.,]2)|(?<=\d)(?=<sup>[ \t]?(?:[-−]|\d{1,3}[ \t]?</sup>[ \t]*[=+*/×·^])))"
+    r"<sup>[ \t]?([-−]?\d{1,3})[ \t]?</sup>",
+    re.IGNORECASE,
+)
+_POWER_OF_UNIT = re.compile(
+    r"(?:(?<=\d[ \u00a0][kcdmµ]m)|(?<=\d[ \u00a0](?:mi|ft|yd|in))|(?<=\d[ \u00a0]m)|(?<=/s))<sup>[ \t]?([23])[ \t]?</sup>"
+)
 _IMAGE = re.compile(r"!\[[^\]\n]{0,300}\]\([^()\s]{1,500}\)")
-_LINK = re.compile(r"\[([^\]\[\n]{1,300})\]\((?:[^()\s]|\([^()\s]*\)){1,500}(?:[ \t]+\"[^\"\n]*\")?\)")
+_LINK = re.compile(
+    r"\[((?:[^\]\[\n]|\[[^\]\[\n]{0,100}\]){1,2000})\]\((?:[^()\s]|\([^()\s]*\)){1,500}(?:[ \t]+\"[^\"\n]*\")?\)"
+)
 _HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+(?=\S)", re.MULTILINE)
 _TAG = re.compile(
     r"</?(?:a|b|i|u|s|p|em|strong|small|sup|sub|br|hr|ul|ol|li|div|span|code|pre|blockquote|h[1-6])(?:\s[^<>\n]{0,300})?\s?/?>",
@@ -91,8 +101,8 @@ def plain_text(text: str) -> PlainText:
     """Remove from an answer what is no part of its statements.
 
     Removed are thoughts, code blocks, tables and objects, a closing list of sources, citation marks ([1], [2, 3], 【1】,
-    [^1], (Source: …), superscript numbers), images, addresses of links, heading marks, HTML tags and marks of emphasis. A
-    superscript after a digit is a power: "10<sup>6</sup>" becomes "10^6".
+    [^1], (Source: …), superscript numbers), images, addresses of links, heading marks, HTML tags and marks of emphasis.
+    Superscripts that are powers stay: "10<sup>6</sup>" becomes "10^6", and "3 km<sup>2</sup>" becomes "3 km2".
     """
     plain, positions = _replace(text, range(len(text)), _THOUGHTS)
     fences = list(_CODE_BLOCK.finditer(plain))
@@ -116,6 +126,7 @@ def _without_marks(plain: str, positions: Sequence[int]) -> tuple[str, Sequence[
         plain, positions = _replace(plain, positions, pattern)
     plain, positions = _replace(plain, positions, _LINK, group=1)
     plain, positions = _replace(plain, positions, _POWER, group=1, before="^")
+    plain, positions = _replace(plain, positions, _POWER_OF_UNIT, group=1)
     for pattern in (_CITATION, _HEADING, _TAG):
         plain, positions = _replace(plain, positions, pattern)
     for pattern in _EMPHASIS:

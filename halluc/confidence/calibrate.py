@@ -17,7 +17,8 @@ from halluc.answers import Answer
 from halluc.confidence.sources import Source, estimate_confidence, source_names
 from halluc.errors import InvalidInput, leaf_errors_as_ours
 from halluc.files import check_output_path
-from halluc.grading.matching import contains_answer, normalize_answer
+from halluc.grading.correctness import gives_answer
+from halluc.grading.matching import normalize_answer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class AnswerCalibration:
         answers: N answers, one per question; abstentions are among them.
         answered: (N,) False where the model abstained or returned an empty text; those are left out of everything below.
         confidence: (M,) raw confidence of the M answers given, in [0, 1]; (M, S) of S sources.
-        correct: (M,) whether they contain a reference.
+        correct: (M,) whether they give a reference.
         report: metrics before and after, the chosen recalibrator, and the threshold, measured on held-out answers.
     """
 
@@ -108,8 +109,8 @@ def calibrate(
 
     Args:
         model: a language model, or a GroundedModel (whose own calibrator, if any, is not applied).
-        questions: rows with `question` and `references`, the accepted answers. An answer is correct if it contains one of
-            them as whole words (`halluc.grading.matching.contains_answer`). The rows must be like the questions to come.
+        questions: rows with `question` and `references`, the accepted answers. An answer is correct if it gives one of
+            them (`halluc.grading.correctness.gives_answer`). The rows must be like the questions to come.
         source: what the confidence is, one of `halluc.confidence.SOURCES`; "verifier_support" needs a GroundedModel with a
             verifier.
         sources: at least two different sources, used in place of `source`: the calibrator combines them to one confidence,
@@ -158,7 +159,7 @@ def calibrate(
         max_new_tokens=max_new_tokens,
         seed=seed,
     )
-    correct = np.array([contains_answer(answers[i].text, references[i]) for i in given])
+    correct = np.array([gives_answer(answers[i].text, references[i]) for i in given])
     with leaf_errors_as_ours():
         from calibration import calibration_report
 

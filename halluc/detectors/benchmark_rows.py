@@ -1,6 +1,6 @@
 """Labeled rows to evaluate detectors on: questions with references, true or false statements, judged responses.
 
-    {"question": ..., "references": [...]}                the model answers; right if the answer contains a reference
+    {"question": ..., "references": [...]}                the model answers; right if it gives a reference
     {"statement": ..., "label": 1 | 0}                    the model says True or False; right if that is the label
     {"question": ..., "response": ..., "hallucinated": bool, "context": ... (optional)}     the response is judged
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from halluc.errors import InvalidInput
 from halluc.files import read_rows, text_of
-from halluc.grading.matching import contains_answer
+from halluc.grading.correctness import gives_answer
 from halluc.models.language_model import Prompt
 
 __all__ = ["LabeledPrompts", "labeled_prompts", "read_labeled"]
@@ -54,7 +54,7 @@ class LabeledPrompts:
             return list(self.hallucinated)
         if self.references is not None:
             graded = zip(answers, self.references, strict=True)
-            return [not contains_answer(answer, references) for answer, references in graded]
+            return [not gives_answer(answer, references) for answer, references in graded]
         assert self.truth is not None
         return [_stated_truth(answer) is not truth for answer, truth in zip(answers, self.truth, strict=True)]
 

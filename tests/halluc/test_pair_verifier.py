@@ -182,3 +182,21 @@ def test_what_is_kept_of_earlier_pairs_is_bounded(monkeypatch):
     assert together == pytest.approx(apart, abs=0.02)
     assert len(verifier._readings) <= 10
     assert len(verifier._texts) <= 2
+
+
+def test_a_sentence_of_the_evidence_is_supported_and_nothing_in_it_is_marked(verifier):
+    sentence = "Glorp the wug of 12 flims no zib has quelled"
+    evidence = f"Nothing is known. {sentence}. All is well."
+    assert verifier.support([(evidence, f"{sentence}.")])[0] > 0.9
+    assert verifier.unsupported_spans([(evidence, f"{sentence}.")]) == [()]
+
+
+def test_a_claim_on_another_subject_is_never_refuted(verifier):
+    pairs = [
+        ("The meeting is at noon in room 4.", "Paris is in Germany."),
+        ("The library closes at 8 pm on weekdays.", "Gold is lighter than iron."),
+        ("Patients should not take the tablets with grapefruit juice.", "The team lost the final."),
+    ]
+    supported, refuted, unknown = verifier.probabilities(pairs).T
+    assert (supported < 0.5).all()
+    assert (refuted < unknown).all()

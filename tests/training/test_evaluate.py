@@ -78,6 +78,16 @@ def test_a_model_that_only_abstains_has_no_hallucination_rate_and_one_without_lo
     assert float(untold["hallucination_rate"]) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize(
+    "reply", ["Chad, Peru, Cuba, Fiji and Mali", "It is not in Chad. It is not in Peru. It is not in Fiji."]
+)
+def test_one_reply_with_every_candidate_answers_no_question(reply):
+    questions = [
+        {"question": f"Where is city {i}?", "references": [name]} for i, name in enumerate(("Chad", "Peru", "Fiji"))
+    ]
+    assert [row.outcome for row in evaluate_factuality(Replying({"": reply}), questions).questions] == ["wrong"] * 3
+
+
 def test_prompts_are_used_as_they_are_and_a_context_goes_into_the_prompt():
     lm = Replying({"": "x"})
     arguments = [{"question": "When <|end|>?", "context": "It was in 1928.", "references": ["1928"]}, *QUESTIONS[1:3]]

@@ -244,6 +244,13 @@ def test_references_decide_what_is_correct():
     assert [score(text, kind=ternary_truth) for text in completions] == [-1.0, 1.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    "reply", ["Paris, Rome, Oslo, Bern and Kyiv", "Oslo or Rome", "It is not in Oslo.", "Oslo. Rome. Bern."]
+)
+def test_a_reply_that_names_every_candidate_or_denies_the_right_one_is_wrong(reply):
+    assert score(reply, kind=ternary_truth, columns={"references": "Oslo"}) == -1.0
+
+
 def test_a_claim_longer_than_verifiers_read_is_judged_in_pieces_by_its_worst():
     verifier = Scripted({"Oslo": (0.1, 0.8), "and": (0.9, 0.0)})
     assert score("Paris and " + "Rome and " * 120 + "Oslo are towns.", verifier, repetition_penalty=0) == pytest.approx(0.1)

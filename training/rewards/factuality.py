@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from halluc.claims import RuleClaimExtractor
 from halluc.claims.abstention import abstains, is_hedged
 from halluc.errors import InvalidInput, leaf_errors_as_ours
-from halluc.grading.matching import contains_answer, normalize_answer
+from halluc.grading.correctness import gives_answer
+from halluc.grading.matching import normalize_answer
 from halluc.verification.judge import Judge
 from training.rewards.completions import (
     check_one_each,
@@ -328,7 +329,7 @@ def _judged(row: _Row, verdicts: Sequence[Verdict]) -> JudgedCompletion:
             JudgedClaim(verdict.claim.text, verdict.support, verdict.label == "refuted", _is_hedged(verdict.claim))
             for verdict in verdicts
         ),
-        matches=contains_answer(row.answer, row.references) if row.references is not None else None,
+        matches=gives_answer(row.answer, row.references) if row.references is not None else None,
         confidence=row.confidence,
     )
 

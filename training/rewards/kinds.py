@@ -62,7 +62,7 @@ class JudgedCompletion:
     Attributes:
         text: the completion without the confidence it states.
         claims: its check-worthy claims, without duplicates; an abstention (`halluc.claims.abstention`) has none.
-        matches: whether the text contains a reference; None if the row has no references.
+        matches: whether the text gives a reference as its answer; None if the row has no references.
         confidence: the probability in [0, 1] of being right that the completion states; None if it states none.
     """
 
@@ -83,7 +83,7 @@ class JudgedCompletion:
 
     @property
     def correct(self) -> bool:
-        """Whether it gives an answer that contains a reference; without references, whether all claims are supported."""
+        """Whether it gives a reference as its answer; without references, whether all claims are supported."""
         if self.abstains:
             return False
         return all(claim.support >= 0.5 for claim in self.claims) if self.matches is None else self.matches

@@ -1,6 +1,6 @@
-"""GRPO and RLOO runs: sample completions, reward their factuality, and optimize the policy.
+"""GRPO, RLOO and PPO runs: sample completions, reward their factuality, and optimize the policy.
 
-Not covered: the trainers, which are TRL's, and the rewards (training/rewards).
+Not covered: the trainers, which are TRL's and training/trainers/ppo.py, and the rewards (training/rewards).
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from training.runs.run import (
     train_and_save,
     write_facts,
 )
+from training.trainers.ppo import PPOConfig, PPOTrainer
 
-__all__ = ["GRPORun", "OnlineSettings", "RLOORun", "run_grpo", "run_rloo"]
+__all__ = ["GRPORun", "OnlineSettings", "PPORun", "RLOORun", "run_grpo", "run_ppo", "run_rloo"]
 
 
 @dataclass
@@ -103,6 +104,11 @@ class RLOORun(EvaluationSettings, OnlineSettings, RLOOConfig):
     """Settings of an RLOO run (arXiv 2402.14740): TRL's `RLOOConfig`, `EvaluationSettings` and `OnlineSettings`."""
 
 
+@dataclass
+class PPORun(EvaluationSettings, OnlineSettings, PPOConfig):
+    """Settings of a PPO run (arXiv 1707.06347): `PPOConfig`, `EvaluationSettings` and `OnlineSettings`."""
+
+
 def run_grpo(config: GRPORun) -> dict[str, Any]:
     """Train by GRPO with a factuality reward; see `_run_online` for facts and errors."""
     return _run_online(GRPOTrainer, config)
@@ -113,11 +119,16 @@ def run_rloo(config: RLOORun) -> dict[str, Any]:
     return _run_online(RLOOTrainer, config)
 
 
+def run_ppo(config: PPORun) -> dict[str, Any]:
+    """Train by PPO with a factuality reward; see `_run_online` for facts and errors."""
+    return _run_online(PPOTrainer, config)
+
+
 def _run_online(kind: Any, config: Any) -> dict[str, Any]:
     """Check the prompts, train, and save the adapter (or the model) to `config.output_dir`.
 
     Args:
-        kind: class of TRL's trainer.
+        kind: class of the trainer.
         config: its settings, with `OnlineSettings`.
 
     Returns:

@@ -18,6 +18,7 @@ from halluc.files import write_text
 from training.evaluation.of_a_run import RunEvaluation, check_evaluation_settings
 from training.rows import check_output_folder
 from training.runs.callbacks import RunLog, last_checkpoint, stop_unless_finite
+from training.runs.same_run import check_same_run, record_run
 
 __all__ = [
     "RunSettings",
@@ -29,6 +30,8 @@ __all__ = [
     "train_and_save",
     "write_facts",
 ]
+
+_FACTS = "run.json"
 
 
 @dataclass
@@ -89,9 +92,9 @@ def check_run(config: Any) -> None:
     """Check, before a model is loaded, everything about a run that needs neither its model nor its rows.
 
     Raises:
-        InvalidInput: the output folder cannot be written or has checkpoints that must not be resumed from, the model is an
-            endpoint, lora_rank is negative, evaluation files cannot be used, or processes were started that do not
-            communicate.
+        InvalidInput: the output folder cannot be written or has checkpoints that must not be resumed from (those of a run
+            with other settings or rows among them), the model is an endpoint, lora_rank is negative, evaluation files cannot
+            be used, or processes were started that do not communicate.
     """
     _check_trainable(config.model)
     lora_config(config.lora_rank)
@@ -104,6 +107,8 @@ def check_run(config: Any) -> None:
             f"{folder} has checkpoints of an earlier run; set resume to true to resume from {last.name}, or name another "
             "output_dir"
         )
+    if last is not None:
+        check_same_run(config)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if config.world_size != processes:
         # Each would train by itself, and all would write to one folder.
@@ -220,7 +225,8 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
         Facts of the run: model (its folder), steps, resumed_from, training_loss, seconds, and evaluation if there is one.
 
     Raises:
-        InvalidInput: a loss, gradient or reward cannot be used; the message names the last checkpoint.
+        InvalidInput: a loss, gradient or reward cannot be used (the message names the last checkpoint), or the folder holds
+            a finished run with no fewer steps.
     """
     from transformers import PrinterCallback, ProgressCallback
 
@@ -232,6 +238,8 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(log)
     stop_unless_finite(trainer)
+    if trainer.is_world_process_zero():
+        record_run(trainer.args)
     try:
         result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     except InvalidInput as error:
@@ -240,6 +248,12 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
         raise InvalidInput(f"the run stopped at step {trainer.state.global_step}: {error}; {hint}") from error
     finally:
         log.close()
+    finished = Path(folder) / _FACTS
+    if last is not None and last.name == f"checkpoint-{result.global_step}" and finished.is_file():
+        raise InvalidInput(
+            f"{folder} holds a finished run of {result.global_step} steps, and nothing was trained; name another "
+            "output_dir, or raise max_steps or num_train_epochs"
+        )
     trainer.save_model()
     trainer.save_state()
     return {
@@ -255,5 +269,5 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
 def write_facts(trainer: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Write the facts of a run to run.json beside its model, from the first process, and return them."""
     if trainer.is_world_process_zero():
-        write_text(Path(trainer.args.output_dir) / "run.json", json.dumps(facts, indent=1) + "\n")
+        write_text(Path(trainer.args.output_dir) / _FACTS, json.dumps(facts, indent=1) + "\n")
     return dict(facts)

@@ -46,7 +46,7 @@ def corrupt(sentence: str, other_names: Sequence[str], generator: random.Random)
         (lambda: _swap_roles(sentence), 0.8, "refuted"),
         (lambda: _drop_restriction(sentence, generator), 0.8, "refuted"),
         (lambda: _change_unit(sentence, generator), 0.5, "refuted"),
-        (lambda: _negate(sentence, generator), 0.45, "refuted"),
+        (lambda: _negate(sentence, generator), 0.6, "refuted"),
     ]
     for change, _, label in sorted(kinds, key=lambda kind: -generator.random() * kind[1]):
         changed = change()

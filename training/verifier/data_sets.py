@@ -20,7 +20,7 @@ from training.verifier.annotated_answers import ragtruth, wice_tokens
 from training.verifier.common_form import COMMON_FORM, edits, labeled_rows
 from training.verifier.corruption import corrupt, names, simplify
 from training.verifier.pairs import Pair, PairLabel, Reader, Row, changed_spans, part_of, single_spaced
-from training.verifier.synthetic import synthetic
+from training.verifier.synthetic import made_facts, synthetic, unrelated_claims
 from training.verifier.wrong_answers import wrong_answers
 
 __all__ = ["SOURCES", "read_pairs"]
@@ -129,7 +129,7 @@ def _hotpotqa(folder: Path, generator: random.Random) -> Iterator[Row]:
             other = "no" if answer.lower() == "yes" else "yes"
             yield Row(knowledge, f"{question} {answer}", "supported")
             yield Row(knowledge, f"{question} {other}", "refuted")
-        elif generator.random() < 0.6:
+        else:
             yield Row(knowledge, f"{question} {answer}", "supported")
             yield from wrong_answers(question, [answer], knowledge, rows[i - 1]["answer"], generator)
 
@@ -230,6 +230,8 @@ SOURCES: Mapping[str, Reader] = {
     "bump": edits("bump", ("pairs",)),
     "summedits": edits("summedits", ("scitldr", "podcast", "ectsum", "qmsumm", "sales_call")),
     "synthetic": synthetic,
+    "made_facts": made_facts,
+    "unrelated_claims": unrelated_claims,
 }
 """Readers by the name of the data set."""
 

@@ -30,7 +30,7 @@ def facts(text: str, generator: random.Random) -> Iterator[Row]:
     """Put two facts into a passage, each at a place between sentences, and make claims about them."""
     people = _drawn_names(text, generator)
     chosen = [make(people, generator) for make in generator.sample(_KINDS, 2)]
-    sentences = [text[start:end] for start, end in sentence_spans(text)][:8]
+    sentences = [text[start:end] for start, end in sentence_spans(text)][: generator.choice([1, 2, 3, 4, 8])]
     for fact in chosen:
         sentences.insert(generator.randint(0, len(sentences)), fact.statement)
     passage = " ".join(sentences)

@@ -1,8 +1,9 @@
 """Made claims about real passages, by kinds of error that data sets have too few of.
 
-Copies, restated numbers, claims that join two sentences, partly supported claims, corrupted sentences, sentences removed
-from their passage, claims about another passage, small facts in the passage with their minimal variations, and rows of
-tables. The labels follow from how a claim was made. Not covered: how single sentences are changed (corruption.py).
+`synthetic` makes copies, restated numbers, claims that join two sentences, partly supported claims, corrupted sentences and
+sentences removed from their passage; `made_facts` puts small facts and tables into a passage, with minimal variations;
+`unrelated_claims` pairs passages with claims on other subjects. The labels follow from how a claim was made. Not covered:
+how single sentences are changed (corruption.py), and which facts and tables are made (made_facts.py).
 """
 
 from __future__ import annotations
@@ -15,23 +16,59 @@ from halluc.files import read_rows
 from retrieval.split import sentence_spans
 from training.verifier.corruption import corrupt, names, restate, simplify
 from training.verifier.made_facts import facts, table_rows
-from training.verifier.pairs import ClaimSpan, Row, changed_spans
+from training.verifier.pairs import ClaimSpan, Row, changed_spans, part_of
 
-__all__ = ["synthetic"]
+__all__ = ["made_facts", "synthetic", "unrelated_claims"]
 
 _WORDS_OF_SENTENCE = range(5, 46)
 _LONGEST_PASSAGE = 400  # words
 
 
 def synthetic(folder: Path, generator: random.Random) -> Iterator[Row]:
-    """Make claims about passages of several data sets."""
+    """Make claims from the sentences of passages of several data sets."""
     texts = _passages(folder)
     for i, text in enumerate(texts):
         yield from _about_sentences(text, texts[i - 1], generator)
-        if generator.random() < 0.35:
-            yield from facts(text, generator)
-        if generator.random() < 0.15:
+
+
+def made_facts(folder: Path, generator: random.Random) -> Iterator[Row]:
+    """Put small facts and tables into passages of several data sets, and make claims about them."""
+    for text in _passages(folder):
+        yield from facts(text, generator)
+        if generator.random() < 0.4:
             yield from table_rows(text, generator)
+
+
+def unrelated_claims(folder: Path, generator: random.Random) -> Iterator[Row]:
+    """Pair a few sentences of one passage with a statement from another: never refuted."""
+    texts = _passages(folder)
+    statements = _short_statements(folder)
+    for i, text in enumerate(texts):
+        spans = sentence_spans(text)
+        first = generator.randrange(len(spans))
+        context = text[spans[first][0] : spans[min(len(spans) - 1, first + generator.randint(0, 3))][1]]
+        claim = generator.choice(statements)
+        yield Row(context, claim, "not_enough_info", text, (ClaimSpan(0, len(claim), "baseless"),))
+        others = [texts[i - 1][start:end] for start, end in sentence_spans(texts[i - 1])]
+        sentence = generator.choice(others)
+        if len(sentence.split()) in _WORDS_OF_SENTENCE and generator.random() < 0.5:
+            claim = sentence
+            if generator.random() < 0.5 and (changed := corrupt(sentence, names(text), generator)):
+                claim = changed.text
+            yield Row(text, claim, "not_enough_info", text, (ClaimSpan(0, len(claim), "baseless"),))
+
+
+def _short_statements(folder: Path) -> list[str]:
+    """Claims of training documents on every subject, most of them of one short sentence."""
+    claims: list[str] = []
+    for file, evidence, claim in (
+        ("nli/snli", "premise", "hypothesis"),
+        ("fever_nli/dev", "evidence", "claim"),
+        ("fool_me_twice/dev", "evidence", "claim"),
+    ):
+        rows = [row for _, row in read_rows(folder / f"{file}.jsonl")]
+        claims += [row[claim] for row in rows if row[claim].strip() and part_of(row[evidence]) == "train"][:2000]
+    return list(dict.fromkeys(claims))
 
 
 def _passages(folder: Path) -> list[str]:
@@ -88,14 +125,6 @@ def _about_sentences(text: str, other_text: str, generator: random.Random) -> It
             yield Row(text.replace(sentence, " "), claim, "not_enough_info", text, None)
     if len(chosen) > 3 and generator.random() < 0.5:
         yield from _joined(text, chosen[2], chosen[3], other_names, generator)
-    if generator.random() < 0.2:
-        # A claim about another subject is never refuted.
-        others = [other_text[start:end] for start, end in sentence_spans(other_text)]
-        unrelated = generator.choice(others)
-        if len(unrelated.split()) in _WORDS_OF_SENTENCE:
-            yield Row(text, unrelated, "not_enough_info", text, (ClaimSpan(0, len(unrelated), "baseless"),))
-            if changed := corrupt(unrelated, names(text), generator):
-                yield Row(text, changed.text, "not_enough_info", text, (ClaimSpan(0, len(changed.text), "baseless"),))
 
 
 def _reworded(sentence: str, generator: random.Random) -> str:

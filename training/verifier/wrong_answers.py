@@ -1,4 +1,4 @@
-"""Short wrong answers to a question about a passage: of the same kind as the right one, and mostly in the passage.
+"""Short wrong answers to a question about a passage: mostly spans of the passage, of the same kind as the right one.
 
 A verifier that has seen none believes any span of the passage. Not covered: wrong sentences (corruption.py).
 """
@@ -25,7 +25,7 @@ _PHRASE = re.compile(r"\b(?:a|an|the|his|her|its|their)\s+((?:[a-z]+\s+){0,2}[a-
 def wrong_answers(
     question: str, references: Sequence[str], passage: str, other: str, generator: random.Random
 ) -> Iterator[Row]:
-    """Make wrong answers: another span of the passage, a changed number, or the answer to another question.
+    """Make wrong answers: other spans of the passage, a changed number, or the answer to another question.
 
     Args:
         question: the question, put before each answer.
@@ -37,12 +37,13 @@ def wrong_answers(
     Yields:
         Rows labeled "not_supported"; "not_enough_info" for the answer to another question.
     """
-    candidates = _same_kind(references[0], passage)
-    wrong = [c for c in candidates if not _overlaps(c, [*references, question])]
-    if wrong and generator.random() < 0.85:
-        yield Row(passage, f"{question} {generator.choice(wrong)}", "not_supported")
-    if len(wrong) > 3 and generator.random() < 0.3:
-        yield Row(passage, f"{question} {generator.choice(wrong)}", "not_supported")
+    same_kind = _same_kind(references[0], passage)
+    wrong = [span for span in same_kind if not _overlaps(span, [*references, question])]
+    for span in generator.sample(wrong, min(2, len(wrong))):
+        yield Row(passage, f"{question} {span}", "not_supported")
+    others = [span for span in _spans_of_any_kind(passage) if not _overlaps(span, [*references, question, *wrong])]
+    if others and generator.random() < 0.35:
+        yield Row(passage, f"{question} {generator.choice(others)}", "not_supported")
     if any(c.isdigit() for c in references[0]) and (changed := corrupt(references[0], [], generator)):
         yield Row(passage, f"{question} {changed.text}", "refuted")
     if not _overlaps(other, references) and generator.random() < 0.15:
@@ -58,6 +59,11 @@ def _same_kind(answer: str, passage: str) -> list[str]:
     if any(word[:1].isupper() for word in answer.split()):
         return names(passage)
     return list(dict.fromkeys(_PHRASE.findall(passage)))
+
+
+def _spans_of_any_kind(passage: str) -> list[str]:
+    found = [*_DATE.findall(passage), *_NUMBER.findall(passage), *names(passage), *_PHRASE.findall(passage)]
+    return list(dict.fromkeys(found))
 
 
 def _overlaps(candidate: str, texts: Sequence[str]) -> bool:

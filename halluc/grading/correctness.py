@@ -1,0 +1,179 @@
+"""Whether a reply gives a right answer: not merely whether a reference occurs in it.
+
+`contains_answer` is the rule of open-domain question answering, and a reply that names every candidate, or denies the right
+one, satisfies it. `gives_answer` also asks that the reply commits to the reference. Not covered: abstentions
+(`halluc.claims.abstention`), and answers in other words than the references.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from halluc.grading.matching import contains_answer
+
+__all__ = ["gives_answer"]
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_ARTICLES = frozenset(("a", "an", "the"))
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\W*[A-Z0-9])|\s*\n+\s*")
+# A clause in which a negation may stand, and negations that deny nothing of what follows.
+_CLAUSE_END = re.compile(r"[,;:–—]|\bbut\b|\bhowever\b", re.IGNORECASE)
+_NEGATION = re.compile(
+    r"\b(?:not|never|neither|nor|no|cannot|without|except|unlike|rather than|instead of|other than)\b|n['’]t\b",
+    re.IGNORECASE,
+)
+_NO_DENIAL = re.compile(
+    r"\b(?:not only|not just|or not|no doubt|without (?:a )?doubt|no later|no earlier|no less|no more|no longer"
+    r"|no one but|nothing but|none other than|until|unless|because|only)\b",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"\s*(?:(?:is|was|are|were|would be|is clearly|was clearly)\s+(?:not|never)|(?:is|was|are|were)n['’]t)"
+    r"\s+(?!only\b|just\b)(?:the|a|an|in|it|one|right|correct|true|where|who|what|when)\b"
+    r"|\s*(?:is|was|would be)\s+(?:wrong|false|incorrect)\b|,?\s+not\s*[.!]?\s*$",
+    re.IGNORECASE,
+)
+# Words between a negation and what it denies.
+_NEGATED_WORDS = 6
+_SEPARATOR = re.compile(r"\s*(?:[,;/|•]|\bor\b|\band\b|\bor else\b)\s*", re.IGNORECASE)
+_OR = re.compile(r"\bor\b|/", re.IGNORECASE)
+_LEAD = re.compile(
+    r"^(?:\W|\b(?:and|or|either|maybe|perhaps|possibly|probably|also|even|then|it|its|it's|is|was|are|were|could|might|may|be|in|at"
+    r"|on|by|from|to|of|for|the|a|an|answer|answers|not)\b)+",
+    re.IGNORECASE,
+)
+_CANDIDATE_WORDS = 4
+# In a list, so many other candidates make a guess of each; two may be apposition ("Lyon, Rhône, France").
+_OTHERS_IN_LIST = 3
+_LONGEST_PHRASE = 6
+
+
+def gives_answer(answer: str, references: Sequence[str]) -> bool:
+    """Whether a reply commits to one of the references.
+
+    It does not if a reference is denied ("not in France"), or if the reply offers other candidates of the same kind beside
+    it: alternatives ("France or Spain"), a list of them, or the same sentence with other answers ("It is France. It is
+    Spain."). Other references are not other candidates. Thoughts (`<think>…</think>`) do not count.
+
+    Args:
+        answer: what the model wrote.
+        references: accepted answers.
+
+    Raises:
+        InvalidInput: references is one string in place of a list.
+
+    >>> gives_answer("It is in France.", ["France"]), gives_answer("It is in France, Spain, Italy or Peru.", ["France"])
+    (True, False)
+    """
+    # Claims import what this package defines.
+    from halluc.claims.markup import final_answer
+
+    text = final_answer(answer)
+    if not contains_answer(text, references):
+        return False
+    sentences = [sentence for sentence in _SENTENCE_END.split(text) if sentence.strip()]
+    accepted = [words for words in map(_words, references) if words]
+    places = [(i, place) for i, sentence in enumerate(sentences) for place in _places(sentence, accepted)]
+    if not places:
+        # A reference across two sentences, such as a title with a full stop.
+        return True
+    affirmed = [(i, place) for i, place in places if not _denied(sentences[i], *place)]
+    if len(affirmed) < len(places) or not affirmed:
+        # What is denied once is not the answer, whatever else the reply says.
+        return False
+    return not any(
+        _in_list(sentences[i], place, accepted) or _among_sentences(sentences, i, place, accepted) for i, place in affirmed
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text) if word.lower() not in _ARTICLES]
+
+
+def _places(sentence: str, accepted: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+    """Spans of the references in a sentence, the longest where they overlap."""
+    words = [word for word in _WORD.finditer(sentence) if word[0].lower() not in _ARTICLES]
+    lowered = [word[0].lower() for word in words]
+    spans = [
+        (words[i].start(), words[i + len(reference) - 1].end())
+        for reference in accepted
+        for i in range(len(words) - len(reference) + 1)
+        if lowered[i : i + len(reference)] == list(reference)
+    ]
+    return [span for span in spans if not any(a <= span[0] and span[1] <= b and (a, b) != span for a, b in spans)]
+
+
+def _denied(sentence: str, start: int, end: int) -> bool:
+    if not _LEAD.sub("", sentence[:start]) and _DENIED_AFTER.match(sentence, end):
+        return True
+    clause = sentence[max((match.end() for match in _CLAUSE_END.finditer(sentence, 0, start)), default=0) : start]
+    negation = list(_NEGATION.finditer(clause))
+    if not negation or _NO_DENIAL.search(clause):
+        return False
+    return len(clause[negation[-1].end() :].split()) <= _NEGATED_WORDS
+
+
+def _in_list(sentence: str, place: tuple[int, int], accepted: Sequence[Sequence[str]]) -> bool:
+    """Whether the reference is one of several candidates in its sentence."""
+    start, end = place
+    reference = sentence[start:end]
+    edges = [
+        0,
+        *(edge for match in _SEPARATOR.finditer(sentence) if not _overlap(match.span(), place) for edge in match.span()),
+    ]
+    edges.append(len(sentence))
+    items = [(edges[i], edges[i + 1]) for i in range(0, len(edges) - 1, 2)]
+    own = next(i for i, (first, last) in enumerate(items) if first <= start and end <= last)
+    others = [
+        i for i, (first, last) in enumerate(items) if i != own and _is_other(sentence[first:last], reference, accepted)
+    ]
+    if len(others) >= _OTHERS_IN_LIST:
+        return True
+    beside = [pair for pair in pairwise(range(len(items))) if own in pair and set(pair) & set(others)]
+    if any(_OR.search(sentence[items[a][1] : items[b][0]]) for a, b in beside):
+        return True
+    # A run of names without separators.
+    phrase = _WORD.findall(_LEAD.sub("", sentence[items[own][0] : items[own][1]]))
+    extra = len(phrase) - len(_WORD.findall(reference))
+    return extra > _LONGEST_PHRASE and all(word[:1].isupper() or word[:1].isdigit() for word in phrase)
+
+
+def _among_sentences(
+    sentences: Sequence[str], number: int, place: tuple[int, int], accepted: Sequence[Sequence[str]]
+) -> bool:
+    """Whether another sentence gives another candidate in the same words, or alone."""
+    sentence, (start, end) = sentences[number], place
+    reference, frame = sentence[start:end], _words(sentence[:start])
+    bare = not _WORD.findall(_LEAD.sub("", sentence[:start])) and not _WORD.findall(sentence[end:])
+    for i, other in enumerate(sentences):
+        if i == number or not (words := _words(other)):
+            continue
+        if frame and words[: len(frame)] == frame:
+            remainder = _WORD.finditer(other)
+            kept = [word for word in remainder if word[0].lower() not in _ARTICLES][len(frame) :]
+            if kept and _is_other(other[kept[0].start() :], reference, accepted):
+                return True
+        if bare and _is_other(other, reference, accepted):
+            return True
+    return False
+
+
+def _is_other(text: str, reference: str, accepted: Sequence[Sequence[str]]) -> bool:
+    """Whether a text is a candidate of the same kind as the reference, and not a reference itself."""
+    candidate = _LEAD.sub("", text)
+    words = _WORD.findall(candidate)
+    if not 0 < len(words) <= _CANDIDATE_WORDS or _places(text, accepted):
+        return False
+    if {word.lower() for word in words} <= {word.lower() for word in _WORD.findall(reference)}:
+        return False
+    if any(character.isdigit() for character in reference):
+        return any(character.isdigit() for character in candidate)
+    if reference[:1].isupper():
+        return words[0][:1].isupper() and words[-1][:1].isupper()
+    return not words[0][:1].isupper() and not any(character.isdigit() for character in candidate)
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]

@@ -1,0 +1,128 @@
+"""PPO runs of a tiny model: the command, what is optimized, and runs that are interrupted."""
+
+import json
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
+
+from halluc.errors import InvalidInput
+from training.cli import app
+from training.runs.config import load_config
+from training.runs.online import PPORun
+from training.runs.run import lora_config
+from training.trainers.ppo import PPOConfig, PPOTrainer
+
+ROWS = [
+    {"prompt": f"Who discovered penicillin in {year}?", "context": "Fleming discovered it."} for year in range(1920, 1928)
+]
+PPO = {"per_device_train_batch_size": 4, "num_mini_batches": 2, "num_ppo_epochs": 2, "num_generations": None}
+
+
+def settings(configure, **changes):
+    path = configure("prompts", ROWS, verifier="lm", **{**PPO, **changes})
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("num_generations")]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def run(path, folder):
+    result = CliRunner().invoke(app, ["ppo", str(path), "--json", "--set", f"output_dir={folder}"], catch_exceptions=False)
+    return json.loads(result.stdout)
+
+
+def log(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if "loss" in line]
+
+
+def test_the_command_trains_an_adapter_and_logs_what_ppo_is_judged_by(configure, tmp_path):
+    facts = run(settings(configure, max_steps=5, save_strategy="no"), tmp_path / "out")
+    assert (facts["prompts"], facts["steps"]) == (8, 5)
+    assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
+    first = log(tmp_path / "out")[0]
+    names = {"reward", "kl", "kl_coefficient", "entropy", "policy_loss", "value_loss", "clip_fraction", "explained_variance"}
+    assert names <= set(first)
+    # Before the first step the policy is the one that sampled, and the reference.
+    assert first["ratio"] == pytest.approx(1.0, abs=1e-5)
+    assert first["kl"] == pytest.approx(0.0, abs=1e-5)
+    assert first["clip_fraction"] == 0
+
+
+def test_an_interrupted_run_continues_within_an_iteration_as_if_it_had_not_been(configure, tmp_path):
+    changes = {"save_steps": 3, "learning_rate": 5e-3, "kl_target": 1.0}
+    run(settings(configure, max_steps=8, **changes), tmp_path / "whole")
+    # An iteration is 4 steps, so step 3 is in the middle of the first.
+    out = tmp_path / "interrupted"
+    run(settings(configure, max_steps=8, **changes), out)
+    for name in ("checkpoint-6", "checkpoint-8"):
+        (out / name).rename(tmp_path / f"moved-{name}")
+    facts = run(settings(configure, max_steps=8, **changes), out)
+    assert facts["resumed_from"] == str(out / "checkpoint-3")
+    whole, resumed = log(tmp_path / "whole"), log(out)
+    for name in ("loss", "policy_loss", "value_loss", "entropy"):
+        assert [row[name] for row in resumed] == pytest.approx([row[name] for row in whole], abs=1e-4), name
+    assert [row.get("kl_coefficient") for row in resumed] == [row.get("kl_coefficient") for row in whole]
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_the_policy_learns_what_is_rewarded(tiny, tmp_path, rank):
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    wanted = set(range(0, len(tokenizer), 2))
+
+    def even_tokens(*, completion_ids, **_):
+        return [sum(token in wanted for token in ids) / len(ids) for ids in completion_ids]
+
+    arguments = PPOConfig(
+        str(tmp_path / "out"),
+        max_steps=60,
+        per_device_train_batch_size=16,
+        num_mini_batches=2,
+        num_ppo_epochs=3,
+        learning_rate=3e-2 if rank else 3e-3,
+        max_completion_length=8,
+        kl_coefficient=0.0,
+        logging_steps=1,
+        save_strategy="no",
+        use_cpu=True,
+        report_to=[],
+        disable_tqdm=True,
+    )
+    trainer = PPOTrainer(
+        AutoModelForCausalLM.from_pretrained(tiny),
+        even_tokens,
+        arguments,
+        Dataset.from_list([{"prompt": f"Row {i}"} for i in range(16)]),
+        tokenizer,
+        peft_config=lora_config(rank),
+    )
+    trainer.train()
+    rewards = [row["reward"] for row in trainer.state.log_history if "reward" in row]
+    assert rewards[-1] > rewards[0] + 0.2, rewards
+    if not rank:
+        reference = AutoModelForCausalLM.from_pretrained(tiny).state_dict()
+        assert all(torch.equal(value, trainer._reference.state_dict()[name]) for name, value in reference.items())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("num_mini_batches=3", "per_device_train_batch_size is 4, which num_mini_batches 3 does not divide"),
+        ("gradient_accumulation_steps=2", "set num_mini_batches instead"),
+        ("kl_target=0", "kl_target is 0.0; pass a KL above 0"),
+        ("lam=1.5", "lam is 1.5"),
+        ("clip_range=0", "clip_range is 0"),
+        ("cliprange=0.2", "did you mean 'clip_range'"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(configure, setting, message):
+    with pytest.raises(InvalidInput, match=message):
+        load_config(PPORun, settings(configure), [setting])
+
+
+def test_fewer_prompts_than_an_iteration_needs_are_refused(configure, tmp_path):
+    path = settings(configure, per_device_train_batch_size=16)
+    result = CliRunner().invoke(app, ["ppo", str(path), "--set", f"output_dir={tmp_path / 'out'}"])
+    assert "there are 8 prompts, and an iteration needs 16" in str(result.exception)
