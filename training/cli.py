@@ -151,6 +151,53 @@ def evaluate(
         console().print(comparison_table(comparison) if comparison is not None else evaluation_table(evaluation))
 
 
+@app.command("inspect")
+def inspect(
+    before: Annotated[str, typer.Argument(help="The model before training: 'default', a folder or a hub id.")],
+    after: Annotated[str, typer.Argument(help="The model trained from it; also the folder of an adapter.")],
+    prompts: Annotated[
+        Path, typer.Option("--prompts", help="JSON lines with prompt, or a folder; both models continue them.")
+    ],
+    statements: Annotated[
+        Path | None,
+        typer.Option("--statements", help="JSON lines with statement and label (true or false), for a truth probe."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Also write a self-contained HTML page.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 64,
+    json_: Json = None,
+) -> None:
+    """Show what a training changed: weights and predictions by layer, shifted tokens, and a truth probe."""
+    from halluc.files import check_output_path
+    from halluc.page_template import PAGE_MARKER
+    from training.inspection.inspect_training import inspect_training
+    from training.inspection.page import write_inspection_page
+    from training.rows import read_rows
+    from training.runs.row_checks import check_prompts
+
+    if html is not None:
+        check_output_path(html, replaces=PAGE_MARKER)
+    rows = read_rows(prompts)
+    check_prompts(rows)
+    labeled = read_rows(statements).to_list() if statements is not None else None
+    inspection = inspect_training(before, after, rows["prompt"], statements=labeled, max_new_tokens=max_new_tokens)
+    if html is not None:
+        write_inspection_page(inspection, html)
+    if wants_json(json_):
+        print_json(inspection.to_dict())
+        return
+    found = inspection.predictions
+    console().print(
+        f"{found.n_tokens} tokens: {found.unshifted:.1%} unshifted, {found.marginal:.1%} marginal, {found.shifted:.1%} shifted; "
+        f"KL {found.divergence:.3g} nats per token"
+    )
+    for layer in inspection.layers:
+        name = "outside of layers" if layer.layer is None else f"layer {layer.layer}"
+        console().print(f"{name}: relative change {layer.relative_change:.3g}, effective rank {layer.effective_rank:.1f}")
+    if inspection.truth is not None:
+        best = [max(map(float, side)) for side in (inspection.truth.before, inspection.truth.after)]
+        console().print(f"truth probe, best layer: AUROC {best[0]:.3f} before, {best[1]:.3f} after")
+
+
 def _run(module: str, settings: str, function: str, config: Path, set_: list[str], json_: bool | None) -> None:
     """Run one configuration. Standard output holds the result alone; what TRL prints goes to standard error."""
     from training.runs.config import load_config

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from halluc.claims.markup import final_answer
 from halluc.grading.matching import contains_answer
 
 __all__ = ["gives_answer"]
@@ -67,9 +68,6 @@ def gives_answer(answer: str, references: Sequence[str]) -> bool:
     >>> gives_answer("It is in France.", ["France"]), gives_answer("It is in France, Spain, Italy or Peru.", ["France"])
     (True, False)
     """
-    # Claims import what this package defines.
-    from halluc.claims.markup import final_answer
-
     text = final_answer(answer)
     if not contains_answer(text, references):
         return False
