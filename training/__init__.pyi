@@ -9,4 +9,6 @@ from .rewards.composite import CompositeReward as CompositeReward
 from .rewards.factuality import FactualityReward as FactualityReward
 from .rewards.model import RewardModel as RewardModel
 from .trainers.dpo import FactualityDPOTrainer as FactualityDPOTrainer
+from .trainers.ppo import PPOConfig as PPOConfig
+from .trainers.ppo import PPOTrainer as PPOTrainer
 from .trainers.reward import FactualityRewardTrainer as FactualityRewardTrainer

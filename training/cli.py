@@ -187,8 +187,8 @@ def inspect(
         return
     found = inspection.predictions
     console().print(
-        f"{found.n_tokens} tokens: {found.unshifted:.1%} unshifted, {found.marginal:.1%} marginal, {found.shifted:.1%} shifted; "
-        f"KL {found.divergence:.3g} nats per token"
+        f"{found.n_tokens} tokens: {found.unshifted:.1%} unshifted, {found.marginal:.1%} marginal, "
+        f"{found.shifted:.1%} shifted, KL {found.divergence:.3g} nats per token"
     )
     for layer in inspection.layers:
         name = "outside of layers" if layer.layer is None else f"layer {layer.layer}"
