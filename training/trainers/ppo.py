@@ -115,6 +115,11 @@ class PolicyWithValue(nn.Module):
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
 
+    def activation_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
+        """Recompute activations of the policy in the backward pass, to save memory."""
+        self.policy.enable_input_require_grads()
+        self.policy.activation_checkpointing_enable(*args, **kwargs)
+
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, n_completion: int, temperature: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -216,8 +221,6 @@ class PPOTrainer(Trainer):
             model = get_peft_model(model, peft_config)
         else:
             self._reference = copy.deepcopy(model).eval().requires_grad_(False)
-        if args.activation_checkpointing or args.gradient_checkpointing:
-            model.enable_input_require_grads()
         self._metrics: dict[str, list[float]] = defaultdict(list)
         self._experience: _Experience | None = None
         self.kl_coefficient = args.kl_coefficient
