@@ -30,7 +30,7 @@ sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file_
 LABELS = ("supported", "refuted", "not_enough_info")
 DOCUMENT_LEVEL = ("ragtruth", "wice", "lfqa", "expertqa", "summedits", "bump")
 # Not measured: sets whose claims are all of one label, or made for this project.
-LEFT_OUT = ("wice_tokens", "synthetic")
+LEFT_OUT = ("wice_tokens", "synthetic", "made_facts", "unrelated_claims")
 Pairs = Sequence[tuple[str, str]]
 
 

@@ -161,7 +161,7 @@ def _among_sentences(
 def _is_other(text: str, reference: str, accepted: Sequence[Sequence[str]]) -> bool:
     """Whether a text is a candidate of the same kind as the reference, and not a reference itself."""
     candidate = _LEAD.sub("", text)
-    words = _WORD.findall(candidate)
+    words: list[str] = _WORD.findall(candidate)
     if not 0 < len(words) <= _CANDIDATE_WORDS or _places(text, accepted):
         return False
     if {word.lower() for word in words} <= {word.lower() for word in _WORD.findall(reference)}:

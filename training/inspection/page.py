@@ -51,14 +51,12 @@ def _weights(inspection: Inspection) -> Figure:
 
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
-    layers = [change for change in inspection.layers if change.layer is not None]
-    axes.bar([change.layer for change in layers], [change.relative_change for change in layers], color=_BLUE)
+    layers = {change.layer: change for change in inspection.layers if change.layer is not None}
+    axes.bar(list(layers), [change.relative_change for change in layers.values()], color=_BLUE)
     axes.set(xlabel="layer", ylabel="relative change of the weights")
     axes.spines[["top", "right"]].set_visible(False)
     ranks = axes.twinx()
-    ranks.plot(
-        [change.layer for change in layers], [change.effective_rank for change in layers], color=_VERMILION, marker="."
-    )
+    ranks.plot(list(layers), [change.effective_rank for change in layers.values()], color=_VERMILION, marker=".")
     ranks.set_ylabel("effective rank of the change", color=_VERMILION)
     ranks.set_ylim(bottom=0)
     ranks.spines[["top"]].set_visible(False)

@@ -156,6 +156,11 @@ def _token_logprobs(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.T
     return logprobs, entropies
 
 
+def _rows(rows: Any) -> Any:
+    """The collator: the rows as they are, for the prompts are tokenized where they are sampled from."""
+    return rows
+
+
 @dataclass(frozen=True)
 class _Experience:
     """What an iteration trains on: (B, P + T) input_ids and attention_mask, and (B, T) tensors over the completions."""
@@ -230,7 +235,7 @@ class PPOTrainer(Trainer):
             args,
             train_dataset=train_dataset,
             processing_class=processing_class,
-            data_collator=list,
+            data_collator=_rows,
             callbacks=list(callbacks),
         )
         self.model_accepts_loss_kwargs = False
@@ -242,8 +247,9 @@ class PPOTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         # Every batch of prompts is given once per optimizer step of its iteration.
         arguments: Any = self.args
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
         return RepeatSampler(
-            data_source=train_dataset if train_dataset is not None else self.train_dataset,
+            data_source=rows,
             mini_repeat_count=1,
             batch_size=arguments.per_device_train_batch_size * arguments.world_size,
             repeat_count=self._steps_per_iteration,
@@ -254,7 +260,8 @@ class PPOTrainer(Trainer):
         step = self.state.global_step % self._steps_per_iteration
         if step == 0 or self._experience is None:
             self._experience = self._sample(inputs)
-        experience, arguments = self._experience, self.args
+        experience = self._experience
+        arguments: Any = self.args
         # The order depends on the step alone, so that a resumed run has the same.
         epoch, part = divmod(step, arguments.num_mini_batches)
         generator = torch.Generator().manual_seed(arguments.seed + self.state.global_step - step + epoch)
@@ -275,7 +282,8 @@ class PPOTrainer(Trainer):
         measured["entropy"] = masked_mean(entropies, batch.mask)
         for name, value in measured.items():
             self._log_metric(name, value.item())
-        return loss + arguments.value_weight * error
+        total: torch.Tensor = loss + arguments.value_weight * error
+        return total
 
     @torch.no_grad()
     def _sample(self, rows: Sequence[Mapping[str, Any]]) -> _Experience:
@@ -368,7 +376,8 @@ class PPOTrainer(Trainer):
             )
             total += torch.tensor([0.0 if value is None else float(value) for value in values])
         cut = torch.tensor([row[-1] != tokenizer.eos_token_id for row in ids], dtype=torch.float32)
-        return (total - arguments.missing_eos_penalty * cut).to(mask.device)
+        scores: torch.Tensor = (total - arguments.missing_eos_penalty * cut).to(mask.device)
+        return scores
 
     # -- logs and files ------------------------------------------------------------------------------------------------
 
