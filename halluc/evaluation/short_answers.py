@@ -21,7 +21,7 @@ from halluc.claims.abstention import abstains
 from halluc.errors import InvalidInput
 from halluc.evaluation.benchmark import Item, Reply, Scores, Tools
 from halluc.evaluation.figures import Figure, FloatArray, ratio, share
-from halluc.grading.matching import contains_answer
+from halluc.grading.correctness import gives_answer
 from halluc.models.language_model import Prompt
 
 __all__ = ["accepted_answers", "attempted", "question_prompt", "score_short_answers", "short_answer_figures"]
@@ -57,7 +57,7 @@ def score_short_answers(items: Sequence[Item], replies: Sequence[Reply], _tools:
     scores = []
     for item, reply in zip(items, replies, strict=True):
         tried = attempted(reply)
-        correct = tried and contains_answer(reply.text, item.reference["answers"])
+        correct = tried and gives_answer(reply.text, item.reference["answers"])
         passed = {name: value for name, value in item.reference.items() if name != "answers"}
         scores.append({"attempted": tried, "correct": correct, "confidence": reply.confidence, **passed})
     return scores
