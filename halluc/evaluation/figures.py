@@ -155,4 +155,4 @@ def groups(values: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
 
 def _ratio_kernel(numerator: ArrayLike, denominator: ArrayLike) -> Callable[[FloatArray], float]:
     above, below = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
-    return lambda weights: ratio(weights @ above, weights @ below)
+    return lambda weights: ratio(float(weights @ above), float(weights @ below))
