@@ -53,13 +53,13 @@ def main() -> None:
         known = [[values for values, kept in zip(part, fit, strict=True) if kept] for part in (support, correct)]
         one = ConformalFactuality(options.risk).fit(*known)
         each = ConditionalFactuality(options.risk).fit(*known, groups[fit])
-        adaptive = ConditionalFactuality(options.risk, retention=options.retention, seed=seed).fit(*known)
+        adaptive = ConditionalFactuality(options.risk, retention=options.retention, seed=seed).fit(*known, groups[fit])
         for row in np.flatnonzero(~fit):
             values, truth, group = support[row], correct[row], int(groups[row].argmax())
             for name, rows, stated in (
                 ("one threshold", one.keep(values), options.risk),
                 ("guarantee in each set", each.keep(values, groups[row]), options.risk),
-                ("adaptive level", adaptive.keep(values), adaptive.stated_risk(values)),
+                ("adaptive level", adaptive.keep(values, groups[row]), adaptive.stated_risk(values, groups[row])),
             ):
                 kept = float(rows.mean()) if rows.size else 1.0
                 results.setdefault((name, group), []).append((bool((rows & ~truth).any()), kept, stated))

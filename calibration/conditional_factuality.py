@@ -40,7 +40,8 @@ class ConditionalFactuality(JsonEstimator):
         seed: of the split of the answers, if the level adapts: one half learns the risks, the other the thresholds.
 
     Attributes:
-        level_: from an answer to the probability that its kept claims are true; None if the level does not adapt.
+        level_: from an answer and its features to the probability that its kept claims are true; None if the level does
+            not adapt.
         scores_: (M,) of the answers that thresholds are computed from: the largest support of a false claim, less the
             support at which the requested share is kept.
         risks_: (M,) of these answers.
@@ -87,24 +88,26 @@ class ConditionalFactuality(JsonEstimator):
         self.level_ = None
         if self.retention is not None:
             rows = np.random.default_rng(self.seed).permutation(len(answers)) % 2 == 0
-            described = np.array([_description(values, cut) for values, cut in zip(answers, cuts, strict=True)])
+            described = np.concatenate([_description(*answer) for answer in zip(answers, cuts, columns, strict=True)])
             self.level_ = SourceCombination().fit(described[~rows], (largest <= cuts)[~rows])
         self.scores_ = (largest - cuts)[rows]
-        self.risks_ = np.array([self.stated_risk(values) for values, kept in zip(answers, rows, strict=True) if kept])
+        known = [(values, row) for values, row, kept in zip(answers, columns, rows, strict=True) if kept]
+        self.risks_ = np.array([self._risk(values, row) for values, row in known])
         self.features_ = self._with_risk(columns[rows], self.risks_)
         return self
 
-    def stated_risk(self, support: ArrayLike) -> float:
+    def stated_risk(self, support: ArrayLike, features: ArrayLike | None = None) -> float:
         """The probability that a false claim is left in an answer, in [risk, 1).
 
         Args:
             support: (C,) in [0, 1]; C may be 0.
+            features: (D,) of the answer, as in `fit`.
+
+        Raises:
+            NotFitted: `fit` has not been called.
+            InvalidInput: an array is unusable.
         """
-        values = _checked(support)
-        if self.level_ is None or values.size == 0:
-            return float(self.risk)
-        sure = float(self.level_.predict(_description(values, self._cut(values))[None])[0])
-        return min(max(float(self.risk), 1 - sure), 1 - 1e-6)
+        return self._risk(_checked(support), self._row(features))
 
     def keep(self, support: ArrayLike, features: ArrayLike | None = None) -> BoolArray:
         """Decide which claims of one answer to keep.
@@ -122,12 +125,9 @@ class ConditionalFactuality(JsonEstimator):
         """
         self.check_fitted()
         values = _checked(support)
-        row = None if features is None else np.atleast_2d(as_array(features, "features"))
-        risk = self.stated_risk(values)
-        described = self._with_risk(_columns(row, 1), np.array([risk]))
-        if described.shape[1] != self.features_.shape[1]:
-            number = self.features_.shape[1] - 1 - (self.level_ is not None)
-            raise InvalidInput(f"features has shape {np.shape(features)}; pass the {number} features that fit had")
+        row = self._row(features)
+        risk = self._risk(values, row)
+        described = self._with_risk(row[None], np.array([risk]))
         # A claim is dropped if its support may be a score that the threshold covers. Those supports are the lowest ones, so
         # the first that is kept is found by halving.
         distinct = np.unique(values)
@@ -140,6 +140,21 @@ class ConditionalFactuality(JsonEstimator):
                 high = middle
         return values > distinct[low - 1] if low else np.ones(values.size, dtype=np.bool_)
 
+    def _row(self, features: ArrayLike | None) -> Float64Array:
+        """The features (1 + D,) of one answer, after a constant one."""
+        self.check_fitted()
+        row = _columns(None if features is None else np.atleast_2d(as_array(features, "features")), 1)[0]
+        number = self.features_.shape[1] - 1 - (self.level_ is not None)
+        if row.size != 1 + number:
+            raise InvalidInput(f"features has shape {np.shape(features)}; pass the {number} features that fit had")
+        return row
+
+    def _risk(self, support: Float64Array, row: Float64Array) -> float:
+        if self.level_ is None or support.size == 0:
+            return float(self.risk)
+        sure = float(self.level_.predict(_description(support, self._cut(support), row))[0])
+        return min(max(float(self.risk), 1 - sure), 1 - 1e-6)
+
     def _covered(self, score: float, described: Float64Array, risk: float) -> bool:
         """Whether the score would be at or below the quantile regression that includes it.
 
@@ -150,7 +165,7 @@ class ConditionalFactuality(JsonEstimator):
 
         risks = np.append(self.risks_, risk)
         solution = linprog(
-            -np.append(self.scores_, score - 1e-7),
+            -np.append(self.scores_, score - 1e-6),
             A_eq=np.vstack([self.features_, described]).T,
             b_eq=np.zeros(described.size),
             bounds=np.stack([-risks, 1 - risks], axis=1),
@@ -195,9 +210,13 @@ def _columns(features: ArrayLike | None, size: int) -> Float64Array:
     return np.concatenate([constant, array.astype(np.float64)], axis=1)
 
 
-def _description(support: Float64Array, cut: float) -> Float64Array:
-    """What the level is learned from, (3,) in [0, 1]: the lowest support kept, the mean one, and one over their number."""
+def _description(support: Float64Array, cut: float, row: Float64Array) -> Float64Array:
+    """What the level is learned from, (1, 3 + D) in [0, 1].
+
+    The lowest support that is kept, the mean one, one over their number, and the features as logits of probabilities.
+    """
+    from scipy.special import expit
+
     kept = support[support > cut]
-    if kept.size == 0:
-        return np.ones(3)
-    return np.array([kept.min(), kept.mean(), 1 / kept.size])
+    own = [kept.min(), kept.mean(), 1 / kept.size] if kept.size else [1.0, 1.0, 1.0]
+    return np.concatenate([own, expit(row[1:])])[None]

@@ -30,7 +30,7 @@ __all__ = ["reliability_diagram", "risk_coverage_diagram"]
 
 _Shown = Callable[[ArrayLike], NDArray[np.float64]]
 # Points of a curve in a figure.
-_POINTS = 400
+_POINTS = 300
 
 # Blue for measurements, vermilion for gaps, gray for the ideal: colors of Okabe & Ito, which color-blind readers can
 # distinguish, also in print.
