@@ -55,8 +55,8 @@ def brier_score(
         interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
     """
     values, truth = check_pair(confidence, correct)
-    loss = (values.astype(np.float64) - truth) ** 2
-    return _mean_loss(loss, weights, interval)
+    p = values.astype(np.float64)
+    return _mean_loss((p - truth) ** 2, (p - ~truth) ** 2, truth, weights, interval)
 
 
 def negative_log_likelihood(
@@ -84,8 +84,8 @@ def negative_log_likelihood(
     values, truth = check_pair(confidence, correct)
     probability = np.where(truth, values, 1 - values.astype(np.float64))
     with np.errstate(divide="ignore"):
-        loss = -np.log(np.clip(probability, clip, 1 - clip))
-    return _mean_loss(loss, weights, interval)
+        loss, other = (-np.log(np.clip(p, clip, 1 - clip)) for p in (probability, 1 - probability))
+    return _mean_loss(loss, other, truth, weights, interval)
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,23 @@ def _weights_of_both(truth: BoolArray, weights: ArrayLike | None, metric: str) -
     return mass
 
 
-def _mean_loss(loss: Float64Array, weights: ArrayLike | None, interval: float | Bootstrap | None) -> Estimate:
+def _mean_loss(
+    loss: Float64Array,
+    other: Float64Array,
+    truth: BoolArray,
+    weights: ArrayLike | None,
+    interval: float | Bootstrap | None,
+) -> Estimate:
+    """The mean loss (N,); `other` is the loss (N,) of each item if its outcome were the other one."""
     mass = unit_weights(weights, loss.size)
     mass = mass / mass.sum()
-    return Estimate(float(mass @ loss)) if interval is None else mean_interval(loss, mass, as_bootstrap(interval))
+    if interval is None:
+        return Estimate(float(mass @ loss))
+    measured = mean_interval(loss, mass, as_bootstrap(interval))
+    if 0 < float(mass @ truth) < 1:
+        return measured
+    # Items of one outcome do not show what the other costs: of n, a share of up to 1 - (tail)^(1/n) may have it.
+    tail = (1 - (measured.level or 0.95)) / 2
+    missed = 1 - tail ** float(mass @ mass)
+    most = float(measured) + missed * float(mass @ np.maximum(other - loss, 0))
+    return Estimate(float(measured), measured.low, max(measured.high or 0.0, most), measured.level)

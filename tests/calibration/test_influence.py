@@ -137,3 +137,11 @@ def test_the_reliability_of_a_calibrated_model_may_be_zero():
         made = brier_decomposition(confidence, rng.random(300) < confidence, interval=0.95)
         covered += made.reliability.low < 1e-3 and made.resolution.low <= 1 / 15 <= made.resolution.high
     assert covered >= 33
+
+
+def test_three_right_answers_do_not_bound_a_loss_at_their_own():
+    """The interval of equal losses was a point."""
+    value = brier_score([0.9] * 3, [True] * 3, interval=0.95)
+    assert (value, value.low) == pytest.approx((0.01, 0.01))
+    assert value.high == pytest.approx(0.01 + (1 - 0.025 ** (1 / 3)) * 0.8)
+    assert negative_log_likelihood([0.9] * 3, [True] * 3, interval=0.95).high > 1
