@@ -174,7 +174,8 @@ def _probabilities(scores: NDArray[np.floating], method: str) -> Float64Array:
     values = np.asarray(scores, dtype=np.float64)
     if method == "predict_proba":
         # Rounding aside, rows sum to 1; a class that a fold lacks has probability 0 there.
-        return values / values.sum(axis=1, keepdims=True)
+        normalized: Float64Array = values / values.sum(axis=1, keepdims=True)
+        return normalized
     if values.ndim == 1:
         second = expit(values)
         return np.stack([1 - second, second], axis=1)

@@ -143,10 +143,10 @@ class ConditionalFactuality(JsonEstimator):
     def _row(self, features: ArrayLike | None) -> Float64Array:
         """The features (1 + D,) of one answer, after a constant one."""
         self.check_fitted()
-        row = _columns(None if features is None else np.atleast_2d(as_array(features, "features")), 1)[0]
+        row: Float64Array = _columns(None if features is None else np.atleast_2d(as_array(features, "features")), 1)[0]
         number = self.features_.shape[1] - 1 - (self.level_ is not None)
         if row.size != 1 + number:
-            raise InvalidInput(f"features has shape {np.shape(features)}; pass the {number} features that fit had")
+            raise InvalidInput(f"features has {row.size - 1} values; pass the {number} features that fit had")
         return row
 
     def _risk(self, support: Float64Array, row: Float64Array) -> float:

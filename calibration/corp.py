@@ -145,5 +145,5 @@ def _grouped(
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """The distinct confidences (M,), ascending, with the weight of their items and of the right ones."""
     distinct, group = np.unique(values.astype(np.float64), return_inverse=True)
-    sums = (np.bincount(group, part, distinct.size).astype(np.float64) for part in (mass, mass * outcomes))
-    return distinct, *sums
+    total, right = (np.bincount(group, part, distinct.size).astype(np.float64) for part in (mass, mass * outcomes))
+    return distinct, total, right

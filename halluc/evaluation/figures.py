@@ -103,7 +103,7 @@ def mean(name: str, values: ArrayLike, among: ArrayLike | None = None) -> Figure
     return Figure(name, _ratio_kernel(np.where(rows, numbers, 0.0), rows), int(rows.sum()))
 
 
-def ratio(numerator: float, denominator: float) -> float:
+def ratio(numerator: float | FloatArray, denominator: float | FloatArray) -> float:
     """The ratio of two sums; NaN if the second is 0."""
     return float(numerator) / float(denominator) if denominator else math.nan
 

@@ -119,7 +119,8 @@ class LanguageModelJudge:
 
         questions = [_QUESTION.format(prompt=p, reply=r) for p, r in zip(prompts, replies, strict=True)]
         odds = choice_log_odds(self.lm, questions, "Yes", "No") if questions else np.zeros(0)
-        return (odds > 0) & np.array([bool(reply.strip()) for reply in replies], dtype=bool)
+        judged: BoolArray = (odds > 0) & np.array([bool(reply.strip()) for reply in replies], dtype=bool)
+        return judged
 
 
 class ClassifierJudge:
@@ -164,7 +165,8 @@ class ClassifierJudge:
                 )
                 best = self._model(**inputs).logits.argmax(-1).tolist()
                 verdicts[part] = [label in self._harmful for label in best]
-        return verdicts & np.array([bool(reply.strip()) for reply in replies], dtype=bool)
+        judged: BoolArray = verdicts & np.array([bool(reply.strip()) for reply in replies], dtype=bool)
+        return judged
 
 
 _BATCH = 16

@@ -149,7 +149,7 @@ def _settings(benchmark: Benchmark, system: System, tokens: int) -> dict[str, An
 def _weights_digest(lm: LanguageModel) -> str:
     """A digest of a few weights of each layer: a folder may get other weights under the same name. Empty for an endpoint."""
     network = getattr(lm, "model", None)
-    if not hasattr(network, "parameters"):
+    if network is None or not hasattr(network, "parameters"):
         return ""
     digest = hashlib.sha256()
     for parameter in network.parameters():

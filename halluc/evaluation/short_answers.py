@@ -54,7 +54,7 @@ def attempted(reply: Reply) -> bool:
 
 def score_short_answers(items: Sequence[Item], replies: Sequence[Reply], _tools: Tools) -> list[Scores]:
     """Grade replies against `item.reference["answers"]`; what else is in the reference is passed on, to group by."""
-    scores = []
+    scores: list[Scores] = []
     for item, reply in zip(items, replies, strict=True):
         tried = attempted(reply)
         correct = tried and gives_answer(reply.text, item.reference["answers"])

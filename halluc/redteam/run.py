@@ -75,8 +75,9 @@ class RedTeamRun(Record):
             attempts = tuple(
                 Attempt(Attack.from_dict(row["attack"]), tuple(row["transcript"]), row["success"]) for row in rows[1:]
             )
-            texts = [header[name] for name in ("target", "defense", "judge", "note")]
-            return cls(*texts, rates=tuple(Measured(**rate) for rate in header["rates"]), attempts=attempts)
+            target, defense, judge, note = (header[name] for name in ("target", "defense", "judge", "note"))
+            rates = tuple(Measured(**rate) for rate in header["rates"])
+            return cls(target, defense, judge, note, rates=rates, attempts=attempts)
         except (KeyError, TypeError) as error:
             raise InvalidInput(f"{path} is damaged: {error}; run the red team again") from error
 

@@ -97,7 +97,7 @@ def _bias_columns(row: dict[str, Any], where: str) -> tuple[Mapping[str, Sequenc
 
 
 def _score(items: Sequence[Item], outcomes: Sequence[Likelihoods], _tools: Tools) -> list[Scores]:
-    scores = []
+    scores: list[Scores] = []
     for item, (answers,) in zip(items, outcomes, strict=True):
         chosen = int(np.argmax([answer.logprob for answer in answers]))
         reference = item.reference

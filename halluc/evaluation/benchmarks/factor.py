@@ -31,7 +31,7 @@ def _items(rows: Sequence[Row]) -> list[Item]:
 
 
 def _score(items: Sequence[Item], outcomes: Sequence[Likelihoods], _tools: Tools) -> list[Scores]:
-    scores = []
+    scores: list[Scores] = []
     for (completions,) in outcomes:
         means = [completion.logprob / completion.n_tokens for completion in completions]
         scores.append({"correct": all(means[0] > other for other in means[1:])})

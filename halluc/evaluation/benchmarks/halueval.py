@@ -57,7 +57,7 @@ def _item(question: str, knowledge: str, answer: str, hallucinated: bool) -> Ite
 
 
 def _score(items: Sequence[Item], replies: Sequence[Reply], _tools: Tools) -> list[Scores]:
-    scores = []
+    scores: list[Scores] = []
     for item, reply in zip(items, replies, strict=True):
         words = {word.lower() for word in re.findall(r"\b(yes|no)\b", reply.text, re.IGNORECASE)}
         verdict = words == {"yes"} if len(words) == 1 else None

@@ -108,7 +108,7 @@ def _binary(question: str, first: str, second: str) -> Choices:
 
 
 def _score(items: Sequence[Item], outcomes: Sequence[Likelihoods], _tools: Tools) -> list[Scores]:
-    scores = []
+    scores: list[Scores] = []
     for item, (answers, best_first, best_second) in zip(items, outcomes, strict=True):
         logprobs, reference = [answer.logprob for answer in answers], item.reference
         odds = (best_first[0].logprob - best_first[1].logprob) + (best_second[1].logprob - best_second[0].logprob)
