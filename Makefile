@@ -32,6 +32,8 @@ bench: setup
 	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/grounding.py
 	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/calibration_intervals.py --draws 100 --sizes 300 1000
+	$(BIN)/python benchmarks/calibration_guarantees.py --draws 200
 
 clean:
 	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache
