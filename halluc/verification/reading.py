@@ -1,8 +1,8 @@
 """How evidence and claims are written before a verifier reads them, and where characters end up by that.
 
 Tables and records are written as sentences (halluc.structured), and equal quantities equally (halluc.quantities), so that a
-difference between two texts is a difference in what they say. Not covered: markup, which is removed where claims are made
-(halluc/claims/markup.py), and the choice of evidence (evidence.py).
+difference between two texts is a difference in what they say. Rows of special tokens are left out. Not covered: markup,
+which is removed where claims are made (halluc/claims/markup.py), and the choice of evidence (evidence.py).
 """
 
 from __future__ import annotations
@@ -17,10 +17,21 @@ from halluc.structured import readable
 __all__ = ["as_read", "moved_span"]
 
 
+# Text that spells special tokens, at the end of a text or in a row: read as text, it says nothing, but a network may take a
+# row of ten for something.
+_SPECIAL = r"(?:\[(?:PAD|SEP|CLS|MASK|UNK)\]|</?s>|<(?:pad|unk|mask|cls|sep|eos|bos)>|<\|[^<>|\s]{1,40}\|>)"
+_SPECIAL_TOKENS = re.compile(rf"\s?{_SPECIAL}\s{{0,9}}\Z|(?:\s{{0,3}}{_SPECIAL}){{2,}}", re.IGNORECASE)
+
+
 @lru_cache(maxsize=4096)
 def as_read(text: str) -> str:
     """Write a text as verifiers read it."""
-    return normalize_quantities(readable(text))
+    return normalize_quantities(readable(_without_special_tokens(text)))
+
+
+def _without_special_tokens(text: str) -> str:
+    shortened = _SPECIAL_TOKENS.sub("", text)
+    return shortened if shortened.strip() else text
 
 
 def moved_span(text: str, rewritten: str, start: int, end: int) -> tuple[int, int]:

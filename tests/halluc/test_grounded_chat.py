@@ -269,5 +269,7 @@ def test_a_system_message_reaches_a_model_whose_template_has_no_system_role(lm, 
 
     for template in (GEMMA_LIKE, MISTRAL_LIKE):
         monkeypatch.setattr(lm.tokenizer, "chat_template", template)
-        reply = GroundedModel(lm, index, max_new_tokens=4).chat([{"role": "system", "content": "Be brief."}, *TURNS])
+        # What is retrieved for a question that this model rewrote by a foreign template does not matter here.
+        grounded = GroundedModel(lm, index, max_new_tokens=4, min_similarity=-1.0)
+        reply = grounded.chat([{"role": "system", "content": "Be brief."}, *TURNS])
         assert reply.answer.generation is not None

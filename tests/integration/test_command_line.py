@@ -87,7 +87,7 @@ def test_text_can_be_piped_and_a_search_without_hits_says_so(index):
 
 def test_labels_have_the_same_names_in_text_and_page(index, tmp_path):
     """The same words in the text, in the page, and nowhere the names of the data."""
-    answer = "Kawann Short led the team in sacks. Kawann Short was born in 1950. He likes tea."
+    answer = "Kawann Short led the team in sacks. The Panthers defense gave up 512 points. He likes tea."
     page = tmp_path / "page.html"
     shown = halluc("check", answer, "--index", index, "--html", page, "--no-json")
     assert shown.returncode == 0, shown.stderr

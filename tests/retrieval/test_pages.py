@@ -22,9 +22,13 @@ def test_loading_takes_time_in_proportion_to_the_length(tmp_path, name, paragrap
     seconds = []
     for count in (2000, 4000, 16000):
         (tmp_path / name).write_text("".join(paragraph.format(i) for i in range(count)))
-        start = time.process_time()
-        (document,) = load_documents(tmp_path / name)
-        seconds.append(time.process_time() - start)
+        runs = []
+        for _ in range(3):
+            start = time.process_time()
+            (document,) = load_documents(tmp_path / name)
+            runs.append(time.process_time() - start)
+        # The collection of garbage, which earlier tests left, may fall into one of them.
+        seconds.append(min(runs))
         assert document.text.count("\n\n") == count - 1
     assert seconds[2] < 8 * seconds[1]
 

@@ -68,5 +68,5 @@ def test_the_command_trains_on_pairs_and_on_labeled_completions(configure, tmp_p
     assert (facts["completions"], facts["desirable"], facts["steps"]) == (4, 1, 1)
     assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
     rows = [{"prompt": "a?", "completion": text, "label": text == "A"} for text in "ABCD"]
-    facts = run_kto(load_config(KTORun, configure("examples", rows, max_steps=2)))
-    assert (facts["completions"], facts["desirable"], facts["resumed_from"][-1]) == (4, 1, "1")
+    facts = run_kto(load_config(KTORun, configure("examples", rows, max_steps=1, output_dir=str(tmp_path / "labeled"))))
+    assert (facts["completions"], facts["desirable"], facts["steps"]) == (4, 1, 1)

@@ -109,7 +109,8 @@ def test_the_command_trains_a_model_that_scores_as_its_trainer_did(configure, tm
 
 
 def evaluating(path):
-    """The trainer of a finished run, resumed for no further step."""
+    """The trainer of a run that was interrupted between its last checkpoint and its end, resumed for no further step."""
+    (path.parent / "out" / "run.json").unlink()
     seen = []
     original = FactualityRewardTrainer.train
 
