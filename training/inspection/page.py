@@ -6,7 +6,7 @@ Not covered: what is compared (inspect_training.py).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halluc.files import write_text
 from halluc.page_template import page_template
@@ -54,6 +54,7 @@ def _weights(inspection: Inspection) -> Figure:
     layers = {change.layer: change for change in inspection.layers if change.layer is not None}
     axes.bar(list(layers), [change.relative_change for change in layers.values()], color=_BLUE)
     axes.set(xlabel="layer", ylabel="relative change of the weights")
+    _whole_layers(axes)
     axes.spines[["top", "right"]].set_visible(False)
     ranks = axes.twinx()
     ranks.plot(list(layers), [change.effective_rank for change in layers.values()], color=_VERMILION, marker=".")
@@ -70,6 +71,7 @@ def _predictions(inspection: Inspection) -> Figure:
     axes = figure.subplots()
     axes.plot(inspection.predictions.divergence_by_layer, color=_BLUE, marker=".")
     axes.set(xlabel="layer (0: embeddings)", ylabel="KL(after ‖ before), nats per token")
+    _whole_layers(axes)
     axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -88,6 +90,14 @@ def _truth(truth: TruthChange) -> Figure:
         )
     axes.axhline(0.5, color="#9a9a9a", linewidth=1, linestyle=":")
     axes.set(xlabel="layer (0: embeddings)", ylabel=f"AUROC of a truth probe ({truth.n} statements)")
+    _whole_layers(axes)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return figure
+
+
+def _whole_layers(axes: Any) -> None:
+    """Label whole layers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
