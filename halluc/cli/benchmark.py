@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,12 +22,14 @@ from halluc.cli.output import Json, console, print_json, wants_json, working
 from halluc.evaluation.answering import Mitigation
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from halluc.evaluation.answering import System
     from halluc.evaluation.benchmark import Benchmark, Tools
-    from halluc.evaluation.figures import Difference
+    from halluc.evaluation.figures import Difference, Measured
     from halluc.evaluation.run_record import EvaluationRun
 
-__all__ = ["add_benchmarks"]
+__all__ = ["add_benchmarks", "figures_table"]
 
 
 def add_benchmarks(app: typer.Typer) -> None:
@@ -171,24 +173,38 @@ def _load(
 
 
 def _print(run: EvaluationRun, differences: list[Difference]) -> None:
-    from rich.table import Column, Table
-
     out = console()
     title = f"{run.benchmark}, {run.model}, mitigation {run.mitigation}, {len(run.rows)} rows"
-    headers = ("value (95 %)", "n", *(("change (95 %)",) if differences else ()))
-    table = Table(Column("figure", overflow="fold"), *(Column(name, overflow="fold") for name in headers), title=title)
+    out.print(figures_table(title, "figure", "value", run.figures, differences))
+    if run.judge:
+        out.print(f"judge: {run.judge}", style="dim")
+    if run.note:
+        out.print(run.note, style="yellow")
+
+
+def figures_table(
+    title: str, name: str, value: str, figures: Sequence[Measured], differences: Sequence[Difference]
+) -> Table:
+    """Make the table of a run: its figures with intervals, and what changed since an earlier run if there is one.
+
+    Args:
+        title: above the table.
+        name, value: headers of the columns of names and of values.
+        figures: the rows.
+        differences: changes by the name of the figure; empty without an earlier run.
+    """
+    from rich.table import Column, Table
+
+    headers = (name, f"{value} (95 %)", "n", *(("change (95 %)",) if differences else ()))
+    table = Table(*(Column(header, overflow="fold") for header in headers), title=title)
     changes = {change.name: change for change in differences}
-    for figure in run.figures:
+    for figure in figures:
         change = changes.get(figure.name)
         last = (
             [] if not differences else ["" if change is None else interval(change.change, change.low, change.high, sign="+")]
         )
         table.add_row(figure.name, interval(figure.value, figure.low, figure.high), str(figure.n), *last)
-    out.print(table)
-    if run.judge:
-        out.print(f"judge: {run.judge}", style="dim")
-    if run.note:
-        out.print(run.note, style="yellow")
+    return table
 
 
 def interval(value: float | None, low: float | None, high: float | None, *, sign: str = "") -> str:

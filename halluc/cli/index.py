@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -59,13 +60,15 @@ def build(
 
     Files and rows that cannot be read are left out and named; the exit code is then 2.
     """
-    from retrieval import PassageIndex, load_embedder, split_documents
+    from retrieval import PassageIndex, load_embedder, read_documents, split_documents
     from retrieval.storage import check_vacant
 
     check_vacant(out)
     model = load_embedder(embedder)
     with working("reading documents"):
-        read = _read(documents, text_column, strict)
+        if strict:
+            _check_readable(documents, text_column)
+        read = read_documents(documents, text_columns=text_column or None)
         _check_not_empty(read, documents)
         passages = split_documents(read.documents, max_tokens=max_tokens, overlap=overlap, embedder=model)
     index, added = PassageIndex.build(out, passages, embedder=model)
@@ -79,68 +82,67 @@ def build(
     _exit_if_incomplete(read)
 
 
-@app.command("add")
-def add(
-    documents: Documents,
-    index: IndexPath,
-    embedder: IndexEmbedder = None,
-    max_tokens: MaxTokens = None,
-    overlap: Overlap = 1,
-    text_column: TextColumns = None,
-    strict: Strict = False,
-    json_: Json = None,
-) -> None:
-    """Add documents to an index; documents that are in it already are replaced whole.
+# Commands that bring an index up to date with files: name, what happens to documents that are not in it ("all": they are
+# added, and those whose files are gone are deleted), help.
+_CHANGES: tuple[tuple[str, OnMissing | Literal["all"], str], ...] = (
+    (
+        "add",
+        "add",
+        """Add documents to an index; documents that are in it already are replaced whole.
 
-    Files and rows that cannot be read are left out and named; the exit code is then 2.
-    """
-    _put(documents, index, "add", embedder, max_tokens, overlap, text_column, strict, json_)
+        Files and rows that cannot be read are left out and named; the exit code is then 2.
+        """,
+    ),
+    (
+        "update",
+        "skip",
+        """Replace documents of an index whole by what their files hold now; documents that are not in it are left out.
 
+        Files and rows that cannot be read are left out and named; the exit code is then 2.
+        """,
+    ),
+    (
+        "sync",
+        "all",
+        """Make an index hold the documents of files and folders as they are now: adds, replaces and deletes, in one step.
 
-@app.command("update")
-def update(
-    documents: Documents,
-    index: IndexPath,
-    embedder: IndexEmbedder = None,
-    max_tokens: MaxTokens = None,
-    overlap: Overlap = 1,
-    text_column: TextColumns = None,
-    strict: Strict = False,
-    json_: Json = None,
-) -> None:
-    """Replace documents of an index whole by what their files hold now; documents that are not in it are left out.
-
-    Files and rows that cannot be read are left out and named; the exit code is then 2.
-    """
-    _put(documents, index, "skip", embedder, max_tokens, overlap, text_column, strict, json_)
+        Documents from elsewhere stay, and so do those of files that cannot be read. Such files are named, and the exit code
+        is then 2.
+        """,
+    ),
+)
 
 
-@app.command("sync")
-def sync(
-    documents: Documents,
-    index: IndexPath,
-    embedder: IndexEmbedder = None,
-    max_tokens: MaxTokens = None,
-    overlap: Overlap = 1,
-    text_column: TextColumns = None,
-    strict: Strict = False,
-    json_: Json = None,
-) -> None:
-    """Make an index hold the documents of files and folders as they are now: adds, replaces and deletes, in one step.
+def _add_change(name: str, on_missing: OnMissing | Literal["all"], summary: str) -> None:
+    @app.command(name, help=inspect.cleandoc(summary))
+    def change(
+        documents: Documents,
+        index: IndexPath,
+        embedder: IndexEmbedder = None,
+        max_tokens: MaxTokens = None,
+        overlap: Overlap = 1,
+        text_column: TextColumns = None,
+        strict: Strict = False,
+        json_: Json = None,
+    ) -> None:
+        from retrieval import PassageIndex
+        from retrieval.synchronize import put_documents, sync_documents
 
-    Documents from elsewhere stay, and so do those of files that cannot be read, which are named; the exit code is then 2.
-    """
-    from retrieval import PassageIndex
-    from retrieval.synchronize import sync_documents
+        options: dict[str, Any] = {"max_tokens": max_tokens, "overlap": overlap, "text_columns": text_column or None}
+        with PassageIndex.open(index, embedder=embedder) as opened:
+            with working("synchronizing" if on_missing == "all" else "reading documents"):
+                if strict:
+                    _check_readable(documents, text_column)
+                if on_missing == "all":
+                    report = sync_documents(opened, documents, **options)
+                else:
+                    report = put_documents(opened, documents, on_missing=on_missing, **options)
+                    _check_not_empty(report.read, documents)
+            _report(index, opened, report, json_)
 
-    with PassageIndex.open(index, embedder=embedder) as opened:
-        if strict:
-            _read(documents, text_column, strict)
-        with working("synchronizing"):
-            report = sync_documents(
-                opened, documents, max_tokens=max_tokens, overlap=overlap, text_columns=text_column or None
-            )
-        _report(index, opened, report, json_)
+
+for _entry in _CHANGES:
+    _add_change(*_entry)
 
 
 @app.command("delete")
@@ -259,43 +261,11 @@ def evaluate(
     console().print(table)
 
 
-def _put(
-    documents: list[Path],
-    index: Path,
-    on_missing: OnMissing,
-    embedder: str | None,
-    max_tokens: int | None,
-    overlap: int,
-    text_column: list[str] | None,
-    strict: bool,
-    json_: bool | None,
-) -> None:
-    from retrieval import PassageIndex
-    from retrieval.synchronize import put_documents
+def _check_readable(documents: list[Path], text_columns: list[str] | None) -> None:
+    """Refuse to go on if a file or row cannot be read, in one message that names them all."""
+    from retrieval import load_documents
 
-    with PassageIndex.open(index, embedder=embedder) as opened:
-        with working("reading documents"):
-            if strict:
-                _read(documents, text_column, strict)
-            report = put_documents(
-                opened,
-                documents,
-                on_missing=on_missing,
-                max_tokens=max_tokens,
-                overlap=overlap,
-                text_columns=text_column or None,
-            )
-            _check_not_empty(report.read, documents)
-        _report(index, opened, report, json_)
-
-
-def _read(documents: list[Path], text_columns: list[str] | None, strict: bool) -> ReadReport:
-    from retrieval import load_documents, read_documents
-
-    if strict:
-        # Raises an error that names everything that cannot be read.
-        load_documents(documents, strict=True, text_columns=text_columns or None)
-    return read_documents(documents, text_columns=text_columns or None)
+    load_documents(documents, strict=True, text_columns=text_columns or None)
 
 
 def _check_not_empty(read: ReadReport, documents: list[Path]) -> None:

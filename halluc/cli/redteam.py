@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from halluc.cli.benchmark import interval
+from halluc.cli.benchmark import figures_table
 from halluc.cli.options import (
     IndexEmbedder,
     JudgeName,
@@ -200,20 +200,9 @@ def _adaptive(target: Target, attacker: str, judge: HarmJudge, rows: list[Row], 
 
 
 def _print(run: RedTeamRun, differences: list[Difference]) -> None:
-    from rich.table import Column, Table
-
     out = console()
-    headers = ("success rate (95 %)", "n", *(("change (95 %)",) if differences else ()))
     title = f"{run.target}, defense {run.defense}, judge {run.judge}"
-    table = Table(Column("attack", overflow="fold"), *(Column(name, overflow="fold") for name in headers), title=title)
-    changes = {change.name: change for change in differences}
-    for rate in run.rates:
-        change = changes.get(rate.name)
-        last = (
-            [] if not differences else ["" if change is None else interval(change.change, change.low, change.high, sign="+")]
-        )
-        table.add_row(rate.name, interval(rate.value, rate.low, rate.high), str(rate.n), *last)
-    out.print(table)
+    out.print(figures_table(title, "attack", "success rate", run.rates, differences))
     if run.note:
         out.print(run.note, style="yellow")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import InvalidInput
 from retrieval.progress import progress_bar
 from retrieval.records import Record
+from training.inspection.states import hidden_states
 
 if TYPE_CHECKING:
     import torch
@@ -151,10 +152,6 @@ def _compare(
     import torch
 
     sequences = [prompt + completion for prompt, completion in zip(prompts, completions, strict=True)]
-    longest = max(map(len, sequences))
-    # Padding on the right changes no position, and no token looks at what follows.
-    ids = torch.tensor([row + [0] * (longest - len(row)) for row in sequences], device=after.device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in sequences], device=after.device)
     # Positions whose next token belongs to the reply.
     places = [
         (i, place)
@@ -162,13 +159,7 @@ def _compare(
         for place in range(len(prompt) - 1, len(row) - 1)
     ]
     rows, columns = (torch.tensor(values, device=after.device) for values in zip(*places, strict=True))
-    states = [
-        [
-            state[rows, columns]
-            for state in model(input_ids=ids, attention_mask=mask, output_hidden_states=True, logits_to_keep=1).hidden_states
-        ]
-        for model in (before, after)
-    ]
+    states = [[state[rows, columns] for state in hidden_states(model, sequences)] for model in (before, after)]
     sums = []
     logprobs: list[torch.Tensor] = []
     for layer in range(len(states[0])):

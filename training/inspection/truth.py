@@ -13,6 +13,7 @@ import numpy as np
 
 from halluc.errors import InvalidInput, check_same_length
 from retrieval.progress import progress_bar
+from training.inspection.states import hidden_states
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,12 +76,8 @@ def _last_states(model: Any, tokenizer: Any, statements: Sequence[str]) -> NDArr
     with progress_bar("reading statements", len(statements)) as advance, torch.inference_mode():
         for start in range(0, len(order), _BATCH):
             rows = [encoded[i] for i in order[start : start + _BATCH]]
-            longest = max(map(len, rows))
-            ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.device)
-            mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
-            output = model(input_ids=ids, attention_mask=mask, output_hidden_states=True, logits_to_keep=1)
             last = torch.tensor([len(row) - 1 for row in rows], device=model.device)
-            chosen = [state[torch.arange(len(rows)), last].float().cpu() for state in output.hidden_states]
+            chosen = [state[torch.arange(len(rows)), last].float().cpu() for state in hidden_states(model, rows)]
             parts.append(torch.stack(chosen))
             advance(len(rows))
     states = torch.cat(parts, dim=1)
