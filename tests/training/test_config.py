@@ -33,6 +33,14 @@ def test_an_unusable_configuration_is_refused(tmp_path, text, settings, message)
         load_config(VerifierConfig, tmp_path / "c.yaml", settings)
 
 
+def test_a_dot_sets_a_setting_inside_of_a_setting(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("most: {snli: 5, mnli: 6}\nepochs: 1\n")
+    assert load_config(VerifierConfig, path, ["most.snli=7", "most.rte=8"]).most == {"snli": 7, "mnli": 6, "rte": 8}
+    with pytest.raises(InvalidInput, match=r"'epochs\.a' is inside of 'epochs', which is 1 and holds no settings"):
+        load_config(VerifierConfig, path, ["epochs.a=1"])
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InvalidInput, match=r"none\.yaml cannot be read"):
         load_config(VerifierConfig, tmp_path / "none.yaml")

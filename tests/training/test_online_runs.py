@@ -73,6 +73,7 @@ def test_prompts_that_cannot_be_trained_on_are_named(tmp_path, rows, settings, m
         ("kind=true", "kind is True: Input should be a valid string"),
         ("words=[1]", r"words is \[1\]"),
         ("max_gap_growth=0.1", "needs a held_out_verifier"),
+        ("verifier=null", "verifier is null and preference is not set, so there is no reward"),
         ("num_generation=2", "did you mean 'num_generations'"),
     ],
 )
@@ -108,3 +109,12 @@ def test_the_command_optimizes_the_composite_reward_with_a_trained_preference(on
 
 def test_grpo_takes_the_same_reward_model(online, tmp_path):
     checked(tmp_path / "out", run_grpo(load_config(GRPORun, online)))
+
+
+def test_a_reward_model_is_reward_enough_and_needs_no_evidence(online, tmp_path, configure):
+    rows = [{"prompt": row["prompt"]} for row in ROWS]
+    path = configure("prompts", rows, preference=str(tmp_path / "judge"), verifier=None, max_steps=1)
+    run_grpo(load_config(GRPORun, path))
+    log = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])
+    assert log["reward"] == pytest.approx(log["composite/preference"], abs=1e-5)
+    assert "composite/factuality" not in log

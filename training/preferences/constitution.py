@@ -1,6 +1,6 @@
-"""Principles by which a model criticizes and revises its answers (Constitutional AI, arXiv 2212.08073), read from YAML.
+"""Principles by which a model revises its answers and chooses between two (Constitutional AI, arXiv 2212.08073), from YAML.
 
-Not covered: the pairs made with them (revised.py).
+Not covered: the pairs made with them (revised.py), and the labels (ai_labels.py).
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ class Principle(Record):
         name: what pairs record.
         critique: the request to criticize the last answer.
         revision: the request to revise it after the critique.
+        preference: the question which of two answers is better, for labels of an AI; empty if the principle has none.
     """
 
     name: str
     critique: str
     revision: str
+    preference: str = ""
 
 
 def load_principles(path: str | Path | None = None) -> list[Principle]:
@@ -40,7 +42,7 @@ def load_principles(path: str | Path | None = None) -> list[Principle]:
 
     Raises:
         InvalidInput: the file cannot be read, holds no list `principles`, or one of them lacks a name, a critique or a
-            revision, or shares the name of another.
+            revision, has a preference that is not text, or shares the name of another.
     """
     import yaml
 
@@ -58,7 +60,13 @@ def load_principles(path: str | Path | None = None) -> list[Principle]:
         for name, text in zip(_FIELDS, texts, strict=True):
             if not isinstance(text, str) or not text.strip():
                 raise InvalidInput(f"principle {number} of {path} has the {name} {text!r}; write a text")
-        principles.append(Principle(*(str(text).strip() for text in texts)))
+        preference = row.get("preference", "")
+        if not isinstance(preference, str):
+            raise InvalidInput(
+                f"principle {number} of {path} has the preference {preference!r}; write a text or leave it out"
+            )
+        name, critique, revision = (str(text).strip() for text in texts)
+        principles.append(Principle(name, critique, revision, preference.strip()))
     name, count = Counter(principle.name for principle in principles).most_common(1)[0]
     if count > 1:
         raise InvalidInput(f"{path} has {count} principles named {name!r}; pairs record the name, so use different names")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel, Prompt
     from training.rewards.composite import RewardFunction
 
-__all__ = ["pairs_from_constitution", "pairs_from_verification"]
+__all__ = ["criticize_and_revise", "pairs_from_constitution", "pairs_from_verification", "replies"]
 
 # What models write before a revision although the revision alone is requested.
 _LABEL = re.compile(
@@ -146,43 +146,57 @@ def pairs_from_constitution(
     def batch(number: int) -> dict[str, Any]:
         rows = pairing.rows(number)
         conversations = [as_messages(prompts[row]) for row in rows]
-        drafts = _replies(lm, conversations, max_new_tokens, temperature=temperature, seed=seed + number)
+        drafts = replies(lm, conversations, max_new_tokens, temperature=temperature, seed=seed + number)
         principles_of = [drawn[row] for row in rows]
-        critiques, revisions = _criticize_and_revise(lm, conversations, drafts, principles_of, max_new_tokens)
+        critiques, revisions = criticize_and_revise(lm, conversations, drafts, principles_of, max_new_tokens)
         details = [{"principle": p.name, "critique": text} for p, text in zip(principles_of, critiques, strict=True)]
         return pairing.pairs(rows, drafts, revisions, details)
 
     settings = {"method": "constitution", "model": lm.name, "reward": reward_name(reward), **asdict(options)}
-    settings |= {"principles": [principle.to_dict() for principle in principles], "temperature": temperature}
+    # The preference of a principle has no part in these pairs.
+    used = [{name: text for name, text in p.to_dict().items() if name != "preference"} for p in principles]
+    settings |= {"principles": used, "temperature": temperature}
     settings |= {"max_new_tokens": max_new_tokens, "seed": seed}
     return PairFolder(out, settings, pairing.inputs).build(pairing.batches, batch, "revising drafts")
 
 
-def _criticize_and_revise(
+def criticize_and_revise(
     lm: LanguageModel,
     conversations: Sequence[list[dict[str, str]]],
     drafts: Sequence[str],
     principles: Sequence[Principle],
     max_new_tokens: int,
 ) -> tuple[list[str], list[str]]:
-    """(critiques, revisions) of drafts, N each; empty for an empty draft, which a chat template may refuse."""
+    """Criticize drafts and revise them after the critique, by greedy replies.
+
+    Args:
+        lm: a model with a chat template.
+        conversations: (N,) prompts.
+        drafts: (N,) answers to them.
+        principles: (N,) principles.
+        max_new_tokens: of a critique and of a revision.
+
+    Returns:
+        (N,) critiques and (N,) revisions; both empty for an empty draft, which a chat template may refuse.
+    """
     critiques, revisions = [""] * len(drafts), [""] * len(drafts)
     drafted = [i for i, draft in enumerate(drafts) if draft]
     if not drafted:
         return critiques, revisions
     requests = [[*conversations[i], _assistant(drafts[i]), _user(principles[i].critique)] for i in drafted]
-    for i, critique in zip(drafted, _replies(lm, requests, max_new_tokens), strict=True):
+    for i, critique in zip(drafted, replies(lm, requests, max_new_tokens), strict=True):
         critiques[i] = critique
     requests = [
         [*request, _assistant(critiques[i] or "I found nothing."), _user(principles[i].revision)]
         for request, i in zip(requests, drafted, strict=True)
     ]
-    for i, revision in zip(drafted, _replies(lm, requests, max_new_tokens), strict=True):
+    for i, revision in zip(drafted, replies(lm, requests, max_new_tokens), strict=True):
         revisions[i] = _LABEL.sub("", revision).strip()
     return critiques, revisions
 
 
-def _replies(lm: LanguageModel, conversations: Sequence[Prompt], max_new_tokens: int, **sampling: Any) -> list[str]:
+def replies(lm: LanguageModel, conversations: Sequence[Prompt], max_new_tokens: int, **sampling: Any) -> list[str]:
+    """Reply once to each of N conversations; for `sampling` see `LanguageModel.generate`."""
     sampled = lm.generate(conversations, max_new_tokens=max_new_tokens, **sampling)
     return [whole_characters(samples[0].text).strip() for samples in sampled]
 

@@ -6,14 +6,14 @@ The dataclasses of TRL's trainers are among them. Values are checked and convert
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from halluc.errors import InvalidInput
 
-__all__ = ["load_config"]
+__all__ = ["config_from", "load_config"]
 
 T = TypeVar("T")
 
@@ -24,15 +24,31 @@ def load_config(kind: type[T], path: str | Path | None = None, settings: Sequenc
     Args:
         kind: the dataclass of the run.
         path: YAML file with settings; None for none.
-        settings: "key=value" texts that replace settings of the file; values are YAML.
+        settings: "key=value" texts that replace settings of the file; values are YAML. A dot in the key names a setting
+            inside of a setting: "reward.max_steps=20".
 
     Raises:
         InvalidInput: the file cannot be read or is no mapping, a setting has no "=", a key is unknown (the message names the
             most similar one), or a value has the wrong type or is refused by the dataclass.
     """
-    values = _read_values(path, settings)
+    where = f"the configuration {path}" if path is not None else "the configuration"
+    return config_from(kind, _read_values(path, settings), where)
+
+
+def config_from(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
+    """Make a configuration from settings by name, with the checks of `load_config`.
+
+    Args:
+        kind: the dataclass of the run.
+        settings: values by name, as YAML gives them.
+        where: what holds the settings, for messages ("the configuration run.yaml").
+
+    Raises:
+        InvalidInput: as `load_config`.
+    """
     known = [field.name for field in fields(kind) if field.init]  # type: ignore[arg-type]
     types = get_type_hints(kind)
+    values = dict(settings)
     for key, value in values.items():
         if key not in known:
             similar = difflib.get_close_matches(str(key), known, n=1)
@@ -42,7 +58,6 @@ def load_config(kind: type[T], path: str | Path | None = None, settings: Sequenc
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
-        where = f"the configuration {path}" if path is not None else "the configuration"
         raise InvalidInput(f"{where} cannot be used: {error}") from error
 
 
@@ -60,10 +75,25 @@ def _read_values(path: str | Path | None, settings: Sequence[str]) -> dict[str, 
             key, equals, value = setting.partition("=")
             if not equals:
                 raise InvalidInput(f"the setting {setting!r} has no '='; write key=value")
-            values[key.strip()] = yaml.safe_load(value)
+            _set(values, key.strip(), yaml.safe_load(value))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput(f"the configuration {path} cannot be read: {' '.join(str(error).split())}") from error
     return dict(values)
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a setting, or one inside of a setting if the key has dots."""
+    outer, dot, inner = key.partition(".")
+    if not dot:
+        values[key] = value
+        return
+    nested = values.get(outer)
+    if nested is not None and not isinstance(nested, dict):
+        raise InvalidInput(
+            f"the setting {key!r} is inside of {outer!r}, which is {nested!r} and holds no settings; set {outer!r}"
+        )
+    values[outer] = dict(nested or {})
+    _set(values[outer], inner, value)
 
 
 def _converted(key: str, value: Any, kind: Any) -> Any:

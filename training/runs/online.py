@@ -42,7 +42,8 @@ class OnlineSettings(RunSettings):
         index: folder of a passage index to retrieve evidence from.
         index_embedder: embedder of the index, to name only if it is an endpoint (http://host:port/v1#model), to allow that
             texts and your API key are sent there.
-        verifier: the verifier to optimize against, as `halluc.load_verifier` names it.
+        verifier: the verifier to optimize against, as `halluc.load_verifier` names it. None for no factuality reward, only
+            that of `preference`; the prompts then need no evidence.
         held_out_verifier: a verifier that is measured and not optimized against; None for none.
         max_gap_growth: growth of the gap between the two at which the run stops because of reward hacking, in (0, 2]; None
             never stops it.
@@ -57,7 +58,7 @@ class OnlineSettings(RunSettings):
     prompts: str = ""
     index: str | None = None
     index_embedder: str | None = None
-    verifier: str = "default"
+    verifier: str | None = "default"
     held_out_verifier: str | None = None
     max_gap_growth: float | None = None
     kind: str = "precision"
@@ -71,12 +72,16 @@ class OnlineSettings(RunSettings):
         """Check the settings that need no data.
 
         Raises:
-            InvalidInput: prompts is not set, the kind or its parameters are unknown, words are not a range, or a gap is
-                limited without a held-out verifier.
+            InvalidInput: prompts is not set, the kind or its parameters are unknown, there is no reward, words are not a
+                range, or a gap is limited without a held-out verifier.
         """
         if not self.prompts:
             raise InvalidInput("prompts is not set; name a folder or file of prompts")
         reward_kind(self.kind, self.kind_settings)
+        if self.verifier is None and self.preference is None:
+            raise InvalidInput("verifier is null and preference is not set, so there is no reward; set one of them")
+        if self.verifier is None and self.held_out_verifier is not None:
+            raise InvalidInput("held_out_verifier needs a verifier to compare with; set verifier, or leave it out")
         if self.words is not None:
             if len(self.words) != 2:
                 raise InvalidInput(f"words is {self.words}; pass two numbers, [fewest, most]")
@@ -144,7 +149,7 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
     check_run(config)
     rows = read_rows(config.prompts)
     check_prompts(rows)
-    if config.index is None and not {"context", "references"} & set(rows.column_names):
+    if config.verifier is not None and config.index is None and not {"context", "references"} & set(rows.column_names):
         raise InvalidInput(f"{config.prompts} has no column 'context' or 'references'; add one, or set index")
     factuality = _factuality_reward(config)
     reward = _whole_reward(config, factuality)
@@ -159,18 +164,22 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
         reward_funcs=[reward],
         train_dataset=rows,
         processing_class=tokenizer,
-        callbacks=[stop_on_reward_hacking(factuality, growth=config.max_gap_growth)] if config.held_out_verifier else [],
+        callbacks=[stop_on_reward_hacking(factuality, growth=config.max_gap_growth)]
+        if factuality is not None and config.held_out_verifier
+        else [],
     )
     facts = {"prompts": len(rows), **train_and_save(trainer, resume=config.resume)}
-    if factuality.measurements:
+    if factuality is not None and factuality.measurements:
         facts["gap"] = factuality.gap_report().to_dict()
     return write_facts(trainer, facts)
 
 
-def _factuality_reward(config: Any) -> FactualityReward:
+def _factuality_reward(config: Any) -> FactualityReward | None:
     from halluc.verification import load_verifier
     from retrieval import PassageIndex
 
+    if config.verifier is None:
+        return None
     with leaf_errors_as_ours():
         index = PassageIndex.open(config.index, embedder=config.index_embedder) if config.index else None
     return FactualityReward(
@@ -181,7 +190,7 @@ def _factuality_reward(config: Any) -> FactualityReward:
     )
 
 
-def _whole_reward(config: Any, factuality: FactualityReward) -> Any:
+def _whole_reward(config: Any, factuality: FactualityReward | None) -> Any:
     from training.rewards.model import RewardModel
 
     return CompositeReward(

@@ -29,6 +29,7 @@ from training.runs.run import (
 )
 from training.trainers.dpo import FactualityDPOTrainer
 from training.trainers.reward import FactualityRewardTrainer
+from training.trainers.soft_labels import SoftLabelRewardTrainer
 
 with warnings.catch_warnings():
     # TRL warns that ORPO may move within it; the major version of TRL is pinned.
@@ -90,15 +91,28 @@ class ORPORun(EvaluationSettings, PairSettings, ORPOConfig):
 
 @dataclass
 class RewardRun(PairSettings, RewardConfig):
-    """Settings of a reward-model run: TRL's `RewardConfig`, `PairSettings`, and this.
+    """Settings of a reward-model run: TRL's `RewardConfig`, `PairSettings`, and these.
 
     GRPO and RLOO runs take its output folder as `preference`.
 
     Attributes:
         factuality_weight: λ of the factuality head, at least 0 (`FactualityRewardTrainer`); 0 adds no such head.
+        soft_labels: learn the column `probability` of the pairs, that the chosen completion is better
+            (`SoftLabelRewardTrainer`), in place of sure preferences.
     """
 
     factuality_weight: float = 0.0
+    soft_labels: bool = False
+
+    def check(self) -> None:
+        """Check that pairs are named, and that there is one kind of label.
+
+        Raises:
+            InvalidInput: pairs is not set, or there are soft labels and a factuality head.
+        """
+        super().check()
+        if self.soft_labels and self.factuality_weight:
+            raise InvalidInput("soft_labels is set, and factuality_weight too; set one of them")
 
 
 def run_dpo(config: DPORun) -> dict[str, Any]:
@@ -121,6 +135,8 @@ def run_reward(config: RewardRun) -> dict[str, Any]:
         set_seed(config.seed)
         return load_scorer(model.config.name_or_path, 2 if config.factuality_weight else 1)
 
+    if config.soft_labels:
+        return _run_on_pairs(SoftLabelRewardTrainer, config, scorer=scorer, task="SEQ_CLS")
     return _run_on_pairs(
         FactualityRewardTrainer, config, scorer=scorer, task="SEQ_CLS", factuality_weight=config.factuality_weight
     )
