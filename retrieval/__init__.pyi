@@ -20,6 +20,7 @@ from .rerank import CrossEncoderReranker as CrossEncoderReranker
 from .rerank import Reranker as Reranker
 from .rerank import ScoringReranker as ScoringReranker
 from .split import split_documents as split_documents
+from .store import PassageStore as PassageStore
 from .synchronize import SyncReport as SyncReport
 from .synchronize import delete_documents as delete_documents
 from .synchronize import put_documents as put_documents

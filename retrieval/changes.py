@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from retrieval.contents import Contents
 from retrieval.passages import Passage, document_of
-from retrieval.search import Snapshot
-from retrieval.segment import Place
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Change", "Duplicates", "plan_change", "vectors_of"]
+__all__ = ["Change", "Duplicates", "embed_ahead", "plan_change", "vectors_of"]
 
 Duplicates = Literal["skip", "keep"]
 
@@ -37,7 +36,7 @@ class Change:
 
     rows: list[int]
     new: list[Passage]
-    removed: Mapping[Place, Passage]
+    removed: Mapping[Any, Passage]
     unchanged: int
     duplicates: tuple[tuple[str, str], ...]
 
@@ -47,22 +46,26 @@ class Change:
         return {document_of(passage) for passage in [*self.new, *self.removed.values()]}
 
 
-def plan_change(state: Snapshot, passages: Sequence[Passage], replaced: Sequence[Place], duplicates: Duplicates) -> Change:
+def plan_change(
+    state: Contents | None, passages: Sequence[Passage], replaced: Sequence[Any], duplicates: Duplicates
+) -> Change:
     """Plan to write passages in place of those that are at `replaced` or have the same ids.
 
     Args:
-        state: the present state.
+        state: the present state; None for an index that is not there yet.
         passages: checked passages.
         replaced: where passages to remove are, unless one of `passages` is equal.
         duplicates: "skip" leaves out a passage whose text another one has.
     """
-    places = list(dict.fromkeys([*replaced, *state.places([passage.id for passage in passages]).values()]))
-    stored = dict(zip(places, state.passages_at(places), strict=True))
+    stored: dict[Any, Passage] = {}
+    if state is not None:
+        places = list(dict.fromkeys([*replaced, *state.places([passage.id for passage in passages]).values()]))
+        stored = dict(zip(places, state.passages_at(places), strict=True))
     with_id = {passage.id: passage for passage in stored.values()}
     equal = {passage.id for passage in passages if with_id.get(passage.id) == passage}
     removed = {place: passage for place, passage in stored.items() if passage.id not in equal}
     id_of_text: dict[str, str] = {}
-    if duplicates == "skip":
+    if duplicates == "skip" and state is not None:
         removed_ids = {passage.id for passage in removed.values()}
         texts = state.ids_of_texts([passage.text for passage in passages])
         id_of_text = {text: passage_id for text, passage_id in texts.items() if passage_id not in removed_ids}
@@ -81,7 +84,7 @@ def plan_change(state: Snapshot, passages: Sequence[Passage], replaced: Sequence
 
 
 def vectors_of(
-    state: Snapshot, change: Change, embed: Callable[[list[str]], NDArray[np.float32]]
+    state: Contents, change: Change, embed: Callable[[list[str]], NDArray[np.float32]]
 ) -> NDArray[np.float32] | None:
     """Get the (N, d) vectors of the N new passages: those of removed passages with the same texts, or embedded ones."""
     import numpy as np
@@ -93,10 +96,30 @@ def vectors_of(
     unknown = [i for i, text in enumerate(texts) if text not in known]
     if len(unknown) == len(texts):
         return embed(texts)
-    vectors = np.empty((len(texts), state.manifest.dimension), np.float32)
+    vectors = np.empty((len(texts), state.dimension), np.float32)
     if unknown:
         vectors[unknown] = embed([texts[i] for i in unknown])
-    for i, text in enumerate(texts):
-        if (place := known.get(text)) is not None:
-            vectors[i] = state.segments[place.segment].vectors([place.row])[0]
+    stored = [i for i, text in enumerate(texts) if text in known]
+    vectors[stored] = state.vectors_at([known[texts[i]] for i in stored])
     return vectors
+
+
+def embed_ahead(
+    texts: Sequence[str], embed: Callable[[list[str]], NDArray[np.float32]]
+) -> Callable[[list[str]], NDArray[np.float32]]:
+    """Embed texts now, and return a function that gives their vectors and embeds other texts.
+
+    For stores whose writers wait for each other: none of them waits while another one embeds.
+    """
+    import numpy as np
+
+    unknown = list(dict.fromkeys(texts))
+    vector_of = dict(zip(unknown, embed(unknown), strict=True)) if unknown else {}
+
+    def embed_others(wanted: list[str]) -> NDArray[np.float32]:
+        others = [text for text in dict.fromkeys(wanted) if text not in vector_of]
+        if others:
+            vector_of.update(zip(others, embed(others), strict=True))
+        return np.stack([vector_of[text] for text in wanted])
+
+    return embed_others

@@ -17,7 +17,8 @@ RetrievalError
     ├── IndexMismatch       the index was built with another embedder
     ├── IndexVersion        the index has a format that this version does not read
     ├── IndexLocked         another process is writing
-    ├── IndexWriteFailed    the disk refused a write; the index is unchanged
+    ├── IndexWriteFailed    the disk or the server refused a write; the index is unchanged
+    ├── StoreUnavailable    the server of the index cannot be reached, or refuses
     ├── InvalidPassage      a passage cannot be stored
     ├── DuplicateId         an id is already in the index, or occurs twice in one call
     └── UnknownId           an id is not in the index
@@ -48,6 +49,7 @@ __all__ = [
     "PassageIndexError",
     "RerankerUnavailable",
     "RetrievalError",
+    "StoreUnavailable",
     "UnknownFileType",
     "UnknownId",
     "UnreadableDocument",
@@ -129,7 +131,11 @@ class IndexLocked(PassageIndexError):
 
 
 class IndexWriteFailed(PassageIndexError, OSError):
-    """The disk refused a write; the index is unchanged."""
+    """The disk or the server refused a write, or the connection was lost; the index is unchanged."""
+
+
+class StoreUnavailable(PassageIndexError, ConnectionError):
+    """The server of an index cannot be reached, refuses, or lacks an extension; or its client is not installed."""
 
 
 class InvalidPassage(PassageIndexError, ValueError):

@@ -11,8 +11,7 @@ from retrieval.records import Record
 from retrieval.rerank import Reranker, checked_reranker
 
 if TYPE_CHECKING:
-    from retrieval.index import PassageIndex
-    from retrieval.search import Mode
+    from retrieval.store import Mode, PassageStore
 
 __all__ = ["RetrievalScore", "evaluate_retrieval"]
 
@@ -33,7 +32,7 @@ class RetrievalScore(Record):
 
 
 def evaluate_retrieval(
-    index: PassageIndex,
+    index: PassageStore,
     questions: Sequence[str],
     gold: Sequence[str],
     *,
@@ -50,7 +49,7 @@ def evaluate_retrieval(
         gold: N ids, of the passage that answers each question or of the document it was cut from.
         ks: numbers of hits to look at.
         modes: search modes to score.
-        rerank, rerank_depth: as in `PassageIndex.search`.
+        rerank, rerank_depth: as in `PassageStore.search`.
 
     Returns:
         One score per mode.

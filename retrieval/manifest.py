@@ -23,6 +23,7 @@ from typing import Any
 
 from retrieval.errors import IndexDamaged, IndexNotFound, IndexVersion
 from retrieval.files import checksum, write_atomically
+from retrieval.origin import Origin
 
 __all__ = [
     "FORMAT_VERSION",
@@ -84,6 +85,11 @@ class Manifest:
     generation: int = 0
     segments: tuple[Segment, ...] = ()
     format_version: int = FORMAT_VERSION
+
+    @property
+    def origin(self) -> Origin:
+        """The embedder that made the vectors."""
+        return Origin(self.embedder, self.fingerprint, self.dimension)
 
     @property
     def passages(self) -> int:

@@ -153,26 +153,28 @@ class IndexInfo(Record):
     """Facts about an index.
 
     Attributes:
-        path: its folder.
+        location: its folder, or its URL without the password.
+        store: where the passages are: "folder", "postgresql" or "qdrant".
         passages: number of passages.
         embedder, fingerprint, dimension: the embedder it was built with, and the length of its vectors.
         kind: "auto", "flat", "hnsw" or "ivf".
-        segments: number of segments the passages are in.
         generation: number of changes since it was created.
-        format_version: version of the layout on disk.
-        bytes: size of passages and vectors on disk.
+        format_version: version of the layout in the store.
+        bytes: size of passages and vectors in the store; None if the store does not say.
+        segments: number of segments the passages are in; None if the store keeps no such count.
     """
 
-    path: str
+    location: str
+    store: str
     passages: int
     embedder: str
     fingerprint: str
     dimension: int
     kind: str
-    segments: int
     generation: int
     format_version: int
-    bytes: int
+    bytes: int | None = None
+    segments: int | None = None
 
 
 def document_of(passage: Passage) -> str:

@@ -6,15 +6,18 @@ Not covered: FAISS (vectors.py) and BM25 (sparse.py) themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from retrieval import manifest as manifests
+from retrieval.contents import Match
 from retrieval.errors import IndexDamaged
-from retrieval.passages import Hit, IndexedDocument, Passage
-from retrieval.segment import Filter, OpenSegment, Place, text_hash
+from retrieval.filters import Filter
+from retrieval.passages import IndexedDocument, Passage
+from retrieval.segment import OpenSegment, Place, text_hash
 from retrieval.sparse import open_sparse, search_sparse
 from retrieval.vectors import search_vectors
 
@@ -22,20 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Match", "Mode", "Snapshot", "open_snapshot", "reciprocal_rank_fusion"]
-
-Mode = Literal["dense", "sparse", "hybrid"]
-
-# On XQuAD, hit@5 is the same to three digits for 50, 100 and 240 ranks of each search; 10 and 20 lose some.
-_FUSION_DEPTH = 50
-
-
-class Match(NamedTuple):
-    """A row that matches a query, before its passage is looked up; score and similarity as in `Hit`."""
-
-    row: int
-    score: float
-    similarity: float | None
+__all__ = ["Snapshot", "open_snapshot"]
 
 
 class Snapshot:
@@ -75,6 +65,11 @@ class Snapshot:
     def opened(self) -> dict[str, OpenSegment]:
         """Get the open segments by their names."""
         return {segment.name: opened for segment, opened in zip(self.manifest.segments, self.segments, strict=True)}
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return self.manifest.dimension
 
     def passages(self) -> Iterator[Passage]:
         """Get all passages."""
@@ -124,9 +119,23 @@ class Snapshot:
             passage_at.update(zip((Place(number, row) for row in rows), passages, strict=True))
         return [passage_at[place] for place in places]
 
-    def passage(self, place: Place) -> Passage:
-        """Get the passage at a place."""
-        return next(self.segments[place.segment].passages([place.row]))
+    def vectors_at(self, places: Sequence[Place]) -> NDArray[np.float32]:
+        """Get the (P, d) vectors of the passages at P places."""
+        import numpy as np
+
+        vectors = np.empty((len(places), self.manifest.dimension), np.float32)
+        for number in {place.segment for place in places}:
+            positions = [i for i, place in enumerate(places) if place.segment == number]
+            vectors[positions] = self.segments[number].vectors([places[i].row for i in positions])
+        return vectors
+
+    def batches(self, size: int) -> Iterator[tuple[list[Passage], NDArray[np.float32]]]:
+        """Get all passages with their (N, d) vectors, at most `size` at a time and of one segment."""
+        for segment in self.segments:
+            rows = segment.live_rows()
+            for start in range(0, len(rows), size):
+                part = rows[start : start + size]
+                yield list(segment.passages(part)), segment.vectors(part)
 
     def ids_of_texts(self, texts: Collection[str]) -> dict[str, str]:
         """Find the texts that are in the index, each with the id of a passage that has it."""
@@ -143,39 +152,6 @@ class Snapshot:
         """Compute for each segment its (rows,) mask of rows that may match; None if all rows may."""
         return [segment.live if wanted is None else segment.matching(wanted) for segment in self.segments]
 
-    def search(
-        self,
-        queries: list[str],
-        k: int,
-        mode: Mode,
-        allowed: Sequence[NDArray[np.bool_] | None],
-        min_similarity: float | None,
-        *,
-        embed: Callable[[list[str]], NDArray[np.float32]],
-    ) -> list[list[Match]]:
-        """Find for each query at most k rows, best first.
-
-        Args:
-            queries: Q texts.
-            k: rows to return.
-            mode: which search.
-            allowed: from `allowed`.
-            min_similarity: leave out rows of lower cosine similarity; None for no limit.
-            embed: gives the (Q, d) unit vectors of the queries; called only if they are needed.
-        """
-        if mode == "sparse" and min_similarity is None:
-            return self.sparse(queries, k, allowed)
-        vectors = embed(queries)
-        if mode == "dense":
-            matches = self.dense(vectors, k, allowed)
-        elif mode == "hybrid":
-            matches = self.hybrid(queries, vectors, k, allowed)
-        else:
-            matches = self.with_similarity(self.sparse(queries, k, allowed), vectors)
-        if min_similarity is None:
-            return matches
-        return [[m for m in query if m.similarity is not None and m.similarity >= min_similarity] for query in matches]
-
     def dense(self, vectors: NDArray[np.float32], k: int, allowed: Sequence[NDArray[np.bool_] | None]) -> list[list[Match]]:
         """Find for each query the k rows of highest cosine similarity; `vectors` is (Q, d)."""
         import numpy as np
@@ -190,7 +166,7 @@ class Snapshot:
             order = np.argsort(-score, 1, kind="stable")[:, :k]
             score, row = np.take_along_axis(score, order, 1), np.take_along_axis(row, order, 1)
         return [
-            [Match(r, s, s) for r, s in zip(query_rows, query_scores, strict=True) if r >= 0]
+            [Match(self._place(r), s, s) for r, s in zip(query_rows, query_scores, strict=True) if r >= 0]
             for query_rows, query_scores in zip(row.tolist(), score.tolist(), strict=True)
         ]
 
@@ -211,57 +187,12 @@ class Snapshot:
                 [np.ones(s.rows, bool) if m is None else m for s, m in zip(self.segments, allowed, strict=True)]
             )
         ranked = search_sparse(self._sparse, queries, min(k, self._starts[-1]), mask)
-        return [[Match(row, score, None) for row, score in rows] for rows in ranked]
+        return [[Match(self._place(row), score, None) for row, score in rows] for rows in ranked]
 
-    def hybrid(
-        self,
-        queries: Sequence[str],
-        vectors: NDArray[np.float32],
-        k: int,
-        allowed: Sequence[NDArray[np.bool_] | None],
-    ) -> list[list[Match]]:
-        """Find for each query the k rows of highest reciprocal rank fusion of both searches."""
-        depth = max(k, _FUSION_DEPTH)
-        fused: list[list[Match]] = []
-        dense, sparse = self.dense(vectors, depth, allowed), self.sparse(queries, depth, allowed)
-        for near, worded in zip(dense, sparse, strict=True):
-            similarity = {match.row: match.score for match in near}
-            ranked = reciprocal_rank_fusion([_rows(near), _rows(worded)])[:k]
-            fused.append([Match(row, score, similarity.get(row)) for row, score in ranked])
-        return self.with_similarity(fused, vectors)
-
-    def with_similarity(self, matches: Sequence[Sequence[Match]], vectors: NDArray[np.float32]) -> list[list[Match]]:
-        """Compute the cosine similarity of query and passage where a match lacks it; `vectors` is (Q, d)."""
-        results = []
-        for query_matches, vector in zip(matches, vectors, strict=True):
-            similarity = {match.row: match.similarity for match in query_matches}
-            lacking = [row for row, value in similarity.items() if value is None]
-            for number, rows in self._by_segment(lacking).items():
-                values = self.segments[number].vectors(rows) @ vector
-                similarity.update(zip((row + self._starts[number] for row in rows), values.tolist(), strict=True))
-            results.append([match._replace(similarity=similarity[match.row]) for match in query_matches])
-        return results
-
-    def hits(self, matches: Sequence[Sequence[Match]]) -> list[list[Hit]]:
-        """Look up the passages of matches, each once for the whole batch."""
-        passage_at: dict[int, Passage] = {}
-        for number, rows in self._by_segment(sorted({m.row for query_matches in matches for m in query_matches})).items():
-            passages = self.segments[number].passages(rows)
-            passage_at.update(zip((row + self._starts[number] for row in rows), passages, strict=True))
-        return [
-            [Hit(passage_at[m.row], m.score, rank, m.similarity) for rank, m in enumerate(query_matches, 1)]
-            for query_matches in matches
-        ]
-
-    def _by_segment(self, rows: Sequence[int]) -> dict[int, list[int]]:
-        """Group rows by segment, numbered from the start of the segment."""
-        import numpy as np
-
-        numbers = np.searchsorted(self._starts, rows, side="right") - 1
-        local: dict[int, list[int]] = {}
-        for row, number in zip(rows, numbers.tolist(), strict=True):
-            local.setdefault(number, []).append(row - self._starts[number])
-        return local
+    def _place(self, row: int) -> Place:
+        """Find the segment of a row, and the number of the row from its start."""
+        number = bisect_right(self._starts, row) - 1
+        return Place(number, row - self._starts[number])
 
 
 def open_snapshot(folder: Path, known: Snapshot | None = None) -> Snapshot:
@@ -287,24 +218,3 @@ def open_snapshot(folder: Path, known: Snapshot | None = None) -> Snapshot:
                 if isinstance(error, IndexDamaged):
                     raise
                 raise IndexDamaged(f"{error} is missing; restore it from a copy or build the index again") from error
-
-
-def reciprocal_rank_fusion(rankings: Sequence[Sequence[int]], *, k: int = 60) -> list[tuple[int, float]]:
-    """Fuse rankings by the sum of 1 / (k + rank) over those that have an item (Cormack et al., SIGIR 2009).
-
-    Args:
-        rankings: lists of items, best first.
-        k: damps the lead of the first ranks; 60 is the paper's.
-
-    Returns:
-        (item, score) of every item, highest score first, ties in the order of the first ranking that has the item.
-    """
-    scores: dict[int, float] = {}
-    for ranking in rankings:
-        for rank, item in enumerate(ranking, 1):
-            scores[item] = scores.get(item, 0.0) + 1 / (k + rank)
-    return sorted(scores.items(), key=lambda pair: -pair[1])
-
-
-def _rows(matches: Sequence[Match]) -> list[int]:
-    return [match.row for match in matches]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from retrieval.errors import IndexDamaged, InvalidQuery
+from retrieval.errors import IndexDamaged
 from retrieval.files import parse_json_object
+from retrieval.filters import Filter, choices_of, passes
 from retrieval.manifest import Segment
 from retrieval.passages import Passage
 from retrieval.vectors import build_vectors, open_vectors, reconstruct
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Filter", "OpenSegment", "Place", "check_filter", "text_hash", "write_files"]
-
-Filter = Mapping[str, Any] | Callable[[Passage], bool]
+__all__ = ["OpenSegment", "Place", "text_hash", "write_files"]
 
 _FIELDS = ("id", "text", "title", "metadata", "source", "document_id", "start", "end")
 
@@ -122,12 +121,9 @@ class OpenSegment:
 
         rows = self.live_rows()
         if isinstance(wanted, Mapping):
-            choices = {key: _choices(value) for key, value in wanted.items()}
+            choices = choices_of(wanted)
             metadata = self._table.column("metadata").to_pylist()
-            passed = [
-                all(_has_one_of(values.get(key), choice) for key, choice in choices.items())
-                for values in (_metadata(metadata[row]) for row in rows)
-            ]
+            passed = [passes(_metadata(metadata[row]), choices) for row in rows]
         else:
             passed = [bool(wanted(passage)) for passage in self.passages(rows)]
         mask = np.zeros(self.rows, bool)
@@ -172,38 +168,8 @@ def _live(segment: Segment) -> NDArray[np.bool_] | None:
     return live
 
 
-def check_filter(wanted: Any) -> None:
-    """Check a filter before it is used.
-
-    Raises:
-        InvalidQuery: it is neither a mapping from metadata keys nor a predicate.
-    """
-    if wanted is None or callable(wanted):
-        return
-    if not isinstance(wanted, Mapping) or not all(isinstance(key, str) for key in wanted):
-        raise InvalidQuery(
-            f"filter is {wanted!r}; pass a mapping from metadata keys to values, such as {{'year': 1928}}, or a function"
-        )
-
-
 def _metadata(text: str) -> dict[str, Any]:
     try:
         return parse_json_object(text)
     except (TypeError, ValueError) as error:
         raise IndexDamaged(f"the metadata of a passage {error}; restore the index or build it again") from error
-
-
-def _choices(value: Any) -> list[Any]:
-    """List the values a filter accepts: those of a list, set or other collection, or the one value."""
-    is_one = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Collection)
-    return [value] if is_one else list(value)
-
-
-def _has_one_of(value: Any, choices: Sequence[Any]) -> bool:
-    """Whether a metadata value, or an element of one that is a list, is among the choices. True is not 1."""
-    elements = value if isinstance(value, list) else [value]
-    return any(
-        element == choice and isinstance(element, bool) == isinstance(choice, bool)
-        for element in elements
-        for choice in choices
-    )

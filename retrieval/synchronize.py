@@ -15,10 +15,10 @@ from pathlib import Path
 
 from retrieval.documents import ReadReport, read_documents
 from retrieval.errors import InvalidQuery, UnknownId
-from retrieval.index import OnMissing, PassageIndex
 from retrieval.passages import Document, IndexedDocument, UpdateReport
 from retrieval.records import Record
 from retrieval.split import split_documents
+from retrieval.store import OnMissing, PassageStore
 
 __all__ = ["SyncReport", "delete_documents", "put_documents", "sync_documents"]
 
@@ -37,7 +37,7 @@ class SyncReport(Record):
 
 
 def sync_documents(
-    index: PassageIndex,
+    index: PassageStore,
     paths: str | Path | Sequence[str | Path],
     *,
     max_tokens: int | None = None,
@@ -56,7 +56,7 @@ def sync_documents(
         text_columns: as in `load_documents`.
 
     Raises:
-        RetrievalError: as `read_documents`, `split_documents` and `PassageIndex.update`.
+        RetrievalError: as `read_documents`, `split_documents` and `PassageStore.update`.
     """
     folders = [paths] if isinstance(paths, str | Path) else paths
     read = read_documents(folders, text_columns=text_columns)
@@ -68,7 +68,7 @@ def sync_documents(
 
 
 def put_documents(
-    index: PassageIndex,
+    index: PassageStore,
     paths: str | Path | Sequence[str | Path],
     *,
     on_missing: OnMissing = "add",
@@ -81,7 +81,7 @@ def put_documents(
     Args:
         index: the index.
         paths: files and folders.
-        on_missing: for documents that are not in the index, as in `PassageIndex.update`.
+        on_missing: for documents that are not in the index, as in `PassageStore.update`.
         max_tokens, overlap, text_columns: as in `sync_documents`.
 
     Raises:
@@ -92,7 +92,7 @@ def put_documents(
     return SyncReport(read, _update(index, documents, [], on_missing, max_tokens, overlap))
 
 
-def delete_documents(index: PassageIndex, names: Sequence[str | Path]) -> tuple[str, ...]:
+def delete_documents(index: PassageStore, names: Sequence[str | Path]) -> tuple[str, ...]:
     """Remove documents from an index.
 
     Args:
@@ -121,15 +121,15 @@ def delete_documents(index: PassageIndex, names: Sequence[str | Path]) -> tuple[
             missing.append(str(name))
     if missing:
         raise UnknownId(
-            f"{index.path} holds nothing called {', '.join(map(repr, missing))}, and nothing from such a file or folder; "
-            "list its documents with PassageIndex.documents or 'halluc index list'"
+            f"{index.location} holds nothing called {', '.join(map(repr, missing))}, and nothing from such a file or "
+            "folder; list its documents with PassageStore.documents or 'halluc index list'"
         )
     index.delete(list(doomed))
     return tuple(doomed)
 
 
 def _update(
-    index: PassageIndex,
+    index: PassageStore,
     documents: Sequence[Document],
     gone: Sequence[str],
     on_missing: OnMissing,
@@ -144,7 +144,7 @@ def _update(
     return index.update(passages, delete=gone, on_missing=on_missing)
 
 
-def _as_indexed(index: PassageIndex, documents: Iterable[Document]) -> list[Document]:
+def _as_indexed(index: PassageStore, documents: Iterable[Document]) -> list[Document]:
     """Name documents as the index names them, if their paths were written in another way when it was built."""
     names = {_normal(_file(d.source)): str(_file(d.source)) for d in index.documents() if d.source is not None}
     renamed = []

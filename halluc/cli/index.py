@@ -11,11 +11,11 @@ import typer
 
 from halluc.cli.options import IndexEmbedder
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
-from retrieval.index import Mode
+from retrieval.store import Mode
 
 if TYPE_CHECKING:
     from retrieval import PassageIndex, ReadReport
-    from retrieval.index import OnMissing
+    from retrieval.store import OnMissing
     from retrieval.synchronize import SyncReport
 
 __all__ = ["app"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrieval.index import Mode
+from retrieval.store import Mode
 
 if TYPE_CHECKING:
     from calibration import Calibrator

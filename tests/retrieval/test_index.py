@@ -308,7 +308,7 @@ def test_vectors_of_the_embedder_are_checked_like_those_of_the_caller(index):
 
 def test_deleting_needs_no_embedder(index, monkeypatch):
     opened = PassageIndex.open(index.path)
-    monkeypatch.setattr("retrieval.index.load_embedder", None)
+    monkeypatch.setattr("retrieval.origin.load_embedder", None)
     opened.delete(["Super_Bowl_50#0"])
     assert len(opened) == 29
 

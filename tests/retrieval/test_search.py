@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retrieval.search import reciprocal_rank_fusion
+from retrieval.ranking import reciprocal_rank_fusion
 from retrieval.sparse import open_sparse, search_sparse
 from retrieval.vectors import build_vectors, choose_kind, open_vectors, search_vectors
 

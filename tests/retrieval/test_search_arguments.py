@@ -169,7 +169,7 @@ def test_min_similarity_holds_in_every_mode(index, mode):
 
 def test_a_sparse_search_needs_no_embedder(index, monkeypatch):
     opened = PassageIndex.open(index.path)
-    monkeypatch.setattr("retrieval.index.load_embedder", None)
+    monkeypatch.setattr("retrieval.origin.load_embedder", None)
     assert opened.search(QUESTION, mode="sparse")[0].similarity is None
 
 
