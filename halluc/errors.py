@@ -7,6 +7,7 @@
     ├── VerifierMismatch     the weights of a verifier do not belong to the base they are loaded on
     ├── InvalidInput         an argument or an input row cannot be used
     ├── RetrievalFailed      an error of `retrieval`, raised by a call of halluc
+    ├── MissingExtra         a library of an extra is not installed: which extra to install
     └── ShadowedPackage      another package was imported in place of retrieval, calibration or training
 
 The leaf packages have trees of their own, `retrieval.errors` and `calibration.errors`. What they raise inside a call of
@@ -25,6 +26,7 @@ __all__ = [
     "ContextOverflow",
     "HallucError",
     "InvalidInput",
+    "MissingExtra",
     "ModelResponseError",
     "ModelUnavailable",
     "RetrievalFailed",
@@ -36,6 +38,7 @@ __all__ = [
     "check_text",
     "check_texts",
     "leaf_errors_as_ours",
+    "needs_extra",
 ]
 
 
@@ -67,6 +70,10 @@ class RetrievalFailed(HallucError):
     """An index or an embedder failed inside a call of halluc; `__cause__` is the error of `retrieval`."""
 
 
+class MissingExtra(HallucError, ImportError):
+    """A library that comes with an extra of halluc is not installed."""
+
+
 class ShadowedPackage(HallucError, ImportError):
     """A package of the same name was imported in place of one of halluc's siblings."""
 
@@ -91,6 +98,24 @@ def leaf_errors_as_ours() -> Iterator[None]:
         if isinstance(error, RetrievalError):
             raise RetrievalFailed(str(error)) from error
         raise HallucError(str(error)) from error
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Run imports of libraries that come with an extra.
+
+    Args:
+        extra: the name of the extra ("mcp").
+
+    Raises:
+        MissingExtra: one of the libraries is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("halluc", "retrieval", "calibration", "training"):
+            raise
+        raise MissingExtra(f"{error.name} is not installed; install it with pip install 'halluc[{extra}]'") from error
 
 
 def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from halluc.cli import ask, calibration, check, cove, detect, evaluate, index, models, redteam, serve
+from halluc.cli import ask, calibration, check, cove, detect, evaluate, index, mcp, models, redteam, serve
 from halluc.cli.output import accept_any_text, console, print_notice
 
 __all__ = ["app", "main"]
@@ -30,6 +30,7 @@ app.command("ask")(ask.ask)
 app.command("check")(check.check)
 app.command("cove")(cove.cove)
 app.command("detect")(detect.detect)
+app.command("mcp")(mcp.mcp)
 app.command("redteam")(redteam.redteam)
 app.command("serve")(serve.serve)
 app.add_typer(calibration.app, name="calibration")
