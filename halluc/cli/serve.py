@@ -98,6 +98,11 @@ def serve(
             help="A web page, such as https://example.com, whose scripts may use the server (CORS); repeat for more."
         ),
     ] = None,
+    uploads: Annotated[
+        Path | None,
+        typer.Option(help="Folder for documents that people upload to the index; without it none are accepted."),
+    ] = None,
+    max_upload: Annotated[int, typer.Option(min=1, help="Maximum size of an uploaded document, in bytes.")] = 20_000_000,
     max_body: Annotated[int, typer.Option(min=1, help="Maximum size of a request, in bytes.")] = 1_000_000,
     max_queue: Annotated[
         int, typer.Option(min=1, help="Maximum number of waiting requests; further ones get status 429.")
@@ -120,7 +125,8 @@ def serve(
 ) -> None:
     """Serve a model, grounded in an index if there is one: POST /v1/chat/completions (OpenAI's protocol) and /check.
 
-    GET /docs describes the requests, and GET /metrics has figures for Prometheus. Ctrl-C or SIGTERM stops it.
+    GET / is a page for people, GET /docs describes the requests, and GET /metrics has figures for Prometheus. Ctrl-C or
+    SIGTERM stops it.
     """
     from halluc.errors import InvalidInput
 
@@ -135,6 +141,8 @@ def serve(
         raise InvalidInput(
             "--on-unsupported applies to answers from an index and needs a verifier; pass both, or leave it out"
         )
+    if uploads is not None and index is None:
+        raise InvalidInput("--uploads adds documents to an index; pass --index too, or leave it out")
     from halluc.server import ServerOptions, Wording, run_server
     from halluc.server.options import is_loopback
     from retrieval import PassageIndex
@@ -146,6 +154,8 @@ def serve(
         origins=tuple(origin.rstrip("/") for origin in allow_origin or ()),
         on_unsupported=on_unsupported,
         wording=Wording(not_found=not_found_text, unsure=unsure_text, replacement=replacement_text),
+        uploads=uploads,
+        max_upload=max_upload,
         max_body=max_body,
         max_queue=max_queue,
         max_rows=max_rows,

@@ -6,7 +6,9 @@
                                  "stop" or "replace") and filter (metadata that passages must have).
     POST /check                  {"answer": ..., "context": ..., "question": ...} -> `CheckReport.to_dict()`; the context is
                                  a text or a list of texts, and without one the answer is checked against the index.
-    GET /v1/models, /health, /metrics, /docs
+    GET /                        a page for people, which uses the other routes.
+    PUT /documents/NAME          the bytes of a file -> the index has this document; only with a folder for uploads.
+    GET /v1/models, /features, /documents, /passages/ID, /health, /metrics, /docs
 
 Errors have the form {"error": {"message", "type", "param", "code"}}. Not covered: what all applications have
 (foundation.py), how an answer comes about (chat.py), the work of /check (checks.py).
@@ -28,11 +30,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from halluc.grounding.sentence_gate import CheckedSentence
 from halluc.server.chat import Chat, ChatService, Ending
 from halluc.server.checks import CheckService
+from halluc.server.documents import DocumentService
 from halluc.server.foundation import new_app, unless_disconnected
 from halluc.server.generation import generator_for
 from halluc.server.observation import Metrics
 from halluc.server.options import ServerOptions
-from halluc.server.replies import ReplyHead, answer_fields, described_error, logprobs_of, sse, usage_of
+from halluc.server.page import add_page
+from halluc.server.replies import ReplyHead, answer_fields, described_error, logprobs_of, span_fields, sse, usage_of
 from halluc.server.requests import ChatBody, CheckBody
 from halluc.server.worker import Worker
 
@@ -72,13 +76,17 @@ class _Service:
         self.worker = Worker(max_queue=options.max_queue)
         self.generator = generator_for(lm, max_rows=options.max_rows, max_queue=options.max_queue)
         self.chats = ChatService(lm, grounded, self.generator, self.worker, options)
-        self.checks = CheckService(verifier, None if grounded is None else grounded.index, self.worker, options)
+        index = None if grounded is None else grounded.index
+        self.checks = CheckService(verifier, index, self.worker, options)
+        self.documents = DocumentService(index, options)
         self.metrics = Metrics(running=lambda: self.generator.running, waiting=lambda: self.worker.waiting)
         self.app = new_app(options, self.metrics, self._lifespan, self._health)
         self.app.post("/v1/chat/completions", summary="Answer a conversation", response_class=Response)(self.chat)
         self.app.post("/check", summary="Check an answer against a context or the index", response_class=Response)(
             self.check
         )
+        add_page(self.app, self._features)
+        self.documents.add_routes(self.app)
         self.app.get("/v1/models", summary="List the model under its names")(self.models)
         self.app.get("/v1/models/{name:path}", summary="Describe the model")(self.model)
 
@@ -88,6 +96,7 @@ class _Service:
         # What does not end within this time is abandoned with the process.
         await asyncio.to_thread(self.generator.close, 5.0)
         await asyncio.to_thread(self.worker.close, 1.0)
+        await asyncio.to_thread(self.documents.close, 1.0)
 
     def _health(self) -> dict[str, Any]:
         return {
@@ -97,6 +106,11 @@ class _Service:
             "running": self.generator.running,
             "waiting": self.worker.waiting,
         }
+
+    def _features(self) -> dict[str, Any]:
+        calibrated = self.grounded is not None and self.grounded.calibrator is not None
+        checks = self.checks.verifier is not None
+        return {"model": self.lm.name, "checks": checks, "calibrated": calibrated, **self.documents.features}
 
     async def models(self) -> dict[str, Any]:
         return {"object": "list", "data": [self._described(name) for name in self.names]}
@@ -119,7 +133,7 @@ class _Service:
         report = await unless_disconnected(request, self.checks.check(body))
         for verdict in report.verdicts:
             self.metrics.verdicts.labels(verdict.label).inc()
-        return JSONResponse(report.to_dict())
+        return JSONResponse({**report.to_dict(), **span_fields(report.verdicts)})
 
     # -- private ---------------------------------------------------------------------------------------------------
 

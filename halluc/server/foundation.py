@@ -66,8 +66,8 @@ def new_app(options: ServerOptions, metrics: Metrics, lifespan: Lifespan, health
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(options.origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["authorization", "content-type", "if-none-match"],
         )
     app.add_middleware(Observer, metrics=metrics)
     return app

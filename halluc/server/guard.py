@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Guard"]
 
-# Whoever watches over the server asks this without a key.
-_OPEN = ("/health",)
+# Whoever watches over the server asks the one without a key; the other is a page where a person enters the key.
+_OPEN = ("/health", "/")
 
 
 class Guard:
@@ -47,7 +47,7 @@ class Guard:
             extra = {"www-authenticate": "Bearer"} if status == 401 else {}
             await JSONResponse(error_body(status, message, code), status, headers=extra)(scope, receive, send)
             return
-        await self.app(scope, self._limited(receive), send)
+        await self.app(scope, self._limited(receive, self._limit(scope)), send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str | None] | None:
         options = self.options
@@ -67,16 +67,17 @@ class Guard:
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind != "application/json":
                 return 415, f"the content type is {kind!r}; send application/json", None
-            length = headers.get("content-length", "")
-            if length.isdigit() and int(length) > options.max_body:
-                return 413, self._too_long, None
+        limit = self._limit(scope)
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            return 413, _too_long(limit), None
         return None
 
-    @property
-    def _too_long(self) -> str:
-        return f"the request is longer than {self.options.max_body} bytes; send less"
+    def _limit(self, scope: Scope) -> int:
+        """Bytes that a request may have; a PUT is an upload."""
+        return self.options.max_upload if scope["method"] == "PUT" else self.options.max_body
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _limited(self, receive: Receive, limit: int) -> Receive:
         """Receive a body of limited size within a limited time; afterwards only the end of the connection is awaited."""
         size = 0
         complete = False
@@ -96,11 +97,15 @@ class Guard:
             if message["type"] == "http.request":
                 size += len(message.get("body", b""))
                 complete = not message.get("more_body", False)
-                if size > self.options.max_body:
-                    raise HTTPException(413, self._too_long)
+                if size > limit:
+                    raise HTTPException(413, _too_long(limit))
             return message
 
         return limited
+
+
+def _too_long(limit: int) -> str:
+    return f"the request is longer than {limit} bytes; send less"
 
 
 def _name(url: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from halluc.errors import InvalidInput, check_integer, check_text
@@ -48,7 +49,9 @@ class ServerOptions:
         origins: web pages (https://example.com) whose scripts may use the server.
         on_unsupported: what happens to sentences that the evidence does not support, unless a request says otherwise.
         wording: what people read where there is no answer.
+        uploads: folder in which uploaded documents are kept; None to take none.
         max_body: maximum size of a request, in bytes.
+        max_upload: maximum size of an uploaded document, in bytes.
         max_queue: maximum number of requests that wait; further ones get status 429.
         max_rows: maximum number of completions that are worked on together.
         max_tokens: greatest `max_tokens` of a request.
@@ -63,7 +66,9 @@ class ServerOptions:
     origins: tuple[str, ...] = ()
     on_unsupported: OnUnsupported | None = None
     wording: Wording = field(default_factory=Wording)
+    uploads: Path | None = None
     max_body: int = 1_000_000
+    max_upload: int = 20_000_000
     max_queue: int = 128
     max_rows: int = 32
     max_tokens: int = 4096
@@ -73,7 +78,7 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for name in ("max_body", "max_queue", "max_rows", "max_tokens", "max_characters", "max_claims"):
+        for name in ("max_body", "max_upload", "max_queue", "max_rows", "max_tokens", "max_characters", "max_claims"):
             check_integer(name, getattr(self, name), 1)
         check_on_unsupported(self.on_unsupported)
         if self.api_key is not None and (not self.api_key.strip() or not self.api_key.isascii()):

@@ -26,10 +26,12 @@ from halluc.grounding.sentence_gate import OnUnsupported, SentenceGate
 from halluc.models.endpoint_protocol import get
 from halluc.server.checks import CheckService
 from halluc.server.context import context_of, last_question
+from halluc.server.documents import DocumentService
 from halluc.server.foundation import new_app, unless_disconnected
 from halluc.server.observation import Metrics
 from halluc.server.options import ServerOptions
-from halluc.server.replies import described_error, sse
+from halluc.server.page import add_page
+from halluc.server.replies import described_error, span_fields, sse
 from halluc.server.requests import CheckBody, HallucBody, validation_message
 from halluc.server.upstream import Upstream
 from halluc.server.worker import Worker
@@ -78,6 +80,7 @@ class _Proxy:
         self.upstream, self.verifier, self.index, self.k, self.options = upstream, verifier, index, k, options
         self.worker = Worker(max_queue=options.max_queue)
         self.checks = CheckService(verifier, index, self.worker, options)
+        self.documents = DocumentService(index, options)
         self.running = 0
         self.metrics = Metrics(running=lambda: self.running, waiting=lambda: self.worker.waiting)
         self.app = new_app(options, self.metrics, self._lifespan, self._health)
@@ -87,6 +90,8 @@ class _Proxy:
         self.app.post("/check", summary="Check an answer against a context or the index", response_class=Response)(
             self.check
         )
+        add_page(self.app, self._features)
+        self.documents.add_routes(self.app)
         self.app.get("/v1/models", summary="List the server's models", response_class=Response)(self.models)
 
     @asynccontextmanager
@@ -94,6 +99,7 @@ class _Proxy:
         async with self.upstream:
             yield
         await asyncio.to_thread(self.worker.close, 1.0)
+        await asyncio.to_thread(self.documents.close, 1.0)
 
     def _health(self) -> dict[str, Any]:
         passages = None if self.index is None else len(self.index)
@@ -104,6 +110,9 @@ class _Proxy:
             "running": self.running,
             "waiting": self.worker.waiting,
         }
+
+    def _features(self) -> dict[str, Any]:
+        return {"model": self.upstream.base_url, "checks": True, "calibrated": False, **self.documents.features}
 
     async def models(self, request: Request) -> Response:
         return await self.upstream.get("/models", request.headers)
@@ -132,7 +141,7 @@ class _Proxy:
 
     async def check(self, body: CheckBody, request: Request) -> Response:
         report = await unless_disconnected(request, self.checks.check(body))
-        return JSONResponse(report.to_dict())
+        return JSONResponse({**report.to_dict(), **span_fields(report.verdicts)})
 
     # -- private ---------------------------------------------------------------------------------------------------
 
@@ -289,6 +298,7 @@ class _Choice:
         return {
             "verdicts": [verdict.to_dict() for verdict in verdicts],
             "unchecked": [claim.to_dict() for claim in unchecked],
+            **span_fields(verdicts),
             "reason": "",
         }
 

@@ -9,10 +9,10 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from halluc.answers import Answer
+from halluc.answers import Answer, Verdict
 from halluc.errors import (
     ContextOverflow,
     HallucError,
@@ -23,9 +23,20 @@ from halluc.errors import (
 from halluc.models.language_model import Generation
 from halluc.server.options import Wording
 from halluc.server.worker import QueueFull
+from halluc.verification.spans import labeled_spans
 from retrieval.errors import RetrievalError
 
-__all__ = ["ReplyHead", "answer_fields", "answer_text", "described_error", "error_body", "logprobs_of", "sse", "usage_of"]
+__all__ = [
+    "ReplyHead",
+    "answer_fields",
+    "answer_text",
+    "described_error",
+    "error_body",
+    "logprobs_of",
+    "span_fields",
+    "sse",
+    "usage_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +81,12 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
     """Get the field `halluc` of a reply."""
     fields = answer.to_dict()
     names = ("question", "verdicts", "unchecked", "citations", "confidence", "abstained", "reason")
-    return {name: fields[name] for name in names}
+    return {**{name: fields[name] for name in names}, **span_fields(answer.verdicts)}
+
+
+def span_fields(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Get the field `spans` of a reply: the characters of the text that are marked with each label, without overlaps."""
+    return {"spans": [span.to_dict() for span in labeled_spans(verdicts)]}
 
 
 def logprobs_of(generation: Generation | None, lm: Any) -> dict[str, Any] | None:

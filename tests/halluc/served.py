@@ -30,6 +30,12 @@ class Served:
     def chat(self, body, **options):
         return self.post("/v1/chat/completions", body, **options)
 
+    def put(self, path, content, **options):
+        return httpx.put(self.url + path, content=content, timeout=60, **options)
+
+    def delete(self, path, **options):
+        return httpx.delete(self.url + path, timeout=60, **options)
+
     def get(self, path, **options):
         return httpx.get(self.url + path, timeout=60, **options)
 

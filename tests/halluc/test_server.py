@@ -244,7 +244,8 @@ def test_a_key_is_required_if_there_is_one(model):
     assert (missing.status_code, missing.json()["error"]["code"]) == (401, "invalid_api_key")
     assert served.chat(question(), headers={"authorization": "Bearer other"}).status_code == 401
     assert served.get("/v1/models").status_code == served.get("/metrics").status_code == 401
-    assert served.get("/health").status_code == 200
+    assert served.get("/features").status_code == served.get("/passages/x").status_code == 401
+    assert served.get("/health").status_code == served.get("/").status_code == 200
     assert served.chat(question(), headers={"authorization": "Bearer s3cret"}).status_code == 200
     served.stop()
 

@@ -322,6 +322,7 @@ def test_unusable_options_of_the_command_are_named(halluc):
         (["--calibrator", "x.json"], "a calibrator applies to answers from an index"),
         (["--allow-origin", "example.com"], "'example.com' is no origin"),
         (["--not-found-text", " "], "not_found is empty"),
+        (["--uploads", "uploads"], "--uploads adds documents to an index"),
     ):
         code, _, error = halluc("serve", "--port", 0, *arguments)
         assert code == 2
