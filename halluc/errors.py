@@ -110,12 +110,14 @@ def needs_extra(extra: str) -> Iterator[None]:
     Raises:
         MissingExtra: one of the libraries is not installed.
     """
+    from retrieval.errors import MissingExtra as MissingHere
+    from retrieval.errors import needs_extra
+
     try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("halluc", "retrieval", "calibration", "training"):
-            raise
-        raise MissingExtra(f"{error.name} is not installed; install it with pip install 'halluc[{extra}]'") from error
+        with needs_extra(extra):
+            yield
+    except MissingHere as error:
+        raise MissingExtra(str(error)) from error
 
 
 def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:

@@ -8,6 +8,7 @@ RetrievalError
 │   └── UnknownFileType     no reader for the extension of a file
 ├── EmbedderUnavailable an embedder cannot be loaded, reached or trusted
 ├── RerankerUnavailable a reranker cannot be loaded
+├── MissingExtra        a library of an extra is not installed: which extra to install
 ├── PackagedModelUnavailable    a model that is distributed in wheels cannot be fetched, checked or stored
 └── PassageIndexError
     ├── IndexNotFound, IndexExists
@@ -26,7 +27,8 @@ RetrievalError
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "IndexWriteFailed",
     "InvalidPassage",
     "InvalidQuery",
+    "MissingExtra",
     "PackagedModelUnavailable",
     "PassageIndexError",
     "RerankerUnavailable",
@@ -55,6 +58,7 @@ __all__ = [
     "UnreadableDocument",
     "check_text",
     "check_texts",
+    "needs_extra",
 ]
 
 
@@ -92,6 +96,10 @@ class RerankerUnavailable(RetrievalError):
 
 class PackagedModelUnavailable(RetrievalError):
     """A model that is distributed in wheels cannot be fetched, does not have its hash, or cannot be stored."""
+
+
+class MissingExtra(RetrievalError, ImportError):
+    """A library that comes with an extra of halluc is not installed."""
 
 
 class PassageIndexError(RetrievalError):
@@ -171,6 +179,25 @@ def check_texts(name: str, texts: Any, *, allow_blank: bool = False) -> None:
         raise InvalidQuery(f"{name} is {texts!r}; pass a list of strings")
     for i, text in enumerate(texts):
         check_text(f"{name}[{i}]", text, allow_blank=allow_blank)
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Run imports of libraries that come with an extra of halluc.
+
+    Args:
+        extra: the name of the extra ("documents").
+
+    Raises:
+        MissingExtra: one of the libraries is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library in ("halluc", "retrieval", "calibration", "training"):
+            raise
+        raise MissingExtra(f"{library} is not installed; install it with pip install 'halluc[{extra}]'") from error
 
 
 def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:

@@ -6,7 +6,16 @@ TRL.
 
 from __future__ import annotations
 
+from typing import Any
+
 import lazy_loader
 
+from halluc.errors import needs_extra
+
 __distribution__ = "halluc"  # checked when halluc is imported, since the name of this package is a common one
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    with needs_extra("training"):
+        return _load(name)

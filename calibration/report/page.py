@@ -12,6 +12,7 @@ import numpy as np
 from calibration.arrays import BoolArray, Float64Array
 from calibration.binning import equal_width_bins
 from calibration.corp import score_decomposition
+from calibration.errors import needs_extra
 from calibration.estimate import Estimate, percent
 from calibration.persistence import write_atomically
 from calibration.report.plots import reliability_diagram, risk_coverage_diagram
@@ -85,7 +86,8 @@ def _reliability(confidence: Float64Array, correct: BoolArray, *, title: str) ->
 def data_address(figure: Figure) -> str:
     """Encode a figure as an address that an <img> of a self-contained page can hold."""
     # SVG as an image of its own: identifiers of several figures would clash inside one page.
-    from matplotlib import rc_context
+    with needs_extra("plots"):
+        from matplotlib import rc_context
 
     page = io.BytesIO()
     with rc_context({"svg.fonttype": "path", "svg.hashsalt": "halluc"}):

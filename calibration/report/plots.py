@@ -17,7 +17,7 @@ from calibration.binning import Strategy
 from calibration.bounds import binomial_interval
 from calibration.calibration_error import expected_calibration_error
 from calibration.corp import corp_curve
-from calibration.errors import InvalidInput
+from calibration.errors import InvalidInput, needs_extra
 from calibration.estimate import Bootstrap, percent
 from calibration.reliability import ReliabilityCurve, reliability_curve
 from calibration.selective import RiskCoverageCurve, risk_coverage_curve
@@ -66,7 +66,8 @@ def reliability_diagram(
     Raises:
         InvalidInput: an argument is unusable.
     """
-    from matplotlib.figure import Figure
+    with needs_extra("plots"):
+        from matplotlib.figure import Figure
 
     check_fraction(interval, "interval")
     if scale not in ("linear", "logit"):
@@ -142,7 +143,8 @@ def risk_coverage_diagram(
     Raises:
         InvalidInput: an argument is unusable.
     """
-    from matplotlib.figure import Figure
+    with needs_extra("plots"):
+        from matplotlib.figure import Figure
 
     check_fraction(interval, "interval")
     if risk is not None:

@@ -7,8 +7,9 @@ themselves, one file per command or group of commands, and printing (output.py).
 from __future__ import annotations
 
 import os
+import re
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, requires
 from typing import Annotated
 
 import typer
@@ -79,7 +80,20 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("HALLUC_DEBUG"):
             raise
+        library = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        if extra := _extra_with(library):
+            _fail(f"{library} is not installed; install it with pip install 'halluc[{extra}]'", 2)
         _fail(f"unexpected {type(error).__name__}: {error} (set HALLUC_DEBUG=1 to see where)", 1)
+
+
+def _extra_with(library: str) -> str | None:
+    """The extra of halluc that brings a library, if one does."""
+    name = library.lower().replace("_", "-")
+    for requirement in requires("halluc") or ():
+        match = re.match(r"""([\w.-]+).*extra == ['"]([\w-]+)['"]""", requirement)
+        if match and match[1].lower().replace("_", "-") == name and match[2] != "dev":
+            return match[2]
+    return None
 
 
 def _fail(error: object, code: int) -> None:

@@ -19,7 +19,7 @@ from halluc.detectors.ensemble import Ensemble
 from halluc.detectors.internal_state import Probe, semantic_entropy_threshold
 from halluc.detectors.score_calibration import ScoreCalibration, checked_labels
 from halluc.detectors.statistics import FloatArray
-from halluc.errors import InvalidInput
+from halluc.errors import InvalidInput, needs_extra
 from halluc.files import check_output_path
 from retrieval.records import Record
 
@@ -186,6 +186,8 @@ def check_plot_path(out: str | Path) -> None:
     if Path(out).suffix.lower() not in _PLOT_FORMATS:
         raise InvalidInput(f"{out} names no format of a plot; name a file that ends in {', '.join(_PLOT_FORMATS)}")
     check_output_path(out)
+    with needs_extra("plots"):
+        import matplotlib.figure  # noqa: F401
 
 
 def plot_quality_against_cost(rows: Sequence[DetectorQuality], out: str | Path, *, title: str = "") -> None:

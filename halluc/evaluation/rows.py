@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from halluc.errors import InvalidInput, check_integer
+from halluc.errors import InvalidInput, check_integer, needs_extra
 from halluc.evaluation.benchmark import Benchmark, HubRows, Row
 from halluc.files import read_rows
 
@@ -70,12 +70,8 @@ def _default_source(benchmark: Benchmark) -> HubRows:
 
 def _from_hub(source: HubRows) -> list[Row]:
     name = f"{source.id}#{source.configuration}" if source.configuration else source.id
-    try:
+    with needs_extra("training"):
         import datasets
-    except ImportError as error:
-        raise InvalidInput(
-            f"rows of {name} need the package datasets; install halluc[training], or pass --data with a JSON-lines file"
-        ) from error
     try:
         loaded = datasets.load_dataset(source.id, source.configuration, split=source.split)
     # The hub, the cache and the readers of a dozen formats fail in as many ways.

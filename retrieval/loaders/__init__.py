@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrieval.errors import MissingExtra, UnreadableDocument, needs_extra
+
 if TYPE_CHECKING:
     from retrieval.loaders.text import LoadedText
 
@@ -40,7 +42,12 @@ def load_texts(path: Path) -> list[LoadedText]:
     Raises:
         UnreadableDocument: it cannot be read.
     """
-    texts: list[LoadedText] = _function(_TEXTS[path.suffix.lower()])(path)
+    load = _function(_TEXTS[path.suffix.lower()])
+    try:
+        with needs_extra("documents"):
+            texts: list[LoadedText] = load(path)
+    except MissingExtra as error:
+        raise UnreadableDocument(f"{path} cannot be read: {error}") from error
     return texts
 
 
