@@ -1,6 +1,7 @@
 """Answers in which people marked what the evidence does not support: RAGTruth and WiCE.
 
-Not covered: spans that follow from edits (common_form.py) and from corruption (synthetic.py).
+Nine of ten sentences of RAGTruth are supported, so more wrong ones are made of these. Not covered: spans that follow from
+edits (common_form.py) and from corruption of passages (synthetic.py).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from pathlib import Path
 
 from halluc.files import read_rows
 from retrieval.split import sentence_spans
-from training.verifier.pairs import ClaimSpan, PairLabel, Row
+from training.verifier.corruption import corrupt, names
+from training.verifier.pairs import ClaimSpan, PairLabel, Row, changed_spans, single_spaced
 
-__all__ = ["ragtruth", "wice_tokens"]
+__all__ = ["ragtruth", "ragtruth_edits", "wice_tokens"]
 
 _SHORTEST_SENTENCE = 4  # words
 
@@ -34,6 +36,15 @@ def ragtruth(folder: Path, _generator: random.Random) -> Iterator[Row]:
             )
             if len(response[start:end].split()) >= _SHORTEST_SENTENCE:
                 yield Row(row["context"], response[start:end], _label(inside), row["context"], inside)
+
+
+def ragtruth_edits(folder: Path, generator: random.Random) -> Iterator[Row]:
+    """Supported sentences of RAGTruth's answers with one changed fact."""
+    for row in ragtruth(folder, generator):
+        claim, _ = single_spaced(row.claim)
+        if not row.spans and (changed := corrupt(claim, names(row.evidence), generator)):
+            spans = changed_spans(claim, changed.text, "conflict" if changed.label else None)
+            yield Row(row.evidence, changed.text, changed.label or "not_supported", row.evidence, spans)
 
 
 def wice_tokens(folder: Path, _generator: random.Random) -> Iterator[Row]:

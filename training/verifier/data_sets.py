@@ -16,7 +16,8 @@ from typing import Any
 from halluc.errors import InvalidInput
 from halluc.files import read_rows
 from retrieval.split import sentence_spans
-from training.verifier.annotated_answers import ragtruth, wice_tokens
+from training.verifier.annotated_answers import ragtruth, ragtruth_edits, wice_tokens
+from training.verifier.business_records import business_records
 from training.verifier.common_form import COMMON_FORM, edits, labeled_rows
 from training.verifier.corruption import corrupt, names, simplify
 from training.verifier.pairs import Pair, PairLabel, Reader, Row, changed_spans, part_of, single_spaced
@@ -147,6 +148,23 @@ def _multispanqa(folder: Path, generator: random.Random) -> Iterator[Row]:
         previous = spans[0]
 
 
+def _xquad(folder: Path, _generator: random.Random) -> Iterator[Row]:
+    """Short answers to questions about a passage, right ones and those to the other questions about it."""
+    passages = {row["id"]: row["text"] for row in _rows(folder / "xquad" / "passages.jsonl")}
+    of_passage: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(folder / "xquad" / "questions.jsonl"):
+        of_passage.setdefault(row["passage_id"], []).append(row)
+    for passage_id, rows in of_passage.items():
+        for row in rows:
+            answers = list(dict.fromkeys(row["answers"]))
+            for answer in answers:
+                yield Row(passages[passage_id], f"{row['question']} {answer}", "supported")
+            for other in rows:
+                answer = other["answers"][0]
+                if not any(answer in right or right in answer for right in answers):
+                    yield Row(passages[passage_id], f"{row['question']} {answer}", "not_supported")
+
+
 def _bbq(folder: Path, generator: random.Random) -> Iterator[Row]:
     """Questions whose context contains the answer (disambiguated) or not (ambiguous)."""
     for path in sorted((folder / "bbq").glob("*.jsonl")):
@@ -221,16 +239,19 @@ SOURCES: Mapping[str, Reader] = {
     "halueval_qa": _halueval,
     "hotpotqa": _hotpotqa,
     "multispanqa": _multispanqa,
+    "xquad": _xquad,
     "bbq": _bbq,
     "factor": _factor,
     "factscore": _factscore,
     "ragtruth": ragtruth,
+    "ragtruth_edits": ragtruth_edits,
     "wice_tokens": wice_tokens,
     **{name: labeled_rows(name, files) for name, files in COMMON_FORM.items()},
     "bump": edits("bump", ("pairs",)),
     "summedits": edits("summedits", ("scitldr", "podcast", "ectsum", "qmsumm", "sales_call")),
     "synthetic": synthetic,
     "made_facts": made_facts,
+    "business_records": business_records,
     "unrelated_claims": unrelated_claims,
 }
 """Readers by the name of the data set."""
