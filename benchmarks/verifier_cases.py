@@ -163,20 +163,27 @@ def _minimal_pairs(verifier, cases: Path) -> None:
 
 
 def _short_answers(verifier, passages, questions, n: int = 60) -> None:
+    """Questions about passages that are in no training part, with an answer to the next question about the same passage."""
     import halluc
+    from training.verifier.pairs import part_of
 
     by_passage: dict[str, list[dict]] = {}
     for question in questions:
         by_passage.setdefault(question["passage_id"], []).append(question)
-    several = [rows for rows in by_passage.values() if len(rows) > 1]
-    chosen = random.Random(0).sample(several, min(n, len(several)))
-    contexts = [passages[rows[0]["passage_id"]] for rows in chosen]
+    held_out = [
+        (rows[i], rows[i - 1])
+        for passage_id, rows in by_passage.items()
+        if len(rows) > 1 and part_of(passages[passage_id]) != "train"
+        for i in range(len(rows))
+    ]
+    chosen = random.Random(0).sample(held_out, min(n, len(held_out)))
+    contexts = [passages[row["passage_id"]] for row, _ in chosen]
     for name, answers in (
-        ("right short answer", [rows[0]["answers"][0] for rows in chosen]),
-        ("another answer of the passage", [rows[1]["answers"][0] for rows in chosen]),
+        ("right short answer", [row["answers"][0] for row, _ in chosen]),
+        ("another answer of the passage", [other["answers"][0] for _, other in chosen]),
     ):
         reports = halluc.check_many(
-            answers, contexts=contexts, questions=[rows[0]["question"] for rows in chosen], verifier=verifier
+            answers, contexts=contexts, questions=[row["question"] for row, _ in chosen], verifier=verifier
         )
         supported = [bool(report.verdicts) and report.verdicts[0].label == "supported" for report in reports]
         show(name, verifier=verifier.name, n=len(supported), supported=int(sum(supported)))

@@ -1,9 +1,11 @@
 """Made claims: their labels follow from how they are made."""
 
+import json
 import random
 
 import pytest
 
+from training.verifier.business_records import _claim, _drawn
 from training.verifier.made_facts import facts, table_rows
 from training.verifier.synthetic import _about_sentences, _joined, unrelated_claims
 from training.verifier.wrong_answers import wrong_answers
@@ -90,3 +92,43 @@ def test_most_wrong_answers_are_of_the_kind_of_the_right_one(question, answer, k
     assert answer not in wrong
     assert sum(map(kind, wrong)) > 0.7 * len(wrong)
     assert all(row.label != "supported" for row in made)
+
+
+RECORD = {"name": "Olm Grill", "city": "Linz", "state": "CA", "review_info": [{"review_stars": 4.0, "review_text": "Good."}]}
+
+
+def claims_about_records(seeds):
+    made = []
+    for seed in range(seeds):
+        generator = random.Random(seed)
+        record = _drawn(RECORD, generator)
+        made.append((record, _claim(record, json.dumps(record), "document", generator)))
+    return made
+
+
+def test_statements_about_a_record_are_wrong_where_a_span_says_so():
+    made = claims_about_records(400)
+    assert {row.label for _, row in made} == {"supported", "refuted", "not_enough_info", "not_supported"}
+    for record, row in made:
+        attributes, marked = record["attributes"], {row.claim[span.start : span.end]: span.kind for span in row.spans}
+        assert bool(marked) == (row.label != "supported")
+        for text, holds in (("offers outdoor seating", True), ("does not offer outdoor seating", False)):
+            if f" {text}" in row.claim:
+                value = attributes["OutdoorSeating"]
+                expected = None if value is holds else "baseless" if value is None else "conflict"
+                assert marked.get(text) == expected
+        if f"has {record['business_stars']:g} stars overall" in row.claim:
+            assert "stars overall" not in " ".join(marked)
+
+
+def test_hours_that_hold_on_some_days_only_are_wrong_for_all():
+    said_of_all = [
+        (record["hours"], row)
+        for record, row in claims_about_records(1500)
+        if record["hours"] and " every day from " in row.claim
+    ]
+    assert len(said_of_all) > 20
+    for hours, row in said_of_all:
+        marked = [row.claim[span.start : span.end] for span in row.spans]
+        if len(hours) < 7 or len(set(hours.values())) > 1:
+            assert any("every day" in text for text in marked)

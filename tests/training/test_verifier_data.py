@@ -220,3 +220,34 @@ def test_f1_of_characters_counts_all_texts_together():
     assert span_f1(references, [[ClaimSpan(2, 6)], [ClaimSpan(0, 2)], []]) == pytest.approx(2 * 2 / (8 + 6))
     assert span_f1(references, references) == 1
     assert span_f1(references, [[], [], []]) == 0
+
+
+def test_an_answer_to_another_question_about_the_passage_is_wrong(tmp_path):
+    write(tmp_path, "xquad/passages.jsonl", [{"id": "a", "text": "The bridge opened in 1987. Paula Ostrov built it."}])
+    write(
+        tmp_path,
+        "xquad/questions.jsonl",
+        [
+            {"question": "When did it open?", "answers": ["1987", "in 1987"], "passage_id": "a"},
+            {"question": "Who built it?", "answers": ["Paula Ostrov"], "passage_id": "a"},
+        ],
+    )
+    labels = {pair.claim: pair.label for pair in read_pairs(tmp_path, ["xquad"], seed=0)}
+    assert labels == {
+        "When did it open? 1987": "supported",
+        "When did it open? in 1987": "supported",
+        "When did it open? Paula Ostrov": "not_supported",
+        "Who built it? Paula Ostrov": "supported",
+        "Who built it? 1987": "not_supported",
+    }
+
+
+def test_changed_facts_in_supported_sentences_of_answers_are_marked(tmp_path):
+    context = "The bridge opened in 1987. Paula Ostrov and Anna Berg built it."
+    response = "The bridge opened in 1987. It was built by Paula Ostrov. It is very long and blue."
+    span = {"start": response.index("It is"), "end": len(response), "label_type": "Evident Baseless Info"}
+    write(tmp_path, "ragtruth/responses.jsonl", [{"context": context, "response": response, "spans": [span]}])
+    pairs = read_pairs(tmp_path, ["ragtruth_edits"], seed=0)
+    assert pairs
+    assert all(pair.label != "supported" and pair.spans and "blue" not in pair.claim for pair in pairs)
+    assert not {pair.claim for pair in pairs} & set(response.split(". "))

@@ -63,7 +63,7 @@ _UNKNOWN_SERVICES = (
 
 
 class _Statement(NamedTuple):
-    """A predicate without its subject, and what is wrong with it: nothing, a conflict, or that the record does not say it."""
+    """A predicate without its subject, and what is wrong: nothing, a conflict, or that the record does not say it."""
 
     text: str
     wrong: SpanKind | None
@@ -111,9 +111,8 @@ def _drawn_hours(generator: random.Random) -> dict[str, str] | None:
 
 
 def _drawn_times(generator: random.Random) -> str:
-    return (
-        f"{generator.randint(6, 11)}:{generator.choice([0, 0, 30])}-{generator.randint(14, 23)}:{generator.choice([0, 0, 30])}"
-    )
+    opening, closing = generator.randint(6, 11), generator.randint(14, 23)
+    return f"{opening}:{generator.choice([0, 0, 30])}-{closing}:{generator.choice([0, 0, 30])}"
 
 
 def _claim(record: dict[str, Any], evidence: str, document: str, generator: random.Random) -> Row:
@@ -180,9 +179,7 @@ def _parking(record: dict[str, Any], generator: random.Random) -> _Statement | N
         return None
     kind = {"garage": "a parking garage", "street": "street parking", "lot": "a parking lot", "valet": "valet parking"}
     frame = generator.choice(["has {}", "offers {}", "provides {}"])
-    return _Statement(
-        frame.format(kind[generator.choice(chosen)]), ("conflict" if kinds else "baseless") if wrong else None
-    )
+    return _Statement(frame.format(kind[generator.choice(chosen)]), ("conflict" if kinds else "baseless") if wrong else None)
 
 
 def _hours(record: dict[str, Any], generator: random.Random) -> _Statement | None:
