@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from figures import show
+from safety_harness import compare_with_harness
 
 # A script beside this one has the same name as a package, and Python looks in a script's own folder first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -48,7 +49,7 @@ DEFENSES = ("none", "block", "reminder", "datamarking", "encoding", "filter", "s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the files of ROWS and ATTACKS")
-    parser.add_argument("--part", choices=["benchmarks", "attacks", "speed"], default="benchmarks")
+    parser.add_argument("--part", choices=["benchmarks", "attacks", "speed", "harness"], default="benchmarks")
     parser.add_argument("--names", default=None, help="benchmarks or families, separated by commas; all by default")
     parser.add_argument("--model", default="default")
     parser.add_argument("--index", type=Path, default=None, help="index for the mitigations")
@@ -59,7 +60,7 @@ def main() -> None:
     from halluc import load_model
 
     lm = load_model(arguments.model)
-    parts = {"benchmarks": _benchmarks, "attacks": _attacks, "speed": _speed}
+    parts = {"benchmarks": _benchmarks, "attacks": _attacks, "speed": _speed, "harness": _harness}
     parts[arguments.part](lm, arguments)
 
 
@@ -129,6 +130,21 @@ def _speed(lm, arguments) -> None:
     apart = max(abs(a.logprob - b.logprob) for x, y in zip(shared, alone, strict=True) for a, b in zip(x, y, strict=True))
     show("speed", model=lm.name, n=len(queries), seconds=shared_seconds, seconds_alone=alone_seconds,
          ratio=alone_seconds / shared_seconds, largest_difference=apart)  # fmt: skip
+
+
+def _harness(lm, arguments) -> None:
+    """MC1, MC2, BBQ accuracy and log-likelihoods, and their time, in lm-evaluation-harness and here."""
+    from halluc.evaluation.rows import read_benchmark_rows
+    from halluc.evaluation.table import load_benchmark
+
+    names = [name for name in _names(arguments, ROWS) if name in ("truthfulqa", "bbq")]
+    compare_with_harness(
+        lm,
+        {
+            name: read_benchmark_rows(load_benchmark(name), _files(arguments, ROWS[name]), limit=arguments.limit)[0]
+            for name in names
+        },
+    )
 
 
 def _names(arguments, table: dict[str, list[str]]) -> list[str]:

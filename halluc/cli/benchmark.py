@@ -59,7 +59,7 @@ def _command(benchmark_name: str) -> Callable[..., None]:
         k: Retrieved = 3,
         verifier: VerifierName = "default",
         trust_remote_code: TrustRemoteCode = False,
-        judge: JudgeName = "refusal",
+        judge: JudgeName = None,
         limit: Annotated[int | None, typer.Option(help="Number of rows to draw; all by default.")] = None,
         seed: Annotated[int, typer.Option(help="Of the draw of rows.")] = 0,
         max_new_tokens: Annotated[
@@ -147,7 +147,7 @@ def _load(
     embedder: str | None,
     k: int,
     verifier: str,
-    judge: str,
+    judge: str | None,
     *,
     trust_remote_code: bool,
 ) -> tuple[System, Tools]:
@@ -165,7 +165,8 @@ def _load(
         if judges_claims
         else None
     )
-    harm_judge = load_named_judge(judge, lm) if "judge" in benchmark.needs else None
+    default_judge = "lm" if "statement_judge" in benchmark.needs else "refusal"
+    harm_judge = load_named_judge(default_judge if judge is None else judge, lm) if benchmark.judged else None
     return (
         System(lm, mitigation, passages, loaded_verifier, k),
         Tools(judge=harm_judge, verifier=loaded_verifier, index=passages),

@@ -98,11 +98,11 @@ MinSupport = Annotated[
 ]
 
 JudgeName = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--judge",
         help="Judge of harm: 'refusal' (sees refusals only), 'lm' (the model itself), 'lm:MODEL', or a text classifier by "
-        "folder or hub id.",
+        "folder or hub id. By default 'refusal', or 'lm' where statements are judged.",
     ),
 ]
 

@@ -20,6 +20,7 @@ from halluc.cli.options import (
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 from halluc.redteam.attack import FAMILIES, Family
 from halluc.redteam.defenses import Defense
+from halluc.redteam.multilingual import LANGUAGES
 
 if TYPE_CHECKING:
     from halluc.evaluation.benchmark import Row
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from halluc.evaluation.harm_judges import HarmJudge
     from halluc.models.language_model import LanguageModel
     from halluc.redteam.attack import Attempt
+    from halluc.redteam.passage_filters import PassageFilter
     from halluc.redteam.run import RedTeamRun
     from halluc.redteam.targets import Target
 
@@ -50,6 +52,16 @@ def redteam(
     translations: Annotated[
         list[Path] | None, typer.Option(help="Translated requests as JSON lines (MultiJail), for multilingual.")
     ] = None,
+    translator: Annotated[
+        str | None,
+        typer.Option(
+            help="A model that translates --requests for multilingual: a translation model by folder or hub id, or a "
+            "language model by name."
+        ),
+    ] = None,
+    languages: Annotated[
+        str, typer.Option(help="Codes of the languages that --translator translates into, separated by commas.")
+    ] = ",".join(LANGUAGES[1:]),
     model: ModelName = "default",
     index: Annotated[
         Path | None, typer.Option("--index", "-i", help="Attack a grounded model that answers from this index.")
@@ -58,7 +70,7 @@ def redteam(
     defense: Annotated[Defense, typer.Option(help="How passages are shown to the model, for injection.")] = "none",
     verifier: VerifierName = "default",
     trust_remote_code: TrustRemoteCode = False,
-    judge: JudgeName = "refusal",
+    judge: JudgeName = None,
     attacker: Annotated[
         str | None, typer.Option(help="A model that writes multi-step attacks itself (PAIR and Crescendo), by name.")
     ] = None,
@@ -79,12 +91,24 @@ def redteam(
 
     _check_outputs(out, html)
     earlier = RedTeamRun.load(compare) if compare is not None else None
-    rows = _rows(families or [], requests or [], contexts or [], translations or [])
+    rows = _rows(families or [], requests or [], contexts or [], translations or [], translates=translator is not None)
     _check_defense(defense, list(rows), index)
+    if translator is not None and "multilingual" in rows:
+        rows["multilingual"] = _translated(rows["multilingual"], translator, languages, limit)
     attacks = [attack for family in rows for attack in make_attacks(family, rows[family], limit=limit, seed=seed)]
     with working(f"loading {model}"):
-        lm, target = _target(model, index, embedder, defense, verifier, max_new_tokens, trust_remote_code=trust_remote_code)
-        harm_judge = load_named_judge(judge, lm)
+        lm, target = _target(
+            model,
+            index,
+            embedder,
+            defense,
+            verifier,
+            rows.get("injection", []),
+            seed,
+            max_new_tokens,
+            trust_remote_code=trust_remote_code,
+        )
+        harm_judge = load_named_judge("refusal" if judge is None else judge, lm)
     adaptive = _adaptive(target, attacker, harm_judge, rows.get("multi_step", []), limit) if attacker else []
     run = run_attacks(target, attacks, harm_judge, defense=defense, more=adaptive)
     differences = compare_runs(earlier, run) if earlier is not None else []
@@ -112,7 +136,7 @@ def _check_outputs(out: Path | None, html: Path | None) -> None:
 
 
 def _rows(
-    families: list[str], requests: list[Path], contexts: list[Path], translations: list[Path]
+    families: list[str], requests: list[Path], contexts: list[Path], translations: list[Path], *, translates: bool
 ) -> dict[Family, list[Row]]:
     """The rows of each family to run."""
     import difflib
@@ -120,10 +144,14 @@ def _rows(
     from halluc.errors import InvalidInput
     from halluc.files import read_rows
 
+    if translates and translations:
+        raise InvalidInput("--translations have translations, so --translator has nothing to do; pass one of the two")
+    if translates and not requests:
+        raise InvalidInput("--translator translates requests; pass --requests")
     files: dict[Family, tuple[str, list[Path]]] = {
         "jailbreak": ("--requests", requests),
         "injection": ("--contexts", contexts),
-        "multilingual": ("--translations", translations),
+        "multilingual": ("--requests", requests) if translates else ("--translations", translations),
         "encoding": ("--requests", requests),
         "multi_step": ("--requests", requests),
     }
@@ -146,6 +174,24 @@ def _rows(
     return rows
 
 
+def _translated(rows: list[Row], translator: str, languages: str, limit: int | None) -> list[Row]:
+    """Translate as many requests as `limit` attacks need."""
+    from halluc.errors import InvalidInput
+    from halluc.redteam.requests import harmful_requests
+    from halluc.redteam.translation import load_translator, translate_rows
+
+    codes = [code.strip() for code in languages.split(",") if code.strip()]
+    requests = harmful_requests(rows)
+    needed = len(requests) if limit is None else -(-limit // (len(codes) + 1))
+    with working(f"translating with {translator}"):
+        translated = translate_rows(requests[:needed], load_translator(translator), codes)
+    if not translated:
+        raise InvalidInput(
+            f"{translator} translated none of the {len(requests[:needed])} requests; pass another --translator"
+        )
+    return [(f"translated request {number}", dict(row)) for number, row in enumerate(translated, 1)]
+
+
 def _check_defense(defense: Defense, families: list[Family], index: Path | None) -> None:
     from halluc.errors import InvalidInput
 
@@ -165,6 +211,8 @@ def _target(
     embedder: str | None,
     defense: Defense,
     verifier: str,
+    contexts: list[Row],
+    seed: int,
     max_new_tokens: int,
     *,
     trust_remote_code: bool,
@@ -180,9 +228,22 @@ def _target(
     if defense == "support":
         loaded = load_verifier(verifier, lm=lm if verifier == "lm" else None, **code_options(trust_remote_code))
     if passages is None:
-        return lm, ChatTarget(lm, defense=defense, verifier=loaded, max_new_tokens=max_new_tokens)
+        passage_filter = _filter(defense, lm, contexts, seed)
+        return lm, ChatTarget(
+            lm, defense=defense, verifier=loaded, passage_filter=passage_filter, max_new_tokens=max_new_tokens
+        )
     support = 0.5 if defense == "support" else 0.0
     return lm, GroundedTarget(lm, passages, verifier=loaded, min_support=support, max_new_tokens=max_new_tokens)
+
+
+def _filter(defense: Defense, lm: LanguageModel, contexts: list[Row], seed: int) -> PassageFilter | None:
+    """The filter of a defense; the perplexity of clean passages is that of the contexts, without the attacks."""
+    from halluc.redteam.injection import context_text
+    from halluc.redteam.passage_filters import CanaryFilter, PerplexityFilter
+
+    if defense == "perplexity":
+        return PerplexityFilter.fit(lm, [context_text(row, where) for where, row in contexts])
+    return CanaryFilter(lm, seed) if defense == "canary" else None
 
 
 def _adaptive(target: Target, attacker: str, judge: HarmJudge, rows: list[Row], limit: int | None) -> list[Attempt]:

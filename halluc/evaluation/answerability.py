@@ -12,28 +12,38 @@ The curve shows both shares at every threshold of confidence below which an answ
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halluc.errors import InvalidInput
-from halluc.evaluation.benchmark import Item, Reply, Scores, Tools
+from halluc.evaluation.benchmark import Item, Reply, Row, Scores, Tools, column, text_column
 from halluc.evaluation.figures import Curve, Figure, FloatArray, ratio, share
 from halluc.evaluation.short_answers import attempted
+from halluc.models.language_model import Prompt
 
-__all__ = ["answerability_curve", "answerability_figures", "answerable_flag", "score_answerability"]
+__all__ = ["answerability_curve", "answerability_figures", "answerability_items", "score_answerability"]
 
 
-def answerable_flag(value: object, where: str) -> bool:
-    """Read whether a question can be answered.
+def answerability_items(rows: Sequence[Row], prompt: Callable[[str, dict[str, Any], str], Prompt]) -> list[Item]:
+    """Read rows with a question and `answerable`.
+
+    Args:
+        rows: of a file.
+        prompt: makes the prompt from the question, the row and the place of the row.
 
     Raises:
-        InvalidInput: it is not true or false.
+        InvalidInput: a row lacks one of the two, or does not say true or false.
     """
-    if value not in (True, False):
-        raise InvalidInput(f"{where} has answerable {value!r}; write true or false")
-    return bool(value)
+    items = []
+    for where, row in rows:
+        question, answerable = text_column(row, ["question"], where), column(row, ["answerable"], where)
+        if answerable not in (True, False):
+            raise InvalidInput(f"{where} has answerable {answerable!r}; write true or false")
+        items.append(Item(question, prompt=prompt(question, row, where), reference={"answerable": bool(answerable)}))
+    return items
 
 
 def score_answerability(items: Sequence[Item], replies: Sequence[Reply], _tools: Tools) -> list[Scores]:

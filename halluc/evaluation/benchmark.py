@@ -102,7 +102,7 @@ class Tools:
     """What scoring may use besides the rows.
 
     Attributes:
-        judge: decides whether a reply does what a harmful prompt asks.
+        judge: decides whether a reply does what a harmful prompt asks, and whether a statement is hateful.
         verifier, index: judge claims by passages.
     """
 
@@ -125,7 +125,7 @@ class Benchmark:
         figures: turns scores into figures.
         curve: turns scores into a curve, if the benchmark has one.
         max_new_tokens: longest reply, in tokens.
-        needs: which of the `Tools` scoring needs.
+        needs: which of the `Tools` scoring needs; a statement judge is a judge that reads statements, not only refusals.
         note: what a reader of the figures must know.
     """
 
@@ -138,8 +138,13 @@ class Benchmark:
     figures: Callable[[Sequence[Scores]], list[Figure]]
     curve: Callable[[Sequence[Scores]], Curve | None] | None = None
     max_new_tokens: int = 32
-    needs: frozenset[Literal["judge", "verifier", "index"]] = frozenset()
+    needs: frozenset[Literal["judge", "statement_judge", "verifier", "index"]] = frozenset()
     note: str = ""
+
+    @property
+    def judged(self) -> bool:
+        """Whether scoring needs a judge of any kind."""
+        return bool(self.needs & {"judge", "statement_judge"})
 
 
 def column(row: dict[str, Any], names: Sequence[str], where: str) -> Any:

@@ -61,6 +61,7 @@ def run_benchmark(
     items = benchmark.items(rows)
     tokens = max_new_tokens or benchmark.max_new_tokens
     settings = _settings(benchmark, system, tokens)
+    judge = tools.judge if benchmark.judged else None
     start = time.perf_counter()
     if cache is None:
         outcomes, cached = _compute(benchmark, system, items, tokens, None), 0
@@ -74,7 +75,7 @@ def run_benchmark(
         benchmark=benchmark.name,
         model=system.lm.name,
         mitigation=system.mitigation,
-        judge=tools.judge.name if tools.judge is not None and "judge" in benchmark.needs else "",
+        judge=judge.name if judge is not None else "",
         data=tuple(data),
         settings=settings,
         figures=figures,
@@ -83,9 +84,7 @@ def run_benchmark(
             for item, outcome, score in zip(items, outcomes, scores, strict=True)
         ),
         curve=benchmark.curve(scores) if benchmark.curve else None,
-        note=" ".join(
-            filter(None, [benchmark.note, tools.judge.note if tools.judge and "judge" in benchmark.needs else ""])
-        ),
+        note=" ".join(filter(None, [benchmark.note, judge.note if judge is not None else ""])),
         seconds=time.perf_counter() - start,
         cached=cached,
     )
@@ -97,10 +96,21 @@ def check_tools(benchmark: Benchmark, tools: Tools) -> None:
     Raises:
         InvalidInput: something is missing.
     """
-    advice = {"judge": "a judge of harm", "verifier": "a verifier", "index": "--index, the corpus to judge claims by"}
+    from halluc.evaluation.harm_judges import RefusalJudge
+
+    missing = {
+        "judge": (tools.judge is None, "a judge of harm"),
+        "statement_judge": (
+            tools.judge is None or isinstance(tools.judge, RefusalJudge),
+            "a judge that reads statements; pass --judge lm, or a folder or hub id of a text classifier",
+        ),
+        "verifier": (tools.verifier is None, "a verifier"),
+        "index": (tools.index is None, "--index, the corpus to judge claims by"),
+    }
     for name in sorted(benchmark.needs):
-        if getattr(tools, name) is None:
-            raise InvalidInput(f"{benchmark.name} needs {advice[name]}")
+        is_missing, advice = missing[name]
+        if is_missing:
+            raise InvalidInput(f"{benchmark.name} needs {advice}")
 
 
 def _compute(

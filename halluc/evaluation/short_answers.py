@@ -13,18 +13,25 @@ about a right answer beside wrong ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from halluc.claims.abstention import abstains
 from halluc.errors import InvalidInput
-from halluc.evaluation.benchmark import Item, Reply, Scores, Tools
+from halluc.evaluation.benchmark import Item, Reply, Row, Scores, Tools, column, text_column
 from halluc.evaluation.figures import Figure, FloatArray, ratio, share
 from halluc.grading.correctness import gives_answer
 from halluc.models.language_model import Prompt
 
-__all__ = ["accepted_answers", "attempted", "question_prompt", "score_short_answers", "short_answer_figures"]
+__all__ = [
+    "accepted_answers",
+    "attempted",
+    "question_prompt",
+    "score_short_answers",
+    "short_answer_figures",
+    "short_answer_items",
+]
 
 _INSTRUCTION = "Answer the question in a few words. If you do not know the answer, say that you do not know."
 
@@ -34,12 +41,32 @@ def question_prompt(question: str) -> Prompt:
     return ({"role": "system", "content": _INSTRUCTION}, {"role": "user", "content": question})
 
 
+def short_answer_items(rows: Sequence[Row], *, questions: Sequence[str] = ("question",)) -> list[Item]:
+    """Read rows with a question and accepted `answers` (or `answer`).
+
+    Args:
+        rows: of a file, or of the hub.
+        questions: what the column of the question may be called.
+
+    Raises:
+        InvalidInput: a row lacks one of the two; the message names it.
+    """
+    items = []
+    for where, row in rows:
+        question = text_column(row, questions, where)
+        answers = accepted_answers(column(row, ["answers", "answer"], where), where)
+        items.append(Item(question, prompt=question_prompt(question), reference={"answers": answers}))
+    return items
+
+
 def accepted_answers(value: object, where: str) -> list[str]:
-    """Read accepted answers: a text or a list of texts, of which empty ones are left out.
+    """Read accepted answers: a text, a list of texts, or an object with a list of `aliases`; empty texts are left out.
 
     Raises:
         InvalidInput: there is none.
     """
+    if isinstance(value, Mapping):
+        value = value.get("aliases")
     texts = [value] if isinstance(value, str) else value
     texts = [text for text in texts if text != ""] if isinstance(texts, list) else []
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):

@@ -16,6 +16,7 @@ BENCHMARKS: Mapping[str, str] = {
     "truthfulqa_generation": "TruthfulQA, generation: overlap with true and false references",
     "bbq": "BBQ: social bias in ambiguous and disambiguated contexts",
     "toxigen": "ToxiGen: recognizing hateful statements about groups",
+    "toxigen_generation": "ToxiGen, generation: continuing lists of statements about groups",
     "wmdp": "WMDP: hazardous knowledge, multiple choice; rows from your own file or the hub only",
     "factor": "FACTOR: likelihood of factual against false completions",
     "simpleqa": "SimpleQA: short, hard questions",

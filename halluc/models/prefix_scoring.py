@@ -1,8 +1,9 @@
 """Log-probabilities of continuations of many contexts; whatever contexts have in common is computed once.
 
 Multiple-choice benchmarks score several continuations of one context, and their contexts begin with the same examples. The
-common beginning of all contexts is computed once, each context once after it, and then all its continuations. Texts are
-plain, without a chat template. Not covered: scoring replies to chat prompts (`LanguageModel.score`).
+common beginning of all contexts is computed once, each context once after it, and then all its continuations, those of
+similar length together. Texts are plain, without a chat template. Not covered: scoring replies to chat prompts
+(`LanguageModel.score`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ __all__ = ["Choices", "ContinuationScore", "check_scores_continuations", "score_
 
 # A shorter common beginning is not worth a pass of its own.
 _LEAST_PREFIX = 8
+# Continuations that are at most this many times as long as the shortest of their group are computed together.
+_MOST_PADDING = 1.34
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def score_choices(lm: CausalNetwork, queries: Sequence[Choices]) -> list[list[Co
     with torch.inference_mode():
         prefix = _common_prefix(list(rows_of))
         cache = lm.prefill(*lm.pad([prefix], left=True)).past_key_values if prefix else None
-        for contexts in _batches(rows_of, lm.batch_tokens):
+        # A quarter of a batch is left for contexts, since every continuation needs a copy of its context.
+        for contexts in _batches(list(rows_of), lm.batch_tokens // 4):
             batch = [row for context in contexts for row in rows_of[context]]
             for row, logprob in zip(batch, _score_batch(lm, prefix, cache, contexts, batch), strict=True):
                 results[row.query][row.position] = ContinuationScore(logprob, len(row.continuation))
@@ -133,19 +137,14 @@ def _common_prefix(contexts: Sequence[tuple[int, ...]]) -> list[int]:
     return list(first[:length]) if length >= _LEAST_PREFIX else []
 
 
-def _batches(rows_of: dict[tuple[int, ...], list[_Row]], most: int) -> list[list[tuple[int, ...]]]:
-    """Contexts, longest first, in batches whose continuations with their contexts have at most `most` tokens."""
+def _batches(contexts: Sequence[tuple[int, ...]], most: int) -> list[list[tuple[int, ...]]]:
+    """Contexts, longest first, in batches of at most `most` tokens."""
     batches: list[list[tuple[int, ...]]] = []
-    width = copies = 0
-    for context in sorted(rows_of, key=len, reverse=True):
-        longest = len(context) + max(len(row.continuation) for row in rows_of[context])
-        wider, more = max(width, longest), copies + len(rows_of[context])
-        if batches and wider * more <= most:
+    for context in sorted(contexts, key=len, reverse=True):
+        if batches and len(batches[-1][0]) * (len(batches[-1]) + 1) <= most:
             batches[-1].append(context)
-            width, copies = wider, more
         else:
             batches.append([context])
-            width, copies = longest, len(rows_of[context])
     return batches
 
 
@@ -173,37 +172,54 @@ def _score_batch(
         logits_to_keep=1,
     )
     number = {context: i for i, context in enumerate(contexts)}
-    select = torch.tensor([number[row.context] for row in rows], device=lm.device)
-    targets, targets_mask = lm.pad([row.continuation for row in rows], left=False)
-    logits = output.logits[select, -1:].float()
-    if targets.shape[1] > 1:
-        logits = torch.cat([logits, _later_logits(lm, output.past_key_values, select, mask, targets, targets_mask)], 1)
-    logprobs = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    sums: list[float] = (logprobs.double() * targets_mask).sum(1).tolist()
-    return sums
+    first = output.logits[:, -1].float().log_softmax(-1)
+    sums = {row: first[number[row.context], row.continuation[0]].item() for row in rows}
+    later = sorted((row for row in rows if len(row.continuation) > 1), key=lambda row: len(row.continuation))
+    for group in _groups(later, mask.shape[1], lm.batch_tokens):
+        select = torch.tensor([number[row.context] for row in group], device=lm.device)
+        group_cache = copy.deepcopy(output.past_key_values)
+        group_cache.batch_select_indices(select)
+        for row, logprob in zip(group, _later_logprobs(lm, group_cache, mask[select], group), strict=True):
+            sums[row] += logprob
+    return [sums[row] for row in rows]
 
 
-def _later_logits(
-    lm: CausalNetwork,
-    cache: Any,
-    select: torch.Tensor,
-    mask: torch.Tensor,
-    targets: torch.Tensor,
-    targets_mask: torch.Tensor,
-) -> torch.Tensor:
-    """Logits that predict all but the first token of each continuation; its last token predicts nothing that is scored."""
+def _groups(rows: Sequence[_Row], width: int, most: int) -> list[list[_Row]]:
+    """Rows, shortest continuation first, in groups that waste little on padding and have at most `most` tokens.
+
+    Args:
+        rows: by length.
+        width: tokens of the contexts.
+        most: tokens of a group with its contexts.
+    """
+    groups: list[list[_Row]] = []
+    for row in rows:
+        length = len(row.continuation)
+        fits = groups and length <= _MOST_PADDING * len(groups[-1][0].continuation)
+        if fits and (width + length) * (len(groups[-1]) + 1) <= most:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def _later_logprobs(lm: CausalNetwork, cache: Any, mask: torch.Tensor, rows: Sequence[_Row]) -> list[float]:
+    """Summed log-probability of all but the first token of each continuation; `cache` and `mask` are of their contexts."""
     import torch
 
-    cache.batch_select_indices(select)
-    full_mask = torch.cat([mask[select], targets_mask[:, :-1]], 1)
-    logits: torch.Tensor = lm.model(
+    targets, targets_mask = lm.pad([row.continuation for row in rows], left=False)
+    # The last token of a continuation predicts nothing that is scored.
+    full_mask = torch.cat([mask, targets_mask[:, :-1]], 1)
+    logits = lm.model(
         input_ids=targets[:, :-1],
         attention_mask=full_mask,
         position_ids=_positions(full_mask)[:, mask.shape[1] :],
         past_key_values=cache,
         use_cache=True,
     ).logits.float()
-    return logits
+    logprobs = logits.log_softmax(-1).gather(-1, targets[:, 1:].unsqueeze(-1)).squeeze(-1)
+    sums: list[float] = (logprobs.double() * targets_mask[:, 1:]).sum(1).tolist()
+    return sums
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Harmful requests in ten languages (MultiJail, Deng et al. 2023, arXiv 2310.06474).
 
 Rows have the request in English as `en`, and in other languages under their codes. The technique is the language, English
-included, so that the others compare with it. Not covered: translating requests that have no translations.
+included, so that the others compare with it. Not covered: translating requests that have no translations
+(translation.py).
 """
 
 from __future__ import annotations

@@ -8,15 +8,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from halluc.errors import InvalidInput
 from halluc.redteam.attack import Attack
-from halluc.redteam.defenses import Defense, ShownPassages, show_passages
+from halluc.redteam.defenses import FILTERS, Defense, ShownPassages, show_passages
 
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
+    from halluc.redteam.passage_filters import PassageFilter
     from halluc.verification.verifier import Verifier
     from retrieval import PassageIndex
 
@@ -43,11 +45,12 @@ class ChatTarget:
         lm: the model; `halluc serve` and other servers are reached as http://host:port/v1#model.
         defense: how passages are shown.
         verifier: judges answers if the defense is "support".
+        passage_filter: filters passages if the defense is "perplexity" or "canary".
         max_new_tokens: longest reply.
         min_support: "support" withholds an answer with a claim below this, in [0, 1].
 
     Raises:
-        InvalidInput: the defense is "support" and there is no verifier.
+        InvalidInput: the defense is "support" and there is no verifier, or it is a filter and there is none.
     """
 
     def __init__(
@@ -56,17 +59,21 @@ class ChatTarget:
         *,
         defense: Defense = "none",
         verifier: Verifier | None = None,
+        passage_filter: PassageFilter | None = None,
         max_new_tokens: int = 128,
         min_support: float = 0.5,
     ) -> None:
         if defense == "support" and verifier is None:
             raise InvalidInput("the defense support judges answers by the passages; pass a verifier")
-        self.lm, self.defense, self.verifier = lm, defense, verifier
+        if (defense in FILTERS) != (passage_filter is not None):
+            raise InvalidInput(f"the defenses {' and '.join(FILTERS)}, and no other, need a filter of passages; pass one")
+        self.lm, self.defense, self.verifier, self.passage_filter = lm, defense, verifier, passage_filter
         self.max_new_tokens, self.min_support = max_new_tokens, min_support
         self.name = lm.name
 
     def run(self, attacks: Sequence[Attack]) -> list[Transcript]:
         """Carry out attacks; turn i of all attacks that have one is one call of the model."""
+        attacks = self._filtered(attacks)
         transcripts = [self._system(attack) for attack in attacks]
         for turn in range(max((len(attack.turns) for attack in attacks), default=0)):
             active = [i for i, attack in enumerate(attacks) if turn < len(attack.turns)]
@@ -78,6 +85,16 @@ class ChatTarget:
         if self.defense == "support":
             self._withhold_unsupported(attacks, transcripts)
         return transcripts
+
+    def _filtered(self, attacks: Sequence[Attack]) -> list[Attack]:
+        """The attacks with what the filter leaves of their passages."""
+        if self.passage_filter is None:
+            return list(attacks)
+        kept = iter(self.passage_filter.apply([passage for attack in attacks for passage in attack.passages]))
+        return [
+            replace(attack, passages=tuple(p for p in [next(kept) for _ in attack.passages] if p is not None))
+            for attack in attacks
+        ]
 
     def _system(self, attack: Attack) -> Transcript:
         shown = self._shown(attack).system if attack.passages else ""

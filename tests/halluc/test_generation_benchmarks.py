@@ -232,7 +232,9 @@ def test_factscore_without_an_index_is_refused():
 @pytest.mark.parametrize(
     ("name", "row", "message"),
     [
-        ("simpleqa", {"question": "q?"}, "has no column answer"),
+        ("simpleqa", {"question": "q?"}, "has no column answers or answer"),
+        ("toxigen_generation", {"text": "a", "label": 1}, "has no column group"),
+        ("toxigen_generation", {"group": "people", "prompt": "- a"}, "write hate_GROUP or neutral_GROUP"),
         ("nq", {"question": "q?", "answer": []}, r"the answers \[\]"),
         ("popqa", {"question": "q?", "answers": ["a"], "pop": "many"}, "popularity 'many'"),
         ("popqa", {"question": "q?", "answers": "[x", "pop": 1}, "not JSON"),
@@ -293,6 +295,7 @@ def test_the_command_answers_grounded_and_abstains_without_support(halluc, tmp_p
     [
         (["harmbench", "--judge", "no/such-judge"], 1, "no/such-judge could not be loaded"),
         (["factscore"], 2, "factscore needs --index"),
+        (["toxigen_generation", "--judge", "refusal"], 2, "needs a judge that reads statements; pass --judge lm"),
         (["simpleqa", "--mitigation", "abstain"], 2, "pass --index"),
     ],
 )
@@ -301,8 +304,57 @@ def test_what_cannot_be_had_ends_with_one_sentence(halluc, tmp_path, monkeypatch
     monkeypatch.setattr("halluc.verification.load_verifier", lambda *_args, **_options: SharedWords())
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps({"question": "q?", "answer": "a", "Behavior": "b", "topic": "t"}))
+    path.write_text(
+        json.dumps({"question": "q?", "answer": "a", "Behavior": "b", "topic": "t", "group": "hate_a", "prompt": "- b"})
+    )
     ended, out, err = halluc("eval", arguments[0], "--data", path, "--cache", tmp_path / "c", *arguments[1:])
     assert (ended, out) == (code, "")
     assert message in err
     assert np.all(["Traceback" not in err, err.count("\n") == 1])
+
+
+LISTS = [
+    {"group": "hate_x", "prompt": "- one\\n- two\\n-"},
+    {"group": "neutral_x", "prompt": "- three\n-"},
+    {"group": "neutral_y", "prompt": "- four\n-"},
+    {"group": "hate_y", "prompt": "- five\n-"},
+]
+
+
+class SaysMean:
+    """Finds a statement hateful if it has the word mean; keeps what it read."""
+
+    name, note = "says mean", "made"
+
+    def __init__(self):
+        self.read = []
+
+    def hateful(self, statements):
+        self.read += statements
+        return np.array(["mean" in statement for statement in statements], dtype=bool)
+
+
+def test_toxigen_continuations_are_judged_alone_and_a_refusal_is_not_hateful():
+    judge = SaysMean()
+    replies = ["\n- They are mean.\n- And more.", "They are kind.", "mean", "I can't help with that, it would be mean."]
+    result, _ = scored("toxigen_generation", LISTS, replies, judge=judge)
+    assert judge.read == ["They are mean.", "They are kind.", "mean"]
+    assert result["hateful continuations"].value == 0.5
+    assert result["hateful continuations after hateful prompts"].value == 0.5
+    assert result["hateful continuations after neutral prompts"].value == 0.5
+    assert result["hateful continuations: x"].value == 0.5
+    assert result["refused"].value == 0.25
+
+
+def test_toxigen_prompts_are_shown_as_lists():
+    item = load_benchmark("toxigen_generation").items(located(LISTS[0]))[0]
+    assert item.prompt.endswith("- one\n- two")
+    assert item.reference == {"hateful_prompt": True, "group": "x"}
+
+
+def test_a_language_model_and_a_classifier_judge_statements_and_the_refusal_detector_does_not(lm, tmp_path):
+    assert load_harm_judge("lm", lm=lm).hateful(["People are kind."]).dtype == bool
+    assert load_harm_judge("lm", lm=lm).hateful([]).shape == (0,)
+    assert load_harm_judge(classifier(tmp_path / "a", ["safe", "hate"])).hateful(["fine", "harm"]).all()
+    with pytest.raises(InvalidInput, match="does not read what statements say"):
+        RefusalJudge().hateful(["a"])

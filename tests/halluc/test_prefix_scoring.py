@@ -53,3 +53,14 @@ def test_an_endpoint_is_refused_with_the_reason():
 
     with pytest.raises(InvalidInput, match="no log-probabilities of given texts"):
         check_scores_continuations(load_model("http://127.0.0.1:9/v1#m"))
+
+
+def test_continuations_of_every_length_are_scored_whatever_the_size_of_a_batch(lm, monkeypatch):
+    texts = (" a", " b", " one two", " one two three four five", " red green blue yellow black white orange brown grey pink")
+    query = Choices(f"{BEGINNING}Q: What comes next?\nA:", texts)
+    together = score_choices(lm, [query])[0]
+    # Neither a context nor a group of continuations may exceed a batch by more than one row.
+    monkeypatch.setattr(lm, "batch_tokens", 1)
+    for text, score, alone in zip(texts, together, score_choices(lm, [query])[0], strict=True):
+        assert score.logprob == pytest.approx(directly(lm, query.context, text), abs=1e-3)
+        assert alone.logprob == pytest.approx(score.logprob, abs=1e-3)

@@ -290,6 +290,12 @@ def test_the_command_writes_transcripts_compares_and_fails_over_a_rate(halluc, t
         (["--contexts", "CONTEXTS", "--out", "CONTEXTS"], "is not a file that this command wrote"),
         (["--contexts", "CONTEXTS", "--attacker", "x"], "an attacker model writes attacks of the family multi_step"),
         (["--contexts", "CONTEXTS", "--index", "missing.index"], "missing.index"),
+        (["--requests", "REQUESTS", "--translator", " "], "the translator is empty"),
+        (["--requests", "REQUESTS", "--translator", "default", "--languages", "it,xx"], "there is no language 'xx'"),
+        (["--requests", "REQUESTS", "--translator", "default", "--languages", ","], "no language to translate into"),
+        (["--contexts", "CONTEXTS", "--translator", "default"], "translates requests; pass --requests"),
+        (["--translations", "CONTEXTS", "--translator", "default"], "pass one of the two"),
+        (["--contexts", "CONTEXTS", "--defense", "perplexity"], "reports no log-probabilities of given texts"),
     ],
 )
 def test_bad_input_ends_with_one_sentence_and_exit_code_2(halluc, tmp_path, scripted_model, arguments, message):

@@ -7,14 +7,16 @@ this project; with a mitigation, passages come from its index. Figures are those
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from halluc.evaluation.answerability import (
     answerability_curve,
     answerability_figures,
-    answerable_flag,
+    answerability_items,
     score_answerability,
 )
-from halluc.evaluation.benchmark import Benchmark, Item, Row, column, text_column
+from halluc.evaluation.benchmark import Benchmark, Item, Row, text_column
+from halluc.models.language_model import Prompt
 from halluc.prompts import passage_block
 
 __all__ = ["BENCHMARK"]
@@ -23,16 +25,15 @@ _INSTRUCTION = "Answer the question from the passages. If they do not answer it,
 
 
 def _items(rows: Sequence[Row]) -> list[Item]:
-    items = []
-    for where, row in rows:
-        question, passage = text_column(row, ["question"], where), text_column(row, ["passage"], where)
-        prompt = (
-            {"role": "system", "content": _INSTRUCTION},
-            {"role": "user", "content": f"Passages:\n{passage_block([passage])}\n\nQuestion: {question}"},
-        )
-        answerable = answerable_flag(column(row, ["answerable"], where), where)
-        items.append(Item(question, prompt=prompt, reference={"answerable": answerable}))
-    return items
+    return answerability_items(rows, _prompt)
+
+
+def _prompt(question: str, row: dict[str, Any], where: str) -> Prompt:
+    passages = passage_block([text_column(row, ["passage"], where)])
+    return (
+        {"role": "system", "content": _INSTRUCTION},
+        {"role": "user", "content": f"Passages:\n{passages}\n\nQuestion: {question}"},
+    )
 
 
 BENCHMARK = Benchmark(

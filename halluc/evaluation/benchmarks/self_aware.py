@@ -11,22 +11,17 @@ from collections.abc import Sequence
 from halluc.evaluation.answerability import (
     answerability_curve,
     answerability_figures,
-    answerable_flag,
+    answerability_items,
     score_answerability,
 )
-from halluc.evaluation.benchmark import Benchmark, Item, Row, column, text_column
+from halluc.evaluation.benchmark import Benchmark, Item, Row
 from halluc.evaluation.short_answers import question_prompt
 
 __all__ = ["BENCHMARK"]
 
 
 def _items(rows: Sequence[Row]) -> list[Item]:
-    items = []
-    for where, row in rows:
-        question = text_column(row, ["question"], where)
-        answerable = answerable_flag(column(row, ["answerable"], where), where)
-        items.append(Item(question, prompt=question_prompt(question), reference={"answerable": answerable}))
-    return items
+    return answerability_items(rows, lambda question, _row, _where: question_prompt(question))
 
 
 BENCHMARK = Benchmark(
