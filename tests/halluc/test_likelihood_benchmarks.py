@@ -61,6 +61,8 @@ def test_mc1_takes_the_summed_log_probability_and_a_tie_is_wrong():
 
 def test_mc2_is_the_share_of_probability_and_does_not_underflow():
     assert mc2([math.log(0.2), math.log(0.1), math.log(0.3)], [True, True, False]) == pytest.approx(0.3 / 0.6)
+    # Labels as the rows have them.
+    assert mc2([math.log(0.2), math.log(0.1), math.log(0.3)], [1, 1, 0]) == pytest.approx(0.5)
     assert mc2([-5000.0, -5000.0 + math.log(3)], [True, False]) == pytest.approx(0.25)
 
 

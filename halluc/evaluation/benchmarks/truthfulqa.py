@@ -59,7 +59,7 @@ def mc1(logprobs: Sequence[float], true: Sequence[bool]) -> bool:
 
 def mc2(logprobs: Sequence[float], true: Sequence[bool]) -> float:
     """The probability of the true answers among all answers, in [0, 1]; computed in log space."""
-    values, mask = np.asarray(logprobs, dtype=np.float64), np.asarray(true)
+    values, mask = np.asarray(logprobs, dtype=np.float64), np.asarray(true, dtype=bool)
     return float(np.exp(np.logaddexp.reduce(values[mask]) - np.logaddexp.reduce(values)))
 
 
