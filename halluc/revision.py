@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from calibration.calibrator import Calibrator
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["Edit", "RevisedAnswer", "revise"]
 
@@ -68,7 +68,7 @@ class RevisedAnswer(Answer):
 def revise(
     answers: Sequence[Answer],
     lm: LanguageModel,
-    index: PassageIndex,
+    index: PassageStore,
     *,
     verifier: Verifier,
     on_failure: Literal["keep", "remove"] = "keep",
@@ -155,7 +155,7 @@ def _check_arguments(answers: Sequence[Answer], verifier: Verifier, on_failure: 
 
 
 def _judge(
-    texts: Sequence[str], questions: Sequence[str], index: PassageIndex, verifier: Verifier, k: int
+    texts: Sequence[str], questions: Sequence[str], index: PassageStore, verifier: Verifier, k: int
 ) -> list[tuple[Verdict, ...]]:
     if not texts:
         return []
@@ -247,7 +247,7 @@ def _fields(answer: Answer) -> dict[str, Any]:
 
 
 def _finish(
-    answers: list[RevisedAnswer], index: PassageIndex, verifier: Verifier, calibrator: Calibrator | None, k: int
+    answers: list[RevisedAnswer], index: PassageStore, verifier: Verifier, calibrator: Calibrator | None, k: int
 ) -> list[RevisedAnswer]:
     """Judge the revised texts, and abstain if nothing is left or if the calibrator's threshold is not met."""
     import numpy as np

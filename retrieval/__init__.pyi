@@ -9,6 +9,10 @@ from .errors import RetrievalError as RetrievalError
 from .evaluate import RetrievalScore as RetrievalScore
 from .evaluate import evaluate_retrieval as evaluate_retrieval
 from .index import PassageIndex as PassageIndex
+from .locations import build_store as build_store
+from .locations import copy_store as copy_store
+from .locations import create_store as create_store
+from .locations import open_store as open_store
 from .passages import AddReport as AddReport
 from .passages import Document as Document
 from .passages import Hit as Hit

@@ -149,6 +149,11 @@ class PassageIndex(CheckedStore):
                 snapshot = Snapshot(partial, manifest, snapshot)
 
     @classmethod
+    def shown(cls, path: str | Path) -> str:
+        """The path as it is."""
+        return str(path)
+
+    @classmethod
     def check_vacant(cls, path: str | Path) -> None:
         """Check that an index can be created, before any work is done for it.
 

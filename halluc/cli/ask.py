@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,7 +32,7 @@ __all__ = ["ask", "print_answer"]
 
 def ask(
     question: Annotated[str, typer.Argument(help="The question.")],
-    index: Annotated[Path, typer.Option("--index", "-i", help="Index built by 'halluc index build'.")],
+    index: Annotated[str, typer.Option("--index", "-i", help="Index built by 'halluc index build'.")],
     embedder: IndexEmbedder = None,
     model: ModelName = "default",
     k: Retrieved = 3,
@@ -54,9 +53,9 @@ def ask(
     check_text("the question", question)
     from halluc.grounding.grounded_model import GroundedModel
     from halluc.models import load_model
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
-    passages = PassageIndex.open(index, embedder=embedder)
+    passages = open_store(index, embedder=embedder)
     loaded_calibrator = load_calibrator(calibrator)
     with working(f"loading {model}"):
         lm = load_model(model)

@@ -53,7 +53,7 @@ def _command(benchmark_name: str) -> Callable[..., None]:
         model: ModelName = "default",
         mitigation: Annotated[Mitigation, typer.Option(help="What is done about hallucinations.")] = "none",
         index: Annotated[
-            Path | None, typer.Option("--index", "-i", help="Index for the mitigation, or the corpus that judges claims.")
+            str | None, typer.Option("--index", "-i", help="Index for the mitigation, or the corpus that judges claims.")
         ] = None,
         embedder: IndexEmbedder = None,
         k: Retrieved = 3,
@@ -143,7 +143,7 @@ def _load(
     benchmark: Benchmark,
     model: str,
     mitigation: Mitigation,
-    index: Path | None,
+    index: str | None,
     embedder: str | None,
     k: int,
     verifier: str,
@@ -155,9 +155,9 @@ def _load(
     from halluc.evaluation.benchmark import Tools
     from halluc.models import load_model
     from halluc.verification import load_verifier
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
-    passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
+    passages = open_store(index, embedder=embedder) if index is not None else None
     lm = load_model(model)
     judges_claims = mitigation in ("abstain", "revise") or "verifier" in benchmark.needs
     loaded_verifier = (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from halluc.verification.check import CheckReport
     from halluc.verification.check_file import RowResult
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["check", "print_report"]
 
@@ -37,7 +37,7 @@ def check(
         ),
     ] = None,
     index: Annotated[
-        Path | None, typer.Option("--index", "-i", help="Index to look each claim up in, instead of a context.")
+        str | None, typer.Option("--index", "-i", help="Index to look each claim up in, instead of a context.")
     ] = None,
     embedder: IndexEmbedder = None,
     question: Annotated[
@@ -67,9 +67,9 @@ def check(
     answer = _answer(answer) if answer is not None else None
     source = file_context(context) if context else None
     from halluc.verification import load_verifier
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
-    passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
+    passages = open_store(index, embedder=embedder) if index is not None else None
     with working("loading the verifier"):
         loaded = load_verifier(verifier, **code_options(trust_remote_code))
     if batch is not None and out is not None:
@@ -127,7 +127,7 @@ def print_report(report: CheckReport) -> None:
 def _check_arguments(
     answer: str | None,
     context: Sequence[Path] | None,
-    index: Path | None,
+    index: str | None,
     question: str | None,
     batch: Path | None,
     out: Path | None,
@@ -164,7 +164,7 @@ def _check_batch(
     batch: Path,
     out: Path,
     verifier: Verifier,
-    index: PassageIndex | None,
+    index: PassageStore | None,
     k: int,
     html: Path | None,
     fail_under: float | None,

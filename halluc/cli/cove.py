@@ -22,7 +22,7 @@ def cove(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     variant: Annotated[Variant, typer.Option(help="How the verification questions are answered.")] = "factored",
     index: Annotated[
-        Path | None, typer.Option("--index", "-i", help="Answer the verification questions from this index.")
+        str | None, typer.Option("--index", "-i", help="Answer the verification questions from this index.")
     ] = None,
     embedder: IndexEmbedder = None,
     verify: Annotated[
@@ -43,13 +43,13 @@ def cove(
     from halluc.errors import InvalidInput, check_text
     from halluc.models import load_model
     from halluc.verification import load_verifier
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
     check_text("the question", question)
     if verify and index is None:
         raise InvalidInput("--verify judges against an index; pass --index as well")
     load_prompts(prompts)  # checked before the model is loaded
-    passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
+    passages = open_store(index, embedder=embedder) if index is not None else None
     with working(f"loading {model}"):
         lm = load_model(model)
         chain = ChainOfVerification(

@@ -41,7 +41,7 @@ def detect(
     verifier: VerifierName = "default",
     trust_remote_code: TrustRemoteCode = False,
     index: Annotated[
-        Path | None, typer.Option("--index", "-i", help="Index to judge answers without a context against ('support').")
+        str | None, typer.Option("--index", "-i", help="Index to judge answers without a context against ('support').")
     ] = None,
     embedder: IndexEmbedder = None,
     ensemble: Annotated[
@@ -70,10 +70,10 @@ def detect(
     rows, broken = _read(prompts)
     if rows:
         from halluc.detectors.detect import detect as detect_all
-        from retrieval import PassageIndex
+        from retrieval import open_store
 
         selected = _selected(detectors, ensemble)
-        passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
+        passages = open_store(index, embedder=embedder) if index is not None else None
         lm, entailment = load_models(model, verifier, trust_remote_code=trust_remote_code)
         detection = detect_all(
             lm,

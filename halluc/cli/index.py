@@ -11,10 +11,11 @@ import typer
 
 from halluc.cli.options import IndexEmbedder
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
+from retrieval.locations import shown_location
 from retrieval.store import Mode
 
 if TYPE_CHECKING:
-    from retrieval import PassageIndex, ReadReport
+    from retrieval import PassageStore, ReadReport
     from retrieval.store import OnMissing
     from retrieval.synchronize import SyncReport
 
@@ -26,7 +27,8 @@ Documents = Annotated[
     list[Path],
     typer.Argument(help="Files (txt, md, rst, html, pdf, docx, pptx, xlsx, eml, json, csv, tsv, jsonl) or folders of them."),
 ]
-IndexPath = Annotated[Path, typer.Option("--index", "-i", help="The index folder.")]
+_LOCATION = "a folder, or postgresql://user@host:port/database#name with the password in PGPASSWORD."
+IndexLocation = Annotated[str, typer.Option("--index", "-i", help=f"The index: {_LOCATION}")]
 Strict = Annotated[
     bool,
     typer.Option("--strict", help="Change nothing if a file or row cannot be read, or the type of a file is unknown."),
@@ -45,7 +47,7 @@ Rerank = Annotated[
 @app.command("build")
 def build(
     documents: Documents,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new index; must not exist, or be empty.")],
+    out: Annotated[str, typer.Option("--out", "-o", help=f"The new index, where nothing is yet: {_LOCATION}")],
     embedder: Annotated[
         str | None,
         typer.Option(help="'mpnet' (pulled), a sentence-transformers hub id or folder, or http://host:port/v1#model."),
@@ -60,8 +62,8 @@ def build(
 
     Files and rows that cannot be read are left out and named; the exit code is then 2.
     """
-    from retrieval import PassageIndex, load_embedder, read_documents, split_documents
-    from retrieval.storage import check_vacant
+    from retrieval import build_store, load_embedder, read_documents, split_documents
+    from retrieval.locations import check_vacant
 
     check_vacant(out)
     model = load_embedder(embedder)
@@ -71,13 +73,14 @@ def build(
         read = read_documents(documents, text_columns=text_column or None)
         _check_not_empty(read, documents)
         passages = split_documents(read.documents, max_tokens=max_tokens, overlap=overlap, embedder=model)
-    index, added = PassageIndex.build(out, passages, embedder=model)
+    index, added = build_store(out, passages, embedder=model)
+    name = shown_location(out)
     with index:
         _name_left_out(read)
         if wants_json(json_):
-            print_json({"index": str(out), "passages": len(index), **added.to_dict(), **_left_out(read)})
+            print_json({"index": name, "passages": len(index), **added.to_dict(), **_left_out(read)})
         else:
-            console().print(f"{added.added} passages added to {out}, which holds {len(index)} now")
+            console().print(f"{added.added} passages added to {name}, which holds {len(index)} now")
             _print_duplicates(added.duplicates)
     _exit_if_incomplete(read)
 
@@ -117,7 +120,7 @@ def _add_change(name: str, on_missing: OnMissing | Literal["all"], summary: str)
     @app.command(name, help=inspect.cleandoc(summary))
     def change(
         documents: Documents,
-        index: IndexPath,
+        index: IndexLocation,
         embedder: IndexEmbedder = None,
         max_tokens: MaxTokens = None,
         overlap: Overlap = 1,
@@ -125,11 +128,11 @@ def _add_change(name: str, on_missing: OnMissing | Literal["all"], summary: str)
         strict: Strict = False,
         json_: Json = None,
     ) -> None:
-        from retrieval import PassageIndex
+        from retrieval import open_store
         from retrieval.synchronize import put_documents, sync_documents
 
         options: dict[str, Any] = {"max_tokens": max_tokens, "overlap": overlap, "text_columns": text_column or None}
-        with PassageIndex.open(index, embedder=embedder) as opened:
+        with open_store(index, embedder=embedder) as opened:
             with working("synchronizing" if on_missing == "all" else "reading documents"):
                 if strict:
                     _check_readable(documents, text_column)
@@ -138,7 +141,7 @@ def _add_change(name: str, on_missing: OnMissing | Literal["all"], summary: str)
                 else:
                     report = put_documents(opened, documents, on_missing=on_missing, **options)
                     _check_not_empty(report.read, documents)
-            _report(index, opened, report, json_)
+            _report(shown_location(index), opened, report, json_)
 
 
 for _entry in _CHANGES:
@@ -150,31 +153,50 @@ def delete(
     names: Annotated[
         list[str], typer.Argument(help="Ids of documents or passages, or files or folders, which need not exist any more.")
     ],
-    index: IndexPath,
+    index: IndexLocation,
     json_: Json = None,
 ) -> None:
     """Delete documents from an index; if one of them is not in it, nothing is changed."""
-    from retrieval import PassageIndex
+    from retrieval import open_store
     from retrieval.synchronize import delete_documents
 
-    with PassageIndex.open(index, embedder=None) as opened:
+    with open_store(index, embedder=None) as opened:
         before = len(opened)
         deleted = delete_documents(opened, names)
+        name = shown_location(index)
         if wants_json(json_):
-            print_json({"index": str(index), "passages": len(opened), "deleted": deleted, "removed": before - len(opened)})
+            print_json({"index": name, "passages": len(opened), "deleted": deleted, "removed": before - len(opened)})
             return
         console().print(
-            f"{_count(len(deleted), 'document')} with {_count(before - len(opened), 'passage')} deleted from {index}, "
+            f"{_count(len(deleted), 'document')} with {_count(before - len(opened), 'passage')} deleted from {name}, "
             f"which holds {len(opened)} now"
         )
 
 
-@app.command("list")
-def list_(index: Annotated[Path, typer.Argument(help="The index folder.")], json_: Json = None) -> None:
-    """List the documents of an index."""
-    from retrieval import PassageIndex
+@app.command("copy")
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help=f"The index: {_LOCATION}")],
+    target: Annotated[str, typer.Argument(metavar="TO", help=f"The new index, where nothing is yet: {_LOCATION}")],
+    json_: Json = None,
+) -> None:
+    """Copy an index to another place or kind of store; nothing is embedded again."""
+    from retrieval import copy_store
 
-    with PassageIndex.open(index, embedder=None) as opened:
+    with working("copying"):
+        passages = copy_store(source, target)
+    name = shown_location(target)
+    if wants_json(json_):
+        print_json({"index": name, "passages": passages})
+        return
+    console().print(f"{_count(passages, 'passage')} copied to {name}")
+
+
+@app.command("list")
+def list_(index: Annotated[str, typer.Argument(help=f"The index: {_LOCATION}")], json_: Json = None) -> None:
+    """List the documents of an index."""
+    from retrieval import open_store
+
+    with open_store(index, embedder=None) as opened:
         documents = opened.documents()
     if wants_json(json_):
         print_json([document.to_dict() for document in documents])
@@ -186,7 +208,7 @@ def list_(index: Annotated[Path, typer.Argument(help="The index folder.")], json
 @app.command("search")
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
-    index: IndexPath,
+    index: IndexLocation,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits to show.")] = 5,
     mode: Annotated[Mode, typer.Option(help="How to search.")] = "hybrid",
     rerank: Rerank = None,
@@ -194,15 +216,15 @@ def search(
     json_: Json = None,
 ) -> None:
     """Show the passages nearest to a query."""
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
-    with PassageIndex.open(index, embedder=embedder) as opened, working("searching"):
+    with open_store(index, embedder=embedder) as opened, working("searching"):
         hits = opened.search(query, k=k, mode=mode, rerank=rerank)
     if wants_json(json_):
         print_json([hit.to_dict() for hit in hits])
         return
     if not hits:
-        console().print(f"no passage of {index} matches {query!r}")
+        console().print(f"no passage of {shown_location(index)} matches {query!r}")
     for hit in hits:
         similarity = "" if hit.similarity is None else f"  similarity {hit.similarity:.2f}"
         out = console()
@@ -211,20 +233,20 @@ def search(
 
 
 @app.command("info")
-def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_: Json = None) -> None:
+def info(index: Annotated[str, typer.Argument(help=f"The index: {_LOCATION}")], json_: Json = None) -> None:
     """Describe an index: passages, embedder, kind, size."""
     from dataclasses import asdict
 
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
-    with PassageIndex.open(index) as opened:
+    with open_store(index) as opened:
         facts: dict[str, Any] = asdict(opened.info())
     if wants_json(json_):
         print_json(facts)
         return
     from rich.table import Table
 
-    table = Table(show_header=False, title=str(index))
+    table = Table(show_header=False, title=facts["location"])
     for name, value in facts.items():
         table.add_row(name.replace("_", " "), str(value))
     console().print(table)
@@ -233,7 +255,7 @@ def info(index: Annotated[Path, typer.Argument(help="The index folder.")], json_
 @app.command("eval")
 def evaluate(
     questions: Annotated[Path, typer.Argument(help="JSON lines with the fields question and passage_id.")],
-    index: IndexPath,
+    index: IndexLocation,
     rerank: Rerank = None,
     embedder: IndexEmbedder = None,
     json_: Json = None,
@@ -241,21 +263,26 @@ def evaluate(
     """Measure how often the passage that answers a question is among the first hits."""
     from halluc.errors import InvalidInput
     from halluc.files import read_rows, text_of
-    from retrieval import PassageIndex, evaluate_retrieval
+    from retrieval import evaluate_retrieval, open_store
 
     rows = read_rows(questions)
     query_texts = [text_of(row, "question", where) for where, row in rows]
     gold = [text_of(row, "passage_id", where) for where, row in rows]
     if not query_texts:
         raise InvalidInput(f"{questions} holds no questions")
-    with PassageIndex.open(index, embedder=embedder) as opened, working("searching"):
+    with open_store(index, embedder=embedder) as opened, working("searching"):
         scores = evaluate_retrieval(opened, query_texts, gold, rerank=rerank)
     if wants_json(json_):
         print_json([score.to_dict() for score in scores])
         return
     from rich.table import Table
 
-    table = Table("mode", *(f"hit@{k}" for k in scores[0].hit_at), "MRR", title=f"{len(query_texts)} questions on {index}")
+    table = Table(
+        "mode",
+        *(f"hit@{k}" for k in scores[0].hit_at),
+        "MRR",
+        title=f"{len(query_texts)} questions on {shown_location(index)}",
+    )
     for score in scores:
         table.add_row(score.mode, *(f"{value:.3f}" for value in score.hit_at.values()), f"{score.mrr:.3f}")
     console().print(table)
@@ -281,7 +308,7 @@ def _check_not_empty(read: ReadReport, documents: list[Path]) -> None:
     raise EmptyCorpus(f"there is no document in {names}{': ' + reasons if reasons else ''}; name files of type {types}")
 
 
-def _report(path: Path, index: PassageIndex, report: SyncReport, json_: bool | None) -> None:
+def _report(path: str, index: PassageStore, report: SyncReport, json_: bool | None) -> None:
     """Print what a command did to an index, and end with exit code 2 if a file or row could not be read."""
     from retrieval.passages import UpdateReport
 
@@ -293,7 +320,7 @@ def _report(path: Path, index: PassageIndex, report: SyncReport, json_: bool | N
             "add new ones with 'halluc index add' or 'halluc index sync'"
         )
     if wants_json(json_):
-        print_json({"index": str(path), "passages": len(index), **update.to_dict(), **_left_out(read)})
+        print_json({"index": path, "passages": len(index), **update.to_dict(), **_left_out(read)})
     else:
         numbers = f"{len(update.new)} new, {len(update.changed)} changed, {len(update.deleted)} deleted"
         console().print(

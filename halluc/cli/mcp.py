@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,7 +24,7 @@ __all__ = ["mcp"]
 
 def mcp(
     index: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--index", "-i", help="Index built by 'halluc index build'; without it there is only the tool check."),
     ] = None,
     embedder: IndexEmbedder = None,
@@ -44,9 +43,9 @@ def mcp(
     """
     from halluc.integrations.mcp import create_mcp_server
     from halluc.verification import load_verifier
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
-    passages = None if index is None else PassageIndex.open(index, embedder=embedder)
+    passages = None if index is None else open_store(index, embedder=embedder)
     judge = load_verifier(verifier, **code_options(trust_remote_code))
     grounded = None
     if passages is not None and ask:

@@ -64,7 +64,7 @@ def redteam(
     ] = ",".join(LANGUAGES[1:]),
     model: ModelName = "default",
     index: Annotated[
-        Path | None, typer.Option("--index", "-i", help="Attack a grounded model that answers from this index.")
+        str | None, typer.Option("--index", "-i", help="Attack a grounded model that answers from this index.")
     ] = None,
     embedder: IndexEmbedder = None,
     defense: Annotated[Defense, typer.Option(help="How passages are shown to the model, for injection.")] = "none",
@@ -192,7 +192,7 @@ def _translated(rows: list[Row], translator: str, languages: str, limit: int | N
     return [(f"translated request {number}", dict(row)) for number, row in enumerate(translated, 1)]
 
 
-def _check_defense(defense: Defense, families: list[Family], index: Path | None) -> None:
+def _check_defense(defense: Defense, families: list[Family], index: str | None) -> None:
     from halluc.errors import InvalidInput
 
     others = [family for family in families if family != "injection"]
@@ -207,7 +207,7 @@ def _check_defense(defense: Defense, families: list[Family], index: Path | None)
 
 def _target(
     model: str,
-    index: Path | None,
+    index: str | None,
     embedder: str | None,
     defense: Defense,
     verifier: str,
@@ -220,9 +220,9 @@ def _target(
     from halluc.models import load_model
     from halluc.redteam.targets import ChatTarget, GroundedTarget
     from halluc.verification import load_verifier
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
-    passages = PassageIndex.open(index, embedder=embedder) if index is not None else None
+    passages = open_store(index, embedder=embedder) if index is not None else None
     lm = load_model(model)
     loaded = None
     if defense == "support":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,14 +32,14 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from halluc.server import ServerOptions
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["serve"]
 
 
 def serve(
     index: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--index", "-i", help="Index built by 'halluc index build'; without it the model answers on its own."),
     ] = None,
     embedder: IndexEmbedder = None,
@@ -145,7 +144,7 @@ def serve(
         raise InvalidInput("--uploads adds documents to an index; pass --index too, or leave it out")
     from halluc.server import ServerOptions, Wording, run_server
     from halluc.server.options import is_loopback
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
     options = ServerOptions(
         aliases=tuple(model_alias or ()),
@@ -164,7 +163,7 @@ def serve(
         max_claims=max_claims,
     )
     listener = _bind(host, port)
-    passages = None if index is None else PassageIndex.open(index, embedder=embedder)
+    passages = None if index is None else open_store(index, embedder=embedder)
     if upstream is not None:
         app, name = _proxy(upstream, upstream_key, passages, verifier, trust_remote_code, k, options), upstream
     else:
@@ -193,7 +192,7 @@ def serve(
 
 def _model(
     model: str,
-    index: PassageIndex | None,
+    index: PassageStore | None,
     verifier: str,
     trust_remote_code: bool,
     answering: dict[str, Any],
@@ -214,7 +213,7 @@ def _model(
 def _proxy(
     upstream: str,
     upstream_key: str | None,
-    index: PassageIndex | None,
+    index: PassageStore | None,
     verifier: str,
     trust_remote_code: bool,
     k: int,

@@ -30,7 +30,7 @@ from halluc.verification.check import check_many
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["ChainOfVerification"]
 
@@ -71,7 +71,7 @@ class ChainOfVerification:
         variant: Variant = "factored",
         *,
         verifier: Verifier | None = None,
-        index: PassageIndex | None = None,
+        index: PassageStore | None = None,
         prompts: str | Path | None = None,
         max_questions: int = 5,
         max_new_tokens: int = 128,

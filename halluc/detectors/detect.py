@@ -26,7 +26,7 @@ from retrieval.records import Record
 if TYPE_CHECKING:
     from halluc.models.language_model import Generation, LanguageModel, Prompt
     from halluc.verification.verifier import Verifier
-    from retrieval import Embedder, PassageIndex
+    from retrieval import Embedder, PassageStore
 
 __all__ = ["ClaimScores", "Detection", "detect"]
 
@@ -128,7 +128,7 @@ def detect(
     detectors: Sequence[str | Detector] | None = None,
     answers: Sequence[str | None] | None = None,
     contexts: Sequence[str | None] | None = None,
-    index: PassageIndex | None = None,
+    index: PassageStore | None = None,
     verifier: Verifier | None = None,
     embedder: Embedder | None = None,
     n_samples: int = 5,

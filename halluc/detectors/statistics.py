@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
-    from retrieval import Embedder, PassageIndex
+    from retrieval import Embedder, PassageStore
 
 __all__ = ["FloatArray", "IntArray", "Resources", "Statistic", "Statistics", "is_local", "unavailable_statistics"]
 
@@ -84,7 +84,7 @@ class Resources:
     verifier: Verifier | None = None
     embedder: Embedder | None = None
     contexts: Sequence[str | None] | None = None
-    index: PassageIndex | None = None
+    index: PassageStore | None = None
     n_samples: int = 5
     max_new_tokens: int = 64
     temperature: float = 1.0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from halluc.answers import Answer
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["Mitigation", "System", "check_system", "generate_replies", "score_likelihoods"]
 
@@ -48,7 +48,7 @@ class System:
 
     lm: LanguageModel
     mitigation: Mitigation = "none"
-    index: PassageIndex | None = None
+    index: PassageStore | None = None
     verifier: Verifier | None = None
     k: int = 3
     min_support: float = 0.5

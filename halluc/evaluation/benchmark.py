@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from halluc.evaluation.figures import Curve, Figure
     from halluc.evaluation.harm_judges import HarmJudge
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = [
     "Benchmark",
@@ -108,7 +108,7 @@ class Tools:
 
     judge: HarmJudge | None = None
     verifier: Verifier | None = None
-    index: PassageIndex | None = None
+    index: PassageStore | None = None
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class GroundedModel(GroundedSteps, AsyncTwins):
         calibrator: made by `halluc.calibrate` for this model. `Answer.confidence` is then calibrated, and an answer below
             the threshold becomes an abstention with its reason.
         k: passages retrieved per question.
-        mode: "dense", "sparse" or "hybrid" (see `PassageIndex.search`).
+        mode: "dense", "sparse" or "hybrid" (see `PassageStore.search`).
         passage_tokens: tokens of passage text in a prompt, in whole sentences. The default is 16 (the best sentence) for a
             model known to have under a billion parameters and 2048 for others, limited by the model's window.
         max_new_tokens: longest answer.
@@ -103,7 +103,7 @@ class GroundedModel(GroundedSteps, AsyncTwins):
             max_new_tokens: longest answer; that of the model if None.
             temperature, top_p, stop: see `LanguageModel.generate`.
             seed: the same seed gives the same answers; None for another one each time.
-            filter: metadata that passages must have; see `PassageIndex.search`.
+            filter: metadata that passages must have; see `PassageStore.search`.
 
         Raises:
             InvalidInput: the conversation or an option is unusable.

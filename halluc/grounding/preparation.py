@@ -19,7 +19,7 @@ from halluc.prompts import escape, grounded_prompt
 
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
-    from retrieval import Hit, PassageIndex
+    from retrieval import Hit, PassageStore
 
 __all__ = ["Preparation", "Prepared"]
 
@@ -60,7 +60,7 @@ class Preparation:
     def __init__(
         self,
         lm: LanguageModel,
-        index: PassageIndex,
+        index: PassageStore,
         *,
         k: int,
         mode: Literal["dense", "sparse", "hybrid"],

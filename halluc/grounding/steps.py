@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from halluc.grounding.context import PackedPassage
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["GroundedSteps", "with_generation"]
 
@@ -42,7 +42,7 @@ class GroundedSteps:
     def __init__(
         self,
         lm: LanguageModel,
-        index: PassageIndex,
+        index: PassageStore,
         *,
         verifier: Verifier | None = None,
         calibrator: Calibrator | None = None,

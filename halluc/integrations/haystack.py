@@ -12,7 +12,7 @@ from typing import Any
 from halluc.errors import InvalidInput, leaf_errors_as_ours, needs_extra
 from halluc.verification import load_verifier
 from halluc.verification.check import CheckReport, check_many
-from retrieval import Passage, PassageIndex
+from retrieval import Passage, PassageStore, open_store
 
 with needs_extra("haystack"):
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -29,7 +29,7 @@ class IndexRetriever:
         k: number of documents.
         mode: "dense", "sparse" or "hybrid".
         filter: metadata that passages must have.
-        min_similarity: leave out less similar passages (see `PassageIndex.search`).
+        min_similarity: leave out less similar passages (see `PassageStore.search`).
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class IndexRetriever:
         min_similarity: float | None = None,
     ) -> None:
         self.path, self.k, self.mode, self.filter, self.min_similarity = str(path), k, mode, filter, min_similarity
-        self._index: PassageIndex | None = None
+        self._index: PassageStore | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Describe the component, to save a pipeline."""
@@ -63,7 +63,7 @@ class IndexRetriever:
         """
         if self._index is None:
             with leaf_errors_as_ours():
-                self._index = PassageIndex.open(self.path)
+                self._index = open_store(self.path)
 
     @component.output_types(documents=list[Document])
     def run(self, query: str, k: int | None = None) -> dict[str, Any]:

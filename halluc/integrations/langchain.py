@@ -23,13 +23,13 @@ __all__ = ["CheckAnswer", "IndexRetriever"]
 
 
 class IndexRetriever(BaseRetriever):
-    """Retrieve passages of a `PassageIndex` as documents, whose metadata also have title, source, score and similarity.
+    """Retrieve passages of a `PassageStore` as documents, whose metadata also have title, source, score and similarity.
 
     Attributes:
-        index: an open `PassageIndex`.
+        index: an open `PassageStore`.
         k: number of documents.
         mode: "dense", "sparse" or "hybrid".
-        filter, min_similarity, rerank: see `PassageIndex.search`.
+        filter, min_similarity, rerank: see `PassageStore.search`.
     """
 
     index: Any

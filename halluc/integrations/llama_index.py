@@ -26,13 +26,13 @@ __all__ = ["FaithfulnessEvaluator", "IndexRetriever", "RerankPostprocessor"]
 
 
 class IndexRetriever(BaseRetriever):
-    """Retrieve passages of a `PassageIndex` as text nodes, whose metadata also have title and source.
+    """Retrieve passages of a `PassageStore` as text nodes, whose metadata also have title and source.
 
     Args:
-        index: an open `PassageIndex`.
+        index: an open `PassageStore`.
         k: number of nodes.
         mode: "dense", "sparse" or "hybrid".
-        options: `filter`, `min_similarity` and `rerank` of `PassageIndex.search`.
+        options: `filter`, `min_similarity` and `rerank` of `PassageStore.search`.
     """
 
     def __init__(self, index: Any, *, k: int = 5, mode: str = "hybrid", **options: Any) -> None:

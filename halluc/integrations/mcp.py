@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from halluc.answers import Verdict
     from halluc.grounding.grounded_model import GroundedModel
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["create_mcp_server"]
 
@@ -36,7 +36,7 @@ _INSTRUCTIONS = (
 
 
 def create_mcp_server(
-    *, verifier: Verifier, index: PassageIndex | None = None, grounded: GroundedModel | None = None, k: int = 3
+    *, verifier: Verifier, index: PassageStore | None = None, grounded: GroundedModel | None = None, k: int = 3
 ) -> MCPServer[Any]:
     """Build a server; `run()` serves one client on standard input and output.
 
@@ -61,7 +61,7 @@ def create_mcp_server(
 class _Tools:
     """The tools; their docstrings and annotations are what a client reads."""
 
-    def __init__(self, verifier: Verifier, index: PassageIndex | None, grounded: GroundedModel | None, k: int) -> None:
+    def __init__(self, verifier: Verifier, index: PassageStore | None, grounded: GroundedModel | None, k: int) -> None:
         self._verifier, self._index, self._grounded, self._k = verifier, index, grounded, k
         # Calls come in threads; the models work on one at a time.
         self._lock = threading.Lock()

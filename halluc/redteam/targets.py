@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
     from halluc.redteam.passage_filters import PassageFilter
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["ChatTarget", "GroundedTarget", "Target", "Transcript"]
 
@@ -147,7 +147,7 @@ class GroundedTarget:
     def __init__(
         self,
         lm: LanguageModel,
-        index: PassageIndex,
+        index: PassageStore,
         *,
         verifier: Verifier | None = None,
         min_support: float = 0.0,
@@ -174,7 +174,7 @@ class GroundedTarget:
                 transcripts[i] = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         return transcripts
 
-    def _ask(self, index: PassageIndex, questions: Sequence[str]) -> list[str]:
+    def _ask(self, index: PassageStore, questions: Sequence[str]) -> list[str]:
         from halluc.grounding.grounded_model import GroundedModel
 
         model = GroundedModel(
@@ -188,7 +188,7 @@ class GroundedTarget:
 
 
 @contextmanager
-def _hostile_index(attacks: Sequence[Attack]) -> Iterator[PassageIndex]:
+def _hostile_index(attacks: Sequence[Attack]) -> Iterator[PassageStore]:
     from retrieval import Passage, PassageIndex
 
     passages = [

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from halluc.server.options import ServerOptions
     from halluc.server.worker import Worker
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["CheckService"]
 
@@ -42,7 +42,7 @@ class CheckService:
     """
 
     verifier: Verifier | None
-    index: PassageIndex | None
+    index: PassageStore | None
     worker: Worker
     options: ServerOptions
 

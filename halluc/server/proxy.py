@@ -38,7 +38,7 @@ from halluc.server.worker import Worker
 
 if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
-    from retrieval import Passage, PassageIndex
+    from retrieval import Passage, PassageStore
 
 __all__ = ["create_proxy"]
 
@@ -47,7 +47,7 @@ def create_proxy(
     upstream: str,
     *,
     verifier: Verifier,
-    index: PassageIndex | None = None,
+    index: PassageStore | None = None,
     k: int = 3,
     upstream_key: str | None = None,
     timeout: float = 600.0,
@@ -75,7 +75,7 @@ def create_proxy(
 
 class _Proxy:
     def __init__(
-        self, upstream: Upstream, verifier: Verifier, index: PassageIndex | None, k: int, options: ServerOptions
+        self, upstream: Upstream, verifier: Verifier, index: PassageStore | None, k: int, options: ServerOptions
     ) -> None:
         self.upstream, self.verifier, self.index, self.k, self.options = upstream, verifier, index, k, options
         self.worker = Worker(max_queue=options.max_queue)

@@ -21,7 +21,7 @@ from retrieval.records import Record
 if TYPE_CHECKING:
     from halluc.claims import ClaimExtractor
     from halluc.verification.verifier import Verifier
-    from retrieval import Hit, Passage, PassageIndex
+    from retrieval import Hit, Passage, PassageStore
 
 __all__ = ["CheckReport", "check", "check_many"]
 
@@ -74,7 +74,7 @@ def check(
     answer: str,
     *,
     context: Context | None = None,
-    index: PassageIndex | None = None,
+    index: PassageStore | None = None,
     verifier: Verifier | None = None,
     extractor: ClaimExtractor | None = None,
     k: int = 3,
@@ -113,7 +113,7 @@ def check_many(
     answers: Sequence[str],
     *,
     contexts: Sequence[Context] | None = None,
-    index: PassageIndex | None = None,
+    index: PassageStore | None = None,
     verifier: Verifier | None = None,
     extractor: ClaimExtractor | None = None,
     k: int = 3,
@@ -171,7 +171,7 @@ def check_many(
 def _check_arguments(
     answers: Sequence[str],
     contexts: Sequence[Context] | None,
-    index: PassageIndex | None,
+    index: PassageStore | None,
     k: int,
     questions: Sequence[str | None] | None,
 ) -> None:
@@ -210,7 +210,7 @@ def _why_unchecked(answer: str, claims: Sequence[Claim]) -> str:
 
 
 def _passages(
-    worthy: Sequence[tuple[int, Claim]], contexts: Sequence[Context] | None, index: PassageIndex | None, k: int
+    worthy: Sequence[tuple[int, Claim]], contexts: Sequence[Context] | None, index: PassageStore | None, k: int
 ) -> list[list[Passage]]:
     """The passages of each claim: those of its context, or what the index finds."""
     if contexts is not None:

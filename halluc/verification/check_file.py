@@ -28,7 +28,7 @@ from retrieval.records import Record
 
 if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["CheckedRows", "RowResult", "check_results_path", "check_rows", "count_lines", "read_results"]
 
@@ -79,7 +79,7 @@ def check_rows(
     out: Path,
     *,
     verifier: Verifier,
-    index: PassageIndex | None = None,
+    index: PassageStore | None = None,
     k: int = 3,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> CheckedRows:
@@ -171,7 +171,7 @@ class _Tally:
     broken: list[str] = field(default_factory=list)
 
 
-def _settings(verifier: Verifier, index: PassageIndex | None, k: int) -> dict[str, Any]:
+def _settings(verifier: Verifier, index: PassageStore | None, k: int) -> dict[str, Any]:
     settings = {"verifier": verifier.name, "verifier_fingerprint": getattr(verifier, "fingerprint", None)}
     return settings if index is None else {**settings, "index": index.content_hash, "k": k}
 
@@ -315,7 +315,7 @@ def _batches(rows: Iterator[_Row], done: dict[int, str], tally: _Tally) -> Itera
 
 
 def _check(
-    batch: Sequence[_Row], path: Path, verifier: Verifier, index: PassageIndex | None, k: int, tally: _Tally
+    batch: Sequence[_Row], path: Path, verifier: Verifier, index: PassageStore | None, k: int, tally: _Tally
 ) -> list[tuple[_Row, CheckReport]]:
     """Check rows together; if one of them is refused, each alone, so that only that one is named and left out."""
     try:

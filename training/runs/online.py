@@ -176,12 +176,12 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
 
 def _factuality_reward(config: Any) -> FactualityReward | None:
     from halluc.verification import load_verifier
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
     if config.verifier is None:
         return None
     with leaf_errors_as_ours():
-        index = PassageIndex.open(config.index, embedder=config.index_embedder) if config.index else None
+        index = open_store(config.index, embedder=config.index_embedder) if config.index else None
     return FactualityReward(
         load_verifier(config.verifier),
         index,

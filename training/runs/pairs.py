@@ -25,7 +25,7 @@ from training.rows import read_rows
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["PairsConfig", "make_pairs"]
 
@@ -157,13 +157,13 @@ def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]]
     return build_preference_pairs(lm, prompts, reward, n_samples=config.n_samples, abstention=config.abstention, **options)
 
 
-def _open_index(config: PairsConfig) -> PassageIndex | None:
-    from retrieval import PassageIndex
+def _open_index(config: PairsConfig) -> PassageStore | None:
+    from retrieval import open_store
 
-    return PassageIndex.open(config.index, embedder=config.index_embedder) if config.index else None
+    return open_store(config.index, embedder=config.index_embedder) if config.index else None
 
 
-def _reward(config: PairsConfig, index: PassageIndex | None) -> FactualityReward | None:
+def _reward(config: PairsConfig, index: PassageStore | None) -> FactualityReward | None:
     from halluc.verification import load_verifier
 
     if config.verifier is None:

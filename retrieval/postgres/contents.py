@@ -1,0 +1,177 @@
+"""The passages of an index in PostgreSQL, as one transaction sees them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from retrieval.contents import Match
+from retrieval.filters import Filter
+from retrieval.passages import IndexedDocument, Passage
+from retrieval.postgres.address import PostgresAddress
+from retrieval.postgres.filtering import Condition, condition_of
+from retrieval.postgres.schema import Facts, signed_hash, term_hash
+from retrieval.segment import text_hash
+from retrieval.terms import terms
+
+if TYPE_CHECKING:
+    import numpy as np
+    import psycopg
+    from numpy.typing import NDArray
+
+__all__ = ["PASSAGE_COLUMNS", "PostgresContents", "passage_of"]
+
+PASSAGE_COLUMNS = "number, id, text, title, metadata, source, document_id, start_at, end_at"
+# The parameters of bm25s, so that every store ranks alike.
+_K1 = 1.5
+_B = 0.75
+
+
+class PostgresContents:
+    """What one transaction sees; a place is the number of a row."""
+
+    def __init__(self, connection: psycopg.Connection[Any], address: PostgresAddress, facts: Facts) -> None:
+        self.connection = connection
+        self.address = address
+        self.facts = facts
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return self.facts.dimension
+
+    def places(self, ids: Collection[str]) -> dict[str, int]:
+        """Find where the passages of these ids are; ids that are not stored are left out."""
+        statement = (
+            "select id, number from {schema}.passages join (select distinct unnest(%s::text[]) as id) wanted using (id)"
+        )
+        return dict(self._rows(statement, (_storable(ids),)))
+
+    def places_of_documents(self, ids: Collection[str]) -> dict[str, list[int]]:
+        """Find where the passages of documents are, by document; documents that are not stored are left out."""
+        statement = """
+            select document, array_agg(number order by number) from {schema}.passages
+            join (select distinct unnest(%s::text[]) as document) wanted using (document) group by document"""
+        return dict(self._rows(statement, (_storable(ids),)))
+
+    def ids_of_texts(self, texts: Collection[str]) -> dict[str, str]:
+        """Find the texts that are stored, each with the id of a passage that has it."""
+        wanted = set(texts)
+        statement = """
+            select text, id from {schema}.passages
+            join (select distinct unnest(%s::bigint[]) as text_hash) wanted using (text_hash)"""
+        hashes = [signed_hash(text_hash(text)) for text in wanted]
+        return {text: passage_id for text, passage_id in self._rows(statement, (hashes,)) if text in wanted}
+
+    def passages_at(self, places: Sequence[int]) -> list[Passage]:
+        """Get the passages at some places, in that order."""
+        if not places:
+            return []
+        statement = f"select {PASSAGE_COLUMNS} from {{schema}}.passages where number = any(%s)"
+        passage_at = {row[0]: passage_of(row) for row in self._rows(statement, (list(places),))}
+        return [passage_at[place] for place in places]
+
+    def vectors_at(self, places: Sequence[int]) -> NDArray[np.float32]:
+        """Get the (P, d) unit vectors of the passages at P places."""
+        import numpy as np
+
+        if not places:
+            return np.empty((0, self.dimension), np.float32)
+        statement = "select number, embedding from {schema}.passages where number = any(%s)"
+        vector_at = dict(self._rows(statement, (list(places),), binary=True))
+        return np.stack([vector_at[place].to_numpy() for place in places]).astype(np.float32)
+
+    def documents(self) -> list[IndexedDocument]:
+        """List the documents, in the order of their first passages."""
+        statement = """
+            select document, (array_agg(source order by number))[1], (array_agg(title order by number))[1], count(*)
+            from {schema}.passages group by document order by min(number)"""
+        return [IndexedDocument(*row) for row in self._rows(statement)]
+
+    def passages(self) -> Iterator[tuple[int, Passage]]:
+        """Get all passages with their places."""
+        statement = f"select {PASSAGE_COLUMNS} from {{schema}}.passages order by number"
+        with self.connection.cursor(name="passages") as cursor:
+            for row in cursor.execute(self._composed(statement)):
+                yield row[0], passage_of(row)
+
+    def allowed(self, wanted: Filter | None) -> Condition:
+        """Translate a filter into SQL; a predicate is called for every passage now."""
+        if wanted is None:
+            return Condition()
+        if isinstance(wanted, Mapping):
+            return condition_of(wanted)
+        return Condition("number = any(%(allowed)s)", {"allowed": [place for place, p in self.passages() if wanted(p)]})
+
+    def dense(self, vectors: NDArray[np.float32], k: int, allowed: Condition) -> list[list[Match]]:
+        """Find for each query the k passages of highest cosine similarity; `vectors` is (Q, d)."""
+        # <#> is the inner product with the other sign, since PostgreSQL reads indexes in ascending order only.
+        statement = f"""
+            select number, -(embedding <#> %(query)s) from {{schema}}.passages where {allowed.sql}
+            order by embedding <#> %(query)s limit %(k)s"""
+        results = []
+        for vector in vectors:
+            parameters = {**allowed.parameters, "query": vector, "k": k}
+            rows = self._rows(statement, parameters)
+            if len(rows) < min(k, self.facts.passages):
+                # The graph ends early where a filter or k leaves most of it out; without it the search is exact.
+                self.connection.execute("set local enable_indexscan = off")
+                rows = self._rows(statement, parameters)
+                self.connection.execute("set local enable_indexscan = on")
+            results.append([Match(number, similarity, similarity) for number, similarity in rows])
+        return results
+
+    def sparse(self, queries: Sequence[str], k: int, allowed: Condition) -> list[list[Match]]:
+        """Find for each query the k passages of highest BM25 score; passages that share no word with it never match.
+
+        The score is that of Lucene (Kamphuis et al., ECIR 2020), as bm25s computes it for the other stores.
+        """
+        return [self._sparse(query, k, allowed) for query in queries]
+
+    def _sparse(self, query: str, k: int, allowed: Condition) -> list[Match]:
+        counts = Counter(map(term_hash, terms(query)))
+        if not counts or not self.facts.words:
+            return []
+        found = ", ".join(f"counts[array_position(terms, %(t{i})s)] as c{i}" for i in range(len(counts)))
+        frequencies = ", ".join(f"count(c{i}) as d{i}" for i in range(len(counts)))
+        score = " + ".join(
+            f"coalesce({count} * ln(1 + (%(n)s - d{i} + 0.5) / (d{i} + 0.5)) * c{i} / (c{i} + damping), 0)"
+            for i, count in enumerate(counts.values())
+        )
+        statement = f"""
+            with candidates as materialized (
+                select number, {found}, {_K1} * ({1 - _B} + {_B} * words / %(mean)s) as damping, ({allowed.sql}) as passes
+                from {{schema}}.passages where terms && %(terms)s
+            ), frequencies as (select {frequencies} from candidates)
+            select number, ({score})::float8 as score from candidates, frequencies where passes
+            order by score desc, number limit %(k)s"""
+        parameters = {
+            **allowed.parameters,
+            **{f"t{i}": term for i, term in enumerate(counts)},
+            "terms": list(counts),
+            "n": float(self.facts.passages),
+            "mean": self.facts.words / self.facts.passages,
+            "k": k,
+        }
+        return [Match(number, score, None) for number, score in self._rows(statement, parameters)]
+
+    def _rows(self, statement: str, parameters: Any = None, *, binary: bool = False) -> list[Any]:
+        return self.connection.cursor(binary=binary).execute(self._composed(statement), parameters).fetchall()
+
+    def _composed(self, statement: str) -> Any:
+        from psycopg import sql
+
+        return sql.SQL(statement).format(schema=sql.Identifier(self.address.name))
+
+
+def passage_of(row: Sequence[Any]) -> Passage:
+    """Make a passage of a row of `PASSAGE_COLUMNS`."""
+    _, passage_id, text, title, metadata, source, document_id, start, end = row[:9]
+    return Passage(passage_id, text, title, json.loads(metadata), source, document_id, start, end)
+
+
+def _storable(ids: Collection[str]) -> list[str]:
+    """Leave out what cannot be the id of a passage in PostgreSQL, which has no NUL."""
+    return [name for name in ids if "\x00" not in name]

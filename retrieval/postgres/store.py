@@ -1,0 +1,251 @@
+"""`PostgresStore`: an index in a PostgreSQL database, with many readers and writers on any number of machines.
+
+Writers of one index wait for each other, and embed before they do. Readers see every change at once when it is committed.
+Not covered: the tables (schema.py), the search (contents.py) and connections (connections.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from retrieval.changes import embed_ahead
+from retrieval.checked_store import CheckedStore
+from retrieval.embedders import Embedder
+from retrieval.errors import IndexReplaced, InvalidPassage
+from retrieval.origin import Origin, check_embedder, checked_embedder
+from retrieval.passages import IndexInfo, Passage
+from retrieval.postgres import schema
+from retrieval.postgres.address import PostgresAddress, parse_address
+from retrieval.postgres.connections import Connections, connect
+from retrieval.postgres.contents import PASSAGE_COLUMNS, PostgresContents, passage_of
+from retrieval.terms import TERMS_VERSION
+
+if TYPE_CHECKING:
+    import numpy as np
+    import psycopg
+    from numpy.typing import NDArray
+
+__all__ = ["PostgresStore"]
+
+_PAGE = 1000
+
+
+class PostgresStore(CheckedStore):
+    """Passages in a schema of a database. Made by `retrieval.open_store`, `create_store` or `build_store`.
+
+    Raises:
+        IndexClosed: by every method after `close`.
+        IndexNotFound, IndexReplaced: by every method if the index was removed, or another one created in its place.
+        StoreUnavailable: by every method if the server cannot be reached.
+    """
+
+    def __init__(self, address: PostgresAddress, embedder: Embedder | None, index_id: str, connections: Connections) -> None:
+        super().__init__(address.location, embedder)
+        self.address = address
+        self._id = index_id
+        self._connections = connections
+
+    @classmethod
+    def open(cls, url: str, *, embedder: Embedder | str | None = None) -> Self:
+        """Open an index; see `retrieval.open_store`."""
+        address = parse_address(url)
+        model = None if embedder is None else checked_embedder(embedder)
+        connections = Connections(address)
+        try:
+            with connections.reading() as connection:
+                facts = schema.read_facts(connection, address)
+            if model is not None:
+                check_embedder(address.location, facts.origin, model)
+            if facts.terms_version != TERMS_VERSION:
+                with connections.writing() as connection:
+                    if schema.read_facts(connection, address, lock=True).terms_version != TERMS_VERSION:
+                        schema.recount(connection, address)
+        except BaseException:
+            connections.close()
+            raise
+        return cls(address, model, facts.id, connections)
+
+    @classmethod
+    def fill(cls, url: str, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]) -> None:
+        """Create an index of passages and their vectors, all in one transaction.
+
+        Args:
+            url: of the new index.
+            origin: the embedder that made the vectors.
+            batches: passages with different ids, and their (N, d) vectors.
+        """
+        address = parse_address(url)
+        connect(address, create_extension=True).close()
+        connections = Connections(address)
+        try:
+            with connections.writing() as connection:
+                facts = schema.create_tables(connection, address, origin)
+                passages = words = 0
+                for batch, vectors in batches:
+                    _check_characters(batch)
+                    passages += len(batch)
+                    words += schema.insert(connection, address, batch, vectors)
+                schema.create_indexes(connection, address, facts, passages)
+                schema.count_change(connection, address, passages, words)
+        finally:
+            connections.close()
+
+    @classmethod
+    def shown(cls, url: str) -> str:
+        """The URL without the password."""
+        return parse_address(url).location
+
+    @classmethod
+    def check_vacant(cls, url: str) -> None:
+        """Check that an index can be created, before any work is done for it.
+
+        Raises:
+            IndexExists: there is one, or a schema of its name.
+            StoreUnavailable: the server cannot be reached.
+        """
+        address = parse_address(url)
+        connection = connect(address, create_extension=True)
+        try:
+            schema.check_absent(connection, address)
+        finally:
+            connection.close()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        with self._reading() as contents:
+            return contents.facts.passages
+
+    def __iter__(self) -> Iterator[Passage]:
+        for row in self._pages(PASSAGE_COLUMNS, _PAGE):
+            yield passage_of(row)
+
+    def batches(self, size: int = _PAGE) -> Iterator[tuple[list[Passage], NDArray[np.float32]]]:
+        """Get all passages with their (N, d) vectors, at most `size` at a time."""
+        import numpy as np
+
+        rows: list[Any] = []
+        for row in self._pages(f"{PASSAGE_COLUMNS}, embedding", size):
+            rows.append(row)
+            if len(rows) == size:
+                yield [passage_of(r) for r in rows], np.stack([r[-1].to_numpy() for r in rows])
+                rows = []
+        if rows:
+            yield [passage_of(r) for r in rows], np.stack([r[-1].to_numpy() for r in rows])
+
+    @property
+    def content_hash(self) -> str:
+        """Equal for copies that PostgreSQL's tools make, and different after every change of the content."""
+        import xxhash
+
+        with self._reading() as contents:
+            return xxhash.xxh3_128_hexdigest(f"{contents.facts.fingerprint} {contents.facts.state}".encode())
+
+    def info(self) -> IndexInfo:
+        """Get facts about the index."""
+        with self._reading() as contents:
+            facts = contents.facts
+            size = schema.size(contents.connection, self.address)
+        return IndexInfo(
+            location=self.location,
+            store="postgresql",
+            passages=facts.passages,
+            embedder=facts.embedder,
+            fingerprint=facts.fingerprint,
+            dimension=facts.dimension,
+            kind=facts.kind,
+            generation=facts.generation,
+            format_version=facts.format_version,
+            bytes=size,
+        )
+
+    def refresh(self) -> None:
+        """Check that the index is there; every use sees its present state."""
+        with self._reading():
+            pass
+
+    def close(self) -> None:
+        """Close the connections. Using the index afterwards is an error, except for closing it again."""
+        self._connections.close()
+
+    # -- private ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _origin(self) -> Origin:
+        with self._reading() as contents:
+            return contents.facts.origin
+
+    @contextmanager
+    def _reading(self) -> Iterator[PostgresContents]:
+        with self._connections.reading() as connection:
+            yield self._contents(connection)
+
+    @contextmanager
+    def _writing(self) -> Iterator[PostgresContents]:
+        with self._connections.writing() as connection:
+            yield self._contents(connection, lock=True)
+
+    def _contents(self, connection: psycopg.Connection[Any], *, lock: bool = False) -> PostgresContents:
+        facts = schema.read_facts(connection, self.address, lock=lock)
+        if facts.id != self._id:
+            raise IndexReplaced(
+                f"the index {self.location} was removed and another one created there; open that one with "
+                "retrieval.open_store"
+            )
+        return PostgresContents(connection, self.address, facts)
+
+    def _commit(
+        self, contents: Any, new: Sequence[Passage], vectors: NDArray[np.float32] | None, removed: Sequence[Any]
+    ) -> PostgresContents:
+        connection = contents.connection
+        words = -schema.delete(connection, self.address, removed)
+        if vectors is not None:
+            words += schema.insert(connection, self.address, new, vectors)
+        schema.count_change(connection, self.address, len(new) - len(removed), words)
+        return self._contents(connection)
+
+    def _check_storable(self, passages: Sequence[Passage]) -> None:
+        _check_characters(passages)
+
+    def _embedding(self, passages: Sequence[Passage]) -> Callable[[list[str]], NDArray[np.float32]]:
+        texts = [passage.text for passage in passages]
+        with self._reading() as contents:
+            stored = contents.ids_of_texts(texts)
+        return embed_ahead([text for text in texts if text not in stored], self._embed)
+
+    def _pages(self, columns: str, size: int) -> Iterator[Any]:
+        """Get some columns of all rows, a page in one transaction, so that no connection waits for the next page."""
+        last = -1
+        while True:
+            with self._reading() as contents:
+                rows = schema.page(contents.connection, self.address, columns, last, size)
+            yield from rows
+            if len(rows) < size:
+                return
+            last = rows[-1][0]
+
+
+def _check_characters(passages: Sequence[Passage]) -> None:
+    """Refuse what PostgreSQL cannot store."""
+    for passage in passages:
+        for name in ("id", "text", "title", "source", "document_id"):
+            if "\x00" in (getattr(passage, name) or ""):
+                raise InvalidPassage(
+                    f"passage {passage.id!r} cannot be stored: its {name} has a NUL character, which PostgreSQL refuses; "
+                    "remove it"
+                )
+        if _has_nul(passage.metadata):
+            raise InvalidPassage(
+                f"passage {passage.id!r} cannot be stored: its metadata have a NUL character, which PostgreSQL refuses; "
+                "remove it"
+            )
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_nul, value))
+    return hasattr(value, "items") and any(_has_nul(key) or _has_nul(item) for key, item in value.items())
