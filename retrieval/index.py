@@ -187,6 +187,10 @@ class PassageIndex(CheckedStore):
         """Release the files. Using the index afterwards is an error, except for closing it again."""
         self._snapshot = None
 
+    def reopen(self, *, embedder: Embedder | None = None) -> PassageIndex:
+        """Open the same index once more, in its present state."""
+        return PassageIndex.open(self.path, embedder=embedder)
+
     def refresh(self) -> None:
         """Move to the state that is on disk now."""
         state = self._state

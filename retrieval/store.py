@@ -52,6 +52,9 @@ class PassageStore(Protocol):
     def close(self) -> None:
         """Release files and connections."""
 
+    def reopen(self, *, embedder: Embedder | None = None) -> PassageStore:
+        """Open the same index once more, for another thread or with another object of its embedder."""
+
     def refresh(self) -> None:
         """Move to the present state, if the store shows the one at which it was opened."""
 

@@ -25,11 +25,12 @@ class IndexRetriever:
     """Retrieve passages of an index as documents, whose meta also have title and source.
 
     Args:
-        path: the folder of the index.
+        path: the index: a folder, or a URL; leave a password to the environment, as saved pipelines hold the URL.
         k: number of documents.
         mode: "dense", "sparse" or "hybrid".
         filter: metadata that passages must have.
         min_similarity: leave out less similar passages (see `PassageStore.search`).
+        embedder: the embedder of the index, to name only if it is an endpoint (see `open_store`).
     """
 
     def __init__(
@@ -39,13 +40,15 @@ class IndexRetriever:
         mode: str = "hybrid",
         filter: dict[str, Any] | None = None,
         min_similarity: float | None = None,
+        embedder: str | None = None,
     ) -> None:
         self.path, self.k, self.mode, self.filter, self.min_similarity = str(path), k, mode, filter, min_similarity
+        self.embedder = embedder
         self._index: PassageStore | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Describe the component, to save a pipeline."""
-        names = ("path", "k", "mode", "filter", "min_similarity")
+        names = ("path", "k", "mode", "filter", "min_similarity", "embedder")
         description: dict[str, Any] = default_to_dict(self, **{name: getattr(self, name) for name in names})
         return description
 
@@ -63,7 +66,7 @@ class IndexRetriever:
         """
         if self._index is None:
             with leaf_errors_as_ours():
-                self._index = open_store(self.path)
+                self._index = open_store(self.path, embedder=self.embedder)
 
     @component.output_types(documents=list[Document])
     def run(self, query: str, k: int | None = None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from retrieval.synchronize import delete_documents, sync_documents
 
 if TYPE_CHECKING:
     from halluc.server.options import ServerOptions
-    from retrieval import PassageIndex
+    from retrieval import PassageStore
 
 __all__ = ["DocumentService"]
 
@@ -50,13 +50,13 @@ class DocumentService:
         InvalidInput: the folder or the index cannot be written to.
     """
 
-    def __init__(self, index: PassageIndex | None, options: ServerOptions) -> None:
+    def __init__(self, index: PassageStore | None, options: ServerOptions) -> None:
         self._index, self._options = index, options
         self._folder = options.uploads
         if self._folder is not None:
             _check_writable(self._folder, index)
             self._folder = self._folder.absolute()
-        self._writer: PassageIndex | None = None
+        self._writer: PassageStore | None = None
         # A document takes seconds or minutes, in which searches must not wait.
         self._worker = Worker(max_batch=1, max_queue=8)
 
@@ -187,27 +187,30 @@ class DocumentService:
             raise RetrievalFailed(f"{path.name} cannot be removed: {error.strerror or error}") from error
         return {"name": path.name, "removed": before - len(index), "passages": len(index)}
 
-    def _writing_index(self) -> PassageIndex:
+    def _writing_index(self) -> PassageStore:
         """Another object for the same index, with an embedder of its own: tokenizers cannot be used by two threads."""
-        from retrieval import PassageIndex
-
         assert self._index is not None
         if self._writer is None:
             name = self._index.info().embedder
             # An endpoint is contacted only if it was named to this server, which then has it.
-            self._writer = PassageIndex.open(self._index.path, embedder=self._index.embedder if is_endpoint(name) else None)
+            self._writer = self._index.reopen(embedder=self._index.embedder if is_endpoint(name) else None)
         return self._writer
 
 
-def _check_writable(folder: Path, index: PassageIndex | None) -> None:
+def _check_writable(folder: Path, index: PassageStore | None) -> None:
     if index is None:
         raise InvalidInput(f"uploads are kept in {folder}, but there is no index; pass one, or leave the folder out")
-    if folder.absolute().is_relative_to(index.path):
-        raise InvalidInput(f"the folder {folder} is inside the index {index.path}; name another folder for uploads")
+    from retrieval import PassageIndex
+
+    places = [(folder, "folder for uploads")]
+    if isinstance(index, PassageIndex):
+        places.append((index.path, "index"))
+        if folder.absolute().is_relative_to(index.path):
+            raise InvalidInput(f"the folder {folder} is inside the index {index.path}; name another folder for uploads")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidInput(f"the folder {folder} for uploads cannot be made: {error.strerror or error}") from error
-    for place, what in ((folder, "folder for uploads"), (index.path, "index")):
+    for place, what in places:
         if not os.access(place, os.W_OK):
             raise InvalidInput(f"the {what} {place} cannot be written to; make it writable, or serve without uploads")

@@ -50,7 +50,10 @@ class PostgresStore(CheckedStore):
     @classmethod
     def open(cls, url: str, *, embedder: Embedder | str | None = None) -> Self:
         """Open an index; see `retrieval.open_store`."""
-        address = parse_address(url)
+        return cls._open(parse_address(url), embedder)
+
+    @classmethod
+    def _open(cls, address: PostgresAddress, embedder: Embedder | str | None) -> Self:
         model = None if embedder is None else checked_embedder(embedder)
         connections = Connections(address)
         try:
@@ -160,6 +163,10 @@ class PostgresStore(CheckedStore):
             format_version=facts.format_version,
             bytes=size,
         )
+
+    def reopen(self, *, embedder: Embedder | None = None) -> PostgresStore:
+        """Open the same index once more, with connections of its own."""
+        return PostgresStore._open(self.address, embedder)
 
     def refresh(self) -> None:
         """Check that the index is there; every use sees its present state."""

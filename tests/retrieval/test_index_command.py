@@ -122,7 +122,7 @@ def test_every_command_that_opens_an_index_lets_the_user_name_its_endpoint(hallu
         (path.name, call)
         for package in ("halluc", "training")
         for path in (root / package).rglob("*.py")
-        for call in re.findall(r"PassageIndex\.open\((.*?)\)", path.read_text(encoding="utf-8"))
+        for call in re.findall(r"\bopen_store\((.*?)\)", path.read_text(encoding="utf-8"))
     ]
     without_embedder = {(name, call) for name, call in calls if "embedder=" not in call}
     # Facts about an index need no embedder.
