@@ -26,14 +26,33 @@ Set = Annotated[list[str], typer.Option("--set", help="key=value that replaces a
 
 # Command, module, dataclass of its settings, function, help.
 _RUNS = (
-    ("sft", "sft", "SFTRun", "run_sft", "Fine-tune a model on answers, and on abstentions where it does not know"),
-    ("reward", "preference", "RewardRun", "run_reward", "Train a reward model on preference pairs"),
-    ("dpo", "preference", "DPORun", "run_dpo", "Train a model by DPO with a factuality margin, on preference pairs"),
-    ("kto", "kto", "KTORun", "run_kto", "Train a model by KTO on completions labeled by their factuality"),
-    ("orpo", "preference", "ORPORun", "run_orpo", "Train a model by ORPO, without a reference model, on preference pairs"),
-    ("grpo", "online", "GRPORun", "run_grpo", "Train a model by GRPO with a factuality reward, on prompts"),
-    ("ppo", "online", "PPORun", "run_ppo", "Train a model by PPO with a factuality reward and a value head, on prompts"),
-    ("rloo", "online", "RLOORun", "run_rloo", "Train a model by RLOO with a factuality reward, on prompts"),
+    ("sft", "runs.sft", "SFTRun", "run_sft", "Fine-tune a model on answers, and on abstentions where it does not know"),
+    ("reward", "runs.preference", "RewardRun", "run_reward", "Train a reward model on preference pairs"),
+    ("dpo", "runs.preference", "DPORun", "run_dpo", "Train a model by DPO with a factuality margin, on preference pairs"),
+    ("kto", "runs.kto", "KTORun", "run_kto", "Train a model by KTO on completions labeled by their factuality"),
+    (
+        "orpo",
+        "runs.preference",
+        "ORPORun",
+        "run_orpo",
+        "Train a model by ORPO, without a reference model, on preference pairs",
+    ),
+    ("grpo", "runs.online", "GRPORun", "run_grpo", "Train a model by GRPO with a factuality reward, on prompts"),
+    (
+        "ppo",
+        "runs.online",
+        "PPORun",
+        "run_ppo",
+        "Train a model by PPO with a factuality reward and a value head, on prompts",
+    ),
+    ("rloo", "runs.online", "RLOORun", "run_rloo", "Train a model by RLOO with a factuality reward, on prompts"),
+    (
+        "rlaif",
+        "rlaif.run",
+        "RLAIFConfig",
+        "run_rlaif",
+        "Train a model on its own feedback by principles: revisions, preferences, reward model and PPO, GRPO, RLOO or DPO",
+    ),
 )
 
 
@@ -82,13 +101,62 @@ def reranker(
 
 
 def _add_run(command: str, module: str, settings: str, function: str, summary: str) -> None:
-    @app.command(command, help=f"{summary}. Settings: training.runs.{module}.{settings}.")
+    @app.command(command, help=f"{summary}. Settings: training.{module}.{settings}.")
     def run(config: Config, set_: Set = [], json_: Json = None) -> None:  # noqa: B006
-        _run(f"training.runs.{module}", settings, function, config, set_, json_)
+        _run(f"training.{module}", settings, function, config, set_, json_)
 
 
 for _entry in _RUNS:
     _add_run(*_entry)
+
+
+@app.command("weak-to-strong")
+def weak_to_strong(config: Config, set_: Set = [], json_: Json = None) -> None:  # noqa: B006
+    """Let a strong model learn from the labels of a weak one, and measure how much of the gap between them it recovers.
+
+    Settings: training.weak_to_strong.run.WeakToStrongConfig.
+    """
+    from training.runs.config import load_config
+    from training.weak_to_strong.run import WeakToStrongConfig, run_weak_to_strong
+
+    facts = run_weak_to_strong(load_config(WeakToStrongConfig, config, set_))
+    if wants_json(json_):
+        print_json(facts)
+        return
+    report = facts["report"]
+    lines = {"weak supervisor": report["weak"], "strong ceiling": report["ceiling"]}
+    lines |= {f"{name} student": report[name]["accuracy"] for name in ("imitating", "confident")}
+    for name, value in lines.items():
+        console().print(f"{name}: accuracy {value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]")
+    for name in ("imitating", "confident"):
+        value = report[name]["recovered"]
+        recovered = (
+            "no gap to recover" if value is None else f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
+        )
+        console().print(f"performance gap recovered, {name} student: {recovered}")
+
+
+@app.command("pluralism")
+def pluralism(config: Config, set_: Set = [], json_: Json = None) -> None:  # noqa: B006
+    """Compare rules that aggregate the wishes of groups: what each group gets from the chosen answers, and what it pays.
+
+    Settings: training.runs.pluralism.PluralismConfig.
+    """
+    from rich.table import Table
+
+    from training.runs.config import load_config
+    from training.runs.pluralism import PluralismConfig, run_pluralism
+
+    facts = run_pluralism(load_config(PluralismConfig, config, set_))
+    if wants_json(json_):
+        print_json(facts)
+        return
+    table = Table("rule", "welfare", "group", "before", "after", "best alone", "price")
+    for outcome in facts["rules"]:
+        for group in outcome["groups"]:
+            values = [f"{group[name]['value']:.3f}" for name in ("before", "after", "best", "price")]
+            table.add_row(outcome["rule"], f"{outcome['welfare']:.3f}", group["group"], *values)
+    console().print(table)
 
 
 @app.command("pairs")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from calibration import Estimate
 
-__all__ = ["truth_by_layer"]
+__all__ = ["last_states", "truth_by_layer"]
 
 _BATCH = 16
 _FOLDS = 5
@@ -59,15 +59,19 @@ def truth_by_layer(
         )
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     result = []
-    for states in _last_states(model, tokenizer, statements):
+    for states in last_states(model, tokenizer, statements):
         probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
         probability = cross_val_predict(probe, states, truth, cv=folds, method="predict_proba")[:, 1]
         result.append(auroc(probability, truth, interval=0.95))
     return result
 
 
-def _last_states(model: Any, tokenizer: Any, statements: Sequence[str]) -> NDArray[np.float32]:
-    """(L + 1, N, D) states of the last token of each statement."""
+def last_states(model: Any, tokenizer: Any, statements: Sequence[str]) -> NDArray[np.float32]:
+    """Read the states of the last token of each of N statements.
+
+    Returns:
+        (L + 1, N, D): of the embeddings and of each layer.
+    """
     import torch
 
     encoded = [list(tokenizer(statement)["input_ids"]) for statement in statements]

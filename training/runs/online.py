@@ -12,6 +12,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer  # type: ignore
 
 from halluc.errors import InvalidInput, leaf_errors_as_ours
 from training.evaluation.of_a_run import EvaluationSettings
+from training.pluralism.group_reward import GroupReward, keep_group_state
 from training.rewards.composite import CompositeReward, length_reward
 from training.rewards.factuality import FactualityReward
 from training.rewards.hacking import stop_on_reward_hacking
@@ -51,6 +52,10 @@ class OnlineSettings(RunSettings):
         kind_settings: parameters of the kind by name, such as {wrong: -2}; None for its defaults.
         factuality_weight: weight of the factuality reward.
         preference: folder of a reward model (`halluc train reward`) whose score is added to the reward; None for none.
+        groups: folders of reward models by name of the group of people whose preferences they learned; their aggregate is
+            added to the reward in place of `preference` (`training.pluralism.group_reward.GroupReward`). None for none.
+        group_rule: "mean", "mixture", "maxmin" or "nash" (training/pluralism/aggregation.py).
+        group_weights: by name of the group, of a mixture.
         words: [fewest, most] words of a completion without a length penalty; None for any length.
         learning_rate: TRL's default, 1e-6, is for training all weights; adapters need more.
     """
@@ -65,6 +70,9 @@ class OnlineSettings(RunSettings):
     kind_settings: dict[str, float] | None = None
     factuality_weight: float = 1.0
     preference: str | None = None
+    groups: dict[str, str] | None = None
+    group_rule: str = "maxmin"
+    group_weights: dict[str, float] | None = None
     words: list[int] | None = None
     learning_rate: float = 2e-5
 
@@ -78,8 +86,9 @@ class OnlineSettings(RunSettings):
         if not self.prompts:
             raise InvalidInput("prompts is not set; name a folder or file of prompts")
         reward_kind(self.kind, self.kind_settings)
-        if self.verifier is None and self.preference is None:
+        if self.verifier is None and self.preference is None and self.groups is None:
             raise InvalidInput("verifier is null and preference is not set, so there is no reward; set one of them")
+        self._check_groups()
         if self.verifier is None and self.held_out_verifier is not None:
             raise InvalidInput("held_out_verifier needs a verifier to compare with; set verifier, or leave it out")
         if self.words is not None:
@@ -91,6 +100,15 @@ class OnlineSettings(RunSettings):
                 raise InvalidInput("max_gap_growth needs a held_out_verifier; name one")
             if not self.max_gap_growth > 0:
                 raise InvalidInput(f"max_gap_growth is {self.max_gap_growth}; pass a number above 0")
+
+    def _check_groups(self) -> None:
+        if self.groups is None:
+            if self.group_weights is not None:
+                raise InvalidInput("group_weights is set but groups is not; name the reward models of the groups")
+            return
+        if self.preference is not None:
+            raise InvalidInput("groups and preference are both set; name the reward models in groups alone")
+        GroupReward(dict.fromkeys(self.groups, length_reward(1, 1)), self.group_rule, weights=self.group_weights)
 
 
 @dataclass
@@ -152,7 +170,8 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
     if config.verifier is not None and config.index is None and not {"context", "references"} & set(rows.column_names):
         raise InvalidInput(f"{config.prompts} has no column 'context' or 'references'; add one, or set index")
     factuality = _factuality_reward(config)
-    reward = _whole_reward(config, factuality)
+    preference = _preference(config)
+    reward = _whole_reward(config, preference, factuality)
     tokenizer, model = load_trainable(config.model, out=config.output_dir)
     rows = prompts_as_messages(
         rows, tokenizer, window=token_limit(model, None), max_completion_length=config.max_completion_length or 0
@@ -164,14 +183,22 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
         reward_funcs=[reward],
         train_dataset=rows,
         processing_class=tokenizer,
-        callbacks=[stop_on_reward_hacking(factuality, growth=config.max_gap_growth)]
-        if factuality is not None and config.held_out_verifier
-        else [],
+        callbacks=_callbacks(config, preference, factuality),
     )
     facts = {"prompts": len(rows), **train_and_save(trainer, resume=config.resume)}
     if factuality is not None and factuality.measurements:
         facts["gap"] = factuality.gap_report().to_dict()
     return write_facts(trainer, facts)
+
+
+def _callbacks(config: Any, preference: Any, factuality: FactualityReward | None) -> list[Any]:
+    """What keeps the state of the rewards in the checkpoints of the run, and stops it if the verifiers' gap grows."""
+    callbacks = []
+    if factuality is not None and config.held_out_verifier:
+        callbacks.append(stop_on_reward_hacking(factuality, growth=config.max_gap_growth))
+    if isinstance(preference, GroupReward):
+        callbacks.append(keep_group_state(preference))
+    return callbacks
 
 
 def _factuality_reward(config: Any) -> FactualityReward | None:
@@ -190,11 +217,19 @@ def _factuality_reward(config: Any) -> FactualityReward | None:
     )
 
 
-def _whole_reward(config: Any, factuality: FactualityReward | None) -> Any:
+def _preference(config: Any) -> Any:
+    """The reward model, or the aggregate of those of groups; None for none."""
     from training.rewards.model import RewardModel
 
+    if config.groups is not None:
+        models = {name: RewardModel(folder) for name, folder in config.groups.items()}
+        return GroupReward(models, config.group_rule, weights=config.group_weights)
+    return RewardModel(config.preference) if config.preference else None
+
+
+def _whole_reward(config: Any, preference: Any, factuality: FactualityReward | None) -> Any:
     return CompositeReward(
-        RewardModel(config.preference) if config.preference else None,
+        preference,
         factuality,
         factuality_weight=config.factuality_weight,
         length=length_reward(*config.words) if config.words else None,

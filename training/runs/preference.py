@@ -108,9 +108,11 @@ class RewardRun(PairSettings, RewardConfig):
         """Check that pairs are named, and that there is one kind of label.
 
         Raises:
-            InvalidInput: pairs is not set, or there are soft labels and a factuality head.
+            InvalidInput: pairs is not set, there are soft labels and a factuality head, or a monitor is set.
         """
         super().check()
+        if self.monitor_prompts is not None:
+            raise InvalidInput("monitor_prompts is set, but a reward model replies to no prompts; leave it out")
         if self.soft_labels and self.factuality_weight:
             raise InvalidInput("soft_labels is set, and factuality_weight too; set one of them")
 

@@ -18,6 +18,7 @@ from halluc.files import write_text
 from training.evaluation.of_a_run import RunEvaluation, check_evaluation_settings
 from training.rows import check_output_folder
 from training.runs.callbacks import RunLog, last_checkpoint, stop_unless_finite
+from training.runs.monitor import RunMonitor, check_monitor_settings
 from training.runs.same_run import check_same_run, record_run
 
 __all__ = [
@@ -42,11 +43,25 @@ class RunSettings:
         model: "default", a folder or a hub id.
         lora_rank: rank of LoRA on all linear layers; 0 trains all weights.
         resume: resume from the last checkpoint in `output_dir` if there is one; false refuses a folder that has one.
+        monitor_prompts: folder or JSON-lines file of held-out prompts that the model replies to while it trains
+            (training/runs/monitor.py); None for no monitor. For support by verifiers they need `context` or `references`.
+        monitor_steps: steps between two measurements.
+        monitor_verifier: a verifier that measures the replies and that is not optimized against; None for none.
+        monitor_limits: stop rules by name, such as {max_kl: 20, max_words_ratio: 2, min_distinct_2: 0.3}
+            (training/monitoring/rules.py); None for none.
+        monitor_patience: measurements in a row that must break a rule for the run to stop.
+        monitor_max_new_tokens: longest reply, in tokens.
     """
 
     model: str = "default"
     lora_rank: int = 16
     resume: bool = True
+    monitor_prompts: str | None = None
+    monitor_steps: int = 20
+    monitor_verifier: str | None = None
+    monitor_limits: dict[str, float] | None = None
+    monitor_patience: int = 1
+    monitor_max_new_tokens: int = 64
 
     def __post_init__(self) -> None:
         self.check()
@@ -94,7 +109,7 @@ def check_run(config: Any) -> None:
     Raises:
         InvalidInput: the output folder cannot be written or has checkpoints that must not be resumed from (those of a run
             with other settings or rows among them), the model is an endpoint, lora_rank is negative, evaluation files cannot
-            be used, or processes were started that do not communicate.
+            be used, the run cannot be monitored, or processes were started that do not communicate.
     """
     _check_trainable(config.model)
     lora_config(config.lora_rank)
@@ -114,6 +129,7 @@ def check_run(config: Any) -> None:
         # Each would train by itself, and all would write to one folder.
         raise InvalidInput(f"{processes} processes were started but no GPU connects them; set use_cpu to true")
     check_evaluation_settings(config)
+    check_monitor_settings(config)
 
 
 def load_trainable(name: str, *, out: str | Path | None = None) -> tuple[Any, Any]:
@@ -215,14 +231,16 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
     """Train, and save the adapter or model to the output folder.
 
     Logs go to log.jsonl there, and to a terminal (`RunLog`). If the settings name evaluation questions, the model is
-    evaluated before and after training (`RunEvaluation`).
+    evaluated before and after training (`RunEvaluation`). If they name prompts of a monitor, it is measured while it trains
+    (`RunMonitor`).
 
     Args:
         trainer: of TRL.
         resume: start from the last checkpoint in the output folder if there is one.
 
     Returns:
-        Facts of the run: model (its folder), steps, resumed_from, training_loss, seconds, and evaluation if there is one.
+        Facts of the run: model (its folder), steps, resumed_from, training_loss, seconds, and monitor and evaluation if
+        there are.
 
     Raises:
         InvalidInput: a loss, gradient or reward cannot be used (the message names the last checkpoint), or the folder holds
@@ -231,12 +249,15 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
     from transformers import PrinterCallback, ProgressCallback
 
     evaluation = RunEvaluation(trainer)
+    monitor = RunMonitor.of(trainer, lambda: load_trainable(trainer.args.model, out=trainer.args.output_dir)[1])
     folder = trainer.args.output_dir
     last = last_checkpoint(folder) if resume else None
     log = RunLog()
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(log)
+    if monitor is not None:
+        trainer.add_callback(monitor)
     stop_unless_finite(trainer)
     if trainer.is_world_process_zero():
         record_run(trainer.args)
@@ -262,6 +283,7 @@ def train_and_save(trainer: Any, *, resume: bool) -> dict[str, Any]:
         "resumed_from": str(last) if last else None,
         "training_loss": result.training_loss,
         "seconds": round(result.metrics["train_runtime"], 1),
+        **(monitor.facts() if monitor is not None else {}),
         **evaluation.finish(folder),
     }
 

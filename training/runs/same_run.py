@@ -20,11 +20,11 @@ __all__ = ["check_same_run", "record_run"]
 _FILE, _KIND, _VERSION = "settings.json", "settings of a run", 1
 # Settings that do not decide what is learned, or that a resumed run may raise.
 _MAY_DIFFER = re.compile(
-    r"(?:logging|log|save|report|eval|dataloader|hub|push|torch_compile|vllm|ddp|fsdp|deepspeed|include|skip|trackio|activation"
+    r"(?:logging|log|save|report|eval|monitor|dataloader|hub|push|torch_compile|vllm|ddp|fsdp|deepspeed|include|skip|trackio|activation"
     r"|gradient_checkpointing|auto_find)(?:_|\Z)|output_dir|resume|run_name|disable_tqdm|use_cpu|local_rank|project|max_steps"
     r"|num_train_epochs|restore_callback|accelerator_config|parallelism_config|average_tokens|use_cache|do_|jit_mode"
 )
-_ROWS = ("pairs", "examples", "prompts")
+_ROWS = ("pairs", "examples", "prompts", "principles", "human_pairs")
 
 
 def check_same_run(config: Any) -> None:
@@ -44,9 +44,10 @@ def check_same_run(config: Any) -> None:
         if before.get(name) == value:
             continue
         if name.startswith("content of "):
+            changed = name.removeprefix("content of ")
             raise InvalidInput(
-                f"{config.output_dir} holds a run on other rows: {getattr(config, name.removeprefix('content of '))} has "
-                "changed; name another output_dir"
+                f"{config.output_dir} holds a run on other rows: {getattr(config, changed, changed)} has changed; name "
+                "another output_dir"
             )
         raise InvalidInput(
             f"{config.output_dir} holds a run with another {name}: {before.get(name)!r}, not {value!r}; name another "
@@ -65,10 +66,10 @@ def _settings(config: Any) -> dict[str, Any]:
     settings = {
         field.name: _plain(getattr(config, field.name)) for field in fields(config) if not _MAY_DIFFER.match(field.name)
     }
+    paths = {name: getattr(config, name, None) for name in _ROWS}
+    paths |= {f"groups, {name}": path for name, path in (getattr(config, "groups", None) or {}).items()}
     return settings | {
-        f"content of {name}": _hash(Path(path))
-        for name in _ROWS
-        if (path := getattr(config, name, None)) and Path(path).exists()
+        f"content of {name}": _hash(Path(path)) for name, path in paths.items() if path and Path(path).exists()
     }
 
 

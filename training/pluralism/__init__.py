@@ -1,0 +1,1 @@
+"""Several groups with rewards of their own: aggregation, what each gains and pays, and distributions of opinions."""

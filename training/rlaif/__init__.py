@@ -1,0 +1,1 @@
+"""Reinforcement learning from AI feedback, from prompts to a trained policy."""

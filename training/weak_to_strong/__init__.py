@@ -1,0 +1,1 @@
+"""Weak-to-strong generalization: what a strong model learns from the labels of a weak one."""
