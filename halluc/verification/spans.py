@@ -1,13 +1,13 @@
 """Which characters of an answer the evidence does not support.
 
 A verifier that marks them word by word reads each sentence of the answer that makes a claim, against the passages of its
-claims together. With any other verifier the spans are those of the claims that are not supported. Not covered: verdicts on
-claims (judge.py).
+claims together. With any other verifier, and where an unsupported claim has no marked word, the span is the claim. Not
+covered: verdicts on claims (judge.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -88,7 +88,7 @@ def unsupported_spans(
     """
     if isinstance(verifier, SpanVerifier):
         return _marked_by_words(verifier, answers, verdicts, passages)
-    return [_of_claims(answer, own_verdicts) for answer, own_verdicts in zip(answers, verdicts, strict=True)]
+    return [_of_claims(answer, own, set(range(len(own)))) for answer, own in zip(answers, verdicts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,10 @@ def _marked_by_words(
             )
             spans[sentence.answer].append(Span(start, end, _LABEL_OF[span.kind], own, span.kind, span.probability))
     for i, answer in enumerate(answers):
-        if unread[i]:
-            spans[i] += [span for span in _of_claims(answer, verdicts[i]) if unread[i] & set(span.verdicts)]
+        marked = {number for span in spans[i] for number in span.verdicts}
+        # A claim may be unsupported though no word of it stands out; then all of it is marked.
+        whole = {n for n, verdict in enumerate(verdicts[i]) if n in unread[i] or verdict.label != "supported"} - marked
+        spans[i] = sorted([*spans[i], *_of_claims(answer, verdicts[i], whole)], key=lambda span: span.start)
     return [tuple(own_spans) for own_spans in spans]
 
 
@@ -167,10 +169,11 @@ def _sentences(number: int, answer: str, verdicts: Sequence[Verdict]) -> list[_S
     return sentences
 
 
-def _of_claims(answer: str, verdicts: Sequence[Verdict]) -> tuple[Span, ...]:
+def _of_claims(answer: str, verdicts: Sequence[Verdict], chosen: Set[int]) -> tuple[Span, ...]:
+    """The spans of the chosen claims that are not supported; neighbors with the same label are joined."""
     merged: list[Span] = []
     for span in labeled_spans(verdicts):
-        if span.label == "supported":
+        if span.label == "supported" or not chosen & set(span.verdicts):
             continue
         probability = max(1 - verdicts[i].support for i in span.verdicts)
         span = replace(span, kind=_KIND_OF[span.label], probability=probability)

@@ -84,6 +84,17 @@ def test_without_passages_the_claims_themselves_are_the_spans():
     assert spans == [(Span(0, 17, "not_enough_info", (0,), "baseless", pytest.approx(0.8)),)]
 
 
+def test_of_an_unsupported_claim_without_a_marked_word_all_is_marked():
+    answer = "The bridge is long. The zebra sleeps. The river is deep."
+    verdicts = [verdict(0, 19, "refuted"), verdict(20, 37, "not_enough_info"), verdict(38, 56, "supported")]
+    passages = [[[Passage("a", "Text.")]] * 3]
+    (spans,) = unsupported_spans(MarksWord("zebra"), [answer], [verdicts], passages)
+    assert [(answer[span.start : span.end], span.kind, span.verdicts) for span in spans] == [
+        ("The bridge is long.", "conflict", (0,)),
+        ("zebra", "baseless", (1,)),
+    ]
+
+
 def test_a_verifier_that_marks_no_words_gives_whole_claims():
     answer = "The zebra sleeps. The zebra eats. The bridge is long."
     report = halluc.check(answer, context="Text.", verifier=_without_spans(MarksWord("zebra")))
