@@ -1,10 +1,13 @@
 """Run the benchmarks of `halluc eval` and the attacks of `halluc redteam` with and without each mitigation.
 
-Prints one JSON line per figure with its 95 % interval and number of rows. Answers are cached, so a run that was
-stopped is resumed. Data is a folder with the files named in `ROWS`; a benchmark without its files is left out and named.
+Prints one JSON line per figure with its 95 % interval and number of rows. Data is a folder with the files named in `ROWS`; a
+benchmark without its files is left out and named. With --runs, every run is kept in a folder, and what is there already is
+printed again without being computed.
 
-    python benchmarks/safety.py --data DATA --model default --index my.index --limit 100
+    python benchmarks/safety.py --data DATA --part benchmarks --index my.index --mitigations none,grounded,abstain,cove
+    python benchmarks/safety.py --data DATA --part attacks --index my.index --limit 300
     python benchmarks/safety.py --data DATA --part speed
+    python benchmarks/safety.py --data DATA --part harness     # needs lm_eval
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from figures import show
@@ -35,6 +39,8 @@ ROWS = {
     "harmbench": ["harmbench/behaviors.jsonl", "harmbench/harmless_prompts.jsonl"],
     "strongreject": ["harmbench/strongreject.jsonl"],
     "halueval": ["halueval/qa_one_turn.jsonl"],
+    "truthfulqa_generation": ["truthfulqa/questions.jsonl"],
+    "toxigen_generation": ["toxigen/rows.jsonl"],
 }  # fmt: skip
 ATTACKS = {
     "jailbreak": ["harmbench/behaviors.jsonl"],
@@ -43,7 +49,9 @@ ATTACKS = {
     "multilingual": ["multijail/prompts.jsonl"],
     "injection": ["bipia/email_train.jsonl", "bipia/table_train.jsonl", "bipia/code_train.jsonl"],
 }
-DEFENSES = ("none", "block", "reminder", "datamarking", "encoding", "filter", "support")
+DEFENSES = (
+    "none", "no passages", "block", "reminder", "datamarking", "encoding", "filter", "perplexity", "canary", "support"
+)  # fmt: skip
 
 
 def main() -> None:
@@ -53,7 +61,10 @@ def main() -> None:
     parser.add_argument("--names", default=None, help="benchmarks or families, separated by commas; all by default")
     parser.add_argument("--model", default="default")
     parser.add_argument("--index", type=Path, default=None, help="index for the mitigations")
-    parser.add_argument("--mitigations", default="none", help="separated by commas")
+    parser.add_argument("--mitigations", default="none", help="of benchmarks, separated by commas, none first")
+    parser.add_argument("--defenses", default=",".join(DEFENSES), help="of injection, separated by commas")
+    parser.add_argument("--runs", type=Path, default=None, help="folder of runs, from which a stopped benchmark is resumed")
+    parser.add_argument("--max-new-tokens", type=int, default=48, help="longest reply to an attack")
     parser.add_argument("--limit", type=int, default=100, help="rows per benchmark, attacks per family")
     arguments = parser.parse_args()
 
@@ -72,43 +83,112 @@ def _benchmarks(lm, arguments) -> None:
     from halluc.evaluation.benchmark import Tools
     from halluc.evaluation.harm_judges import load_harm_judge
     from halluc.evaluation.rows import read_benchmark_rows
+    from halluc.evaluation.run_record import EvaluationRun, compare_runs
     from halluc.evaluation.runner import run_benchmark
     from halluc.evaluation.table import load_benchmark
     from retrieval import PassageIndex
 
     index = PassageIndex.open(arguments.index) if arguments.index else None
     verifier = load_verifier() if index is not None else None
-    tools = Tools(judge=load_harm_judge("refusal"), verifier=verifier, index=index)
     for name in _names(arguments, ROWS):
         benchmark = load_benchmark(name)
+        judge = load_harm_judge("lm" if "statement_judge" in benchmark.needs else "refusal", lm=lm)
         rows, _ = read_benchmark_rows(benchmark, _files(arguments, ROWS[name]), limit=arguments.limit)
+        tools = Tools(judge, verifier, index)
+        before = None
         for mitigation in arguments.mitigations.split(","):
             system = System(lm, mitigation, index, verifier)
+            compute = partial(run_benchmark, benchmark, rows, system, tools=tools, cache=default_cache_folder())
             try:
-                run = run_benchmark(benchmark, rows, system, tools=tools, cache=default_cache_folder())
+                run = _kept(arguments, f"{name}-{mitigation}-{len(rows)}-{lm.name}.json", EvaluationRun.load, compute)
             except InvalidInput as error:
                 print(f"{name} with {mitigation} left out: {error}", file=sys.stderr)
                 continue
-            for figure in run.figures:
-                show(f"{name}: {figure.name}", model=lm.name, mitigation=mitigation, value=figure.value,
-                     interval=[figure.low, figure.high], n=figure.n)  # fmt: skip
+            before = run if mitigation == "none" else before
+            changes = compare_runs(benchmark, before, run) if before is not None and run is not before else []
+            _print_figures(run.figures, changes, benchmark=name, model=lm.name, mitigation=mitigation)
 
 
 def _attacks(lm, arguments) -> None:
-    from halluc import load_verifier
-    from halluc.evaluation.harm_judges import load_harm_judge
+    """Injections on the model with each defense; other attacks on the model alone; and all on the grounded model."""
+    from halluc.evaluation.figures import measure, share
     from halluc.files import read_rows
-    from halluc.redteam.run import make_attacks, run_attacks
-    from halluc.redteam.targets import ChatTarget
+    from halluc.redteam.run import RedTeamRun, compare_runs, make_attacks
 
-    judge, verifier = load_harm_judge("refusal"), load_verifier()
     for family in _names(arguments, ATTACKS):
         rows = [row for path in _files(arguments, ATTACKS[family]) for row in read_rows(path)]
         attacks = make_attacks(family, rows, limit=arguments.limit)
-        for defense in DEFENSES if family == "injection" else DEFENSES[:1]:
-            target = ChatTarget(lm, defense=defense, verifier=verifier, max_new_tokens=48)
-            for rate in run_attacks(target, attacks, judge, defense=defense).rates:
-                show(rate.name, model=lm.name, defense=defense, value=rate.value, interval=[rate.low, rate.high], n=rate.n)
+        grounded = ["grounded", "grounded, support"] if arguments.index else []
+        before = None
+        for defense in [*(arguments.defenses.split(",") if family == "injection" else ["none"]), *grounded]:
+            compute = partial(_run_attacks, lm, arguments, defense, rows, attacks)
+            run = _kept(arguments, f"{family}-{defense}-{len(attacks)}-{lm.name}.jsonl", RedTeamRun.load, compute)
+            before = run if defense == "none" else before
+            changes = compare_runs(before, run) if before is not None and run is not before else []
+            rates = list(run.rates)
+            if family == "injection":
+                indirect = [attempt for attempt in run.attempts if attempt.attack.technique != "direct"]
+                figure = share("injection, indirect", [attempt.success for attempt in indirect])
+                rates.insert(1, measure(figure, len(indirect)))
+            _print_figures(rates, changes, model=lm.name, defense=defense)
+
+
+def _run_attacks(lm, arguments, defense: str, rows, attacks):
+    from halluc.evaluation.harm_judges import load_harm_judge
+    from halluc.redteam.run import run_attacks
+
+    return run_attacks(_target(lm, arguments, defense, rows), attacks, load_harm_judge("refusal"), defense=defense)
+
+
+def _target(lm, arguments, defense: str, rows):
+    from dataclasses import replace
+
+    from halluc import load_verifier
+    from halluc.redteam.injection import context_text
+    from halluc.redteam.passage_filters import CanaryFilter, PerplexityFilter
+    from halluc.redteam.targets import ChatTarget, GroundedTarget
+    from retrieval import PassageIndex
+
+    tokens = arguments.max_new_tokens
+    if defense.startswith("grounded"):
+        support = 0.5 if defense.endswith("support") else 0.0
+        index = PassageIndex.open(arguments.index)
+        return GroundedTarget(lm, index, verifier=load_verifier(), min_support=support, max_new_tokens=tokens)
+    if defense == "no passages":
+
+        class WithoutPassages(ChatTarget):
+            def run(self, attacks):
+                return super().run([replace(attack, passages=()) for attack in attacks])
+
+        return WithoutPassages(lm, max_new_tokens=tokens)
+    passage_filter = None
+    if defense == "perplexity":
+        # A twentieth of the contexts sets the threshold.
+        passage_filter = PerplexityFilter.fit(lm, [context_text(row, where) for where, row in rows[::20]])
+    elif defense == "canary":
+        passage_filter = CanaryFilter(lm)
+    verifier = load_verifier() if defense == "support" else None
+    return ChatTarget(lm, defense=defense, verifier=verifier, passage_filter=passage_filter, max_new_tokens=tokens)
+
+
+def _kept(arguments, name: str, load, compute):
+    """The run of that name in the folder of runs; computed, and saved there, if there is none."""
+    if arguments.runs is None:
+        return compute()
+    path = arguments.runs / name.replace(" ", "_")
+    if not path.exists():
+        run = compute()
+        arguments.runs.mkdir(parents=True, exist_ok=True)
+        run.save(path)
+    return load(path)
+
+
+def _print_figures(figures, changes, **values) -> None:
+    change_of = {change.name: change for change in changes}
+    for figure in figures:
+        change = change_of.get(figure.name)
+        paired = {} if change is None else {"change": change.change, "interval of the change": [change.low, change.high]}
+        show(figure.name, **values, value=figure.value, interval=[figure.low, figure.high], n=figure.n, **paired)
 
 
 def _speed(lm, arguments) -> None:

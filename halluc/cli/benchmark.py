@@ -46,8 +46,8 @@ def _command(benchmark_name: str) -> Callable[..., None]:
             list[str] | None,
             typer.Option(
                 "--data",
-                help="JSON-lines file, or hub id as owner/name#configuration:split; the benchmark's own hub id by default. "
-                "Repeat the option for several.",
+                help="JSON-lines file, hub id as owner/name#configuration:split, or 'sample' for a few packaged rows; the "
+                "benchmark's own hub id by default. Repeat the option for several.",
             ),
         ] = None,
         model: ModelName = "default",

@@ -1,4 +1,4 @@
-"""Rows of a benchmark: from local files, or from the Hugging Face hub through `datasets`.
+"""Rows of a benchmark: from local files, from the Hugging Face hub through `datasets`, or a packaged sample of a few.
 
 Not covered: which columns a benchmark needs (its own file).
 """
@@ -14,7 +14,10 @@ from halluc.errors import InvalidInput, check_integer, needs_extra
 from halluc.evaluation.benchmark import Benchmark, HubRows, Row
 from halluc.files import read_rows
 
-__all__ = ["read_benchmark_rows"]
+__all__ = ["SAMPLE", "read_benchmark_rows"]
+
+SAMPLE = "sample"
+"""Names the packaged rows; a file of that name is read as "./sample"."""
 
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(?:#(?P<configuration>[\w.-]+))?(?::(?P<split>\w+))?")
 
@@ -26,7 +29,8 @@ def read_benchmark_rows(
 
     Args:
         benchmark: whose rows.
-        data: JSON-lines files, or hub ids "owner/name#configuration:split"; the benchmark's own hub id by default.
+        data: JSON-lines files, hub ids "owner/name#configuration:split", or "sample" for the packaged rows; the benchmark's
+            own hub id by default.
         limit: number of rows to draw; all if None.
         seed: of the draw.
 
@@ -38,8 +42,12 @@ def read_benchmark_rows(
     """
     if limit is not None:
         check_integer("limit", limit, 1)
-    sources = [_source(entry) for entry in data] if data else [_default_source(benchmark)]
-    rows = [row for source in sources for row in (_from_hub(source) if isinstance(source, HubRows) else read_rows(source))]
+    sources = [_source(entry, benchmark) for entry in data] if data else [_default_source(benchmark)]
+    rows = [
+        row
+        for source in sources
+        for row in (_from_hub(source, benchmark) if isinstance(source, HubRows) else read_rows(source))
+    ]
     names = [f"{s.id}#{s.configuration}:{s.split}" if isinstance(s, HubRows) else str(s) for s in sources]
     if not rows:
         raise InvalidInput(f"{', '.join(names)} holds no rows; pass a file with at least one")
@@ -49,7 +57,9 @@ def read_benchmark_rows(
     return rows, names
 
 
-def _source(entry: str | Path) -> Path | HubRows:
+def _source(entry: str | Path, benchmark: Benchmark) -> Path | HubRows:
+    if entry == SAMPLE:
+        return _sample(benchmark)
     path = Path(entry)
     if path.exists():
         return path
@@ -62,13 +72,32 @@ def _source(entry: str | Path) -> Path | HubRows:
     return HubRows(match["id"], match["configuration"], match["split"] or "test")
 
 
+def _sample(benchmark: Benchmark) -> Path:
+    path = _samples() / f"{benchmark.name}.jsonl"
+    if not path.exists():
+        present = ", ".join(sorted(other.stem for other in _samples().glob("*.jsonl")))
+        raise InvalidInput(f"{benchmark.name} has no packaged rows, as {present} have; pass --data with a JSON-lines file")
+    return path
+
+
+def _samples() -> Path:
+    return Path(__file__).with_name("samples")
+
+
 def _default_source(benchmark: Benchmark) -> HubRows:
     if benchmark.hub is None:
-        raise InvalidInput(f"{benchmark.name} has no rows of its own; pass --data with a JSON-lines file")
+        raise InvalidInput(
+            f"{benchmark.name} has no rows of its own; pass --data with a JSON-lines file{_or_sample(benchmark)}"
+        )
     return benchmark.hub
 
 
-def _from_hub(source: HubRows) -> list[Row]:
+def _or_sample(benchmark: Benchmark) -> str:
+    """Advice to use the packaged rows, if the benchmark has some."""
+    return f", or with {SAMPLE!r}" if (_samples() / f"{benchmark.name}.jsonl").exists() else ""
+
+
+def _from_hub(source: HubRows, benchmark: Benchmark) -> list[Row]:
     name = f"{source.id}#{source.configuration}" if source.configuration else source.id
     with needs_extra("training"):
         import datasets
@@ -78,6 +107,7 @@ def _from_hub(source: HubRows) -> list[Row]:
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InvalidInput(
-            f"the split {source.split} of {name} cannot be loaded from the hub: {reason}; pass --data with a JSON-lines file"
+            f"the split {source.split} of {name} cannot be loaded from the hub: {reason}; pass --data with a JSON-lines "
+            f"file{_or_sample(benchmark)}"
         ) from error
     return [(f"row {number} of {name}", dict(row)) for number, row in enumerate(loaded, 1)]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +15,13 @@ from halluc.evaluation.answering import System
 from halluc.evaluation.benchmark import Reply
 from halluc.evaluation.figures import difference, mean, measure, share, wilson
 from halluc.evaluation.page import run_page
+from halluc.evaluation.rows import read_benchmark_rows
 from halluc.evaluation.run_record import EvaluationRun, compare_runs
 from halluc.evaluation.runner import run_benchmark
 from halluc.evaluation.table import load_benchmark
 from halluc.models.prefix_scoring import ContinuationScore
+
+SAMPLES = sorted(Path(runner.__file__).with_name("samples").glob("*.jsonl"))
 
 
 def write(path, *rows):
@@ -191,12 +195,23 @@ def test_the_model_answers_real_rows_and_grounding_changes_the_context(halluc, t
     assert "Is the Earth flat?" in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_packaged_rows_are_usable_and_their_source_and_license_are_named(path):
+    benchmark = load_benchmark(path.stem)
+    found, names = read_benchmark_rows(benchmark, ["sample"])
+    assert len(benchmark.items(found)) == len(found) >= 20
+    assert names == [str(path)]
+    assert path.name in (path.parent / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["truthfullqa"], "truthfulqa"),
         (["wmdp", "--data", "missing.jsonl"], "there is no file missing.jsonl"),
         (["factor"], "factor has no rows of its own; pass --data"),
+        (["clapnq"], "or with 'sample'"),
+        (["harmbench", "--data", "sample"], "harmbench has no packaged rows, as bbq"),
         (["wmdp", "--data", "ROWS", "--limit", "0"], "limit is 0; pass an integer of at least 1"),
         (["wmdp", "--data", "EMPTY"], "holds no rows"),
         (["bbq", "--data", "ROWS"], "has no column context; it has question, choices, answer, subject"),
