@@ -284,7 +284,7 @@ def _starts(size: int, risk: float, delta: float, n_starts: int) -> tuple[list[i
     """
     for number in range(n_starts, 0, -1):
         least = _least_items(risk, delta / number)
-        if number == 1 or least * 8 * (number - 1) <= size:
+        if number == 1 or least * 2 * (number**2 - 1) <= size:
             break
     if number == 1:
         return [least], delta

@@ -26,6 +26,10 @@ _RARE = 10
 _SKEWED = 0.05
 # From fewer items than this resampled quantiles are erratic.
 _FEWEST = 20
+# An upper end on the logarithm reaches at most this many margins above the estimate.
+_LARGEST_REACH = 3.0
+# Items of all resamples that are drawn together.
+_CHUNK = 1 << 16
 # Most standard errors that an interval reaches: resamples that miss all of a few large losses would send it to infinity.
 _FURTHEST = 6.0
 
@@ -66,10 +70,13 @@ def _studentized_quantiles(deviation: Float64Array, mass: Float64Array, plan: Bo
     equal = float(np.ptp(mass)) == 0
     # Of each resample: sums of m, m d, m^2, m^2 d and m^2 d^2.
     parts = [deviation, deviation**2] if equal else [mass, mass * deviation, *(mass**2 * deviation**k for k in range(3))]
-    table = np.stack(parts, axis=1)
     sums = np.empty((plan.n_resamples, len(parts)))
-    for row in range(plan.n_resamples):
-        sums[row] = table[generator.integers(0, size, size)].sum(axis=0)
+    rows = max(1, _CHUNK // size)
+    for start in range(0, plan.n_resamples, rows):
+        stop = min(start + rows, plan.n_resamples)
+        drawn = generator.integers(0, size, (stop - start, size))
+        for column, part in enumerate(parts):
+            sums[start:stop, column] = part[drawn].sum(axis=1)
     if equal:
         mean = sums[:, 0] / size
         variance = (sums[:, 1] / size - mean**2) / max(size - 1, 1)
@@ -87,6 +94,8 @@ def _studentized_quantiles(deviation: Float64Array, mass: Float64Array, plan: Bo
 def auroc_interval(value: float, right: Float64Array, wrong: Float64Array, level: float) -> Estimate:
     """An AUROC with DeLong's interval on the logit, and one from the smaller class where the two classes are separated.
 
+    The spread has few degrees of freedom if a class has few items; they are those of Brunner & Munzel (2000).
+
     Args:
         value: in [0, 1].
         right, wrong: (G,) weights of the right and of the wrong items at each distinct confidence, ascending; as many in all
@@ -94,48 +103,66 @@ def auroc_interval(value: float, right: Float64Array, wrong: Float64Array, level
         level: in (0, 1).
     """
     n_right, n_wrong = float(right.sum()), float(wrong.sum())
-    z = _normal_quantile(level)
     below = (np.cumsum(wrong) - wrong / 2) / n_wrong
     above = 1 - (np.cumsum(right) - right / 2) / n_right
-    variance = float(right @ (below - value) ** 2) / n_right / max(n_right - 1, 1)
-    variance += float(wrong @ (above - value) ** 2) / n_wrong / max(n_wrong - 1, 1)
+    of_right = float(right @ (below - value) ** 2) / n_right / max(n_right - 1, 1)
+    of_wrong = float(wrong @ (above - value) ** 2) / n_wrong / max(n_wrong - 1, 1)
+    variance = of_right + of_wrong
     # If a new item of the smaller class were misplaced with a probability p, none of n would be with (1 - p)^n.
     few = ((1 - level) / 2) ** (1 / max(min(n_right, n_wrong), 1))
     if not 0 < value < 1 or variance == 0:
         return Estimate(value, min(value, few), max(value, 1 - few), level)
-    center, margin = math.log(value / (1 - value)), z * math.sqrt(variance) / (value * (1 - value))
-    low, high = 1 / (1 + math.exp(min(margin - center, 700))), 1 / (1 + math.exp(min(-center - margin, 700)))
-    return Estimate(value, low, high, level)
+    freedom = variance**2 / (of_right**2 / max(n_right - 1, 1) + of_wrong**2 / max(n_wrong - 1, 1))
+    return _on_logit(value, _student_quantile(level, freedom) * math.sqrt(variance), level)
 
 
-def _positive_interval(value: float, influence: Float64Array, mass: Float64Array, level: float, freedom: float) -> Estimate:
-    """A metric of at least 0 with an interval of Student's t on the logarithm.
+def _positive_interval(
+    value: float, influence: Float64Array, mass: Float64Array, level: float, rarer: float, most: float
+) -> Estimate:
+    """A metric in [0, most] with an interval of Student's t on the logarithm.
 
     Args:
         value: the metric.
         influence: (N,) of each item, of mean 0.
         mass: (N,) weights that sum to 1.
         level: in (0, 1).
-        freedom: degrees of freedom of the spread, above 0: the (effective) number of items of the rarer outcome.
+        rarer: (effective) number of items of the rarer outcome.
+        most: the largest value that is possible.
     """
-    z = _normal_quantile(level)
-    # The quantile of Student's t, to second order in 1 / freedom; with fewer than three degrees it would be off.
-    nu = max(freedom, 3.0)
-    quantile = z + (z**3 + z) / (4 * nu) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * nu**2)
-    margin = quantile * math.sqrt(float(mass**2 @ influence**2))
+    margin = _margin(influence, mass, level, rarer)
     if value <= 0:
-        return Estimate(value, 0.0, margin, level)
+        return Estimate(value, 0.0, min(margin, most), level)
     factor = math.exp(min(margin / value, 700))
-    return Estimate(value, value / factor, value * factor, level)
+    # Far from the estimate the logarithm says little about the upper end.
+    high = min(value * factor, value + _LARGEST_REACH * margin, most)
+    return Estimate(value, value / factor, max(value, high), level)
 
 
-def logit_interval(value: float, influence: Float64Array, mass: Float64Array, level: float) -> Estimate:
-    """A metric in [0, 1] with a normal interval on the logit; see `mean_interval`."""
-    spread = _normal_quantile(level) * math.sqrt(float(mass**2 @ influence**2))
+def logit_interval(value: float, influence: Float64Array, mass: Float64Array, level: float, rarer: float) -> Estimate:
+    """A metric in [0, 1] with an interval of Student's t on the logit; see `_positive_interval`."""
+    return _on_logit(value, _margin(influence, mass, level, rarer), level)
+
+
+def _margin(influence: Float64Array, mass: Float64Array, level: float, rarer: float) -> float:
+    """Standard error of a metric times a quantile of Student's t.
+
+    The degrees of freedom of a variance are 2 n / (kurtosis - 1), at most the number of items of the rarer outcome.
+    """
+    square = influence**2
+    variance = float(mass @ square)
+    if variance == 0:
+        return 0.0
+    excess = float(mass @ square**2) / variance**2 - 1
+    freedom = min(rarer, 2 / float(mass @ mass) / max(excess, 1e-9))
+    return _student_quantile(level, freedom) * math.sqrt(float(mass**2 @ square))
+
+
+def _on_logit(value: float, margin: float, level: float) -> Estimate:
+    """An interval of a value in [0, 1] whose margin on the logit is `margin` to first order."""
     if not 0 < value < 1:
-        return Estimate(value, max(0.0, value - spread), min(1.0, value + spread), level)
-    center, margin = math.log(value / (1 - value)), spread / (value * (1 - value))
-    low, high = 1 / (1 + math.exp(min(margin - center, 700))), 1 / (1 + math.exp(min(-center - margin, 700)))
+        return Estimate(value, max(0.0, value - margin), min(1.0, value + margin), level)
+    center, reach = math.log(value / (1 - value)), margin / (value * (1 - value))
+    low, high = 1 / (1 + math.exp(min(reach - center, 700))), 1 / (1 + math.exp(min(-center - reach, 700)))
     return Estimate(value, low, high, level)
 
 
@@ -189,24 +216,20 @@ class ErrorCurve:
         value = float(self.mass @ self.wrong)
         return value, np.asarray(self.wrong - value, dtype=np.float64)
 
-    def interval(self, value: float, influence: Float64Array, level: float) -> Estimate:
-        """The interval of an area from its value and the influence (N,) of each item."""
+    def interval(self, value: float, influence: Float64Array, level: float, *, generalized: bool = False) -> Estimate:
+        """The interval of an area from its value and the influence (N,) of each item; `generalized` for AUGRC."""
         rate, size = float(self.mass @ self.wrong), 1 / float(self.mass @ self.mass)
-        measured = _positive_interval(value, influence, self.mass, level, size * min(rate, 1 - rate))
-        return self._cover_rare_errors(measured)
-
-    def _cover_rare_errors(self, estimate: Estimate) -> Estimate:
-        """Reach up to the worst area that an interval of the error rate allows, if there are hardly any errors.
-
-        With an error rate u, all errors at the top, the risk at coverage c is min(1, u / c), of mean u (1 - log u).
-        """
-        size = 1 / float(self.mass @ self.mass)
-        errors = float(self.mass @ self.wrong) * size
-        if errors >= _RARE:
-            return estimate
-        _, most = binomial_interval(errors, size, level=estimate.level or 0.95)
-        worst = float(most) * (1 - math.log(float(most)))
-        return Estimate(float(estimate), estimate.low, max(estimate.high or 0.0, worst), estimate.level)
+        rarer, most = size * min(rate, 1 - rate), 0.5 if generalized else 1.0
+        measured = _positive_interval(value, influence, self.mass, level, rarer, most)
+        if size * rate >= _RARE:
+            return measured
+        # If there are hardly any errors, it reaches the worst area that an interval of the error rate allows. With an error
+        # rate u, all errors at the top, the risk at coverage c is min(1, u / c), of mean u (1 - log u); that of the
+        # generalized risk min(c, u) is u - u^2 / 2.
+        _, bound = binomial_interval(size * rate, size, level=level)
+        u = float(bound)
+        worst = u - u * u / 2 if generalized else u * (1 - math.log(u))
+        return Estimate(value, measured.low, max(measured.high or 0.0, worst), level)
 
     def _groups(self) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array]:
         """Mass and errors of each group, and those before it."""
@@ -226,3 +249,9 @@ class ErrorCurve:
 def _normal_quantile(level: float) -> float:
     # Of the standard library, since loading scipy takes longer than the whole interval.
     return NormalDist().inv_cdf((1 + level) / 2)
+
+
+def _student_quantile(level: float, freedom: float) -> float:
+    """The two-sided quantile of Student's t, to second order in 1 / freedom; fewer than three degrees count as three."""
+    z, nu = _normal_quantile(level), max(freedom, 3.0)
+    return z + (z**3 + z) / (4 * nu) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * nu**2)

@@ -56,7 +56,7 @@ def brier_score(
     """
     values, truth = check_pair(confidence, correct)
     p = values.astype(np.float64)
-    return _mean_loss((p - truth) ** 2, (p - ~truth) ** 2, truth, weights, interval)
+    return _mean_loss((p - truth) ** 2, (p - ~truth) ** 2, 1.0, truth, weights, interval)
 
 
 def negative_log_likelihood(
@@ -85,7 +85,7 @@ def negative_log_likelihood(
     probability = np.where(truth, values, 1 - values.astype(np.float64))
     with np.errstate(divide="ignore"):
         loss, other = (-np.log(np.clip(p, clip, 1 - clip)) for p in (probability, 1 - probability))
-    return _mean_loss(loss, other, truth, weights, interval)
+    return _mean_loss(loss, other, -math.log(clip) if clip > 0 else math.inf, truth, weights, interval)
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,8 @@ def auprc(
     # An item adds to what is answered from its group on and, if it is right, to the right ones there.
     by_answered = -np.cumsum((right * found / divisor**2)[::-1])[::-1] / total
     by_right = (precision - value + np.cumsum((right / divisor)[::-1])[::-1]) / total
-    return logit_interval(value, by_answered[group] + truth * by_right[group], mass, as_bootstrap(interval).level)
+    rarer = min(total, 1 - total) / float(mass @ mass)
+    return logit_interval(value, by_answered[group] + truth * by_right[group], mass, as_bootstrap(interval).level, rarer)
 
 
 def _groups(values: FloatArray) -> tuple[NDArray[np.intp], int]:
@@ -276,20 +277,21 @@ def _weights_of_both(truth: BoolArray, weights: ArrayLike | None, metric: str) -
 def _mean_loss(
     loss: Float64Array,
     other: Float64Array,
+    largest: float,
     truth: BoolArray,
     weights: ArrayLike | None,
     interval: float | Bootstrap | None,
 ) -> Estimate:
-    """The mean loss (N,); `other` is the loss (N,) of each item if its outcome were the other one."""
+    """The mean loss (N,) in [0, largest]; `other` is the loss (N,) of each item if its outcome were the other one."""
     mass = unit_weights(weights, loss.size)
     mass = mass / mass.sum()
     if interval is None:
         return Estimate(float(mass @ loss))
     measured = mean_interval(loss, mass, as_bootstrap(interval))
-    if 0 < float(mass @ truth) < 1:
-        return measured
-    # Items of one outcome do not show what the other costs: of n, a share of up to 1 - (tail)^(1/n) may have it.
-    tail = (1 - (measured.level or 0.95)) / 2
-    missed = 1 - tail ** float(mass @ mass)
-    most = float(measured) + missed * float(mass @ np.maximum(other - loss, 0))
-    return Estimate(float(measured), measured.low, max(measured.high or 0.0, most), measured.level)
+    value, high = float(measured), measured.high or 0.0
+    if not (mass * truth).any() or not (mass * ~truth).any():
+        # Items of one outcome do not show what the other costs: of n, a share of up to 1 - (tail)^(1/n) may have it.
+        tail = (1 - (measured.level or 0.95)) / 2
+        missed = 1 - tail ** float(mass @ mass)
+        high = max(high, value + missed * float(mass @ np.maximum(other - loss, 0)))
+    return Estimate(value, measured.low, max(value, min(high, largest)), measured.level)

@@ -157,7 +157,7 @@ def augrc(
         return Estimate(value)
     curve = ranked.curve(mass)
     _, influence = curve.augrc()
-    return curve.interval(value, influence, as_bootstrap(interval).level)
+    return curve.interval(value, influence, as_bootstrap(interval).level, generalized=True)
 
 
 def prediction_rejection_ratio(
@@ -216,7 +216,8 @@ def coverage_at_risk(
         risk: in [0, 1].
         weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of an interval, or Bootstrap: the largest coverages at which the upper and the lower end
-            of the risk's own interval (Wilson's) are at most `risk`.
+            of the risk's own interval (Wilson's) are at most `risk`, with the noise of the share answered added to both
+            (the distances to the ends add up as variances do; Zou & Donner 2008).
     """
     values, truth = check_pair(confidence, correct)
     check_number(risk, "risk", least=0, most=1)
@@ -237,7 +238,15 @@ def coverage_at_risk(
         return Estimate(value)
     level = as_bootstrap(interval).level
     low, high = wilson_interval(wrong / answered, answered, level)
-    return Estimate(value, min(value, coverage(high)), max(value, coverage(low)), level)
+    below, above = min(value, coverage(high)), max(value, coverage(low))
+    # Where the threshold lies is one noise; how many of these items lie above it, given the threshold, is another.
+    least, most = (float(end[0]) for end in wilson_interval(np.array([value]), answered[-1:], level))
+    return Estimate(
+        value,
+        max(0.0, value - math.hypot(value - below, value - least)),
+        min(1.0, value + math.hypot(above - value, most - value)),
+        level,
+    )
 
 
 def accuracy_at_coverage(

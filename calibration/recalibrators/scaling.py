@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from calibration.arrays import BoolArray, Float64Array
-from calibration.recalibrators.recalibrator import Recalibrator, logit
+from calibration.recalibrators.recalibrator import Recalibrator, inverse_logit, logit
 
 __all__ = ["BetaCalibration", "PlattScaling", "TemperatureScaling"]
 
@@ -55,7 +55,7 @@ class TemperatureScaling(Recalibrator):
             self.temperature_ = float(1 / brentq(slope, hottest, coldest, xtol=1e-13, rtol=1e-13))
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
-        return np.asarray(expit(logit(confidence) / self.temperature_))
+        return inverse_logit(logit(confidence) / self.temperature_)
 
 
 class PlattScaling(Recalibrator):
@@ -83,7 +83,7 @@ class PlattScaling(Recalibrator):
         self.slope_, self.intercept_ = float(slope), float(intercept)
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
-        return np.asarray(expit(self.slope_ * logit(confidence) + self.intercept_))
+        return inverse_logit(self.slope_ * logit(confidence) + self.intercept_)
 
 
 class BetaCalibration(Recalibrator):
@@ -109,7 +109,7 @@ class BetaCalibration(Recalibrator):
         self.a_, self.b_, self.c_ = float(a), float(b), float(c)
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
-        return np.asarray(expit(_beta_features(confidence) @ np.array([self.a_, self.b_, self.c_])))
+        return inverse_logit(_beta_features(confidence) @ np.array([self.a_, self.b_, self.c_]))
 
 
 def smoothed_targets(correct: BoolArray, weights: Float64Array) -> Float64Array:

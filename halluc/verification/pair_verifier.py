@@ -252,7 +252,7 @@ class PairVerifier:
         return [conflict for conflict in quantity_conflicts(as_read(evidence), as_read(claim)) if conflict.reliable]
 
     def _calibrated(self, support: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.calibrator.transform(support) if self.calibrator and len(support) else support
+        return self.calibrator.predict(support) if self.calibrator and len(support) else support
 
     def _read(self, pairs: Sequence[tuple[str, str]]) -> list[_Reading]:
         """The readings of pairs, of which those kept from before are not read again."""

@@ -1,6 +1,7 @@
 """Thresholds with a guarantee: the guarantee by simulation, the threshold by hand."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -101,6 +102,19 @@ def test_two_starts_that_fall_on_one_threshold_give_it_all_of_delta():
         rule = ConformalAbstention(risk=0.1, delta=0.05, n_starts=n_starts)
         assert rule.fit(confidence, [False] * 29 + [True] * 371).feasible
         assert not rule.fit(confidence, [False] * 31 + [True] * 369).feasible
+
+
+def test_120_items_are_enough_for_a_second_start():
+    # With a single start, one early error loses everything.
+    answered = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        confidence = rng.random(120)
+        correct = rng.random(120) < 0.7 + 0.3 * np.sqrt(confidence)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoThresholdWarning)
+            answered.append(ConformalAbstention(0.2, 0.05).fit(confidence, correct).coverage)
+    assert np.mean(answered) > 0.8
 
 
 def test_starts_by_hand():

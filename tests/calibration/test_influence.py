@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from calibration import (
     accuracy_at_coverage,
@@ -16,7 +17,7 @@ from calibration import (
     negative_log_likelihood,
     prediction_rejection_ratio,
 )
-from calibration.influence import ErrorCurve
+from calibration.influence import ErrorCurve, logit_interval
 
 METRICS = [brier_score, negative_log_likelihood, auroc, auprc, aurc, excess_aurc, augrc, prediction_rejection_ratio]
 
@@ -145,3 +146,63 @@ def test_three_right_answers_do_not_bound_a_loss_at_their_own():
     assert (value, value.low) == pytest.approx((0.01, 0.01))
     assert value.high == pytest.approx(0.01 + (1 - 0.025 ** (1 / 3)) * 0.8)
     assert negative_log_likelihood([0.9] * 3, [True] * 3, interval=0.95).high > 1
+
+
+def test_the_interval_of_coverage_at_risk_allows_for_the_noise_of_the_share_answered():
+    # Where the threshold lies is certain here, but not how many items are above it.
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(300):
+        top = rng.random(100) < 0.4
+        value = coverage_at_risk(np.where(top, 0.9, 0.1), top, 0.2, interval=0.95)
+        covered += value.low <= 0.4 <= value.high
+    assert covered >= 0.93 * 300
+
+
+@pytest.mark.parametrize(
+    ("metric", "most"), [(brier_score, 1), (aurc, 1), (excess_aurc, 1), (augrc, 0.5), (auroc, 1), (auprc, 1)]
+)
+def test_no_interval_leaves_the_range_of_its_metric(metric, most):
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        size = int(rng.integers(2, 13))
+        confidence, weights = rng.choice([0.0, 0.5, 0.999, 1.0], size), rng.choice([1e-3, 1.0, 1e6], size)
+        correct = rng.permutation(np.arange(size) < rng.integers(1, size))
+        for options in ({}, {"weights": weights}):
+            value = metric(confidence, correct, interval=0.95, **options)
+            assert 0 <= value.low <= value <= value.high <= most
+
+
+def test_equal_weights_of_any_size_leave_the_interval_as_it_is():
+    for metric in (brier_score, negative_log_likelihood):
+        for size in range(3, 60):
+            confidence, correct = np.linspace(0.5, 1, size), np.ones(size, dtype=bool)
+            plain = metric(confidence, correct, interval=0.95)
+            equal = metric(confidence, correct, weights=np.full(size, 0.3), interval=0.95)
+            assert (equal.low, equal.high) == pytest.approx((plain.low, plain.high), rel=1e-6)
+
+
+def test_a_class_of_few_items_widens_the_interval_of_auroc():
+    confidence, correct = sample(300, seed=3)
+    wrong = np.flatnonzero(~correct)
+    kept = np.sort(np.concatenate([np.flatnonzero(correct), wrong[:6]]))
+    confidence, correct = confidence[kept], correct[kept]
+    value = auroc(confidence, correct, interval=0.95)
+    right, others = confidence[correct], confidence[~correct]
+    below = (right[:, None] > others).mean(axis=1)
+    above = (right > others[:, None]).mean(axis=1)
+    parts = below.var(ddof=1) / right.size, above.var(ddof=1) / others.size
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (right.size - 1) + parts[1] ** 2 / (others.size - 1))
+    margin = student.ppf(0.975, freedom) * np.sqrt(sum(parts)) / (value * (1 - value))
+    assert freedom < 6
+    assert np.log(value.high / (1 - value.high)) - np.log(value / (1 - value)) == pytest.approx(margin, rel=0.02)
+
+
+def test_an_influence_that_few_items_carry_widens_the_interval():
+    mass = np.full(400, 1 / 400)
+    spread = np.where(np.arange(400) % 2 == 0, 1.0, -1.0)
+    peaked = np.where(np.arange(400) < 2, 14.0, np.where(np.arange(400) < 4, -14.0, 0.0))
+    peaked *= np.sqrt((spread**2).sum() / (peaked**2).sum())
+    even, uneven = (logit_interval(0.8, influence, mass, 0.95, 400) for influence in (spread, peaked))
+    assert uneven.low < even.low < 0.8 < even.high < uneven.high
+    assert even.high - even.low == pytest.approx(2 * 1.96 * 0.05, rel=0.03)

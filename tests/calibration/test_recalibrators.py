@@ -147,6 +147,16 @@ def test_a_missing_fit_and_unusable_input_are_refused(kind, tmp_path):
         kind().fit([0.5], [1]).transform([2.0])
 
 
+@pytest.mark.parametrize("kind", [TemperatureScaling, PlattScaling, BetaCalibration, ScalingBinning])
+def test_no_outcome_is_called_impossible(kind):
+    confidence = np.array([0.0, 0.4, 0.6, 1.0, 1.0])
+    fitted = kind().fit(confidence, confidence > 0.5, np.array([1e6, 1, 1, 1e6, 1e6]))
+    values = fitted.predict([0.0, 1e-9, 0.5, 1 - 1e-9, 1.0])
+    assert (values > 0).all()
+    assert (values < 1).all()
+    assert (np.diff(values) >= 0).all()
+
+
 def test_temperature_finds_the_temperature_and_the_least_likelihood_loss():
     confidence, correct = overconfident(50_000, temperature=2.5)
     fitted = TemperatureScaling().fit(confidence, correct)

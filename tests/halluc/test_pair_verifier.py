@@ -124,6 +124,15 @@ def test_the_fingerprint_covers_all_that_decides_a_probability(verifier):
     assert len(prints) == 5
 
 
+def test_the_output_setting_of_scikit_learn_does_not_reach_the_verifier(verifier):
+    from sklearn import config_context
+
+    pairs = [("Paris is the capital of France.", "The capital of France is Paris.")]
+    with config_context(transform_output="pandas"):
+        probabilities = load_verifier(batch_tokens=1).support(pairs)
+    assert probabilities == pytest.approx(verifier.support(pairs), abs=1e-5)
+
+
 def test_an_option_of_another_verifier_is_refused(lm):
     with pytest.raises(InvalidInput, match="max_tokens is an option of cross-encoders"):
         load_verifier("lm", lm=lm, max_tokens=3)
