@@ -76,6 +76,10 @@ class CheckedStore(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    def _is_empty(self) -> bool:
+        """Whether no search can find anything; a store that would have to ask for it may say no."""
+        return len(self) == 0
+
     def _check_storable(self, passages: Sequence[Passage]) -> None:  # noqa: B027  # most stores ask nothing
         """Check what this kind of store asks of passages beyond what every store does."""
 
@@ -189,7 +193,7 @@ class CheckedStore(ABC):
         depth = int(k) if reranker is None else max(int(k), int(rerank_depth))
         if min_similarity is not None and not -1 <= min_similarity <= 1:
             raise InvalidQuery(f"min_similarity is {min_similarity}; pass a cosine similarity in [-1, 1]")
-        if len(self) and queries:
+        if not self._is_empty() and queries:
             # Before the store is read, which a long computation would hold.
             vectors = None if mode == "sparse" and min_similarity is None else self._embed(queries)
             with self._reading() as contents:
@@ -209,7 +213,7 @@ class CheckedStore(ABC):
         check_k(k)
         check_filter(filter)
         vectors = checked_vectors(vectors, None, self._origin.dimension)
-        if not len(vectors) or not len(self):
+        if not len(vectors) or self._is_empty():
             return [[] for _ in vectors]
         with self._reading() as contents:
             return hits_of(contents, contents.dense(vectors, int(k), contents.allowed(filter)))

@@ -47,9 +47,14 @@ class Connections:
         for connection in idle:
             connection.close()
 
+    def check_open(self) -> None:
+        """Raise `IndexClosed` after `close`."""
+        if self._closed:
+            raise IndexClosed(f"the index {self.address} is closed; open it again with retrieval.open_store")
+
     @contextmanager
     def reading(self) -> Iterator[psycopg.Connection[Any]]:
-        """Run the block in a transaction that sees one state and changes nothing.
+        """Lend a connection without a transaction; one that the block begins is ended after it.
 
         Raises:
             StoreUnavailable: the server cannot be reached, or refuses.
@@ -59,9 +64,9 @@ class Connections:
 
         with self._use() as connection:
             try:
-                connection.execute("begin isolation level repeatable read read only")
                 yield connection
-                connection.execute("commit")
+                if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                    connection.execute("commit")
             except psycopg.Error as error:
                 lost = "the connection was lost" if connection.closed else "the server refused"
                 raise StoreUnavailable(f"{self.address} cannot be read: {lost} ({reason(error)})") from error
@@ -123,8 +128,7 @@ class Connections:
     def _take(self) -> psycopg.Connection[Any]:
         """Get an open connection."""
         with self._lock:
-            if self._closed:
-                raise IndexClosed(f"the index {self.address} is closed; open it again with retrieval.open_store")
+            self.check_open()
             if self._process != os.getpid():
                 # After a fork, the connections belong to the parent.
                 self._process, self._idle = os.getpid(), []

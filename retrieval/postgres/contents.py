@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrieval.contents import Match
@@ -12,7 +12,8 @@ from retrieval.filters import Filter
 from retrieval.passages import IndexedDocument, Passage
 from retrieval.postgres.address import PostgresAddress
 from retrieval.postgres.filtering import Condition, condition_of
-from retrieval.postgres.schema import Facts, signed_hash, term_hash
+from retrieval.postgres.rows import signed_hash, term_hash
+from retrieval.postgres.schema import Facts, facts_of, read_facts
 from retrieval.segment import text_hash
 from retrieval.terms import terms
 
@@ -24,18 +25,44 @@ if TYPE_CHECKING:
 __all__ = ["PASSAGE_COLUMNS", "PostgresContents", "passage_of"]
 
 PASSAGE_COLUMNS = "number, id, text, title, metadata, source, document_id, start_at, end_at"
+_BEGIN = "begin isolation level repeatable read read only; "
 # The parameters of bm25s, so that every store ranks alike.
 _K1 = 1.5
 _B = 0.75
 
 
 class PostgresContents:
-    """What one transaction sees; a place is the number of a row."""
+    """What one transaction sees; a place is the number of a row.
 
-    def __init__(self, connection: psycopg.Connection[Any], address: PostgresAddress, facts: Facts) -> None:
+    Args:
+        connection: a connection, without a transaction unless `facts` are passed.
+        address: the index.
+        check: called with the facts before anything of the index is used.
+        facts: what was read in the transaction that is open. Without them, a transaction begins when there is something to
+            read, except for one dense search, which is one statement and sees one state by itself.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        address: PostgresAddress,
+        check: Callable[[Facts], None],
+        facts: Facts | None = None,
+    ) -> None:
         self.connection = connection
         self.address = address
-        self.facts = facts
+        self._check = check
+        self._facts = facts
+        self._passage_at: dict[int, Passage] = {}
+
+    @property
+    def facts(self) -> Facts:
+        """The facts, read at the begin of the transaction."""
+        if self._facts is None:
+            facts = read_facts(self.connection, self.address, before=_BEGIN)
+            self._check(facts)
+            self._facts = facts
+        return self._facts
 
     @property
     def dimension(self) -> int:
@@ -69,9 +96,10 @@ class PostgresContents:
         """Get the passages at some places, in that order."""
         if not places:
             return []
-        statement = f"select {PASSAGE_COLUMNS} from {{schema}}.passages where number = any(%s)"
-        passage_at = {row[0]: passage_of(row) for row in self._rows(statement, (list(places),))}
-        return [passage_at[place] for place in places]
+        if unknown := [place for place in places if place not in self._passage_at]:
+            statement = f"select {PASSAGE_COLUMNS} from {{schema}}.passages where number = any(%s)"
+            self._passage_at.update((row[0], passage_of(row)) for row in self._rows(statement, (unknown,)))
+        return [self._passage_at[place] for place in places]
 
     def vectors_at(self, places: Sequence[int]) -> NDArray[np.float32]:
         """Get the (P, d) unit vectors of the passages at P places."""
@@ -93,6 +121,7 @@ class PostgresContents:
     def passages(self) -> Iterator[tuple[int, Passage]]:
         """Get all passages with their places."""
         statement = f"select {PASSAGE_COLUMNS} from {{schema}}.passages order by number"
+        _ = self.facts
         with self.connection.cursor(name="passages") as cursor:
             for row in cursor.execute(self._composed(statement)):
                 yield row[0], passage_of(row)
@@ -108,20 +137,42 @@ class PostgresContents:
     def dense(self, vectors: NDArray[np.float32], k: int, allowed: Condition) -> list[list[Match]]:
         """Find for each query the k passages of highest cosine similarity; `vectors` is (Q, d)."""
         # <#> is the inner product with the other sign, since PostgreSQL reads indexes in ascending order only.
-        statement = f"""
-            select number, -(embedding <#> %(query)s) from {{schema}}.passages where {allowed.sql}
-            order by embedding <#> %(query)s limit %(k)s"""
+        nearest = f"""
+            select {PASSAGE_COLUMNS}, -(embedding <#> %(query)s) as similarity from {{schema}}.passages
+            where {allowed.sql} order by embedding <#> %(query)s limit %(k)s"""
         results = []
         for vector in vectors:
             parameters = {**allowed.parameters, "query": vector, "k": k}
-            rows = self._rows(statement, parameters)
-            if len(rows) < min(k, self.facts.passages):
+            if self._facts is None and len(vectors) == 1:
+                rows, passages = self._nearest_alone(nearest, parameters)
+            else:
+                passages = self.facts.passages
+                rows = self._rows(nearest, parameters)
+            if len(rows) < min(k, passages):
                 # The graph ends early where a filter or k leaves most of it out; without it the search is exact.
+                _ = self.facts
                 self.connection.execute("set local enable_indexscan = off")
-                rows = self._rows(statement, parameters)
+                rows = self._rows(nearest, parameters)
                 self.connection.execute("set local enable_indexscan = on")
-            results.append([Match(number, similarity, similarity) for number, similarity in rows])
+            self._passage_at.update((row[0], passage_of(row)) for row in rows)
+            results.append([Match(row[0], row[-1], row[-1]) for row in rows])
         return results
+
+    def _nearest_alone(self, nearest: str, parameters: Mapping[str, Any]) -> tuple[list[Any], int]:
+        """Search and read the facts in one statement, which needs no transaction; returns the number of passages too."""
+        import psycopg
+        from psycopg.rows import dict_row
+
+        statement = f"""
+            select to_jsonb(facts) as facts, nearest.* from {{schema}}.facts left join lateral ({nearest}) nearest on true"""
+        try:
+            rows = self.connection.cursor(row_factory=dict_row).execute(self._composed(statement), parameters).fetchall()
+        except psycopg.ProgrammingError:
+            # Says what is wrong if the tables are not those of an index.
+            return self._rows(nearest, parameters), self.facts.passages
+        facts = facts_of(rows[0]["facts"] if rows else None, self.address)
+        self._check(facts)
+        return [tuple(row.values())[1:] for row in rows if row["number"] is not None], facts.passages
 
     def sparse(self, queries: Sequence[str], k: int, allowed: Condition) -> list[list[Match]]:
         """Find for each query the k passages of highest BM25 score; passages that share no word with it never match.
@@ -158,6 +209,7 @@ class PostgresContents:
         return [Match(number, score, None) for number, score in self._rows(statement, parameters)]
 
     def _rows(self, statement: str, parameters: Any = None, *, binary: bool = False) -> list[Any]:
+        _ = self.facts
         return self.connection.cursor(binary=binary).execute(self._composed(statement), parameters).fetchall()
 
     def _composed(self, statement: str) -> Any:

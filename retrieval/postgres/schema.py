@@ -8,20 +8,17 @@ Both are in a schema of the index's own; DROP SCHEMA "NAME" CASCADE removes the 
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from retrieval.errors import IndexDamaged, IndexExists, IndexNotFound, IndexVersion
 from retrieval.origin import Origin
-from retrieval.passages import Passage, document_of
+from retrieval.passages import Passage
+from retrieval.postgres import rows
 from retrieval.postgres.address import PostgresAddress
-from retrieval.segment import text_hash
-from retrieval.terms import TERMS_VERSION, terms
+from retrieval.terms import TERMS_VERSION
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,13 +33,12 @@ __all__ = [
     "create_indexes",
     "create_tables",
     "delete",
+    "facts_of",
     "insert",
     "page",
     "read_facts",
     "recount",
-    "signed_hash",
     "size",
-    "term_hash",
 ]
 
 FORMAT_VERSION = 1
@@ -90,11 +86,6 @@ _INDEXES = (
     "alter table {schema}.passages add exclude using hash (id with =)",
 )
 _GRAPH = "create index on {schema}.passages using hnsw (embedding vector_ip_ops)"
-_COLUMNS = (
-    ("id", "text"), ("document", "text"), ("text", "text"), ("title", "text"), ("source", "text"), ("document_id", "text"),
-    ("start_at", "int8"), ("end_at", "int8"), ("metadata", "text"), ("text_hash", "int8"), ("terms", "int8[]"),
-    ("counts", "int4[]"), ("words", "int4"), ("embedding", "vector"),
-)  # fmt: skip
 _MOST_MEMORY_MB = 2048
 
 
@@ -131,22 +122,41 @@ class Facts:
         return Origin(self.embedder, self.fingerprint, self.dimension)
 
 
-def read_facts(connection: psycopg.Connection[Any], address: PostgresAddress, *, lock: bool = False) -> Facts:
-    """Read the facts of an index, and wait for the lock of its writers if `lock` is set.
+def read_facts(
+    connection: psycopg.Connection[Any], address: PostgresAddress, *, lock: bool = False, before: str = ""
+) -> Facts:
+    """Read the facts of an index.
+
+    Args:
+        connection, address: where.
+        lock: wait for the lock of the writers.
+        before: statements to execute first, each with a semicolon; the server is asked once for all.
 
     Raises:
         IndexNotFound: there is no index.
-        IndexVersion: it has another format.
-        IndexDamaged: its facts are missing.
+        IndexVersion, IndexDamaged: as `facts_of`.
     """
     import psycopg
     from psycopg.rows import dict_row
 
-    statement = _in(address, "select * from {schema}.facts" + (" for update" if lock else ""))
+    statement = _in(address, f"{before}select * from {{schema}}.facts" + (" for update" if lock else ""))
     try:
-        row = connection.cursor(row_factory=dict_row).execute(statement).fetchone()
+        cursor = connection.cursor(row_factory=dict_row).execute(statement)
+        while cursor.nextset():
+            pass
+        row = cursor.fetchone()
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
         raise IndexNotFound(f"there is no index at {address}; build one with 'halluc index build'") from error
+    return facts_of(row, address)
+
+
+def facts_of(row: Mapping[str, Any] | None, address: PostgresAddress) -> Facts:
+    """Check the row of `facts`.
+
+    Raises:
+        IndexVersion: the index has another format.
+        IndexDamaged: there is no row, or it lacks a column.
+    """
     if row is None:
         raise IndexDamaged(f"the table of facts of {address} is empty; restore it from a copy or build the index again")
     version = row.get("format_version")
@@ -211,32 +221,15 @@ def insert(
     connection: psycopg.Connection[Any], address: PostgresAddress, passages: Sequence[Passage], vectors: NDArray[np.float32]
 ) -> int:
     """Insert passages and their (N, d) vectors; returns the number of their words."""
-    from psycopg import sql
-
-    columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in _COLUMNS)
-    statement = sql.SQL("copy {}.passages ({}) from stdin (format binary)").format(sql.Identifier(address.name), columns)
     words = 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types([kind for _, kind in _COLUMNS])
+    statement = f"copy {{schema}}.passages ({', '.join(rows.COLUMNS)}) from stdin (format binary)"
+    with connection.cursor() as cursor, cursor.copy(_in(address, statement)) as copy:
+        copy.write(rows.COPY_START)
         for passage, vector in zip(passages, vectors, strict=True):
-            counted = _counted(passage.text)
-            words += counted[2]
-            copy.write_row(
-                (
-                    passage.id,
-                    document_of(passage),
-                    passage.text,
-                    passage.title,
-                    passage.source,
-                    passage.document_id,
-                    passage.start,
-                    passage.end,
-                    json.dumps(dict(passage.metadata), ensure_ascii=False),
-                    signed_hash(text_hash(passage.text)),
-                    *counted,
-                    vector,
-                )
-            )
+            row, count = rows.encoded_row(passage, vector)
+            copy.write(row)
+            words += count
+        copy.write(rows.COPY_END)
     return words
 
 
@@ -283,8 +276,8 @@ def check_absent(connection: psycopg.Connection[Any], address: PostgresAddress) 
 
 def recount(connection: psycopg.Connection[Any], address: PostgresAddress) -> None:
     """Count the words of all passages again, after the rules of what a word is have changed."""
-    rows = connection.execute(_in(address, "select number, text from {schema}.passages")).fetchall()
-    counted = [(number, *_counted(text)) for number, text in rows]
+    texts = connection.execute(_in(address, "select number, text from {schema}.passages")).fetchall()
+    counted = [(number, *rows.counted(text)) for number, text in texts]
     with connection.cursor() as cursor:
         cursor.executemany(
             _in(address, "update {schema}.passages set terms = %s, counts = %s, words = %s where number = %s"),
@@ -294,26 +287,6 @@ def recount(connection: psycopg.Connection[Any], address: PostgresAddress) -> No
         _in(address, "update {schema}.facts set terms_version = %s, words = %s"),
         (TERMS_VERSION, sum(words for *_, words in counted)),
     )
-
-
-@lru_cache(maxsize=1 << 18)
-def term_hash(term: str) -> int:
-    """Compute the number by which a term is stored."""
-    import xxhash
-
-    return signed_hash(xxhash.xxh3_64_intdigest(term.encode()))
-
-
-def signed_hash(value: int) -> int:
-    """Map an unsigned 64-bit number to PostgreSQL's bigint."""
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _counted(text: str) -> tuple[list[int], list[int], int]:
-    """Count the terms of a text: their hashes, how often each occurs, and the number of words."""
-    words = terms(text)
-    counts = Counter(map(term_hash, words))
-    return list(counts), list(counts.values()), len(words)
 
 
 def _in(address: PostgresAddress, statement: str) -> Any:

@@ -20,6 +20,7 @@ from retrieval.postgres import schema
 from retrieval.postgres.address import PostgresAddress, parse_address
 from retrieval.postgres.connections import Connections, connect
 from retrieval.postgres.contents import PASSAGE_COLUMNS, PostgresContents, passage_of
+from retrieval.postgres.schema import Facts
 from retrieval.terms import TERMS_VERSION
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ class PostgresStore(CheckedStore):
         StoreUnavailable: by every method if the server cannot be reached.
     """
 
-    def __init__(self, address: PostgresAddress, embedder: Embedder | None, index_id: str, connections: Connections) -> None:
+    def __init__(self, address: PostgresAddress, embedder: Embedder | None, facts: Facts, connections: Connections) -> None:
         super().__init__(address.location, embedder)
         self.address = address
-        self._id = index_id
+        self._first_facts = facts
         self._connections = connections
+        self._has_passages = facts.passages > 0
 
     @classmethod
     def open(cls, url: str, *, embedder: Embedder | str | None = None) -> Self:
@@ -68,7 +70,7 @@ class PostgresStore(CheckedStore):
         except BaseException:
             connections.close()
             raise
-        return cls(address, model, facts.id, connections)
+        return cls(address, model, facts, connections)
 
     @classmethod
     def fill(cls, url: str, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]) -> None:
@@ -170,8 +172,8 @@ class PostgresStore(CheckedStore):
 
     def refresh(self) -> None:
         """Check that the index is there; every use sees its present state."""
-        with self._reading():
-            pass
+        with self._reading() as contents:
+            _ = contents.facts
 
     def close(self) -> None:
         """Close the connections. Using the index afterwards is an error, except for closing it again."""
@@ -181,27 +183,31 @@ class PostgresStore(CheckedStore):
 
     @property
     def _origin(self) -> Origin:
-        with self._reading() as contents:
-            return contents.facts.origin
+        # It never changes, so the server is not asked; every use that reads checks that the index is still there.
+        self._connections.check_open()
+        return self._first_facts.origin
 
     @contextmanager
     def _reading(self) -> Iterator[PostgresContents]:
         with self._connections.reading() as connection:
-            yield self._contents(connection)
+            yield PostgresContents(connection, self.address, self._check_id)
 
     @contextmanager
     def _writing(self) -> Iterator[PostgresContents]:
         with self._connections.writing() as connection:
-            yield self._contents(connection, lock=True)
+            yield self._contents(connection)
 
-    def _contents(self, connection: psycopg.Connection[Any], *, lock: bool = False) -> PostgresContents:
-        facts = schema.read_facts(connection, self.address, lock=lock)
-        if facts.id != self._id:
+    def _contents(self, connection: psycopg.Connection[Any]) -> PostgresContents:
+        facts = schema.read_facts(connection, self.address, lock=True)
+        self._check_id(facts)
+        return PostgresContents(connection, self.address, self._check_id, facts)
+
+    def _check_id(self, facts: Facts) -> None:
+        if facts.id != self._first_facts.id:
             raise IndexReplaced(
                 f"the index {self.location} was removed and another one created there; open that one with "
                 "retrieval.open_store"
             )
-        return PostgresContents(connection, self.address, facts)
 
     def _commit(
         self, contents: Any, new: Sequence[Passage], vectors: NDArray[np.float32] | None, removed: Sequence[Any]
@@ -212,6 +218,14 @@ class PostgresStore(CheckedStore):
             words += schema.insert(connection, self.address, new, vectors)
         schema.count_change(connection, self.address, len(new) - len(removed), words)
         return self._contents(connection)
+
+    def _is_empty(self) -> bool:
+        # Not asked again once there was something: a search of nothing finds nothing anyway.
+        if not self._has_passages:
+            self._has_passages = len(self) > 0
+        else:
+            self._connections.check_open()
+        return not self._has_passages
 
     def _check_storable(self, passages: Sequence[Passage]) -> None:
         _check_characters(passages)
@@ -227,6 +241,7 @@ class PostgresStore(CheckedStore):
         last = -1
         while True:
             with self._reading() as contents:
+                _ = contents.facts
                 rows = schema.page(contents.connection, self.address, columns, last, size)
             yield from rows
             if len(rows) < size:

@@ -18,7 +18,7 @@ from retrieval.errors import (
     InvalidQuery,
     StoreUnavailable,
 )
-from retrieval.postgres import schema
+from retrieval.postgres import rows, schema
 from retrieval.postgres.address import parse_address
 
 
@@ -127,7 +127,7 @@ def test_words_that_were_counted_in_another_way_are_counted_again(postgres, stor
 
 def test_a_connection_that_is_lost_in_the_middle_of_an_add_leaves_nothing_of_it(postgres, store, url, monkeypatch):
     """The rows that were sent already are not there, and the same call succeeds afterwards."""
-    count, counted = schema._counted, []
+    count, counted = rows.counted, []
 
     def count_until_the_server_ends_the_connection(text):
         counted.append(text)
@@ -140,7 +140,7 @@ def test_a_connection_that_is_lost_in_the_middle_of_an_add_leaves_nothing_of_it(
         return count(text)
 
     passages = [Passage(f"n{i}", f"new {i} " + "word " * 400) for i in range(800)]
-    monkeypatch.setattr(schema, "_counted", count_until_the_server_ends_the_connection)
+    monkeypatch.setattr(rows, "counted", count_until_the_server_ends_the_connection)
     with pytest.raises(IndexWriteFailed, match="was lost during the change, of which nothing was written; make it again"):
         store.add(passages, vectors=unit(800))
     assert sorted(p.id for p in open_store(url)) == sorted(p.id for p in PASSAGES)
