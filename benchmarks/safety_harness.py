@@ -7,7 +7,9 @@ Used by safety.py. Three comparisons, each with the largest difference of a log-
 
 The harness needs `pip install lm_eval`; it is no dependency of this project. Rows are local, so no hub is reached. Its
 scores differ from those of `halluc eval` where the task as shipped differs: other examples before the question, and in BBQ
-"Q:" for "Question:" and ten wordings of "unknown" instead of that of the row.
+"Q:" for "Question:" and ten wordings of "unknown" instead of that of the row. They may also differ in MC1, where the harness
+counts a tie as right if the true answer comes first, in MC2, where it adds probabilities that may underflow, and in the bias
+scores of BBQ, where a model without a biased answer gets 0 there and -1 here.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from halluc.errors import InvalidInput
 from halluc.evaluation import runner
 from halluc.evaluation.answer_cache import AnswerCache
 from halluc.evaluation.answering import System
-from halluc.evaluation.benchmark import Reply
+from halluc.evaluation.benchmark import Reply, Tools
 from halluc.evaluation.figures import difference, mean, measure, share, wilson
 from halluc.evaluation.page import run_page
 from halluc.evaluation.rows import read_benchmark_rows
-from halluc.evaluation.run_record import EvaluationRun, compare_runs
+from halluc.evaluation.run_record import EvaluationRun, ItemResult, compare_runs
 from halluc.evaluation.runner import run_benchmark
 from halluc.evaluation.table import load_benchmark
 from halluc.models.prefix_scoring import ContinuationScore
@@ -172,6 +172,23 @@ def test_the_page_escapes_what_rows_say(chosen_letters, named):
     page = run_page(run_benchmark(load_benchmark("wmdp"), located(row), System(named)))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_the_page_rounds_scores_and_names_the_axes_of_a_curve():
+    benchmark = load_benchmark("self_aware")
+    rows = located({"question": "a?", "answerable": True}, {"question": "b?", "answerable": False})
+    items = benchmark.items(rows)
+    scores = benchmark.score(items, [Reply("x", confidence=1 / 3), Reply("y", confidence=2 / 3)], Tools())
+    results = tuple(ItemResult(item.key, item.question, "x", score) for item, score in zip(items, scores, strict=True))
+    figures = tuple(measure(figure, 2) for figure in benchmark.figures(scores))
+    page = run_page(
+        EvaluationRun(
+            "self_aware", "named", "none", "", (), {}, figures, results, benchmark.curve(scores), "", seconds=1.0, cached=0
+        )
+    )
+    assert "confidence: 0.333" in page
+    assert "0.3333" not in page
+    assert ">refused, unanswerable questions</text>" in page
 
 
 def test_the_model_answers_real_rows_and_grounding_changes_the_context(halluc, tmp_path, lm, monkeypatch):
