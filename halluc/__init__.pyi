@@ -14,6 +14,9 @@ from .cove.trace import VerifiedAnswer as VerifiedAnswer
 from .detectors.detect import Detection as Detection
 from .detectors.detect import detect as detect
 from .errors import HallucError as HallucError
+from .grounding.citation_scores import CitationScores as CitationScores
+from .grounding.citation_scores import CitedStatement as CitedStatement
+from .grounding.citation_scores import citation_scores as citation_scores
 from .grounding.conversation import ChatReply as ChatReply
 from .grounding.grounded_model import GroundedModel as GroundedModel
 from .grounding.sentence_gate import CheckedSentence as CheckedSentence

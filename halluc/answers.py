@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -25,6 +26,7 @@ __all__ = [
     "Label",
     "SpanKind",
     "Verdict",
+    "cited_text",
     "with_calibrated_confidence",
 ]
 
@@ -110,29 +112,41 @@ class Verdict(Record):
         label: "supported", "refuted" or "not_enough_info".
         support: probability in [0, 1] that the evidence supports the claim.
         evidence: what decides; empty if there was nothing to read.
+        supporting: of a supported claim, the ids of the passages that support it, best first: each does alone, or, if none
+            does, all of them do together.
     """
 
     claim: Claim
     label: Label
     support: float
     evidence: tuple[Evidence, ...] = ()
+    supporting: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
         """Rebuild the verdict that `to_dict` described."""
         evidence = tuple(Evidence.from_dict(item) for item in values["evidence"])
-        return cls(Claim(**values["claim"]), values["label"], values["support"], evidence)
+        supporting = tuple(values.get("supporting", ()))
+        return cls(Claim(**values["claim"]), values["label"], values["support"], evidence, supporting)
 
 
 @dataclass(frozen=True)
 class Citation(Record):
-    """A passage that an answer draws on; `number` is the one it had in the prompt, `quote` what the model read of it."""
+    """A passage that an answer draws on.
+
+    Attributes:
+        number: the one it had in the prompt; passages that the model did not read are counted on from there.
+        passage_id, title, source: of the passage.
+        quote: what the model read of it; of a passage that it did not read, the sentence that supports the answer.
+        sentences: the sentences of the answer that it supports, as characters [start, end).
+    """
 
     number: int
     passage_id: str
     title: str | None
     source: str | None
     quote: str
+    sentences: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,13 +156,15 @@ class Answer(Record):
     Attributes:
         text: what the model said; empty when it abstained.
         verdicts: one per claim; empty without a verifier.
-        unchecked: the parts of the text that were not judged since they state nothing; empty without a verifier.
+        unchecked: the parts of the text that were not judged since they state nothing, or are a last sentence that was cut;
+            empty without a verifier.
         confidence: number in [0, 1]. With a calibrator the calibrated probability that the answer is right; without one the
             geometric mean of its token probabilities, or None where the model gives no log-probabilities. 0 when the model
             abstained before any calibrator.
         abstained, reason: whether and why no answer is given.
         hits: the passages retrieved, best first.
-        citations: the passages among them that the answer draws on.
+        citations: the passages among them that support sentences of the answer, by the verdicts on their claims; without a
+            verifier those that the model names, or that share most words with a sentence.
         generation: what the model returned, or None when it was not asked.
     """
 
@@ -163,6 +179,45 @@ class Answer(Record):
     generation: Generation | None = None
     unchecked: tuple[Claim, ...] = ()
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text ends because it reached `max_new_tokens`."""
+        return not self.abstained and self.generation is not None and self.generation.finish_reason == "length"
+
+    @property
+    def cited_text(self) -> str:
+        """The text with its citations: "Fleming discovered it [1]. He worked in London [1][3]."; see `cited_text`."""
+        return cited_text(self.text, self.citations)
+
+
+def cited_text(text: str, citations: Sequence[Citation]) -> str:
+    """Write the numbers of citations into a text, at the end of each sentence that they support.
+
+    Marks [n] that the text has already are left out, so that all numbers are those of `citations`.
+
+    >>> cited_text("It is long [2]. Yes.", [Citation(1, "a", None, None, "It is long.", ((0, 15),))])
+    'It is long [1]. Yes.'
+    """
+    marks: dict[int, list[int]] = {}
+    for citation in citations:
+        for _, end in citation.sentences:
+            marks.setdefault(end, []).append(citation.number)
+    parts = []
+    position = 0
+    for end in sorted({*marks, len(text)}):
+        sentence = _MARK.sub("", text[position:end])
+        body = sentence.rstrip()
+        closing = _CLOSING.search(body)
+        at = closing.start() if closing and end in marks else len(body)
+        written = "".join(f"[{number}]" for number in sorted(marks.get(end, [])))
+        parts += [body[:at], f" {written}" if written else "", body[at:], sentence[len(body) :]]
+        position = end
+    return "".join(parts)
+
+
+# A mark of a citation with the space before it, and what closes a sentence.
+_MARK = re.compile(r"[ \t]?\[\d{1,3}\]")
+_CLOSING = re.compile(r"""[.!?…。！？]+["'”’)\]*]*$""")
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 

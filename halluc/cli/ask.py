@@ -92,11 +92,13 @@ def print_answer(answer: Answer, *, calibrated: bool = False) -> None:
         out.print("no answer: ", style="yellow", end="")
         out.print(answer.reason)
     else:
-        out.print(answer.text, style="bold")
+        out.print(answer.cited_text, style="bold")
     for verdict in answer.verdicts:
         out.print(LABEL_NAMES[verdict.label], style=LABEL_STYLES[verdict.label], end="")
         out.print(f" (support {verdict.support:.2f}) {verdict.claim.text}", style="dim")
     print_unchecked(answer.unchecked)
+    if answer.is_cut:
+        out.print("the answer was cut; allow a longer one with --max-new-tokens", style="yellow")
     if answer.confidence is not None and not answer.abstained:
         kind = "calibrated" if calibrated else "geometric mean of the token probabilities"
         out.print(f"confidence {answer.confidence:.2f} ({kind})", style="dim")

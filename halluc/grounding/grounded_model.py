@@ -77,7 +77,7 @@ class GroundedModel(GroundedSteps, AsyncTwins):
         prompts = [p.prompt for p in prepared if p.prompt is not None]
         generations = iter(self.lm.generate(prompts, max_new_tokens=self.max_new_tokens) if prompts else [])
         completed = [p.answer if p.prompt is None else with_generation(p, next(generations)[0]) for p in prepared]
-        return self._judge(completed), [p.prompt for p in prepared]
+        return self._judge(completed, prepared), [p.prompt for p in prepared]
 
     def chat(
         self,
@@ -188,6 +188,6 @@ class GroundedModel(GroundedSteps, AsyncTwins):
         if gate is None:
             return [piece] if isinstance(piece, str) else []
         shown: list[str | CheckedSentence] = []
-        for span in gate.add(piece) if isinstance(piece, str) else gate.end():
+        for span in gate.add(piece) if isinstance(piece, str) else gate.end(piece.finish_reason):
             shown += gate.decide(span, *self.judge_sentences([prepared.part(gate.text, span)])[0])
         return shown

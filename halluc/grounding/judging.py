@@ -1,8 +1,8 @@
-"""Citations and verdicts of grounded answers, and abstention below the required support.
+"""Verdicts on grounded answers, and abstention below the required support.
 
 The passages retrieved count as a whole, not only what the model was shown of them: a right answer may come from a sentence
 that it was not shown, and be supported by a sentence beside that. Not covered: the rule of a verdict
-(halluc.verification.judge), and acting on verdicts while an answer is streamed (sentence_gate.py).
+(halluc.verification.judge), citations (citing.py), and acting on verdicts while an answer is streamed (sentence_gate.py).
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from halluc.answers import Answer, Citation, Claim, Verdict
+from halluc.answers import Answer, Claim, Verdict
 from halluc.claims import RuleClaimExtractor
-from halluc.grounding.context import PackedPassage
-from halluc.verification.evidence import terms
 from halluc.verification.judge import Judge, answer_support
 
 if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
     from retrieval import Passage
 
-__all__ = ["Part", "cite", "judge_answers", "judge_parts", "require_support"]
+__all__ = ["Part", "complete_length", "judge_answers", "judge_parts", "require_support"]
 
 
 @dataclass(frozen=True)
@@ -64,22 +62,48 @@ def judge_parts(verifier: Verifier, parts: Sequence[Part]) -> list[tuple[tuple[V
 
 
 def judge_answers(verifier: Verifier, answers: Sequence[Answer]) -> list[Answer]:
-    """Judge the claims of answers against the passages retrieved for them; abstentions stay as they are."""
+    """Judge the claims of answers against the passages retrieved for them; abstentions stay as they are.
+
+    The last sentence of an answer that was cut is not judged: its end, which may change what it says, is missing.
+    """
     given = [i for i, answer in enumerate(answers) if not answer.abstained]
     parts = [
         Part(
             answers[i].question,
             answers[i].text,
             0,
-            len(answers[i].text),
+            complete_length(answers[i].text) if answers[i].is_cut else len(answers[i].text),
             tuple(hit.passage for hit in answers[i].hits),
         )
         for i in given
     ]
     judged = list(answers)
-    for i, (verdicts, unchecked) in zip(given, judge_parts(verifier, parts), strict=True):
+    for i, part, (verdicts, unchecked) in zip(given, parts, judge_parts(verifier, parts), strict=True):
+        if cut := part.text[part.end :].strip():
+            start = part.text.index(cut, part.end)
+            unchecked = (*unchecked, Claim(cut, start, start + len(cut), check_worthy=False))
         judged[i] = replace(answers[i], verdicts=verdicts, unchecked=unchecked)
     return judged
+
+
+def complete_length(text: str) -> int:
+    """Number of characters of a text that was cut before the sentence that is not complete; all, if the last one is.
+
+    >>> complete_length("It is long. It ends in the")
+    11
+    """
+    from retrieval.split import sentence_spans
+
+    text = text.rstrip()
+    spans = sentence_spans(text)
+    if not spans or _COMPLETE.search(text):
+        return len(text)
+    # A line of a list is a sentence of its own.
+    start = max(spans[-1][0], text.rfind("\n") + 1)
+    return len(text[:start].rstrip())
+
+
+_COMPLETE = re.compile(r"""[.!?…。！？]["'”’)\]*]*$""")
 
 
 def require_support(answer: Answer, min_support: float) -> Answer:
@@ -93,19 +117,3 @@ def require_support(answer: Answer, min_support: float) -> Answer:
         else f"nothing in the answer could be checked, and a support of {min_support:.2f} is required"
     )
     return replace(answer, text="", citations=(), abstained=True, reason=reason, confidence=0.0)
-
-
-def cite(question: str, text: str, packed: Sequence[PackedPassage]) -> tuple[Citation, ...]:
-    """The passages that the answer cites as [number]; if it cites none, those that share words with it.
-
-    A small model seldom cites by itself. Words of the question do not count: they do not show where an answer came from.
-    """
-    marked = {int(number) for number in re.findall(r"\[(\d{1,3})\]", text)}
-    used = [number for number in range(1, len(packed) + 1) if number in marked]
-    if not used:
-        answer_terms = {term for term in terms(text) - terms(question) if len(term) > 3 or term.isdigit()}
-        used = [number for number, passage in enumerate(packed, 1) if answer_terms & terms(passage.text)]
-    cited = [(number, packed[number - 1]) for number in used]
-    return tuple(
-        Citation(number, p.hit.passage.id, p.hit.passage.title, p.hit.passage.source, p.text) for number, p in cited
-    )

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from halluc.answers import LABEL_NAMES, Claim, Verdict
 from halluc.errors import InvalidInput, check_text
+from halluc.grounding.judging import complete_length
 from retrieval.records import Record
 
 __all__ = ["REPLACEMENT", "CheckedSentence", "OnUnsupported", "SentenceGate", "check_on_unsupported"]
@@ -86,9 +87,15 @@ class SentenceGate:
         starts = [self._begin + start for start, _ in sentence_spans(rest)]
         return self._cut(starts[1:])
 
-    def end(self) -> list[tuple[int, int]]:
-        """Note that the text is complete; returns its last sentence, if there is one."""
-        return [] if self.stopped or not self.text[self._begin :].strip() else self._cut([len(self.text)])
+    def end(self, finish_reason: str = "stop") -> list[tuple[int, int]]:
+        """Note that the text ends; returns its last sentence, if there is one that can be judged.
+
+        A sentence that was cut, which `finish_reason` "length" says, is neither judged nor shown.
+        """
+        if self.stopped or not self.text[self._begin :].strip():
+            return []
+        end = complete_length(self.text) if finish_reason == "length" else len(self.text)
+        return self._cut([end]) if end > self._begin else []
 
     def decide(
         self, span: tuple[int, int], verdicts: Sequence[Verdict], unchecked: Sequence[Claim] = ()

@@ -1,7 +1,8 @@
 """The steps of a grounded answer, for a caller that runs them itself: in other threads, or between other requests.
 
 Not covered: their order (`GroundedModel`, halluc/server), the search and the prompt (preparation.py), the follow-up question
-of a conversation (conversation.py), citations and verdicts (judging.py), what is shown of a stream (sentence_gate.py).
+of a conversation (conversation.py), verdicts (judging.py), citations (citing.py), and what is shown of a stream
+(sentence_gate.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from halluc.answers import Answer, Claim, Verdict, with_calibrated_confidence
 from halluc.errors import InvalidInput, check_integer, check_number
+from halluc.grounding.citing import cite_by_verdicts, cite_by_words
 from halluc.grounding.conversation import (
     REWRITE_OPTIONS,
     Conversation,
@@ -21,7 +23,7 @@ from halluc.grounding.conversation import (
     rewrite_prompt,
     rewritten_question,
 )
-from halluc.grounding.judging import Part, cite, judge_answers, judge_parts, require_support
+from halluc.grounding.judging import Part, judge_answers, judge_parts, require_support
 from halluc.grounding.preparation import Preparation, Prepared
 from halluc.grounding.sentence_gate import REPLACEMENT, OnUnsupported, SentenceGate
 from halluc.models.language_model import Generation, Prompt, check_options
@@ -161,7 +163,8 @@ class GroundedSteps:
                 assert generation is not None
                 answers.append(with_generation(p, generation))
         ungated = [i for i, gate in enumerate(gates) if gate is None]
-        for i, answer in zip(ungated, self._judge([answers[i] for i in ungated]), strict=True):
+        judged = self._judge([answers[i] for i in ungated], [prepared[i] for i in ungated])
+        for i, answer in zip(ungated, judged, strict=True):
             answers[i] = answer
         return self._calibrate(answers, [p.prompt for p in prepared])
 
@@ -177,19 +180,28 @@ class GroundedSteps:
         # A stopped generation has no log-probabilities: what is known of it is its text.
         answer = with_generation(prepared, generation or Generation(gate.text))
         answer = replace(answer, verdicts=gate.verdicts, unchecked=gate.unchecked)
-        if answer.abstained or gate.on_unsupported is None:
+        if answer.abstained:
+            return answer
+        if gate.on_unsupported is None and require_support(answer, self.min_support).abstained:
             return require_support(answer, self.min_support)
         text = gate.answer_text.strip()
-        if gate.stopped and not text:
-            reason = "the passages do not support the first sentence of the answer"
+        if not text:
+            reason = (
+                "the passages do not support the first sentence of the answer"
+                if gate.stopped
+                else "the answer was cut within its first sentence; allow more tokens"
+            )
             return replace(answer, text="", citations=(), abstained=True, reason=reason, confidence=0.0)
         reason = "the answer was cut before a sentence that the passages do not support" if gate.stopped else answer.reason
-        return replace(answer, text=text, citations=cite(answer.question, text, prepared.packed), reason=reason)
+        return _cited(replace(answer, text=text, reason=reason), prepared)
 
-    def _judge(self, answers: list[Answer]) -> list[Answer]:
+    def _judge(self, answers: list[Answer], prepared: Sequence[Prepared]) -> list[Answer]:
         if self.verifier is None:
             return answers
-        return [require_support(answer, self.min_support) for answer in judge_answers(self.verifier, answers)]
+        return [
+            require_support(_cited(answer, p), self.min_support)
+            for answer, p in zip(judge_answers(self.verifier, answers), prepared, strict=True)
+        ]
 
     def _calibrate(self, answers: list[Answer], prompts: Sequence[Prompt | None]) -> list[Answer]:
         """Recalibrate the confidence of the answers, and abstain below the calibrator's threshold."""
@@ -211,6 +223,11 @@ class GroundedSteps:
         return answers
 
 
+def _cited(answer: Answer, prepared: Prepared) -> Answer:
+    """The judged answer with the citations that its verdicts give."""
+    return answer if answer.abstained else replace(answer, citations=cite_by_verdicts(answer, prepared.packed))
+
+
 def with_generation(prepared: Prepared, generation: Generation) -> Answer:
     """Make an answer of what the model returned, not judged yet."""
     text = generation.text.strip()
@@ -224,5 +241,5 @@ def with_generation(prepared: Prepared, generation: Generation) -> Answer:
         )
     logprobs = generation.token_logprobs
     confidence = math.exp(sum(logprobs) / len(logprobs)) if logprobs else None
-    citations = cite(prepared.answer.question, text, prepared.packed)
+    citations = cite_by_words(prepared.answer.question, text, prepared.packed)
     return replace(prepared.answer, text=text, generation=generation, confidence=confidence, citations=citations)

@@ -3,7 +3,8 @@
     POST /v1/chat/completions    OpenAI's protocol, complete or as server-sent events; grounded in the index if there is one.
                                  The field `halluc` of a grounded reply has verdicts, unchecked, citations, confidence,
                                  abstained and reason. A request may have a field `halluc` too: on_unsupported ("mark",
-                                 "stop" or "replace") and filter (metadata that passages must have).
+                                 "stop" or "replace"), filter (metadata that passages must have) and inline_citations
+                                 (write [n] after each sentence; a stream then comes whole).
     POST /check                  {"answer": ..., "context": ..., "question": ...} -> `CheckReport.to_dict()`; the context is
                                  a text or a list of texts, and without one the answer is checked against the index.
     GET /                        a page for people, which uses the other routes.

@@ -101,7 +101,10 @@ class Chat:
         extra = body.halluc
         self._on_unsupported = (extra and extra.on_unsupported) or service.options.on_unsupported
         self._filter = extra.filter if extra else None
-        if grounded is None and extra and (extra.on_unsupported or extra.filter):
+        self._inline = bool(extra and extra.inline_citations)
+        if self._inline and self._on_unsupported == "mark":
+            raise InvalidInput("inline_citations goes without on_unsupported 'mark', whose labels are no part of the answer")
+        if grounded is None and extra and (extra.on_unsupported or extra.filter or extra.inline_citations):
             raise InvalidInput("halluc has options of grounded answers, and this server has no index; leave it out")
         if extra and extra.on_unsupported and grounded is not None:
             grounded.gate(extra.on_unsupported)
@@ -165,8 +168,8 @@ class Chat:
             yield self._ending(await self._finish(prepared, None, None), None)
             return
         gate = None if grounded is None or grounded.verifier is None else grounded.gate(self._on_unsupported, self._wording)
-        # A calibrator judges the whole answer: nothing is shown before.
-        holds = grounded is not None and grounded.calibrator is not None
+        # A calibrator judges the whole answer, and so do citations: nothing is shown before.
+        holds = self._inline or (grounded is not None and grounded.calibrator is not None)
         generation: Generation | None = None
         held: list[str | CheckedSentence] = []
         async with aclosing(self._generate(prompt, number)) as generated:
@@ -186,8 +189,10 @@ class Chat:
             return
         answer = await self._finish(prepared, generation, gate)
         for new in held:
-            if not answer.abstained or not isinstance(new, str):
+            if not isinstance(new, str) or not (answer.abstained or self._inline):
                 yield new
+        if self._inline and not answer.abstained:
+            yield answer.cited_text
         yield self._ending(answer, gate)
 
     async def _gated(self, piece: str | Generation, gate: SentenceGate | None) -> list[str | CheckedSentence]:
@@ -198,7 +203,7 @@ class Chat:
         assert grounded is not None
         assert prepared is not None
         shown: list[str | CheckedSentence] = []
-        for span in gate.add(piece) if isinstance(piece, str) else gate.end():
+        for span in gate.add(piece) if isinstance(piece, str) else gate.end(piece.finish_reason):
             verdicts, unchecked = await self._service.worker.run(
                 "judge", grounded.judge_sentences, prepared.part(gate.text, span)
             )
@@ -267,6 +272,8 @@ class Chat:
     def _ending(self, answer: Answer, gate: SentenceGate | None) -> Ending:
         wording = self._service.options.wording
         text = answer_text(answer, wording) if gate is None or answer.abstained else gate.shown.strip()
+        if self._inline and not answer.abstained:
+            text = answer.cited_text
         if gate is not None and gate.stopped:
             return Ending(text, "content_filter", answer.generation, answer)
         # An abstention has no tokens of its own.

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from halluc.answers import Claim, Verdict
 from halluc.errors import leaf_errors_as_ours
-from halluc.grounding.judging import Part, judge_parts
+from halluc.grounding.judging import Part, complete_length, judge_parts
 from halluc.grounding.sentence_gate import OnUnsupported, SentenceGate
 from halluc.models.endpoint_protocol import get
 from halluc.server.checks import CheckService
@@ -154,7 +154,7 @@ class _Proxy:
             text = get(choice, "message", "content")
             if isinstance(text, str) and text.strip():
                 checked = reply.choice(choice.get("index", 0))
-                shown = await checked.add(text) + await checked.end()
+                shown = await checked.add(text) + await checked.end(choice.get("finish_reason"))
                 if reply.action is not None:
                     choice["message"]["content"] = shown.strip() or self.options.wording.unsure
                 if checked.stopped:
@@ -194,7 +194,7 @@ class _Proxy:
             text = delta.get("content")
             shown = await checked.add(text) if isinstance(text, str) else ""
             if choice.get("finish_reason") is not None or checked.stopped:
-                shown += await checked.end()
+                shown += await checked.end(choice.get("finish_reason"))
                 if checked.stopped:
                     choice["finish_reason"] = "content_filter"
                     if not checked.has_shown:
@@ -261,6 +261,7 @@ class _Choice:
         wording = reply.proxy.options.wording
         self._gate = None if reply.action is None else SentenceGate(reply.action, replacement=wording.replacement)
         self._text = ""
+        self._complete: int | None = None
         self._verdicts: tuple[Verdict, ...] = ()
         self._unchecked: tuple[Claim, ...] = ()
         self.finished = False
@@ -280,9 +281,12 @@ class _Choice:
         self._text += text
         return text if self._gate is None else await self._decided(self._gate, self._gate.add(text))
 
-    async def end(self) -> str:
-        """Note that the text is complete; returns what is passed on now."""
-        return "" if self._gate is None else await self._decided(self._gate, self._gate.end())
+    async def end(self, finish_reason: object) -> str:
+        """Note that the text ends; returns what is passed on now. A sentence that was cut is not judged."""
+        reason = "length" if finish_reason == "length" else "stop"
+        if reason == "length":
+            self._complete = complete_length(self._text)
+        return "" if self._gate is None else await self._decided(self._gate, self._gate.end(reason))
 
     async def fields(self) -> dict[str, Any]:
         """The field `halluc`: verdicts on the whole text, or why there are none."""
@@ -292,7 +296,8 @@ class _Choice:
         if self._gate is not None:
             verdicts, unchecked = self._gate.verdicts, self._gate.unchecked
         else:
-            verdicts, unchecked = await self._judge(self._text, 0, len(self._text))
+            end = len(self._text) if self._complete is None else self._complete
+            verdicts, unchecked = await self._judge(self._text, 0, end)
         for verdict in verdicts:
             self._reply.proxy.metrics.verdicts.labels(verdict.label).inc()
         return {

@@ -81,7 +81,12 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
     """Get the field `halluc` of a reply."""
     fields = answer.to_dict()
     names = ("question", "verdicts", "unchecked", "citations", "confidence", "abstained", "reason")
-    return {**{name: fields[name] for name in names}, **span_fields(answer.verdicts)}
+    return {
+        **{name: fields[name] for name in names},
+        "cited_text": answer.cited_text,
+        "is_cut": answer.is_cut,
+        **span_fields(answer.verdicts),
+    }
 
 
 def span_fields(verdicts: Sequence[Verdict]) -> dict[str, Any]:

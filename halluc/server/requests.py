@@ -57,6 +57,7 @@ class HallucBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     on_unsupported: OnUnsupported | None = None
     filter: dict[str, Any] | None = None
+    inline_citations: bool | None = None
 
 
 class ChatBody(BaseModel):

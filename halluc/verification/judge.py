@@ -14,7 +14,9 @@ p_i(not enough information).
 3. *Long claims.* A claim longer than verifiers read is cut into pieces of whole words, each is judged by rule 2, and the
    worst piece counts: a refuted one before any other, then the one with the least support. A long statement holds only if
    all of it does.
-4. *A whole answer* has the support of its least supported claim. If nothing in it was checked, that is 0: nothing shows
+4. *What supports it.* Each passage with p_i(supported) of at least 0.5 supports a supported claim. If there is none, it was
+   the joined reading that did: then the fewest of the best passages that do together.
+5. *A whole answer* has the support of its least supported claim. If nothing in it was checked, that is 0: nothing shows
    that it is right, so every threshold on support holds it back (`answer_support`).
 
 Not covered: where claims and passages come from (halluc.claims, check.py), and how probabilities are computed
@@ -50,6 +52,8 @@ _MAX_KEPT = 100_000
 # Sentences of a passage that are read alone to find the one that decides: those nearest in words, and neighbors of the
 # best.
 _MAX_CANDIDATES = 4
+# Passages that are tried together where none supports a claim alone.
+_MAX_TOGETHER = 4
 # Tokens of a claim, roughly counted, that are judged at once; and the characters at which a word is cut.
 _CLAIM_TOKENS = 75
 _MAX_WORD_LENGTH = 40
@@ -100,13 +104,14 @@ class Judge:
             min((self._decide(piece, row) for piece in own_pieces), key=_worst_first) if row else None
             for row, own_pieces in zip(readable, pieces, strict=True)
         ]
+        supporting = self._supporting(pieces, readable, decisions)
         if quote:
             decisions = self._quoted(decisions)
         return [
-            Verdict(claim, decision.label, decision.support, (decision.evidence,))
+            Verdict(claim, decision.label, decision.support, (decision.evidence,), ids)
             if decision
             else Verdict(claim, "not_enough_info", 0.0)
-            for claim, decision in zip(claims, decisions, strict=True)
+            for claim, decision, ids in zip(claims, decisions, supporting, strict=True)
         ]
 
     def _decide(self, piece: str, passages: Sequence[Passage]) -> _Decision:
@@ -122,6 +127,26 @@ class Judge:
         passage = passages[deciding]
         probability = _probability(label, alone[deciding])
         return _Decision(piece, label, support, Evidence(passage, 0, len(passage.text), probability))
+
+    def _supporting(
+        self, pieces: Sequence[Sequence[str]], passages: Sequence[Sequence[Passage]], decisions: Sequence[_Decision | None]
+    ) -> list[tuple[str, ...]]:
+        """The passages that support each supported claim; those of all its pieces, if it was cut."""
+        found: list[dict[str, None]] = [{} for _ in decisions]
+        together: list[tuple[int, str, list[Passage]]] = []
+        for i, decision in enumerate(decisions):
+            for piece in pieces[i] if decision is not None and decision.label == "supported" else []:
+                support = [self._rows[passage.text, piece][0] for passage in passages[i]]
+                ranked = [passages[i][n] for n in sorted(range(len(support)), key=lambda n, s=support: -s[n])]  # type: ignore[misc]
+                if alone := sum(value >= 0.5 for value in support):
+                    found[i].update(dict.fromkeys(passage.id for passage in ranked[:alone]))
+                else:
+                    together.append((i, piece, ranked))
+        self._read((_joined(ranked[:n]), piece) for _, piece, ranked in together for n in _sizes(ranked))
+        for i, piece, ranked in together:
+            enough = (n for n in _sizes(ranked) if self._rows[_joined(ranked[:n]), piece][0] >= 0.5)
+            found[i].update(dict.fromkeys(passage.id for passage in ranked[: next(enough, len(ranked))]))
+        return [tuple(ids) for ids in found]
 
     def _quoted(self, decisions: Sequence[_Decision | None]) -> list[_Decision | None]:
         """The decisions with their evidence narrowed to the sentence that speaks most for the label."""
@@ -168,7 +193,16 @@ class Judge:
 def _readings(passages: Sequence[Passage]) -> list[str]:
     """The texts that are read for one claim: each passage, and all of them joined."""
     texts = [passage.text for passage in passages]
-    return [*texts, "\n\n".join(texts)] if len(set(texts)) > 1 else texts
+    return [*texts, _joined(passages)] if len(set(texts)) > 1 else texts
+
+
+def _joined(passages: Sequence[Passage]) -> str:
+    return "\n\n".join(passage.text for passage in passages)
+
+
+def _sizes(passages: Sequence[Passage]) -> range:
+    """The numbers of passages that are tried together before all are taken."""
+    return range(2, min(len(passages), _MAX_TOGETHER + 1))
 
 
 def label_of(row: Sequence[float] | NDArray[np.float64]) -> Label:
