@@ -69,6 +69,8 @@ def as_array(values: Any, name: str, *, dtype: type | None = None) -> NDArray[An
     except (TypeError, RuntimeError) as error:
         raise InvalidInput(f"{name} cannot be made an array ({error}); pass numbers") from error
     except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise InvalidInput(f"{name} cannot be made an array ({error}); pass numbers") from error
         raise InvalidInput(f"{name} has rows of unequal length; pass a rectangular array") from error
 
 

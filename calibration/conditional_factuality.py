@@ -19,6 +19,7 @@ from calibration.arrays import (
 )
 from calibration.combination import SourceCombination
 from calibration.errors import InvalidInput
+from calibration.factuality import check_answers
 from calibration.persistence import JsonEstimator
 
 __all__ = ["ConditionalFactuality"]
@@ -76,10 +77,7 @@ class ConditionalFactuality(JsonEstimator):
         check_seed(self.seed)
         if self.retention is not None:
             check_fraction(self.retention, "retention")
-        if len(support) != len(correct) or len(support) < 2:
-            raise InvalidInput(
-                f"support holds {len(support)} answers and correct {len(correct)}; pass as many of each, at least two"
-            )
+        check_answers(support, correct, least=2)
         answers = [_checked(values) for values in support]
         largest = np.array([_largest_false(values, truth) for values, truth in zip(answers, correct, strict=True)])
         columns = _columns(features, len(answers))

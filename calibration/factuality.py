@@ -14,7 +14,7 @@ from calibration.arrays import BoolArray, as_array, check_confidence, check_frac
 from calibration.errors import InvalidInput, NoThresholdWarning
 from calibration.persistence import JsonEstimator
 
-__all__ = ["ConformalFactuality"]
+__all__ = ["ConformalFactuality", "check_answers"]
 
 
 class ConformalFactuality(JsonEstimator):
@@ -59,13 +59,7 @@ class ConformalFactuality(JsonEstimator):
         check_fraction(self.risk, "risk")
         if self.delta is not None:
             check_fraction(self.delta, "delta")
-        for name, answers in (("support", support), ("correct", correct)):
-            if isinstance(answers, str) or not hasattr(answers, "__len__"):
-                raise InvalidInput(f"{name} is {answers!r}; pass a list with one array per answer")
-        if len(support) != len(correct) or len(support) == 0:
-            raise InvalidInput(
-                f"support holds {len(support)} answers and correct {len(correct)}; pass as many of each, at least one"
-            )
+        check_answers(support, correct)
         scores = np.sort([_score(*answer) for answer in zip(support, correct, strict=True)])
         self.count_ = len(scores)
         rank, least = _rank(self.count_, self.risk, self.delta)
@@ -105,6 +99,22 @@ class ConformalFactuality(JsonEstimator):
             return np.zeros(0, dtype=np.bool_)
         kept: BoolArray = check_confidence(values, name="support").astype(np.float64) > threshold
         return kept
+
+
+def check_answers(support: Sequence[ArrayLike], correct: Sequence[ArrayLike], *, least: int = 1) -> None:
+    """Check that there is one array of support and one of correctness for each of at least `least` answers.
+
+    Raises:
+        InvalidInput: there is not.
+    """
+    for name, answers in (("support", support), ("correct", correct)):
+        if isinstance(answers, (str, bytes, dict, set)) or not hasattr(answers, "__len__"):
+            raise InvalidInput(f"{name} is {answers!r}; pass a list with one array per answer")
+    if len(support) != len(correct) or len(support) < least:
+        number = ("one", "two")[least - 1]
+        raise InvalidInput(
+            f"support holds {len(support)} answers and correct {len(correct)}; pass as many of each, at least {number}"
+        )
 
 
 def _rank(count: int, risk: float, delta: float | None) -> tuple[int, int]:

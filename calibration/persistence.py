@@ -89,9 +89,11 @@ class JsonEstimator(BaseEstimator):
 
         Raises:
             UnreadableFile: the file cannot be read, or holds something else.
+            InvalidInput: `path` is no path.
         """
+        path = _checked_path(path)
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            data = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UnreadableFile(f"{path} cannot be read: {error.strerror or error}; pass a file written by save") from error
         except (ValueError, RecursionError) as error:
@@ -124,11 +126,18 @@ def write_atomically(path: str | Path, text: str) -> None:
     Raises:
         InvalidInput: the folder is missing or cannot be written to, or the disk is full; `path` is unchanged.
     """
-    path = Path(path)
+    path = _checked_path(path)
     try:
         _replace_file(path, text.encode("utf-8"))
     except OSError as error:
         raise InvalidInput(f"{path} cannot be written: {error.strerror or error}; name another file") from error
+
+
+def _checked_path(path: str | Path) -> Path:
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise InvalidInput(f"path is {path!r}; pass a string or a Path") from error
 
 
 def _replace_file(path: Path, content: bytes) -> None:

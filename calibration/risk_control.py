@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from calibration.arrays import Float64Array, as_array, check_confidence, check_number, check_pair
 from calibration.errors import InvalidInput, NoThresholdWarning
+from calibration.factuality import check_answers
 from calibration.persistence import JsonEstimator
 
 __all__ = ["ConformalRiskControl", "false_claim_shares"]
@@ -105,10 +106,7 @@ def false_claim_shares(support: Sequence[ArrayLike], correct: Sequence[ArrayLike
         InvalidInput: an array is unusable, or the lengths differ.
     """
     grid = check_confidence(thresholds, name="thresholds").astype(np.float64)
-    if len(support) != len(correct) or len(support) == 0:
-        raise InvalidInput(
-            f"support holds {len(support)} answers and correct {len(correct)}; pass as many of each, at least one"
-        )
+    check_answers(support, correct)
     shares = np.zeros((len(support), grid.size))
     for row, (values, truth) in enumerate(zip(support, correct, strict=True)):
         if np.size(as_array(values, "support")) == 0:

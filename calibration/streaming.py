@@ -16,7 +16,16 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.arrays import BoolArray, Float64Array, FloatArray, check_count, check_pair, check_weights, unit_weights
+from calibration.arrays import (
+    BoolArray,
+    Float64Array,
+    FloatArray,
+    as_array,
+    check_count,
+    check_pair,
+    check_weights,
+    unit_weights,
+)
 from calibration.binning import BinTotals, equal_width_bins
 from calibration.calibration_error import debiased_calibration_error, expected_error, maximum_error
 from calibration.errors import InvalidInput
@@ -82,7 +91,7 @@ class BinnedAccumulator:
         Raises:
             InvalidInput: an array is unusable.
         """
-        if np.size(confidence) == 0 and np.size(correct) == 0:
+        if as_array(confidence, "confidence").size == 0 and as_array(correct, "correct").size == 0:
             return self
         values, truth = check_pair(confidence, correct)
         mass = None if weights is None else check_weights(weights, values.size)
@@ -161,7 +170,7 @@ class TableAccumulator:
         Raises:
             InvalidInput: an array is unusable.
         """
-        if np.size(confidence) == 0 and np.size(correct) == 0:
+        if as_array(confidence, "confidence").size == 0 and as_array(correct, "correct").size == 0:
             return self
         values, truth = check_pair(confidence, correct)
         self._weighted |= weights is not None

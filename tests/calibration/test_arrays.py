@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+import calibration
 from calibration import (
+    BinnedAccumulator,
+    ConditionalFactuality,
     ConformalAbstention,
     ConformalFactuality,
     DirichletCalibration,
@@ -14,11 +17,14 @@ from calibration import (
     SplineCalibration,
     VectorScaling,
     accuracy_at_coverage,
+    binomial_interval,
     binomial_p_value,
     brier_score,
     class_wise_calibration_error,
     coverage_at_risk,
     expected_calibration_error,
+    false_claim_shares,
+    hoeffding_bentkus_p_value,
     make_recalibrator,
     negative_log_likelihood,
     operating_point,
@@ -102,3 +108,39 @@ CONFIDENCE, CORRECT = np.linspace(0.05, 0.95, 40), np.arange(40) % 3 > 0
 def test_options_of_the_wrong_type_or_range_are_refused(call, value):
     with pytest.raises(InvalidInput, match=r"(pass|there is no recalibrator)"):
         call(value)
+
+
+_SUPPORT, _CORRECT = [[0.9, 0.2], [0.5], [0.4]], [[1, 0], [1], [0]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: binomial_interval("abc", 10), "successes cannot be made an array"),
+        (lambda: binomial_interval([[1, 2], [3]], 10), "successes has rows of unequal length"),
+        (lambda: binomial_interval([1, 11], 10), "successes is 11 of 10; pass numbers from 0 to the count"),
+        (lambda: binomial_interval(np.nan, 10), "successes is nan of 10"),
+        (lambda: binomial_interval([1, 2], [1, 2, 3]), r"shape \(2,\) but count has shape \(3,\)"),
+        (lambda: binomial_p_value(-1, 10, 0.1), "errors is -1 of 10"),
+        (lambda: binomial_p_value(0, -1, 0.1), "count holds a value that is not a number of at least 0"),
+        (lambda: hoeffding_bentkus_p_value(1.5, 10, 0.1), "mean_loss goes from 1.5 to 1.5"),
+        (lambda: ConditionalFactuality().fit(None, _CORRECT), "support is None; pass a list with one array per answer"),
+        (lambda: ConditionalFactuality().fit(_SUPPORT, 5), "correct is 5; pass a list with one array per answer"),
+        (lambda: ConditionalFactuality().fit(_SUPPORT[:1], _CORRECT[:1]), "at least two"),
+        (lambda: false_claim_shares(_SUPPORT, iter(_CORRECT), [0.5]), "correct is <list_iterator"),
+        (lambda: false_claim_shares([], [], [0.5]), "at least one"),
+        (lambda: BinnedAccumulator().update([[0.1, 0.2], [0.3]], [1, 0]), "confidence has rows of unequal length"),
+        (lambda: calibration.load(None), "path is None; pass a string or a Path"),
+        (lambda: PlattScaling().fit([0.2, 0.8], [0, 1]).save(3), "path is 3; pass a string or a Path"),
+    ],
+)
+def test_what_is_no_number_no_list_or_no_path_is_refused_in_a_sentence(call, message):
+    with pytest.raises(InvalidInput, match=message):
+        call()
+
+
+def test_a_count_of_zero_has_the_whole_interval_and_no_evidence():
+    low, high = binomial_interval([0, 0], [0, 5])
+    assert (low[0], high[0]) == (0, 1)
+    assert high[1] < 1
+    assert binomial_p_value(0, 0, 0.1) == 1
