@@ -18,11 +18,15 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 from figures import read_rows, show
+
+# This folder has scripts with the names of packages, and Python searches the folder of a script first.
+sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
 
 def main() -> None:

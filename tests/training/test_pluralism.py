@@ -206,7 +206,10 @@ def test_a_run_aggregates_reward_models_of_groups_and_resumes_with_their_utiliti
     path = configure(
         "prompts", PROMPTS, groups=groups, verifier=None, max_steps=4, save_steps=2, learning_rate=0.01, group_rule="nash"
     )
-    run_grpo(load_config(GRPORun, path))
+    facts = run_grpo(load_config(GRPORun, path))
+    assert list(facts["groups"]) == ["a", "b"]
+    for group in facts["groups"].values():
+        assert (group["after"] > group["before"]) == (group["gain"] > 0)
     whole = rewards(tmp_path / "out")
     assert sorted(whole) == [1, 2, 3, 4]
     shutil.rmtree(tmp_path / "out" / "checkpoint-4")

@@ -23,32 +23,32 @@ TRAINING = {
     "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "lora_rank": 2, "max_steps": 4, "save_steps": 2,
     "per_device_train_batch_size": 2, "logging_steps": 1, "learning_rate": 5e-3, "report_to": "none",
 }  # fmt: skip
-# The command, in a process that kills itself at a point of a stage: in its second batch, or while it writes a checkpoint.
+# The command, in a process that kills itself at a stage: in the second batch of its data, or while it writes a checkpoint.
 KILLED = """
 import os, signal, sys
 from transformers import Trainer
 import training.rlaif.data as data
 from halluc.cli.main import main
-point = sys.argv.pop(1)
+stage = sys.argv.pop(1)
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
-def second_call_of(function):
-    calls = []
-    def call(*arguments):
-        calls.append(arguments)
-        if len(calls) == 2:
-            die()
-        return function(*arguments)
-    return call
-def save(trainer, folder, saved=Trainer._save_rng_state):
-    if trainer.args.output_dir.endswith(point) and trainer.state.global_step == 4:
+def build(path, rows, batch_size, make_batch, activity, build=data.build_stage):
+    def batch(numbers):
+        return die() if path.stem == stage and numbers.start else make_batch(numbers)
+    return build(path, rows, batch_size, batch, activity)
+def save(trainer, folder, save=Trainer._save_rng_state):
+    if trainer.args.output_dir.endswith(stage) and trainer.state.global_step == 4:
         die()
-    saved(trainer, folder)
-if hasattr(data, point):
-    setattr(data, point, second_call_of(getattr(data, point)))
-Trainer._save_rng_state = save
+    save(trainer, folder)
+data.build_stage, Trainer._save_rng_state = build, save
 main()
 """
+# Stages of each kind; what is there after the process was killed.
+STAGES = {
+    "revisions": "revisions.partial.jsonl",
+    "labels": "labels.partial.jsonl",
+    "policy": "policy/checkpoint-4/adapter_model.safetensors",
+}
 
 
 @pytest.fixture
@@ -86,12 +86,8 @@ def test_a_run_that_was_killed_in_its_stages_has_the_data_and_the_curves_of_one_
     facts = json.loads(result.stdout)
     whole, out = tmp_path / "out", tmp_path / "killed"
     command = ["train", "rlaif", str(path), "--json", "--set", f"output_dir={out}"]
-    for point, left in (
-        ("criticize_and_revise", "revisions.partial.jsonl"),
-        ("label_preferences", "labels.partial.jsonl"),
-        ("policy", "policy/checkpoint-4/adapter_model.safetensors"),
-    ):
-        killed = subprocess.run([sys.executable, "-c", KILLED, point, *command], stderr=subprocess.PIPE)
+    for stage, left in STAGES.items():
+        killed = subprocess.run([sys.executable, "-c", KILLED, stage, *command], stderr=subprocess.PIPE)
         assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
         assert (out / left).exists()
         if left.endswith(".jsonl"):
@@ -194,7 +190,7 @@ def test_a_folder_of_something_else_and_principles_that_cannot_label_are_refused
     principles = tmp_path / "p.yaml"
     principles.write_text("principles: [{name: a, critique: b, revision: c}]")
     changes = {"principles": str(principles), "revisions": 1, "principles_per_label": 1}
-    with pytest.raises(InvalidInput, match=r"the principle 'a' of .*p\.yaml has no preference"):
+    with pytest.raises(InvalidInput, match="the principle 'a' has no preference"):
         run_rlaif(config_from(RLAIFConfig, settings | changes, "x"))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()

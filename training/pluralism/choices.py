@@ -88,7 +88,8 @@ def choose(utilities: NDArray[np.float64], rule: str, weights: Sequence[float] |
     groups = utilities.shape[2]
     check_rule(rule, groups, weights)
     if rule in ("mean", "mixture"):
-        return (utilities @ group_weights(rule, np.zeros(groups), weights)).argmax(axis=1)
+        summed: NDArray[np.float64] = utilities @ group_weights(rule, np.zeros(groups), weights)
+        return summed.argmax(axis=1)
     scale = max(float(np.ptp(utilities)), 1e-12)
     used, total = np.full(groups, 1 / groups), np.zeros(groups)
     rounds = []

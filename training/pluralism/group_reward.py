@@ -120,6 +120,14 @@ class GroupReward:
         variance = self._sums[2] / np.maximum(self._sums[0], 1) - self.means**2
         return np.where(variance > 1e-12, np.sqrt(np.maximum(variance, 1e-12)), 1.0)
 
+    def report(self) -> dict[str, dict[str, float]]:
+        """What each group got: the mean reward in the reference calls and lately, and the difference in deviations."""
+        lately = self.means + self.utilities * self.deviations
+        return {
+            name: {"before": float(start), "after": float(end), "gain": float(gain)}
+            for name, start, end, gain in zip(self.groups, self.means, lately, self.utilities, strict=True)
+        }
+
     def state(self) -> dict[str, Any]:
         """What a resumed run needs, as JSON."""
         return {"utilities": self.utilities.tolist(), "calls": self.calls, "sums": self._sums.tolist()}

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from halluc.errors import InvalidInput, check_same_length
 from halluc.models.forced_choice import choice_log_odds
 from retrieval.records import Record
-from training.preferences.constitution import Principle
+from training.preferences.constitution import Principle, check_preferences
 from training.rewards.completions import as_messages
 
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel, Prompt
 
-__all__ = ["AILabel", "PrincipleVote", "draw_principles", "label_preferences"]
+__all__ = ["AILabel", "PrincipleVote", "draw_principles", "label_preferences", "written_conversation"]
 
 _REQUEST = """\
 Compare two answers to the last message of a conversation.
@@ -116,6 +116,7 @@ def label_preferences(
     for row, (prompt, one, two, row_principles) in enumerate(zip(prompts, first, second, principles, strict=True)):
         if not row_principles:
             raise InvalidInput(f"row {row} has no principles; pass at least one")
+        check_preferences(row_principles)
         for principle in row_principles:
             requests += [_request(prompt, one, two, principle), _request(prompt, two, one, principle)]
     if not requests:
@@ -131,10 +132,9 @@ def label_preferences(
 
 
 def _request(prompt: Prompt, one: str, two: str, principle: Principle) -> str:
-    if not principle.preference:
-        raise InvalidInput(
-            f"the principle {principle.name!r} has no preference; write the question which of two answers is better"
-        )
-    messages = as_messages(prompt)
-    conversation = "\n\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in messages)
-    return _REQUEST.format(conversation=conversation, one=one, two=two, question=principle.preference)
+    return _REQUEST.format(conversation=written_conversation(prompt), one=one, two=two, question=principle.preference)
+
+
+def written_conversation(prompt: Prompt) -> str:
+    """A prompt as one text, each message after its role."""
+    return "\n\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in as_messages(prompt))

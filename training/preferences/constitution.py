@@ -6,13 +6,14 @@ Not covered: the pairs made with them (revised.py), and the labels (ai_labels.py
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from halluc.errors import InvalidInput
 from retrieval.records import Record
 
-__all__ = ["Principle", "load_principles"]
+__all__ = ["Principle", "check_preferences", "load_principles"]
 
 _FIELDS = ("name", "critique", "revision")
 
@@ -71,3 +72,16 @@ def load_principles(path: str | Path | None = None) -> list[Principle]:
     if count > 1:
         raise InvalidInput(f"{path} has {count} principles named {name!r}; pairs record the name, so use different names")
     return principles
+
+
+def check_preferences(principles: Sequence[Principle]) -> None:
+    """Check that a model can choose between two answers by each of the principles.
+
+    Raises:
+        InvalidInput: a principle has no `preference`; the message names it.
+    """
+    for principle in principles:
+        if not principle.preference:
+            raise InvalidInput(
+                f"the principle {principle.name!r} has no preference; write the question which of two answers is better"
+            )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from halluc.models.forced_choice import choice_log_odds
-from training.preferences.constitution import Principle
-from training.rewards.completions import as_messages, check_one_each, completion_text
+from training.preferences.ai_labels import written_conversation
+from training.preferences.constitution import Principle, check_preferences
+from training.rewards.completions import check_one_each, completion_text
 
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
@@ -47,11 +48,7 @@ class PrincipleReward:
     def __init__(self, lm: LanguageModel, principles: Sequence[Principle]) -> None:
         if not principles:
             raise InvalidInput("there are no principles; pass at least one")
-        for principle in principles:
-            if not principle.preference:
-                raise InvalidInput(
-                    f"the principle {principle.name!r} has no preference; write the question which of two answers is better"
-                )
+        check_preferences(principles)
         self.lm, self.principles = lm, list(principles)
 
     def __call__(self, *, prompts: Sequence[Any], completions: Sequence[Any], **_columns: Any) -> list[float]:
@@ -72,7 +69,7 @@ class PrincipleReward:
             return []
         requests = [
             _REQUEST.format(
-                conversation="\n\n".join(f"{m['role'].capitalize()}: {m['content']}" for m in as_messages(prompt)),
+                conversation=written_conversation(prompt),
                 answer=completion_text(completion),
                 question=principle.preference,
             )

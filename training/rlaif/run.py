@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from halluc.files import write_text
-from training.preferences.constitution import Principle, load_principles
+from training.preferences.constitution import Principle, check_preferences, load_principles
 from training.rlaif.data import (
     label_answers,
     label_human_pairs,
@@ -116,12 +116,7 @@ def _checked(config: RLAIFConfig) -> tuple[list[Any], list[Principle], list[dict
             raise InvalidInput(
                 f"{name} is {getattr(config, name)}, but there are {len(principles)} principles; pass at most that"
             )
-    for principle in principles:
-        if not principle.preference:
-            raise InvalidInput(
-                f"the principle {principle.name!r} of {config.principles} has no preference; write the question which of "
-                "two answers is better"
-            )
+    check_preferences(principles)
     if config.human_pairs is None:
         return list(rows["prompt"]), principles, []
     human_pairs = read_rows(config.human_pairs)

@@ -218,7 +218,7 @@ def _has_evidence(config: Any, rows: Dataset) -> bool:
 def _reward(config: Any, rows: Dataset) -> FactualityReward | None:
     """A reward that measures support: by the run's own verifier, if it has one, and by the held-out one."""
     from halluc.verification import load_verifier
-    from retrieval import PassageIndex
+    from retrieval import open_store
 
     name = getattr(config, "verifier", None)
     if not _has_evidence(config, rows) or (name is None and config.monitor_verifier is None):
@@ -226,7 +226,7 @@ def _reward(config: Any, rows: Dataset) -> FactualityReward | None:
     held_out = load_verifier(config.monitor_verifier) if config.monitor_verifier is not None else None
     with leaf_errors_as_ours():
         folder = getattr(config, "index", None)
-        index = PassageIndex.open(folder, embedder=config.index_embedder) if folder else None
+        index = open_store(folder, embedder=config.index_embedder) if folder else None
     if name is None:
         return FactualityReward(held_out, index) if held_out is not None else None
     return FactualityReward(load_verifier(name), index, held_out_verifier=held_out)

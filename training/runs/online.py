@@ -155,8 +155,8 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
         config: its settings, with `OnlineSettings`.
 
     Returns:
-        The number of prompts, the facts of `train_and_save`, and the gap report if a verifier is held out; written to
-        run.json beside the model.
+        The number of prompts, the facts of `train_and_save`, the gap report if a verifier is held out, and what each group
+        got if there are groups; written to run.json beside the model.
 
     Raises:
         InvalidInput: the prompts cannot be trained on (the row is named), a setting cannot be used, or a reward or loss is
@@ -188,6 +188,8 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
     facts = {"prompts": len(rows), **train_and_save(trainer, resume=config.resume)}
     if factuality is not None and factuality.measurements:
         facts["gap"] = factuality.gap_report().to_dict()
+    if isinstance(preference, GroupReward):
+        facts["groups"] = preference.report()
     return write_facts(trainer, facts)
 
 

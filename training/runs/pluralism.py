@@ -21,7 +21,7 @@ from halluc.files import write_text
 from retrieval.files import whole_characters
 from training.pluralism.aggregation import check_rule
 from training.pluralism.choices import compare_rules
-from training.preferences.constitution import load_principles
+from training.preferences.constitution import check_preferences, load_principles
 from training.preferences.principle_reward import PrincipleReward
 from training.preferences.stage_file import build_stage
 from training.rewards.completions import as_messages
@@ -152,7 +152,7 @@ def _scorers(config: PluralismConfig) -> Mapping[str, Callable[[], Any]]:
     def of(name: str, source: str) -> Callable[[], Any]:
         if _is_principles(source):
             principles = load_principles(source)
-            PrincipleReward(None, principles)  # type: ignore[arg-type]  # checks the principles, without a model
+            check_preferences(principles)
             return lambda: PrincipleReward(judge(), principles)
         if not Path(source).is_dir():
             raise InvalidInput(
