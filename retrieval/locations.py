@@ -2,6 +2,8 @@
 
 my.index                                    a folder (`PassageIndex`)
 postgresql://user@host:5432/database#name   a schema of a PostgreSQL database with pgvector; needs halluc[postgres]
+qdrant://host:6333#name                     a collection of a Qdrant server; qdrants:// behind TLS; needs halluc[qdrant]
+qdrant:///folder#name                       Qdrant's embedded mode, for tests and small indexes
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["build_store", "check_vacant", "copy_store", "create_store", "open_store", "shown_location"]
 
-_SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql"}
+_SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "qdrant": "qdrant", "qdrants": "qdrant"}
 # The module that each extra brings.
-_NEEDS = {"postgresql": ("psycopg", "postgres")}
+_NEEDS = {"postgresql": ("psycopg", "postgres"), "qdrant": ("qdrant_client", "qdrant")}
 
 
 class _Kind(Protocol):
@@ -175,6 +177,10 @@ def _kind(location: Any) -> _Kind:
         raise StoreUnavailable(
             f"an index at {scheme}:// needs a client that is not installed; pip install 'halluc[{extra}]'"
         )
+    if extra == "qdrant":
+        from retrieval.qdrant.store import QdrantStore
+
+        return QdrantStore
     from retrieval.postgres.store import PostgresStore
 
     return PostgresStore

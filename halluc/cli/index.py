@@ -27,7 +27,7 @@ Documents = Annotated[
     list[Path],
     typer.Argument(help="Files (txt, md, rst, html, pdf, docx, pptx, xlsx, eml, json, csv, tsv, jsonl) or folders of them."),
 ]
-_LOCATION = "a folder, or postgresql://user@host:port/database#name with the password in PGPASSWORD."
+_LOCATION = "a folder, postgresql://user@host/database#name (password in PGPASSWORD), or qdrant://host#name."
 IndexLocation = Annotated[str, typer.Option("--index", "-i", help=f"The index: {_LOCATION}")]
 Strict = Annotated[
     bool,

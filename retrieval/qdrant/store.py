@@ -1,0 +1,333 @@
+"""`QdrantStore`: an index in Qdrant, whose server spreads it over shards and replicas.
+
+Qdrant has no transactions. A change is therefore written beside the passages and committed by one record (facts.py): after a
+lost connection or a killed process, all of it counts or nothing. While a commit is carried out, which takes milliseconds, a
+search may find some of its passages and not the others.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from retrieval.changes import embed_ahead
+from retrieval.checked_store import CheckedStore
+from retrieval.embedders import Embedder
+from retrieval.errors import IndexExists, IndexLocked, IndexReplaced
+from retrieval.origin import Origin, check_embedder, checked_embedder
+from retrieval.passages import IndexInfo, Passage
+from retrieval.qdrant import facts as records
+from retrieval.qdrant.address import QdrantAddress, parse_address
+from retrieval.qdrant.connection import Connection
+from retrieval.qdrant.contents import QdrantContents
+from retrieval.qdrant.facts import Facts, Lock
+from retrieval.qdrant.points import passage_of, point_of, word_count
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["QdrantStore"]
+
+_BATCH = 256
+_INDEXED = ("id", "document", "text_hash", "facets", "change")
+_NOTHING = "nothing of the change counts; make it again"
+_UNSURE = "either all of the change counts or nothing; make it again, which does no harm"
+
+
+class QdrantStore(CheckedStore):
+    """Passages in a collection. Made by `retrieval.open_store`, `create_store` or `build_store`.
+
+    Raises:
+        IndexClosed: by every method after `close`.
+        IndexNotFound, IndexReplaced: by every method if the index was removed, or another one created in its place.
+        StoreUnavailable: by every method if the server cannot be reached.
+    """
+
+    def __init__(self, connection: Connection, embedder: Embedder | None, facts: Facts) -> None:
+        super().__init__(connection.address.location, embedder)
+        self._connection = connection
+        self._first_facts = facts
+
+    @classmethod
+    def open(cls, url: str, *, embedder: Embedder | str | None = None) -> Self:
+        """Open an index; see `retrieval.open_store`."""
+        return cls._open(parse_address(url), embedder)
+
+    @classmethod
+    def _open(cls, address: QdrantAddress, embedder: Embedder | str | None) -> Self:
+        model = None if embedder is None else checked_embedder(embedder)
+        with _connected(address) as connection:
+            with connection.reading():
+                facts = records.read_facts(connection)
+            if model is not None:
+                check_embedder(address.location, facts.origin, model)
+            store = cls(connection, model, facts)
+            if facts.commit is not None:
+                # A process that is gone recorded a change and did not finish it.
+                with store._writing():
+                    pass
+        return store
+
+    @classmethod
+    def fill(cls, url: str, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]) -> None:
+        """Create an index of passages and their vectors, which appears only once all of them are in it.
+
+        Args:
+            url: of the new index.
+            origin: the embedder that made the vectors.
+            batches: passages with different ids, and their (N, d) vectors.
+        """
+        address = parse_address(url)
+        with _connected(address) as connection:
+            try:
+                with connection.writing("there is no index there"):
+                    _create_collections(connection, origin)
+                    try:
+                        _fill(connection, origin, batches)
+                    except BaseException:
+                        with suppress(Exception):
+                            for name in (address.name, address.facts):
+                                connection.call("delete_collection", name)
+                        raise
+            finally:
+                connection.close()
+
+    @classmethod
+    def shown(cls, url: str) -> str:
+        """The URL without the key."""
+        return parse_address(url).location
+
+    @classmethod
+    def check_vacant(cls, url: str) -> None:
+        """Check that an index can be created, before any work is done for it.
+
+        Raises:
+            IndexExists: there is one, or a collection of its name.
+            IndexLocked: another process builds it.
+            StoreUnavailable: the server cannot be reached.
+        """
+        with _connected(parse_address(url)) as connection:
+            try:
+                with connection.reading():
+                    _check_vacant(connection)
+            finally:
+                connection.close()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        with self._reading() as contents:
+            return contents.facts.passages
+
+    def __iter__(self) -> Iterator[Passage]:
+        with self._reading() as contents:
+            for point in contents.points(with_payload=True):
+                yield passage_of(point.payload)
+
+    def batches(self, size: int = 1000) -> Iterator[tuple[list[Passage], NDArray[np.float32]]]:
+        """Get all passages with their (N, d) vectors, at most `size` at a time."""
+        import numpy as np
+
+        def batch(points: list[Any]) -> tuple[list[Passage], NDArray[np.float32]]:
+            vectors = np.array([point.vector["dense"] for point in points], np.float32)
+            return [passage_of(point.payload) for point in points], vectors
+
+        points: list[Any] = []
+        with self._reading() as contents:
+            for point in contents.points(with_payload=True, with_vectors=["dense"]):
+                points.append(point)
+                if len(points) == size:
+                    yield batch(points)
+                    points = []
+        if points:
+            yield batch(points)
+
+    @property
+    def content_hash(self) -> str:
+        """Equal for copies that Qdrant's snapshots make, and different after every change of the content."""
+        import xxhash
+
+        with self._reading() as contents:
+            return xxhash.xxh3_128_hexdigest(f"{contents.facts.fingerprint} {contents.facts.state}".encode())
+
+    def info(self) -> IndexInfo:
+        """Get facts about the index."""
+        with self._reading() as contents:
+            facts = contents.facts
+        return IndexInfo(
+            location=self.location,
+            store="qdrant",
+            passages=facts.passages,
+            embedder=facts.embedder,
+            fingerprint=facts.fingerprint,
+            dimension=facts.dimension,
+            kind="hnsw" if self._connection.address.folder is None else "flat",
+            generation=facts.generation,
+            format_version=facts.format_version,
+        )
+
+    def reopen(self, *, embedder: Embedder | None = None) -> QdrantStore:
+        """Open the same index once more."""
+        return QdrantStore._open(self._connection.address, embedder)
+
+    def refresh(self) -> None:
+        """Check that the index is there; every use sees its present state."""
+        with self._reading():
+            pass
+
+    def close(self) -> None:
+        """Release the client. Using the index afterwards is an error, except for closing it again."""
+        self._connection.close()
+
+    # -- private ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _origin(self) -> Origin:
+        return self._checked(self._first_facts).origin
+
+    @contextmanager
+    def _reading(self) -> Iterator[QdrantContents]:
+        with self._connection.reading():
+            yield QdrantContents(self._connection, self._checked(records.read_facts(self._connection)))
+
+    @contextmanager
+    def _writing(self) -> Iterator[QdrantContents]:
+        self.refresh()
+        lock = Lock(self._connection)
+        with self._connection.writing(_NOTHING):
+            lock.acquire()
+        try:
+            with self._connection.writing(_NOTHING):
+                facts = records.finish_commit(self._connection, self._checked(records.read_facts(self._connection)))
+                yield _Writing(self._connection, facts, lock)
+        finally:
+            # If the server cannot be reached, the lock expires.
+            with suppress(Exception):
+                lock.release()
+
+    def _commit(
+        self, contents: Any, new: Sequence[Passage], vectors: NDArray[np.float32] | None, removed: Sequence[Any]
+    ) -> QdrantContents:
+        connection, facts, lock = self._connection, contents.facts, contents.lock
+        change = secrets.token_hex(16)
+        if vectors is not None:
+            mean = facts.mean_words or word_count(new) / len(new)
+            facts = replace(facts, mean_words=mean)
+            _upload(connection, facts, new, vectors, change, lock)
+        after = {
+            "state": secrets.token_hex(16),
+            "generation": facts.generation + 1,
+            "passages": facts.passages + len(new) - len(removed),
+            "next": facts.next + len(new),
+            "mean_words": facts.mean_words,
+        }
+        lock.renew()
+        with connection.writing(_UNSURE):
+            records.record_commit(connection, lock, {"change": change, "removed": list(removed), "after": after})
+            facts = records.finish_commit(connection, records.read_facts(connection))
+        return _Writing(connection, facts, lock)
+
+    def _embedding(self, passages: Sequence[Passage]) -> Callable[[list[str]], NDArray[np.float32]]:
+        texts = [passage.text for passage in passages]
+        with self._reading() as contents:
+            stored = contents.ids_of_texts(texts)
+        return embed_ahead([text for text in texts if text not in stored], self._embed)
+
+    def _checked(self, facts: Facts) -> Facts:
+        if facts.id != self._first_facts.id:
+            raise IndexReplaced(
+                f"the index {self.location} was removed and another one created there; open that one with "
+                "retrieval.open_store"
+            )
+        return facts
+
+
+class _Writing(QdrantContents):
+    """The passages while the lock is held."""
+
+    def __init__(self, connection: Connection, facts: Facts, lock: Lock) -> None:
+        super().__init__(connection, facts)
+        self.lock = lock
+
+
+@contextmanager
+def _connected(address: QdrantAddress) -> Iterator[Connection]:
+    """Connect, and release the client again if the block fails."""
+    connection = Connection(address)
+    try:
+        if connection.is_first:
+            records.clear_lock(connection)
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _check_vacant(connection: Connection) -> None:
+    address = connection.address
+    payload = records.read_payload(connection)
+    if payload is not None and "building" in payload:
+        if not connection.is_first and payload["building"] > records.now():
+            raise IndexLocked(f"another process builds {address}; if it was killed, try again in a minute")
+    elif payload is not None or connection.call("collection_exists", address.name):
+        raise IndexExists(f"{address} already exists; open it, or choose another name after the #")
+
+
+def _create_collections(connection: Connection, origin: Origin) -> None:
+    """Create the collections, after removing what a killed process left of them."""
+    from qdrant_client import models
+
+    address = connection.address
+    _check_vacant(connection)
+    for name in (address.name, address.facts):
+        if connection.call("collection_exists", name):
+            connection.call("delete_collection", name)
+    connection.call("create_collection", address.facts, vectors_config={})
+    records.write_payload(connection, {"building": records.lease()})
+    connection.call(
+        "create_collection",
+        address.name,
+        vectors_config={"dense": models.VectorParams(size=origin.dimension, distance=models.Distance.DOT)},
+        sparse_vectors_config={"words": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+    )
+    for field in _INDEXED:
+        connection.call("create_payload_index", address.name, field_name=field, field_schema="keyword", wait=True)
+
+
+def _fill(connection: Connection, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]) -> None:
+    """Write the passages, and at last the facts that make the index appear."""
+    facts = records.new_facts(origin, 0.0)
+    for passages, vectors in batches:
+        if not facts.mean_words:
+            facts = replace(facts, mean_words=word_count(passages) / max(1, len(passages)))
+        _upload(connection, facts, passages, vectors, None, None)
+        facts = replace(facts, passages=facts.passages + len(passages), next=facts.next + len(passages))
+        records.write_payload(connection, {"building": records.lease()})
+    records.write_facts(connection, replace(facts, generation=1))
+
+
+def _upload(
+    connection: Connection,
+    facts: Facts,
+    passages: Sequence[Passage],
+    vectors: NDArray[np.float32],
+    change: str | None,
+    lock: Lock | None,
+) -> None:
+    for start in range(0, len(passages), _BATCH):
+        part = slice(start, start + _BATCH)
+        rows = zip(passages[part], vectors[part], strict=True)
+        numbers = range(facts.next + start, facts.next + len(passages))
+        points = [
+            point_of(number, passage, vector, facts.mean_words, change)
+            for number, (passage, vector) in zip(numbers, rows, strict=False)
+        ]
+        connection.call("upsert", connection.address.name, points=points, wait=True)
+        if lock is not None:
+            lock.renew()
+        else:
+            records.write_payload(connection, {"building": records.lease()})
