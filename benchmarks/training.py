@@ -61,7 +61,7 @@ def dpo_step_time(data: Path, folder: Path, rounds: int) -> None:
     from trl import DPOConfig, DPOTrainer
 
     from training import FactualityDPOTrainer, pairs_from_answers
-    from training.runs.run import load_trainable, lora_config
+    from training.runs.model import load_trainable, lora_config
 
     rows = read_rows(data / "halueval" / "qa_one_turn.jsonl")
     pairs = pairs_from_answers(

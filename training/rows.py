@@ -1,4 +1,4 @@
-"""Data sets on disk: read rows from a folder or a file of JSON lines, and check a folder to write to.
+"""Data sets: read rows from a folder, a file or the hub, and check a folder to write to.
 
 Not covered: whether rows can be trained on (runs/row_checks.py) or evaluated on (evaluation/evaluate.py).
 """
@@ -6,7 +6,7 @@ Not covered: whether rows can be trained on (runs/row_checks.py) or evaluated on
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,24 +19,38 @@ if TYPE_CHECKING:
 
 __all__ = ["check_output_folder", "read_rows", "without_progress_bars"]
 
+_HUB = "hf://"
+# Suffixes of tables, with the character between cells.
+_TABLES = {".csv": ",", ".tsv": "\t", ".parquet": ""}
 
-def read_rows(path: str | Path) -> Dataset:
+
+def read_rows(path: str | Path, *, prepare: Callable[[int, dict[str, Any]], dict[str, Any]] | None = None) -> Dataset:
     """Read a data set.
 
     Args:
-        path: a folder written by `build_preference_pairs` or `Dataset.save_to_disk`, or a file of JSON lines.
+        path: a folder written by `build_preference_pairs` or `Dataset.save_to_disk`; a file of JSON lines, or a CSV, TSV or
+            Parquet file; or "hf://OWNER/NAME" or "hf://OWNER/NAME:SPLIT" for a data set of the Hugging Face hub (its split
+            "train" by default).
+        prepare: changes each object of a file of JSON lines, given its number, before all of them become one table.
 
     Returns:
-        The rows; a field that a line lacks is None.
+        The rows; a field that a line of JSON lacks is None.
 
     Raises:
         InvalidInput: there is no such file or folder, it cannot be read, a line is not a JSON object (the line is named), or
             a field is written in different forms, such as text in one row and a conversation in another (the row is named).
     """
+    if str(path).startswith(_HUB):
+        return _read_hub(str(path))
     path = Path(path)
     if not path.exists():
-        raise InvalidInput(f"there is no {path}; name a folder that a data set was saved to, or a file of JSON lines")
-    return _read_folder(path) if path.is_dir() else _read_file(path)
+        raise InvalidInput(
+            f"there is no {path}; name a folder that a data set was saved to, a file of JSON lines, CSV or Parquet, or "
+            f"{_HUB}OWNER/NAME"
+        )
+    if path.is_dir():
+        return _read_folder(path)
+    return _read_table(path) if path.suffix.lower() in _TABLES else _read_file(path, prepare)
 
 
 def check_output_folder(path: str | Path) -> None:
@@ -81,11 +95,45 @@ def _read_folder(path: Path) -> Dataset:
     return dataset
 
 
-def _read_file(path: Path) -> Dataset:
+def _read_table(path: Path) -> Dataset:
+    """A CSV, TSV or Parquet file; empty cells of text are None."""
+    from datasets import Dataset
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            import pyarrow.parquet
+
+            return Dataset(pyarrow.parquet.read_table(path))
+        import pyarrow.csv
+
+        columns = pyarrow.csv.read_csv(
+            path,
+            parse_options=pyarrow.csv.ParseOptions(delimiter=_TABLES[path.suffix.lower()], newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True, null_values=[""]),
+        )
+        return Dataset(columns)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise InvalidInput(f"{path} cannot be read as a data set: {' '.join(str(error).split())[:200]}") from error
+
+
+def _read_hub(name: str) -> Dataset:
+    from datasets import load_dataset
+
+    repository, _, split = name.removeprefix(_HUB).partition(":")
+    try:
+        with without_progress_bars():
+            return load_dataset(repository, split=split or "train")
+    except Exception as error:  # datasets lets through the errors of every library below it
+        raise InvalidInput(f"{name} cannot be read from the hub: {' '.join(str(error).split())[:200]}") from error
+
+
+def _read_file(path: Path, prepare: Callable[[int, dict[str, Any]], dict[str, Any]] | None) -> Dataset:
     import pyarrow
     from datasets import Dataset
 
     rows = [row for _, row in read_json_lines(path)]
+    if prepare is not None:
+        rows = [prepare(number, row) for number, row in enumerate(rows)]
     # The rows need not have the same fields.
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
     try:

@@ -17,7 +17,11 @@ from halluc.claims.table_claims import claims_of_block, stating_blocks
 __all__ = ["PlainText", "final_answer", "plain_text"]
 
 # What a reasoning model thinks before it answers. Of an answer cut off in its thoughts nothing is left.
-_THOUGHTS = re.compile(r"\A.*</think(?:ing)?>\s*|<think(?:ing)?>.*", re.IGNORECASE | re.DOTALL)
+_OPEN, _CLOSED = (
+    rf"(?:<{slash}(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|scratchpad)>|\[{slash}THINK\]|{channel})"
+    for slash, channel in (("", r"<\|channel\|>analysis<\|message\|>"), ("/", r"<\|channel\|>final<\|message\|>"))
+)
+_THOUGHTS = re.compile(rf"\A.*{_CLOSED}\s*|{_OPEN}.*", re.IGNORECASE | re.DOTALL)
 _CODE_BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
 # Languages of fences whose content is read as a table or an object.
 _DATA_FORMATS = ("csv", "json", "jsonl", "markdown", "md", "table", "tsv")
@@ -93,7 +97,10 @@ class PlainText:
 
 
 def final_answer(text: str) -> str:
-    """Get the part of a reply after the model's thoughts (`<think>…</think>`); the reply itself if it has none."""
+    """Get the part of a reply after the model's thoughts; the reply itself if it has none.
+
+    Thoughts are marked by `<think>…</think>` or similar tags, `[THINK]…[/THINK]`, or channels of gpt-oss.
+    """
     return _THOUGHTS.sub("", text)
 
 

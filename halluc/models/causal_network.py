@@ -20,7 +20,7 @@ from halluc.models.language_model import Generation, Prompt, as_conversation, ch
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CausalNetwork"]
+__all__ = ["CausalNetwork", "end_tokens", "load_network", "padding_token"]
 
 
 class CausalNetwork:
@@ -62,19 +62,14 @@ class CausalNetwork:
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
             raise InvalidInput(f"dtype {dtype!r} is not one of auto, float32, bfloat16, float16")
         check_integer("batch_tokens", batch_tokens, 1)
-        self.tokenizer, self.model = _load(path, dtype, self.device)
+        self.tokenizer, self.model = load_network(path, dtype, self.device)
         self.model.to(self.device).eval()
-        # Greedy generation would otherwise inherit sampling settings from the checkpoint.
-        self.model.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None)
-        ends = self.model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [ends]
-        self.end_ids: list[int] = [i for i in dict.fromkeys([*ends, self.tokenizer.eos_token_id]) if i is not None]
+        self.end_ids: list[int] = end_tokens(self.tokenizer, self.model)
         if not self.end_ids:
             raise ModelUnavailable(
                 f"{self.name} names no token that ends a text; set eos_token_id in its generation_config.json"
             )
-        pad = self.tokenizer.pad_token_id
-        self.pad_id: int = self.end_ids[0] if pad is None else pad
+        self.pad_id: int = padding_token(self.tokenizer, self.end_ids)
 
     @property
     def context_window(self) -> int | None:
@@ -295,7 +290,31 @@ def _device(name: str | None) -> torch.device:
         raise InvalidInput(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; pass 'cpu'") from error
 
 
-def _load(path: str | Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
+def end_tokens(tokenizer: Any, model: Any) -> list[int]:
+    """Ids of the tokens that end a turn or the text: those of the generation configuration, and the tokenizer's."""
+    ends = model.generation_config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
+    return [i for i in dict.fromkeys([*ends, tokenizer.eos_token_id]) if i is not None]
+
+
+def padding_token(tokenizer: Any, end_ids: Sequence[int]) -> int:
+    """Id of the token that fills padded positions: the tokenizer's, or the first that ends a text."""
+    pad = tokenizer.pad_token_id
+    return int(end_ids[0] if pad is None else pad)
+
+
+def load_network(path: str | Path, dtype: str, device: torch.device, **options: Any) -> tuple[Any, Any]:
+    """Load a tokenizer and a causal language model that generates greedily unless it is told otherwise.
+
+    Args:
+        path: a folder or hub id.
+        dtype: see `CausalNetwork`.
+        device: where the model will be; it is loaded on the CPU unless the options say otherwise.
+        options: of `AutoModelForCausalLM.from_pretrained`.
+
+    Raises:
+        ModelUnavailable: the folder or hub id cannot be loaded.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     from retrieval.hub import require_hub
@@ -306,7 +325,8 @@ def _load(path: str | Path, dtype: str, device: torch.device) -> tuple[Any, Any]
         if dtype == "auto":
             dtype = _best_dtype(device, AutoConfig.from_pretrained(_config_source(path)))
         with no_transformers_bars():
-            return AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
     # Damaged files fail in as many ways as there are parsers: SafetensorError, KeyError, UnicodeDecodeError, ...
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")
@@ -317,6 +337,9 @@ def _load(path: str | Path, dtype: str, device: torch.device) -> tuple[Any, Any]
             f"{path} could not be loaded as a {where}: {reason}; pass 'default', a folder that holds a causal language "
             "model, a hub id this machine can reach, or http://host:port/v1#model"
         ) from error
+    # Generation would otherwise inherit sampling settings from the checkpoint.
+    model.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None)
+    return tokenizer, model
 
 
 def _config_source(path: str | Path) -> str | Path:

@@ -62,7 +62,7 @@ def test_a_loaded_adapter_gives_the_same_output_as_the_merged_model(tiny, tmp_pa
     import torch
     from peft import get_peft_model
 
-    from training.runs.run import lora_config
+    from training.runs.model import lora_config
 
     lm = load_model(tiny)
     before = lm.score(["Who?"], ["Nobody at all"])[0].token_logprobs

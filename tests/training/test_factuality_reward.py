@@ -364,3 +364,34 @@ def test_a_completion_with_half_a_surrogate_pair_is_scored_like_one_with_a_repla
 
 def test_lone_surrogates_are_replaced_and_pairs_are_joined():
     assert whole_characters("a\ud83db \ude00 \ud83d\ude00") == "a\ufffdb \ufffd \U0001f600"
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        [{"role": "tool", "content": "Paris is big."}, {"role": "assistant", "content": "I don't know."}],
+        [{"role": "assistant", "content": "Paris is big."}, {"role": "tool", "content": "Paris is big."}],
+        [{"role": "assistant", "content": "Paris is big."}, {"role": "assistant", "content": "No idea."}],
+        [{"role": "assistant", "content": "<think>Paris is big.</think>I don't know."}],
+        [{"role": "assistant", "reasoning_content": "Paris is big.", "content": "I don't know."}],
+        [{"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "search", "arguments": "Paris"}}]}],
+        "[THINK]Paris is big.[/THINK] I don't know.",
+        "<|channel|>analysis<|message|>Paris is big.<|end|><|start|>assistant<|channel|>final<|message|>I don't know.",
+        "<reasoning>Paris is big.</reasoning> I don't know.",
+        "<think>Paris is big.",
+        '<tool_call>{"name": "search", "arguments": {"text": "Paris is big."}}</tool_call>',
+    ],
+)
+def test_only_the_final_words_of_the_assistant_are_rewarded(completion):
+    assert score(completion) == 0.0
+
+
+def test_parts_of_text_are_read_and_other_parts_are_named():
+    assert score([{"role": "assistant", "content": [{"type": "text", "text": "Paris is big."}]}]) == pytest.approx(0.9)
+    with pytest.raises(InvalidInput, match="row 0 cannot be scored: a message has the content"):
+        score([{"role": "assistant", "content": [{"type": "image"}]}])
+
+
+def test_messages_name_rows_as_the_data_set_counts_them():
+    with pytest.raises(InvalidInput, match="row 7 has no evidence"):
+        FactualityReward(Contained())(prompts=["?"], completions=["A."], context=[None], row=[7])

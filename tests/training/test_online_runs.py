@@ -4,9 +4,11 @@ import pytest
 from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
+from retrieval import Passage, PassageIndex
 from training.cli import app
 from training.runs.config import load_config
-from training.runs.online import GRPORun, run_grpo
+from training.runs.online import GRPORun, RLOORun, run_grpo
+from training.runs.online_rewards import search_tool
 from training.runs.preference import RewardRun, run_reward
 
 
@@ -105,6 +107,47 @@ def checked(folder, facts):
 def test_the_command_optimizes_the_composite_reward_with_a_trained_preference(online, tmp_path):
     result = CliRunner().invoke(app, ["rloo", str(online), "--json"], catch_exceptions=False)
     checked(tmp_path / "out", json.loads(result.stdout))
+
+
+OWN_REWARD = """
+def long_replies(*, completions, row, **_):
+    return [float(number) for number in row]
+"""
+
+
+def test_own_reward_functions_and_settings_of_the_reward_pass_through(configure, tmp_path):
+    """Only the rewards of the package could be named."""
+    (tmp_path / "own.py").write_text(OWN_REWARD)
+    config = configure(
+        "prompts", ROWS, max_steps=1, rewards=[f"{tmp_path / 'own.py'}:long_replies"], reward_weights=[1.0, 0.5],
+        reward_settings={"copy_penalty": 0.0}, save_strategy="no",
+    )  # fmt: skip
+    assert run_grpo(load_config(GRPORun, config))["steps"] == 1
+    log = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])
+    assert log["rewards/long_replies/mean"] in (0.0, 1.0)
+    assert log["reward"] == pytest.approx(log["rewards/composite/mean"] + 0.5 * log["rewards/long_replies/mean"], abs=1e-5)
+
+
+def test_settings_that_need_others_are_named(configure):
+    for settings, changes, message in [
+        (GRPORun, {"search_tool": True}, "search_tool needs an index"),
+        (GRPORun, {"sentence_credit": True, "verifier": None, "preference": "x"}, "sentence_credit needs a verifier"),
+        (RLOORun, {"sentence_credit": True}, "sentence_credit is for GRPO and PPO"),
+    ]:
+        with pytest.raises(InvalidInput, match=message):
+            load_config(settings, configure("prompts", ROWS, **changes))
+
+
+def test_the_search_of_an_index_is_a_tool(tmp_path):
+    from transformers.utils import get_json_schema
+
+    index = PassageIndex.create(tmp_path / "x")
+    index.add([Passage("a", "Fleming discovered penicillin."), Passage("b", "Paris is in France.")])
+    search = search_tool(index, 1)
+    assert search("Who discovered penicillin?") == "[1] Fleming discovered penicillin."
+    assert search(" ") == "The query is empty; say what to look for."
+    function = get_json_schema(search)["function"]
+    assert (function["name"], list(function["parameters"]["properties"])) == ("search", ["query"])
 
 
 def test_grpo_takes_the_same_reward_model(online, tmp_path):

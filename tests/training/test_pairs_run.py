@@ -38,7 +38,11 @@ def command(settings, config=EXAMPLE):
 
 def test_the_example_samples_pairs_that_dpo_trains_on(settings_for, lm, configure, tmp_path):
     settings = settings_for(
-        [{"question": row["question"], "context": FACTS} for row in ROWS], n_samples=4, max_new_tokens=16, min_margin=0.01
+        [{"question": row["question"], "context": FACTS} for row in ROWS],
+        n_samples=4,
+        max_new_tokens=64,
+        min_margin=0.01,
+        min_chosen=None,
     )
     facts = json.loads(command([*settings, "max_length_ratio=9"]).stdout)
     assert (facts["rows"], facts["method"], facts["model"], facts["n_samples"]) == (2, "sampled", lm.name, 4)
@@ -62,7 +66,7 @@ def test_right_and_wrong_answers_are_scored_by_the_default_verifier(settings_for
 def test_without_a_verifier_answers_and_revisions_are_trusted(settings_for, tmp_path):
     facts = make_pairs(load_config(PairsConfig, None, settings_for(ROWS, method="answers", verifier=None)))
     assert facts["reward"] == "1 for chosen, 0 for rejected"
-    settings = settings_for(ROWS, method="constitution", verifier=None, max_new_tokens=16, max_length_ratio=99.0)
+    settings = settings_for(ROWS, method="constitution", verifier=None, max_new_tokens=64, max_length_ratio=99.0)
     facts = make_pairs(load_config(PairsConfig, None, [*settings, f"out={tmp_path / 'revised'}"]))
     pairs = load_from_disk(str(tmp_path / "revised"))
     assert len(pairs) == facts["pairs"] > 0

@@ -8,15 +8,15 @@ from datasets import Dataset
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from halluc.errors import InvalidInput
 from training.cli import app
 from training.runs.config import load_config
+from training.runs.model import lora_config
 from training.runs.online import PPORun
-from training.runs.run import lora_config
-from training.trainers.ppo import PPOConfig, PPOTrainer
+from training.trainers.ppo import PolicyWithValue, PPOConfig, PPOTrainer
 
 ROWS = [
     {"prompt": f"Who discovered penicillin in {year}?", "context": "Fleming discovered it."} for year in range(1920, 1928)
@@ -136,3 +136,37 @@ def test_fewer_prompts_than_an_iteration_needs_are_refused(configure, tmp_path):
     path = settings(configure, per_device_train_batch_size=16)
     result = CliRunner().invoke(app, ["ppo", str(path), "--set", f"output_dir={tmp_path / 'out'}"])
     assert "there are 8 prompts, and an iteration needs 16" in str(result.exception)
+
+
+def test_padding_on_the_left_changes_no_probability_of_a_model_with_absolute_positions():
+    """GPT-2 adds a vector per position, which padding shifted."""
+    torch.manual_seed(0)
+    shape = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "initializer_range": 1.0}
+    model = PolicyWithValue(GPT2LMHeadModel(GPT2Config(vocab_size=40, **shape))).eval()
+    ids = torch.randint(40, (1, 9))
+    padded = torch.cat([torch.zeros(1, 5, dtype=torch.long), ids], dim=1)
+    mask = torch.cat([torch.zeros(1, 5, dtype=torch.long), torch.ones(1, 9, dtype=torch.long)], dim=1)
+    with torch.no_grad():
+        alone = model(ids, torch.ones_like(ids), 4, 1.0)
+        beside = model(padded, mask, 4, 1.0)
+    for one, other in zip(alone, beside, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_every_token_that_ends_a_turn_ends_a_completion(few_words, tmp_path):
+    """Chat models end turns with another token than texts."""
+    model, tokenizer = few_words
+    model.generation_config.eos_token_id = [*range(20), 40]
+    trainer = PPOTrainer(
+        model,
+        lambda *, completions, **_: [0.0] * len(completions),
+        PPOConfig(str(tmp_path), use_cpu=True, bf16=False, report_to="none", per_device_train_batch_size=8),
+        Dataset.from_list([{"prompt": "w1 w2"}] * 8),
+        tokenizer,
+    )
+    sequences, attention, mask = trainer._completions(trainer.model, ["w1 w2", "w3"] * 4)
+    completions = sequences[:, 2:]
+    for row, kept in zip(completions.tolist(), mask.sum(dim=1).long().tolist(), strict=True):
+        ends = [token < 20 or token == 40 for token in row]
+        assert kept == (ends.index(True) + 1 if True in ends else len(row))
+    assert attention[1, 0] == 0

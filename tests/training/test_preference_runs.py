@@ -8,8 +8,8 @@ from halluc.errors import InvalidInput
 from training.cli import app
 from training.preferences.sampled import pairs_from_answers
 from training.runs.config import load_config
+from training.runs.model import lora_config
 from training.runs.preference import DPORun, run_dpo
-from training.runs.run import lora_config
 
 QUESTIONS = ["Who discovered penicillin?", "When was it?"]
 SETTINGS = {

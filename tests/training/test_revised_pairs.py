@@ -68,6 +68,7 @@ def test_a_revision_is_chosen_over_its_draft_if_the_reward_agrees(tmp_path):
     )
     assert pairs.to_list() == [
         {
+            "row": 0,
             "prompt": [{"role": "user", "content": "a?"}],
             "chosen": [{"role": "assistant", "content": "it is 0.8"}],
             "rejected": [{"role": "assistant", "content": "it is 0.2"}],
@@ -87,10 +88,11 @@ def test_a_revision_is_chosen_over_its_draft_if_the_reward_agrees(tmp_path):
     ]  # fmt: skip
     manifest = json.loads((tmp_path / "pairs" / "manifest.json").read_text())
     counts = {
-        key: manifest[key] for key in ("pairs", "unchanged_or_empty", "of_different_length", "reward_disagreed", "method")
+        key: manifest[key]
+        for key in ("pairs", "unchanged_empty_or_cut", "of_different_length", "reward_disagreed", "method")
     }
     assert counts == {
-        "pairs": 1, "unchanged_or_empty": 2, "of_different_length": 1, "reward_disagreed": 1, "method": "constitution",
+        "pairs": 1, "unchanged_empty_or_cut": 2, "of_different_length": 1, "reward_disagreed": 1, "method": "constitution",
     }  # fmt: skip
     assert manifest["principles"] == [{"name": "doubt", "critique": "What may be false?", "revision": "Fix it."}]
 
@@ -160,7 +162,7 @@ def test_a_verified_answer_is_chosen_over_its_draft_if_the_reward_agrees():
         ({"columns": {"context": ["x", "y"]}}, "there are 2 context for 1 prompts"),
         (
             {"min_margin": 0.7},
-            r"no prompt gave a pair \(unchanged or empty: 0, of different length: 0, reward disagreed: 1\)",
+            r"no prompt gave a pair \(unchanged empty or cut: 0, of different length: 0, reward disagreed: 1\)",
         ),
         ({"reward": lambda **_: [float("nan")] * 2}, "the reward of row 0, whose completion begins 'it is 0.8', is nan"),
     ],
@@ -201,7 +203,7 @@ def test_the_default_model_drafts_criticizes_and_revises_and_trl_takes_the_pairs
     from trl import DPOConfig
 
     prompts = ["Who discovered penicillin?", "What is the capital of France?"]
-    pairs = pairs_from_constitution(lm, prompts, max_new_tokens=12, max_length_ratio=20)
+    pairs = pairs_from_constitution(lm, prompts, max_new_tokens=96, max_length_ratio=20)
     assert set(pairs["principle"]) <= {principle.name for principle in load_principles()}
     assert all(pairs["critique"])
     args = DPOConfig(

@@ -28,11 +28,30 @@ def test_claim_precision_is_the_mean_credit_times_a_penalty_for_saying_less():
     assert claim_precision(judged()) == 0.0
 
 
-def test_binary_factuality_penalizes_only_contradiction():
+def test_binary_factuality_asks_for_support_and_no_contradiction():
     assert binary_factuality(judged((0.9,), (0.1,))) == 1.0
+    assert binary_factuality(judged((0.9,), (0.1,), (0.1,))) == 0.0
     assert binary_factuality(judged((0.9,), (0.1, True))) == 0.0
     assert binary_factuality(judged((0.9,), (0.9, False, True))) == 0.75
     assert binary_factuality(judged()) == 0.0
+
+
+def test_the_binary_reward_of_the_paper_pays_what_is_not_contradicted():
+    assert binary_factuality(judged((0.1,)), least_supported=0) == 1.0
+    assert binary_factuality(judged((0.1, True)), least_supported=0) == 0.0
+    with pytest.raises(InvalidInput, match="least_supported is 2"):
+        binary_factuality(judged(), least_supported=2)
+
+
+def test_a_reference_and_the_evidence_share_the_correctness_that_confidence_is_scored_by():
+    supported, other_words = judged((0.9,), matches=True, confidence=0.8), judged((0.9,), matches=False, confidence=0.8)
+    assert brier_confidence(supported, reference_weight=0.6) == pytest.approx(1 - 0.2**2)
+    assert brier_confidence(other_words, reference_weight=0.6) == pytest.approx(0.4 - 0.4**2)
+    assert brier_confidence(other_words) == pytest.approx(-(0.8**2))
+    # Without references the evidence decides, whatever the weight.
+    assert brier_confidence(judged((0.9,), confidence=0.8), reference_weight=0.6) == pytest.approx(1 - 0.2**2)
+    with pytest.raises(InvalidInput, match="reference_weight is -1"):
+        brier_confidence(supported, reference_weight=-1)
 
 
 def test_ternary_truth_orders_correct_abstaining_wrong():
@@ -94,7 +113,7 @@ def test_a_configuration_names_a_kind_and_its_parameters():
     [
         ("ternery", None, "kind is 'ternery'; choose from precision, binary, ternary"),
         ("ternary", {"penalty": 2}, "'penalty' is not a parameter of the kind 'ternary'; choose from abstain, wrong"),
-        ("binary", {"wrong": 0}, "'wrong' is not a parameter of the kind 'binary'; it has none"),
+        ("binary", {"wrong": 0}, "'wrong' is not a parameter of the kind 'binary'; choose from least_supported"),
         ("ternary", {"wrong": 0.5}, "the order must be 1 > abstain > wrong"),
     ],
 )

@@ -1,5 +1,7 @@
 """Every run refuses what it cannot train on before it trains, and names the setting, the column or the row."""
 
+import inspect
+import re
 import shutil
 from pathlib import Path
 
@@ -101,12 +103,17 @@ def test_an_empty_completion_is_named(configure, settings, run, column, row):
     refused(run, settings, configure(column, [row, empty]), "the completion of row 1 is empty")
 
 
+LOSS = r"step 1: the loss of step 2 \(rows? 0(?: and 1)? of the data set\) is (nan|inf); .* checkpoint is .*checkpoint-1"
+
+
 @pytest.mark.parametrize(("settings", "run", "column", "row"), [*PAIRED, SFT])
-def test_a_loss_that_is_not_finite_stops_the_run_and_the_checkpoint_is_named(configure, settings, run, column, row):
+def test_a_loss_that_is_not_finite_stops_the_run_and_its_rows_and_the_checkpoint_are_named(
+    configure, settings, run, column, row
+):
     rows = [row, row | {"prompt": user("When?")}]
-    # Weights of 1e38 are finite, what they compute is not.
+    # Weights of 1e38 are finite, what they compute is not, for either row.
     config = configure(column, rows, learning_rate=1e38, lr_scheduler_type="constant", max_grad_norm=0.0)
-    refused(run, settings, config, r"step 1: the loss of step 2 is (nan|inf); .* checkpoint is .*checkpoint-1")
+    refused(run, settings, config, LOSS)
 
 
 def test_settings_that_cannot_be_used_are_named(configure):
@@ -127,6 +134,7 @@ def no_model(monkeypatch):
 
     for name in ("preference", "online", "sft", "kto"):
         monkeypatch.setattr(f"training.runs.{name}.load_trainable", load)
+    monkeypatch.setattr("training.runs.preference.load_scorer", load)
     monkeypatch.setattr("halluc.models.load_model", load)
     monkeypatch.setattr("halluc.verification.load_verifier", load)
 
@@ -174,7 +182,75 @@ def test_the_index_and_the_options_of_a_reward_are_checked_first(configure, tmp_
         run(load_config(settings, configure(column, [row], index=str(tmp_path / "none"))))
     for changes, message in [
         ({"words": [5, 2]}, "the length ranges from 5 to 2 words"),
-        ({"held_out_verifier": "default", "max_gap_growth": 0}, "max_gap_growth is 0"),
+        ({"second_verifier": "default"}, "second_verifier is 'default', the verifier itself"),
+        (
+            {"reward_settings": {"copies": 1}},
+            "'copies' is not one of the reward_settings",
+        ),
+        ({"reward_settings": {"copy_penalty": -1}}, "copy_penalty is -1"),
+        ({"rewards": ["nowhere:reward"]}, "the reward 'nowhere:reward' cannot be imported: ModuleNotFoundError"),
+        ({"rewards": ["math"]}, "the reward 'math' names no function"),
+        ({"rewards": ["math:sine"]}, "math has no function 'sine'"),
+        ({"rewards": ["math:gcd"]}, "takes no .*kwargs"),
+        ({"held_out_verifier": "large", "max_gap_growth": 0}, "max_gap_growth is 0"),
         ({"kind": "ternary", "kind_settings": {"wrong": 2}}, "the order must be 1 > abstain > wrong"),
     ]:
         refused(run, settings, configure(column, [row], **changes), message)
+
+
+@every
+def test_settings_that_fail_late_or_train_nothing_are_refused_before_a_model_is_loaded(
+    configure, no_model, settings, run, column, row
+):
+    """They were errors of torch after the model was loaded, or runs of no steps that ended well."""
+    for changes, message in [
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size is 0; pass at least 1"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps is 0; pass at least 1|batch size"),
+        ({"learning_rate": -1}, "learning_rate is -1.0; pass 0 or more"),
+        ({"max_steps": "abc"}, "max_steps is 'abc'"),
+        ({"max_steps": 0}, "max_steps is 0; pass at least 1, or -1"),
+        ({"max_steps": -1, "num_train_epochs": -1}, "num_train_epochs is -1.0, which trains nothing"),
+        ({"report_to": "wandb"}, "report_to is 'wandb', which is not installed"),
+        ({"use_liger_kernel": True}, "use_liger_kernel is true, and liger-kernel is not installed"),
+        ({"dtype": "float8"}, "dtype is 'float8'; choose from float32"),
+        ({"load_in_4bit": True}, "load_in_4bit is true, and bitsandbytes is not installed"),
+        ({"load_in_4bit": True, "lora_rank": 0}, "load_in_4bit is true and lora_rank is 0"),
+        ({"lora_alpha": 0}, "lora_alpha is 0"),
+        ({"lora_dropout": 1}, "lora_dropout is 1"),
+        ({"lora_target_modules": []}, "lora_target_modules is empty"),
+    ]:
+        refused(run, settings, configure(column, [row], **changes), message)
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), PAIRED)
+def test_losses_and_their_weights_are_checked_too(configure, no_model, settings, run, column, row):
+    if settings is not RewardRun:
+        refused(run, settings, configure(column, [row], beta=0), "beta is 0.0; pass a number above 0")
+    if settings in (DPORun, KTORun):
+        loss = ["sigmoid", "foo"] if settings is DPORun else "foo"
+        refused(run, settings, configure(column, [row], loss_type=loss), "loss_type is 'foo'; choose from ")
+
+
+def test_the_known_losses_of_dpo_are_those_of_trl(configure):
+    """TRL names them in the error of its first step."""
+    from trl import DPOTrainer
+
+    from training.runs.setting_checks import _LOSSES
+
+    source = inspect.getsource(DPOTrainer._compute_loss)
+    assert set(re.findall(r'loss_type == "(\w+)"', source)) == set(_LOSSES["DPOConfig"])
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), ONLINE)
+def test_evidence_is_checked_by_row_of_the_file(configure, no_model, settings, run, column, row):
+    """It was found missing in the middle of a run, with a row of a batch as its name."""
+    for broken, message in [
+        ({"context": None}, "row 2 has no evidence"),
+        ({"context": " "}, "every passage of the context of row 2 is blank"),
+        ({"context": [3]}, "row 2|cannot be read as a data set|another form|same form"),
+        ({"context": None, "references": []}, "row 2 has no evidence"),
+    ]:
+        rows = [row | {"references": ["x"]}, row | {"references": ["x"]}, {"prompt": "Who?", "references": None} | broken]
+        refused(run, settings, configure(column, rows), message)
+    same = configure(column, [row], verifier="default", held_out_verifier="default")
+    refused(run, settings, same, "held_out_verifier is 'default', the verifier itself; name another")

@@ -1,14 +1,20 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from datasets import load_from_disk
+from scripted import Scripted
 
 from halluc.errors import InvalidInput
 from halluc.models.language_model import Generation
-from training import build_preference_pairs, pairs_from_answers
+from retrieval import Passage, PassageIndex
+from training import CompositeReward, FactualityReward, build_preference_pairs, pairs_from_answers
+from training.rewards.kinds import claim_precision
 
 
 class Saying:
@@ -149,7 +155,7 @@ def test_the_default_model_samples_pairs_that_trl_can_read(lm):
     def shortest(*, completions, **_):
         return [-float(len(text)) for text in completions]
 
-    pairs = build_preference_pairs(lm, ["Name a colour."], shortest, n_samples=4, max_length_ratio=50, max_new_tokens=8)
+    pairs = build_preference_pairs(lm, ["Name a colour."], shortest, n_samples=4, max_length_ratio=50, min_chosen=None)
     pair = pairs[0]
     assert [message["role"] for side in ("prompt", "chosen", "rejected") for message in pair[side]] == ["user"] + [
         "assistant"
@@ -276,3 +282,73 @@ def test_a_folder_that_cannot_hold_pairs_is_refused_before_anything_is_sampled(t
 def test_an_empty_folder_is_accepted(tmp_path):
     (tmp_path / "pairs").mkdir()
     assert len(build_preference_pairs_of(Saying(SCRIPT), tmp_path / "pairs")) == 2
+
+
+class Weighted:
+    """A model whose weights can differ under one name."""
+
+    name = "weighted"
+
+    def __init__(self, seed):
+        torch.manual_seed(seed)
+        self.model = torch.nn.Linear(2, 2)
+
+    def generate(self, prompts, *, n, **_):
+        return [[Generation(text) for text in SCRIPT["c"]] for _ in prompts]
+
+
+def test_pairs_of_other_weights_another_verifier_kind_or_index_are_not_taken_for_the_same(tmp_path):
+    """They were found by names alone, and the old pairs were returned."""
+    scores = {"p 0": (0.1, 0.0), "q 1": (0.9, 0.0)}
+    index = PassageIndex.create(tmp_path / "x")
+    index.add([Passage("a", "Fleming discovered penicillin.")])
+
+    def build(lm, reward):
+        return build_preference_pairs(lm, ["c"], reward, n_samples=2, out=tmp_path / "pairs")
+
+    first = build(Weighted(0), FactualityReward(Scripted(scores), index))
+    assert build(Weighted(0), FactualityReward(Scripted(scores), index)).to_list() == first.to_list()
+    kind = partial(claim_precision, expected_claims=2)
+    others = [
+        (Weighted(1), FactualityReward(Scripted(scores), index)),
+        (Weighted(0), FactualityReward(Scripted(scores, "another"), index)),
+        (Weighted(0), FactualityReward(Scripted(scores), index, kind=kind)),
+        (Weighted(0), FactualityReward(Scripted(scores), index, copy_penalty=0.5)),
+        (Weighted(0), CompositeReward(factuality=FactualityReward(Scripted(scores), index), factuality_weight=2.0)),
+    ]
+    for lm, reward in others:
+        with pytest.raises(InvalidInput, match="made from other data or with other settings"):
+            build(lm, reward)
+    index.add([Passage("b", "It was in 1928.")])
+    with pytest.raises(InvalidInput, match="made from other data or with other settings"):
+        build(Weighted(0), FactualityReward(Scripted(scores), index))
+
+
+def test_no_wrong_answer_is_chosen_because_the_others_are_worse():
+    script = {"a": ["it is 0.1", "so is 0.4"], "b": ["x is 0.1", "y is 0.6"]}
+    pairs = build_preference_pairs(Saying(script), ["a", "b"], truth)
+    assert [(pair["row"], row(pairs, i)[1]) for i, pair in enumerate(pairs)] == [(1, "y is 0.6")]
+    assert len(build_preference_pairs(Saying(script), ["a", "b"], truth, min_chosen=None)) == 2
+    # An abstention is chosen over wrong answers at whatever it earns.
+    silent = build_preference_pairs(Saying(script), ["a"], lambda *, completions, **_: [
+        0.0 if "know" in text else -float(text.split()[-1]) for text in completions
+    ], abstention="I don't know.")  # fmt: skip
+    assert row(silent, 0)[1:3] == ("I don't know.", "so is 0.4")
+    with pytest.raises(InvalidInput, match="min_chosen is nan"):
+        build_preference_pairs(Saying(script), ["a"], truth, min_chosen=float("nan"))
+
+
+def test_completions_cut_by_the_token_limit_are_in_no_pair(tmp_path):
+    """They were trained on as if they ended there."""
+
+    class Cut(Saying):
+        def generate(self, prompts, **options):
+            return [
+                [replace(sample, finish_reason="length") if "cut" in sample.text else sample for sample in samples]
+                for samples in super().generate(prompts, **options)
+            ]
+
+    lm = Cut({"a": ["cut 0.9", "whole 0.8", "whole 0.1", "cut 0.0"]})
+    pairs = build_preference_pairs(lm, ["a"], truth, out=tmp_path / "pairs")
+    assert row(pairs, 0)[1:3] == ("whole 0.8", "whole 0.1")
+    assert json.loads((tmp_path / "pairs" / "manifest.json").read_text())["cut_samples"] == 2

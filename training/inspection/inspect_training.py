@@ -78,7 +78,7 @@ def inspect_training(
         InvalidInput: a model is an endpoint, the models do not belong together, or a row cannot be used (it is named).
         ModelUnavailable: a model cannot be loaded.
     """
-    from training.runs.run import load_trainable
+    from training.runs.model import load_trainable
 
     check_integer("max_new_tokens", max_new_tokens, least=1)
     if not prompts:

@@ -163,7 +163,8 @@ def _data_set(results: Sequence[Batch]) -> Dataset:
     if not pairs:
         counts = ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in _counts(results).items())
         raise InvalidInput(
-            f"no prompt gave a pair ({counts}); lower min_margin, or raise n_samples, max_length_ratio or temperature"
+            f"no prompt gave a pair ({counts}); lower min_margin or min_chosen, or raise n_samples, max_length_ratio, "
+            "max_new_tokens or temperature"
         )
     return Dataset.from_list(pairs)
 

@@ -31,6 +31,7 @@ class PairOptions:
         min_margin: least difference in score between chosen and rejected, above 0.
         max_length_ratio: most words of the longer completion per word of the shorter one, at least 1.
         batch_size: prompts per batch, at least 1.
+        min_chosen: least score of a chosen completion; None for any. An abstention may be chosen at any score.
 
     Raises:
         InvalidInput: an option is out of range.
@@ -39,6 +40,7 @@ class PairOptions:
     min_margin: float
     max_length_ratio: float
     batch_size: int
+    min_chosen: float | None = 0.5
 
     def __post_init__(self) -> None:
         if not self.min_margin > 0:
@@ -47,6 +49,12 @@ class PairOptions:
             raise InvalidInput(f"max_length_ratio is {self.max_length_ratio}; pass at least 1")
         if self.batch_size < 1:
             raise InvalidInput(f"batch_size is {self.batch_size}; pass at least 1")
+        if self.min_chosen is not None and not math.isfinite(self.min_chosen):
+            raise InvalidInput(f"min_chosen is {self.min_chosen}; pass a number, or None for any score")
+
+    def accepts(self, better: float, worse: float) -> bool:
+        """Whether completions with these scores may be chosen and rejected."""
+        return better - worse >= self.min_margin and (self.min_chosen is None or better >= self.min_chosen)
 
     def batches(self, prompts: int) -> int:
         """Number of batches for this many prompts."""
@@ -114,9 +122,10 @@ def length_ratio(one: str, other: str) -> float:
     return longer / shorter
 
 
-def pair_row(prompt: Prompt, chosen: Scored, rejected: Scored) -> dict[str, Any]:
+def pair_row(prompt: Prompt, chosen: Scored, rejected: Scored, *, row: int) -> dict[str, Any]:
     """One row of a data set of pairs, in the columns that sampled.py documents."""
     return {
+        "row": row,
         "prompt": as_messages(prompt),
         "chosen": [{"role": "assistant", "content": chosen[0]}],
         "rejected": [{"role": "assistant", "content": rejected[0]}],

@@ -27,6 +27,7 @@ from training.preferences.pairing import (
     reward_name,
 )
 from training.rewards.completions import as_messages
+from training.rewards.identity import content_identity
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -50,6 +51,7 @@ def pairs_from_verification(
     *,
     min_margin: float = 0.1,
     max_length_ratio: float = 2.0,
+    min_chosen: float | None = 0.5,
     columns: Mapping[str, Sequence[Any]] | None = None,
     batch_size: int = 16,
     out: str | Path | None = None,
@@ -64,6 +66,7 @@ def pairs_from_verification(
         reward: scores draft and answer, with TRL's reward-function signature; such as `FactualityReward`.
         min_margin: least difference in score by which the answer must be better, above 0.
         max_length_ratio: most words of the longer text per word of the shorter one, at least 1.
+        min_chosen: least score of the answer; None for any.
         columns: N values each that the reward takes, such as `context` or `references`.
         batch_size: questions per batch.
         out: see `training.build_preference_pairs`.
@@ -73,7 +76,7 @@ def pairs_from_verification(
             score is not finite, no question gives a pair, or `out` cannot be used.
         ContextOverflow: a prompt of the chain exceeds the context window.
     """
-    options = PairOptions(min_margin, max_length_ratio, batch_size)
+    options = PairOptions(min_margin, max_length_ratio, batch_size, min_chosen)
     settings = {
         "method": "cove",
         "model": chain.lm.name,
@@ -86,7 +89,8 @@ def pairs_from_verification(
         "passages": chain.k,
         **asdict(options),
     }
-    pairing = _Pairing(questions, reward, columns, options)
+    contents = [chain.lm, chain.verifier, chain.index, reward]
+    pairing = _Pairing(questions, reward, columns, options, contents if out is not None else [])
 
     def batch(number: int) -> dict[str, Any]:
         rows = pairing.rows(number)
@@ -105,6 +109,7 @@ def pairs_from_constitution(
     reward: RewardFunction | None = None,
     min_margin: float = 0.1,
     max_length_ratio: float = 2.0,
+    min_chosen: float | None = 0.5,
     columns: Mapping[str, Sequence[Any]] | None = None,
     temperature: float = 1.0,
     max_new_tokens: int = 128,
@@ -122,7 +127,7 @@ def pairs_from_constitution(
         prompts: N prompts; a string is one user turn.
         principles: a YAML file or a list; None uses constitution.yaml of this package.
         reward: scores draft and revision; None scores revisions 1 and drafts 0, without checking them.
-        min_margin, max_length_ratio, columns: see `pairs_from_verification`.
+        min_margin, max_length_ratio, min_chosen, columns: see `pairs_from_verification`.
         temperature: of the drafts; critiques and revisions are greedy.
         max_new_tokens: of each of the three.
         batch_size: prompts per batch.
@@ -139,14 +144,15 @@ def pairs_from_constitution(
         principles = load_principles(principles)
     if not principles:
         raise InvalidInput("there are no principles; pass at least one, or None for those of the package")
-    options = PairOptions(min_margin, max_length_ratio, batch_size)
-    pairing = _Pairing(prompts, reward, columns, options)
+    options = PairOptions(min_margin, max_length_ratio, batch_size, min_chosen)
+    pairing = _Pairing(prompts, reward, columns, options, [lm, reward] if out is not None else [])
     drawn = random.Random(seed).choices(principles, k=len(prompts))
 
     def batch(number: int) -> dict[str, Any]:
         rows = pairing.rows(number)
         conversations = [as_messages(prompts[row]) for row in rows]
-        drafts = replies(lm, conversations, max_new_tokens, temperature=temperature, seed=seed + number)
+        sampling: dict[str, Any] = {"temperature": temperature, "seed": seed + number}
+        drafts = replies(lm, conversations, max_new_tokens, whole=True, **sampling)
         principles_of = [drawn[row] for row in rows]
         critiques, revisions = criticize_and_revise(lm, conversations, drafts, principles_of, max_new_tokens)
         details = [{"principle": p.name, "critique": text} for p, text in zip(principles_of, critiques, strict=True)]
@@ -190,15 +196,20 @@ def criticize_and_revise(
         [*request, _assistant(critiques[i] or "I found nothing."), _user(principles[i].revision)]
         for request, i in zip(requests, drafted, strict=True)
     ]
-    for i, revision in zip(drafted, replies(lm, requests, max_new_tokens), strict=True):
+    for i, revision in zip(drafted, replies(lm, requests, max_new_tokens, whole=True), strict=True):
         revisions[i] = _LABEL.sub("", revision).strip()
     return critiques, revisions
 
 
-def replies(lm: LanguageModel, conversations: Sequence[Prompt], max_new_tokens: int, **sampling: Any) -> list[str]:
-    """Reply once to each of N conversations; for `sampling` see `LanguageModel.generate`."""
+def replies(
+    lm: LanguageModel, conversations: Sequence[Prompt], max_new_tokens: int, *, whole: bool = False, **sampling: Any
+) -> list[str]:
+    """Reply once to each of N conversations; for `sampling` see `LanguageModel.generate`.
+
+    With `whole`, a reply that was cut by the token limit is empty.
+    """
     sampled = lm.generate(conversations, max_new_tokens=max_new_tokens, **sampling)
-    return [whole_characters(samples[0].text).strip() for samples in sampled]
+    return [whole_characters(s[0].text).strip() if not whole or s[0].finish_reason != "length" else "" for s in sampled]
 
 
 def _assistant(text: str) -> dict[str, str]:
@@ -218,11 +229,13 @@ class _Pairing:
         reward: RewardFunction | None,
         columns: Mapping[str, Sequence[Any]] | None,
         options: PairOptions,
+        contents: Sequence[Any],
     ) -> None:
         self.prompts, self.reward, self.columns, self.options = prompts, reward, dict(columns or {}), options
         check_prompts(prompts, self.columns)
         self.batches = options.batches(len(prompts))
         self.inputs = {"prompts": [as_messages(prompt) for prompt in prompts], "columns": self.columns}
+        self.inputs |= {"contents": content_identity(contents)}
 
     def rows(self, batch: int) -> range:
         """The rows of a batch."""
@@ -245,13 +258,13 @@ class _Pairing:
                 rows=row_of,
             )
         pairs = [
-            {**pair_row(self.prompts[rows[i]], (revisions[i], high), (drafts[i], low)), **details[i]}
+            {**pair_row(self.prompts[rows[i]], (revisions[i], high), (drafts[i], low), row=rows[i]), **details[i]}
             for i, high, low in zip(similar, scores[: len(similar)], scores[len(similar) :], strict=True)
-            if high - low >= self.options.min_margin
+            if self.options.accepts(high, low)
         ]
         return {
             "pairs": pairs,
-            "unchanged_or_empty": len(rows) - len(changed),
+            "unchanged_empty_or_cut": len(rows) - len(changed),
             "of_different_length": len(changed) - len(similar),
             "reward_disagreed": len(similar) - len(pairs),
         }

@@ -2,6 +2,7 @@
 
 Every function that makes pairs returns a `datasets.Dataset` with the columns
 
+    row                                         number of the prompt that the pair belongs to
     prompt, chosen, rejected                    conversations (lists of messages)
     chosen_factuality, rejected_factuality      numbers on one scale, the chosen one larger
 
@@ -34,6 +35,7 @@ from training.preferences.pairing import (
     reward_name,
 )
 from training.rewards.completions import as_messages, check_one_each, check_text_or_messages
+from training.rewards.identity import content_identity
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -81,6 +83,7 @@ def build_preference_pairs(
     n_samples: int = 8,
     min_margin: float = 0.1,
     max_length_ratio: float = 2.0,
+    min_chosen: float | None = 0.5,
     abstention: str | None = None,
     columns: Mapping[str, Sequence[Any]] | None = None,
     temperature: float = 1.0,
@@ -91,9 +94,10 @@ def build_preference_pairs(
 ) -> Dataset:
     """Sample completions of each prompt, score them, and pair the best with the worst (FactTune, arXiv 2311.08401).
 
-    Empty completions are dropped, and those that differ only in case, punctuation and articles count once. Only completions
-    of similar length are paired, since DPO otherwise learns length (arXiv 2403.19159); among those, the pair with the
-    largest margin in score is taken. A prompt whose completions score about the same gives no pair.
+    Completions that are empty or cut by `max_new_tokens` are dropped, and those that differ only in case, punctuation and
+    articles count once. Only completions of similar length are paired, since DPO otherwise learns length (arXiv 2403.19159);
+    among those, the pair with the largest margin in score is taken. A prompt whose completions score about the same, or none
+    of which is good, gives no pair: DPO would learn to say the best of several wrong answers.
 
     With an `abstention` the model learns to say that it does not know (arXiv 2403.18349). If the answers to a prompt earn
     less on average than the abstention, it is chosen over the worst of them. Otherwise the best answer is chosen over it, in
@@ -106,7 +110,9 @@ def build_preference_pairs(
         n_samples: completions per prompt, at least 2.
         min_margin: least difference in score between chosen and rejected, above 0.
         max_length_ratio: most words of the longer completion per word of the shorter one, at least 1.
-        abstention: what the model should say if it does not know, like "I don't know."; paired regardless of its length.
+        min_chosen: least score of a chosen completion; None for any. The default is for scores in [0, 1] or [−1, 1].
+        abstention: what the model should say if it does not know, like "I don't know."; paired regardless of its length, and
+            chosen at any score.
         columns: N values each that the reward takes, such as `context` or `references`.
         temperature, max_new_tokens: of sampling.
         batch_size: prompts sampled and scored together.
@@ -119,18 +125,19 @@ def build_preference_pairs(
             named), a column has another length, a score is not finite, no prompt gives a pair, or `out` cannot be written or
             holds other pairs, or another process is building it.
     """
-    options = PairOptions(min_margin, max_length_ratio, batch_size)
+    options = PairOptions(min_margin, max_length_ratio, batch_size, min_chosen)
     sampling = SamplingOptions(n_samples, temperature, max_new_tokens, abstention, seed)
     columns = dict(columns or {})
     check_prompts(prompts, columns)
 
     def batch(number: int) -> dict[str, Any]:
         rows = options.rows(number, len(prompts))
-        samples = _sample(lm, [prompts[row] for row in rows], sampling, seed + number)
-        return _pair_samples(rows, samples, prompts, reward, columns, options, abstention)
+        samples, cut = _sample(lm, [prompts[row] for row in rows], sampling, seed + number)
+        return {**_pair_samples(rows, samples, prompts, reward, columns, options, abstention), "cut_samples": cut}
 
     settings = {"method": "sampled", "model": lm.name, "reward": reward_name(reward), **asdict(sampling), **asdict(options)}
     inputs = {"prompts": [as_messages(prompt) for prompt in prompts], "columns": columns}
+    inputs |= {"contents": content_identity([lm, reward]) if out is not None else None}
     return PairFolder(out, settings, inputs).build(options.batches(len(prompts)), batch, "sampling pairs")
 
 
@@ -170,13 +177,16 @@ def pairs_from_answers(
             rows = [*range(count), *range(count)]
             scores = checked_scores(reward, [*questions, *questions], [*right, *wrong], doubled, rows=rows)
         pairs = [
-            pair_row(question, (good.strip(), high), (bad.strip(), low))
-            for question, good, bad, high, low in zip(questions, right, wrong, scores[:count], scores[count:], strict=True)
+            pair_row(question, (good.strip(), high), (bad.strip(), low), row=row)
+            for row, (question, good, bad, high, low) in enumerate(
+                zip(questions, right, wrong, scores[:count], scores[count:], strict=True)
+            )
             if high > low
         ]
         return {"pairs": pairs, "rows_scored_otherwise": count - len(pairs)}
 
     inputs = {"questions": [as_messages(q) for q in questions], "right": [*right], "wrong": [*wrong], "columns": columns}
+    inputs |= {"contents": content_identity(reward) if out is not None else None}
     return PairFolder(out, {"method": "answers", "reward": reward_name(reward)}, inputs).build(1, batch, "scoring pairs")
 
 
@@ -190,7 +200,10 @@ def _check_answers(right: Sequence[str], wrong: Sequence[str]) -> None:
             raise InvalidInput(f"the right and the wrong answer of row {row} are both {good[:60]!r}; drop the row")
 
 
-def _sample(lm: LanguageModel, prompts: Sequence[Prompt], options: SamplingOptions, seed: int) -> list[list[str]]:
+def _sample(
+    lm: LanguageModel, prompts: Sequence[Prompt], options: SamplingOptions, seed: int
+) -> tuple[list[list[str]], int]:
+    """The samples of each prompt, and how many others were cut by the token limit."""
     samples = lm.generate(
         prompts,
         n=options.n_samples,
@@ -198,7 +211,9 @@ def _sample(lm: LanguageModel, prompts: Sequence[Prompt], options: SamplingOptio
         temperature=options.temperature,
         seed=seed,
     )
-    return [[whole_characters(sample.text).strip() for sample in samples_of_row] for samples_of_row in samples]
+    whole = [[sample for sample in samples_of_row if sample.finish_reason != "length"] for samples_of_row in samples]
+    texts = [[whole_characters(sample.text).strip() for sample in samples_of_row] for samples_of_row in whole]
+    return texts, sum(map(len, samples)) - sum(map(len, texts))
 
 
 def _pair_samples(
@@ -231,7 +246,7 @@ def _pair_samples(
         else:
             pairs_of_row = _pairs_with_abstention(scored[:-1], scored[-1], options)
         without_pair += not pairs_of_row
-        pairs += [pair_row(prompts[row], *pair) for pair in pairs_of_row]
+        pairs += [pair_row(prompts[row], *pair, row=row) for pair in pairs_of_row]
     return {"pairs": pairs, "prompts_without_pair": without_pair}
 
 
@@ -240,7 +255,7 @@ def _widest_pair(scored: Sequence[Scored], options: PairOptions) -> list[tuple[S
     similar = [
         (better, worse)
         for better, worse in combinations(_ranked(scored), 2)
-        if better[1] - worse[1] >= options.min_margin and length_ratio(better[0], worse[0]) <= options.max_length_ratio
+        if options.accepts(better[1], worse[1]) and length_ratio(better[0], worse[0]) <= options.max_length_ratio
     ]
     return [max(similar, key=lambda pair: pair[0][1] - pair[1][1])] if similar else []
 
@@ -258,7 +273,11 @@ def _pairs_with_abstention(
         pairs = [(abstention, min(ranked, key=lambda answer: answer[1]))]
     else:
         pairs = [*_widest_pair(answers, options), (ranked[0], abstention)]
-    return [(better, worse) for better, worse in pairs if better[1] - worse[1] >= options.min_margin]
+    return [
+        (better, worse)
+        for better, worse in pairs
+        if (better[1] - worse[1] >= options.min_margin if better is abstention else options.accepts(better[1], worse[1]))
+    ]
 
 
 def _ranked(scored: Sequence[Scored]) -> list[Scored]:

@@ -22,6 +22,7 @@ __all__ = [
     "check_one_each",
     "check_text_or_messages",
     "completion_text",
+    "message_text",
     "prompt_question",
     "split_confidence",
 ]
@@ -35,25 +36,45 @@ def as_messages(prompt: Prompt) -> list[dict[str, str]]:
 def completion_text(completion: Any) -> str:
     """The answer in a completion: a string for plain prompts, a list of messages for conversations.
 
-    What a reasoning model thinks first (`<think>…</think>`) is left out. Content that is a list of parts is read if all
-    parts are text. Lone surrogates, which no verifier can read, are replaced.
+    Only the final words of the assistant count: the last message, unless a tool or another role wrote it. What a model
+    thinks before it answers and its calls of tools are left out. Content that is a list of parts is read if all parts are
+    text. Lone surrogates, which no verifier can read, are replaced.
+
+    >>> completion_text([{"role": "tool", "content": "It is 1928."}, {"role": "assistant", "content": "In 1928."}])
+    'In 1928.'
 
     Raises:
-        InvalidInput: a message has content other than text.
+        InvalidInput: the last message has content other than text.
     """
     if isinstance(completion, str):
-        return final_answer(whole_characters(completion))
-    return final_answer(whole_characters("\n".join(_content(message) for message in completion)))
+        return _spoken(completion)
+    if not completion or completion[-1].get("role", "assistant") != "assistant":
+        return ""
+    return _spoken(message_text(completion[-1]))
 
 
-def _content(message: Mapping[str, Any]) -> str:
+def message_text(message: Mapping[str, Any]) -> str:
+    """The text of a message, whose content is a text or a list of parts of the type text.
+
+    Raises:
+        InvalidInput: the content is something else.
+    """
     content = message.get("content") or ""
     if isinstance(content, str):
         return content
-    texts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
+    parts = content if isinstance(content, Sequence) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else None for part in parts]
     if not all(isinstance(text, str) for text in texts):
         raise InvalidInput(f"a message has the content {str(content)[:60]!r}; only text can be read")
     return "".join(map(str, texts))
+
+
+def _spoken(text: str) -> str:
+    return _TOOL_CALL.sub("", final_answer(whole_characters(text)))
+
+
+# A call of a tool that was not parsed into the message's `tool_calls`.
+_TOOL_CALL = re.compile(r"\s*<(tool_call|tool_response|function_call)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 
 
 def prompt_question(prompt: Any) -> str | None:
@@ -65,7 +86,7 @@ def prompt_question(prompt: Any) -> str | None:
     Raises:
         InvalidInput: the message has content other than text, or a lone surrogate.
     """
-    text = prompt if isinstance(prompt, str) else (_content(prompt[-1]) if prompt else "")
+    text = prompt if isinstance(prompt, str) else (message_text(prompt[-1]) if prompt else "")
     check_text("the prompt", text, allow_blank=True)
     sentences = [line[start:end].strip() for line in text.splitlines() for start, end in sentence_spans(line)]
     questions = [s for s in sentences if s.endswith("?") and any(character.isalnum() for character in s)]

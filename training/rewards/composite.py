@@ -61,6 +61,11 @@ class CompositeReward:
             if not math.isfinite(weight):
                 raise InvalidInput(f"{name}_weight is {weight}; pass a finite number")
 
+    @property
+    def parts(self) -> dict[str, Any]:
+        """All that decides a reward, for `training.rewards.identity.content_identity`."""
+        return {name: [term, weight] for name, (term, weight) in self.terms.items()}
+
     def __call__(
         self,
         *,
@@ -83,13 +88,14 @@ class CompositeReward:
         """
         check_one_each("completions", completions, prompts=prompts)
         totals = [0.0] * len(completions)
+        numbers = columns.get("row") or range(len(completions))
         for name, (term, weight) in self.terms.items():
             values = list(term(prompts=prompts, completions=completions, log_metric=log_metric, **columns))
             if len(values) != len(completions):
                 raise InvalidInput(f"the {name} reward gave {len(values)} values for {len(completions)} completions")
             for row, value in enumerate(values):
                 if value is not None and not math.isfinite(value):
-                    raise InvalidInput(f"the {name} reward of row {row} is {value}; fix or drop that row")
+                    raise InvalidInput(f"the {name} reward of row {numbers[row]} is {value}; fix or drop that row")
                 totals[row] += weight * (value or 0.0)
             applied = [value for value in values if value is not None]
             if log_metric is not None:

@@ -17,18 +17,16 @@ from halluc.errors import InvalidInput, leaf_errors_as_ours
 from halluc.grading.correctness import gives_answer
 from halluc.grading.matching import normalize_answer
 from halluc.verification.judge import Judge
-from training.rewards.completions import (
-    check_one_each,
-    check_text_or_messages,
-    completion_text,
-    prompt_question,
-    split_confidence,
-)
+from training.rewards.completions import check_one_each, completion_text, split_confidence
+from training.rewards.credit import CreditedSpan, claim_credits, credited_advantages
+from training.rewards.evidence import row_evidence
 from training.rewards.guards import copied_share, repeated_share
 from training.rewards.hacking import GapReport, Measurement, gap_report
 from training.rewards.kinds import JudgedClaim, JudgedCompletion, RewardKind, claim_precision
 
 if TYPE_CHECKING:
+    import torch
+
     from halluc.answers import Claim, Verdict
     from halluc.claims import ClaimExtractor
     from halluc.verification.verifier import Verifier
@@ -82,6 +80,7 @@ class FactualityReward:
 
     Attributes:
         measured: support by the first and the held-out verifier in each call so far.
+        credits: what each completion of the last call states, and whether it is true (credit.py).
 
     Raises:
         InvalidInput: k is below 1 or a penalty is negative.
@@ -122,6 +121,7 @@ class FactualityReward:
         self._held_out_judge = Judge(held_out_verifier) if held_out_verifier is not None else None
         self._retrieved: dict[str, list[Passage]] = {}
         self.measured: list[Measurement] = []
+        self.credits: list[list[CreditedSpan]] = []
 
     def __call__(
         self,
@@ -131,6 +131,7 @@ class FactualityReward:
         context: Sequence[str | Sequence[str] | None] | None = None,
         references: Sequence[str | Sequence[str] | None] | None = None,
         question: Sequence[str | None] | None = None,
+        row: Sequence[int] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         log_extra: Callable[[str, list[Any]], None] | None = None,
         **_columns: Any,
@@ -148,6 +149,7 @@ class FactualityReward:
                 completion is correct.
             question: (N,) what each completion answers, judged together with a short answer; by default the last question of
                 its prompt.
+            row: (N,) numbers of the rows in their data set, for messages; by default their places in this call.
             log_metric, log_extra: TRL's; means and the unsupported claims of each completion are logged with them.
 
         Returns:
@@ -157,10 +159,13 @@ class FactualityReward:
             InvalidInput: a column is a single text or has another length, a row (it is named) has no evidence or values that
                 cannot be used, or its reward is not finite.
         """
-        rows = self._rows(prompts, completions, context, references, question)
+        rows, numbers = self._rows(prompts, completions, context, references, question, row)
         claims = self._claims(rows)
         passages = self._passages(rows, claims)
         verdicts = _verdicts(self._judge, claims, passages)
+        self.credits = [
+            claim_credits(row.answer, verdicts_of_row) for row, verdicts_of_row in zip(rows, verdicts, strict=True)
+        ]
         judged = [_judged(row, verdicts_of_row) for row, verdicts_of_row in zip(rows, verdicts, strict=True)]
         repeated = [repeated_share(row.text) for row in rows]
         copied = [_copied(row, passages_of_row) for row, passages_of_row in zip(rows, passages, strict=True)]
@@ -170,7 +175,7 @@ class FactualityReward:
             for repetition, copy, difference in zip(repeated, copied, disagreement, strict=True)
         ]
         rewards = [self.kind(completion) - penalty for completion, penalty in zip(judged, penalties, strict=True)]
-        self._check_finite(rows, rewards)
+        self._check_finite(rows, rewards, numbers)
         metrics = _means(judged) | {"repeated": _mean(repeated), "copied": _mean(copied)}
         metrics |= {"disagreement": _mean(disagreement)} if self._second_judge is not None else {}
         if self._held_out_judge is not None:
@@ -181,6 +186,25 @@ class FactualityReward:
         if log_extra is not None:
             log_extra("unsupported", [_unsupported(completion) for completion in judged])
         return rewards
+
+    def credited(self, tokenizer: Any, ids: torch.Tensor, mask: torch.Tensor, advantages: torch.Tensor) -> torch.Tensor:
+        """Give the tokens of the completions of the last call their own advantages; see `credited_advantages`."""
+        return credited_advantages(tokenizer, ids, mask, advantages, self.credits)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """All that decides a reward, for `content_identity`."""
+        second = self._second_judge.verifier if self._second_judge is not None else None
+        penalties = [self.repetition_penalty, self.copy_penalty, self.disagreement_penalty if second else None]
+        return {
+            "verifier": self.verifier,
+            "index": self.index,
+            "k": self.k if self.index is not None else None,
+            "kind": self.kind,
+            "extractor": self.extractor,
+            "second verifier": second,
+            "penalties": penalties,
+        }
 
     @property
     def measurements(self) -> int:
@@ -198,8 +222,11 @@ class FactualityReward:
         calls = [call for call in self.measured if call.claims]
         return gap_report([c.optimized / c.claims for c in calls], [c.held_out / c.claims for c in calls])
 
-    def _rows(self, prompts: Any, completions: Any, context: Any, references: Any, question: Any) -> list[_Row]:
-        columns = {"prompts": prompts, "context": context, "references": references, "question": question}
+    def _rows(
+        self, prompts: Any, completions: Any, context: Any, references: Any, question: Any, row: Any
+    ) -> tuple[list[_Row], list[int]]:
+        """The rows, and their numbers for messages."""
+        columns = {"prompts": prompts, "context": context, "references": references, "question": question, "row": row}
         check_one_each("completions", completions, **columns)
         if context is None and references is None and self.index is None:
             raise InvalidInput(
@@ -207,30 +234,23 @@ class FactualityReward:
             )
         missing = [None] * len(completions)
         cells = (missing if column is None else column for column in (context, references, question))
-        return [self._row(i, *values) for i, values in enumerate(zip(prompts, completions, *cells, strict=True))]
+        numbers = list(range(len(completions)) if row is None else row)
+        columns_of_rows = zip(numbers, prompts, completions, *cells, strict=True)
+        return [self._row(*values) for values in columns_of_rows], numbers
 
     def _row(self, number: int, prompt: Any, completion: Any, context: Any, references: Any, question: Any) -> _Row:
         from retrieval import Passage
 
+        evidence = row_evidence(
+            number, prompt, context=context, references=references, question=question, indexed=self.index is not None
+        )
         try:
             text = completion_text(completion)
-            question = prompt_question(prompt) if question is None else question
         except InvalidInput as error:
             raise InvalidInput(f"row {number} cannot be scored: {error}") from error
-        if question is not None:
-            check_text_or_messages(f"the question of row {number}", question)
-        passages = _texts(context, number, "passage of the context")
-        accepted = _texts(references, number, "reference")
-        evidence = passages or None
-        if evidence is None and self.index is None:
-            evidence = [f"{question or ''} {reference}".strip() for reference in accepted or []]
-        if evidence is not None and not evidence:
-            raise InvalidInput(
-                f"row {number} has no evidence: its context and references are empty or missing; give it one of them, or "
-                "FactualityReward an index"
-            )
-        documents = None if evidence is None else [Passage(str(i), text) for i, text in enumerate(evidence)]
-        return _Row(text, *split_confidence(text), question, accepted, documents)
+        texts = evidence.texts
+        documents = None if texts is None else [Passage(str(i), text) for i, text in enumerate(texts)]
+        return _Row(text, *split_confidence(text), evidence.question, evidence.references, documents)
 
     def _claims(self, rows: Sequence[_Row]) -> list[list[Claim]]:
         """Check-worthy claims of each completion; those that differ only in case and punctuation once.
@@ -285,28 +305,13 @@ class FactualityReward:
         self.measured.append(Measurement(sum(optimized), sum(measured), len(optimized)))
         return {"held_out_support": _mean(measured), "held_out_gap": _mean(optimized) - _mean(measured)}
 
-    def _check_finite(self, rows: Sequence[_Row], rewards: Sequence[float]) -> None:
-        for number, (row, reward) in enumerate(zip(rows, rewards, strict=True)):
+    def _check_finite(self, rows: Sequence[_Row], rewards: Sequence[float], numbers: Sequence[int]) -> None:
+        for number, row, reward in zip(numbers, rows, rewards, strict=True):
             if not math.isfinite(reward):
                 raise InvalidInput(
                     f"the reward of row {number}, whose completion begins {row.text[:40]!r}, is {reward}; the verifier "
                     f"{self.verifier.name} or the kind of reward gave a value that is not finite"
                 )
-
-
-def _texts(value: Any, row: int, kind: str) -> list[str] | None:
-    """The texts in a cell of a data set, without blank and missing ones; None if all are missing."""
-    if value is None:
-        return None
-    values = [value] if isinstance(value, str) else list(value)
-    texts = [text for text in values if text is not None]
-    for text in texts:
-        if not isinstance(text, str):
-            raise InvalidInput(f"a {kind} of row {row} is {text!r}; write a text")
-        check_text_or_messages(f"a {kind} of row {row}", text)
-    if texts and not any(text.strip() for text in texts):
-        raise InvalidInput(f"every {kind} of row {row} is blank; write a text, or null if there is none")
-    return [text for text in texts if text.strip()] if texts or not values else None
 
 
 def _verdicts(

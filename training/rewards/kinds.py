@@ -86,7 +86,12 @@ class JudgedCompletion:
         """Whether it gives a reference as its answer; without references, whether all claims are supported."""
         if self.abstains:
             return False
-        return all(claim.support >= 0.5 for claim in self.claims) if self.matches is None else self.matches
+        return self.supported if self.matches is None else self.matches
+
+    @property
+    def supported(self) -> bool:
+        """Whether it has claims, and all of them are supported."""
+        return bool(self.claims) and all(claim.support >= 0.5 for claim in self.claims)
 
 
 RewardKind = Callable[[JudgedCompletion], float]
@@ -113,14 +118,27 @@ def claim_precision(judged: JudgedCompletion, *, expected_claims: int = 1) -> fl
     return sum(claim.credit for claim in judged.claims) / count * min(1.0, math.exp(1 - expected_claims / count))
 
 
-def binary_factuality(judged: JudgedCompletion) -> float:
-    """1 if no claim is contradicted, else 0 (binary retrieval-augmented reward, arXiv 2510.17733).
+def binary_factuality(judged: JudgedCompletion, *, least_supported: float = 0.5) -> float:
+    """1 if no claim is contradicted and enough of them are supported, else 0.
 
-    Unlike in `claim_precision`, claims that the evidence does not decide cost nothing. This needs a verifier that
-    distinguishes contradicted claims from undecided ones; small verifiers do so poorly for short answers. Unlike in the
-    paper, a completion without a claim earns 0, and hedged claims lower the reward to as little as 0.5.
+    Without the second condition (`least_supported=0`) this is the binary retrieval-augmented reward of arXiv 2510.17733,
+    which asks a large model for contradictions. Small verifiers leave wrong short answers undecided rather than
+    contradicted, so that it pays most of them. Unlike in the paper, a completion without a claim earns 0, and hedged claims
+    lower the reward to as little as 0.5.
+
+    Args:
+        judged: the completion.
+        least_supported: share of claims in [0, 1] that must be supported.
+
+    Raises:
+        InvalidInput: the share is not in [0, 1].
     """
+    if not 0 <= least_supported <= 1:
+        raise InvalidInput(f"least_supported is {least_supported}; pass a share from 0 to 1")
     if not judged.claims or any(claim.refuted for claim in judged.claims):
+        return 0.0
+    supported = sum(claim.support >= 0.5 for claim in judged.claims)
+    if supported < least_supported * len(judged.claims):
         return 0.0
     return sum(_HEDGED if claim.hedged else 1.0 for claim in judged.claims) / len(judged.claims)
 
@@ -147,16 +165,28 @@ def ternary_truth(judged: JudgedCompletion, *, abstain: float = 0.0, wrong: floa
     return abstain + (1 - abstain) * _HEDGED if judged.hedged else 1.0
 
 
-def brier_confidence(judged: JudgedCompletion) -> float:
+def brier_confidence(judged: JudgedCompletion, *, reference_weight: float = 1.0) -> float:
     """Compute y − (c − y)² in [−1, 1] for correctness y and stated confidence c (RLCR, arXiv 2507.16806).
 
-    Correct answers earn more, and for a given probability of being correct the honest confidence earns most. A completion
-    without a stated confidence, or without text, earns the minimum, −1. A hedged one states at most 0.5.
+    Correct answers earn more, and for a given expectation of y the honest confidence earns most. A completion without a
+    stated confidence, or without text, earns the minimum, −1. A hedged one states at most 0.5.
+
+    Args:
+        judged: the completion.
+        reference_weight: w in [0, 1]; for rows with references, y = w·(it gives one of them) + (1 − w)·(all of its claims
+            are supported). With 1 references decide alone; a lower w also pays right answers in other words.
+
+    Raises:
+        InvalidInput: the weight is not in [0, 1].
     """
+    if not 0 <= reference_weight <= 1:
+        raise InvalidInput(f"reference_weight is {reference_weight}; pass a number from 0 to 1")
     confidence = _stated(judged)
     if confidence is None:
         return -1.0
     correct = float(judged.correct)
+    if judged.matches is not None:
+        correct = reference_weight * correct + (1 - reference_weight) * float(judged.supported)
     return correct - (confidence - correct) ** 2
 
 
@@ -216,8 +246,8 @@ def reward_kind(name: str, settings: Mapping[str, Any] | None = None) -> RewardK
     parameters = list(signature(kinds[name]).parameters)[1:]
     for key in settings or {}:
         if key not in parameters:
-            choice = f"choose from {', '.join(parameters)}" if parameters else "it has none"
-            raise InvalidInput(f"{key!r} is not a parameter of the kind {name!r}; {choice}")
+            choice = ", ".join(parameters)
+            raise InvalidInput(f"{key!r} is not a parameter of the kind {name!r}; choose from {choice}")
     kind: RewardKind = partial(kinds[name], **(settings or {}))
     # Values that the kind refuses are errors now, not during a run.
     kind(JudgedCompletion(""))

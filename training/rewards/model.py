@@ -109,12 +109,13 @@ class RewardModel:
         return ids
 
 
-def load_scorer(path: str | Path, outputs: int) -> Any:
+def load_scorer(path: str | Path, outputs: int, **options: Any) -> Any:
     """Load a causal language model with a new linear head in place of that over its vocabulary.
 
     Args:
         path: folder or hub id.
         outputs: numbers that the head gives per text.
+        options: of `from_pretrained`; float32 unless they name another dtype.
 
     Raises:
         ModelUnavailable: the folder or hub id cannot be loaded in this way.
@@ -123,7 +124,9 @@ def load_scorer(path: str | Path, outputs: int) -> Any:
 
     with _quiet():
         try:
-            return AutoModelForSequenceClassification.from_pretrained(path, num_labels=outputs, dtype="float32")
+            return AutoModelForSequenceClassification.from_pretrained(
+                path, num_labels=outputs, **{"dtype": "float32", **options}
+            )
         except (OSError, ValueError) as error:
             raise ModelUnavailable(
                 f"{path} cannot be loaded as a reward model: {str(error).strip().splitlines()[0]}; pass 'default', a folder "

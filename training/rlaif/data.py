@@ -172,7 +172,7 @@ def write_pairs(config: RLAIFConfig, labels: Rows) -> dict[str, int]:
             counts["undecided"] += 1
         else:
             ranked = sorted([(first, probability), (second, 1 - probability)], key=lambda answer: -answer[1])
-            pairs.append({**pair_row(label["prompt"], *ranked), PROBABILITY: ranked[0][1]})
+            pairs.append({**pair_row(label["prompt"], *ranked, row=label["row"]), PROBABILITY: ranked[0][1]})
     if not pairs:
         reasons = ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items())
         raise InvalidInput(

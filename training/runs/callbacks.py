@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 
 from halluc.errors import InvalidInput
 from halluc.files import write_text
+from training.runs.batch_rows import listed, rows_without_finite_loss
 
 __all__ = ["RunLog", "last_checkpoint", "stop_unless_finite"]
 
@@ -107,8 +108,8 @@ def _plain(value: Any) -> Any:
 def stop_unless_finite(trainer: Any) -> None:
     """Make `trainer.train()` raise `InvalidInput` when a loss or the gradient is NaN or infinite.
 
-    The message names the step, and the weights are not updated by it. transformers by default hides such losses from the
-    logs and continues with weights that are NaN.
+    The message names the step and, for a loss, the rows of the data set. The weights are not updated by that step.
+    transformers by default hides such losses from the logs and continues with weights that are NaN.
     """
     import torch
 
@@ -117,7 +118,9 @@ def stop_unless_finite(trainer: Any) -> None:
     def checked_step(*args: Any, **kwargs: Any) -> Any:
         loss = training_step(*args, **kwargs)
         if not torch.isfinite(loss):
-            raise InvalidInput(f"the loss of step {trainer.state.global_step + 1} is {loss.item()}; {_HINT}")
+            rows = rows_without_finite_loss(trainer, *args[:2])
+            of_rows = f" ({listed(rows)} of the data set)" if rows else ""
+            raise InvalidInput(f"the loss of step {trainer.state.global_step + 1}{of_rows} is {loss.item()}; {_HINT}")
         return loss
 
     class StopUnlessFinite(TrainerCallback):

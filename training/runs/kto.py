@@ -12,7 +12,8 @@ from trl import KTOConfig, KTOTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
 from training.evaluation.of_a_run import EvaluationSettings
-from training.rows import read_rows
+from training.runs.formats import read_training_rows
+from training.runs.model import load_trainable, model_options, token_limit
 from training.runs.row_checks import (
     check_columns,
     check_example_lengths,
@@ -22,15 +23,7 @@ from training.runs.row_checks import (
     check_score,
     fit_conversations,
 )
-from training.runs.run import (
-    RunSettings,
-    build_trainer,
-    check_run,
-    load_trainable,
-    token_limit,
-    train_and_save,
-    write_facts,
-)
+from training.runs.run import RunSettings, build_trainer, check_run, train_and_save, write_facts
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -77,10 +70,10 @@ def run_kto(config: KTORun) -> dict[str, Any]:
         ModelUnavailable: the model cannot be loaded.
     """
     check_run(config)
-    data_sets = [read_rows(path) for path in (config.examples, config.eval_examples) if path]
+    data_sets = [read_training_rows(path) for path in (config.examples, config.eval_examples) if path]
     for rows in data_sets:
         _labeled(rows, config)
-    tokenizer, model = load_trainable(config.model, out=config.output_dir)
+    tokenizer, model = load_trainable(config.model, out=config.output_dir, **model_options(config))
     data_sets = [fit_conversations(rows, tokenizer) for rows in data_sets]
     for rows in data_sets:
         # The rows of the file, not of the shuffled result, so that messages name its rows.
@@ -90,6 +83,8 @@ def run_kto(config: KTORun) -> dict[str, Any]:
     trainer = build_trainer(
         KTOTrainer, config, model=model, train_dataset=examples, eval_dataset=eval_examples, processing_class=tokenizer
     )
+    # KTO's examples are shuffled, and pairs give two.
+    trainer.rows_of_examples = examples["row"][:]
     counts = {"completions": len(examples), "desirable": sum(examples["label"])}
     return write_facts(trainer, {**counts, **train_and_save(trainer, resume=config.resume)})
 
@@ -117,7 +112,7 @@ def label_by_factuality(rows: Dataset, *, threshold: float | None = None, seed: 
         seed: of the order.
 
     Returns:
-        Rows with prompt, completion and label, true for a desirable completion.
+        Rows with prompt, completion, label (true for a desirable completion) and the number of the row they come from.
 
     Raises:
         InvalidInput: there is no row, a column is missing, a label or factuality cannot be used (the row is named), or all
@@ -134,7 +129,12 @@ def label_by_factuality(rows: Dataset, *, threshold: float | None = None, seed: 
         raise InvalidInput(f"the data set of {kind} has a factuality and no label; set factuality_threshold")
     check_columns(rows, ("prompt", *sides, *needed), kind)
     labeled = [
-        {"prompt": row["prompt"], "completion": row[side], "label": _label(row, number, side, score, threshold)}
+        {
+            "prompt": row["prompt"],
+            "completion": row[side],
+            "label": _label(row, number, side, score, threshold),
+            "row": number,
+        }
         for number, row in enumerate(rows)
         for side, score in zip(sides, scores, strict=True)
     ]

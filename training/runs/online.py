@@ -8,26 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer  # type: ignore[attr-defined]
+from trl import GRPOConfig, RLOOConfig, RLOOTrainer  # type: ignore[attr-defined]
 
-from halluc.errors import InvalidInput, leaf_errors_as_ours
+from halluc.errors import InvalidInput
 from training.evaluation.of_a_run import EvaluationSettings
 from training.pluralism.group_reward import GroupReward, keep_group_state
-from training.rewards.composite import CompositeReward, length_reward
+from training.rewards.evidence import check_evidence
 from training.rewards.factuality import FactualityReward
 from training.rewards.hacking import stop_on_reward_hacking
-from training.rewards.kinds import reward_kind
-from training.rows import read_rows
-from training.runs.row_checks import check_prompts, prompts_as_messages
-from training.runs.run import (
-    RunSettings,
-    build_trainer,
-    check_run,
-    load_trainable,
-    token_limit,
-    train_and_save,
-    write_facts,
+from training.runs.formats import read_training_rows
+from training.runs.model import load_trainable, model_options, token_limit
+from training.runs.online_rewards import (
+    check_reward_settings,
+    factuality_reward,
+    preference_reward,
+    search_tool,
+    whole_reward,
 )
+from training.runs.row_checks import check_prompts, prompts_as_messages
+from training.runs.run import RunSettings, build_trainer, check_run, train_and_save, write_facts
+from training.trainers.grpo import CreditGRPOTrainer
 from training.trainers.ppo import PPOConfig, PPOTrainer
 
 __all__ = ["GRPORun", "OnlineSettings", "PPORun", "RLOORun", "run_grpo", "run_ppo", "run_rloo"]
@@ -57,6 +57,12 @@ class OnlineSettings(RunSettings):
         group_rule: "mean", "mixture", "maxmin" or "nash" (training/pluralism/aggregation.py).
         group_weights: by name of the group, of a mixture.
         words: [fewest, most] words of a completion without a length penalty; None for any length.
+        second_verifier: judges the same claims; where it differs from the first, the reward is lower. None for none.
+        reward_settings: parameters of `FactualityReward` by name: k, repetition_penalty, copy_penalty, disagreement_penalty.
+        rewards: own reward functions with TRL's signature, each "MODULE:FUNCTION" or "FILE.py:FUNCTION"; added to the others
+            (GRPO and RLOO weight them by `reward_weights`).
+        sentence_credit: make the advantage negative at contradicted sentences and positive at supported ones (FSPO,
+            arXiv 2505.24630); for GRPO and PPO.
         learning_rate: TRL's default, 1e-6, is for training all weights; adapters need more.
     """
 
@@ -74,41 +80,25 @@ class OnlineSettings(RunSettings):
     group_rule: str = "maxmin"
     group_weights: dict[str, float] | None = None
     words: list[int] | None = None
+    second_verifier: str | None = None
+    reward_settings: dict[str, float] | None = None
+    rewards: list[str] | None = None
+    sentence_credit: bool = False
     learning_rate: float = 2e-5
 
     def check(self) -> None:
         """Check the settings that need no data.
 
         Raises:
-            InvalidInput: prompts is not set, the kind or its parameters are unknown, there is no reward, words are not a
-                range, or a gap is limited without a held-out verifier.
+            InvalidInput: prompts is not set, or a setting of the reward cannot be used (`check_reward_settings`).
         """
         if not self.prompts:
             raise InvalidInput("prompts is not set; name a folder or file of prompts")
-        reward_kind(self.kind, self.kind_settings)
-        if self.verifier is None and self.preference is None and self.groups is None:
-            raise InvalidInput("verifier is null and preference is not set, so there is no reward; set one of them")
-        self._check_groups()
-        if self.verifier is None and self.held_out_verifier is not None:
-            raise InvalidInput("held_out_verifier needs a verifier to compare with; set verifier, or leave it out")
-        if self.words is not None:
-            if len(self.words) != 2:
-                raise InvalidInput(f"words is {self.words}; pass two numbers, [fewest, most]")
-            length_reward(*self.words)
-        if self.max_gap_growth is not None:
-            if self.held_out_verifier is None:
-                raise InvalidInput("max_gap_growth needs a held_out_verifier; name one")
-            if not self.max_gap_growth > 0:
-                raise InvalidInput(f"max_gap_growth is {self.max_gap_growth}; pass a number above 0")
-
-    def _check_groups(self) -> None:
-        if self.groups is None:
-            if self.group_weights is not None:
-                raise InvalidInput("group_weights is set but groups is not; name the reward models of the groups")
-            return
-        if self.preference is not None:
-            raise InvalidInput("groups and preference are both set; name the reward models in groups alone")
-        GroupReward(dict.fromkeys(self.groups, length_reward(1, 1)), self.group_rule, weights=self.group_weights)
+        check_reward_settings(self)
+        if self.sentence_credit and self.verifier is None:
+            raise InvalidInput("sentence_credit needs a verifier; set it")
+        if self.sentence_credit and getattr(self, "use_liger_kernel", False):
+            raise InvalidInput("sentence_credit cannot be combined with use_liger_kernel, which takes one advantage per row")
 
 
 @dataclass
@@ -117,14 +107,29 @@ class GRPORun(EvaluationSettings, OnlineSettings, GRPOConfig):
 
     Attributes:
         beta: weight of the KL to the reference; with TRL's default, 0, the policy drifts wherever the verifier errs.
+        search_tool: let the policy call a tool `search` on the index before it answers; only its last message is rewarded.
+            Needs a model whose chat template TRL can parse tool calls of, such as Qwen's.
     """
 
     beta: float = 0.04
+    search_tool: bool = False
+
+    def check(self) -> None:
+        """Check the settings that need no data; see `OnlineSettings.check`."""
+        super().check()
+        if self.search_tool and (self.index is None or self.verifier is None):
+            raise InvalidInput("search_tool needs an index to search and a verifier; set them")
 
 
 @dataclass
 class RLOORun(EvaluationSettings, OnlineSettings, RLOOConfig):
     """Settings of an RLOO run (arXiv 2402.14740): TRL's `RLOOConfig`, `EvaluationSettings` and `OnlineSettings`."""
+
+    def check(self) -> None:
+        """Check the settings that need no data; see `OnlineSettings.check`."""
+        super().check()
+        if self.sentence_credit:
+            raise InvalidInput("sentence_credit is for GRPO and PPO; RLOO gives a completion one advantage")
 
 
 @dataclass
@@ -134,7 +139,7 @@ class PPORun(EvaluationSettings, OnlineSettings, PPOConfig):
 
 def run_grpo(config: GRPORun) -> dict[str, Any]:
     """Train by GRPO with a factuality reward; see `_run_online` for facts and errors."""
-    return _run_online(GRPOTrainer, config)
+    return _run_online(CreditGRPOTrainer, config)
 
 
 def run_rloo(config: RLOORun) -> dict[str, Any]:
@@ -165,14 +170,16 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
         RetrievalFailed: the index cannot be opened.
     """
     check_run(config)
-    rows = read_rows(config.prompts)
+    rows = read_training_rows(config.prompts)
     check_prompts(rows)
     if config.verifier is not None and config.index is None and not {"context", "references"} & set(rows.column_names):
         raise InvalidInput(f"{config.prompts} has no column 'context' or 'references'; add one, or set index")
-    factuality = _factuality_reward(config)
-    preference = _preference(config)
-    reward = _whole_reward(config, preference, factuality)
-    tokenizer, model = load_trainable(config.model, out=config.output_dir)
+    if config.verifier is not None:
+        check_evidence(rows, indexed=config.index is not None)
+    factuality = factuality_reward(config)
+    preference = preference_reward(config)
+    rewards = whole_reward(config, preference, factuality)
+    tokenizer, model = load_trainable(config.model, out=config.output_dir, **model_options(config))
     rows = prompts_as_messages(
         rows, tokenizer, window=token_limit(model, None), max_completion_length=config.max_completion_length or 0
     )
@@ -180,10 +187,11 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
         kind,
         config,
         model=model,
-        reward_funcs=[reward],
+        reward_funcs=rewards,
         train_dataset=rows,
         processing_class=tokenizer,
         callbacks=_callbacks(config, preference, factuality),
+        **_options(config, factuality),
     )
     facts = {"prompts": len(rows), **train_and_save(trainer, resume=config.resume)}
     if factuality is not None and factuality.measurements:
@@ -203,36 +211,11 @@ def _callbacks(config: Any, preference: Any, factuality: FactualityReward | None
     return callbacks
 
 
-def _factuality_reward(config: Any) -> FactualityReward | None:
-    from halluc.verification import load_verifier
-    from retrieval import open_store
-
-    if config.verifier is None:
-        return None
-    with leaf_errors_as_ours():
-        index = open_store(config.index, embedder=config.index_embedder) if config.index else None
-    return FactualityReward(
-        load_verifier(config.verifier),
-        index,
-        kind=reward_kind(config.kind, config.kind_settings),
-        held_out_verifier=load_verifier(config.held_out_verifier) if config.held_out_verifier else None,
-    )
-
-
-def _preference(config: Any) -> Any:
-    """The reward model, or the aggregate of those of groups; None for none."""
-    from training.rewards.model import RewardModel
-
-    if config.groups is not None:
-        models = {name: RewardModel(folder) for name, folder in config.groups.items()}
-        return GroupReward(models, config.group_rule, weights=config.group_weights)
-    return RewardModel(config.preference) if config.preference else None
-
-
-def _whole_reward(config: Any, preference: Any, factuality: FactualityReward | None) -> Any:
-    return CompositeReward(
-        preference,
-        factuality,
-        factuality_weight=config.factuality_weight,
-        length=length_reward(*config.words) if config.words else None,
-    )
+def _options(config: Any, factuality: FactualityReward | None) -> dict[str, Any]:
+    """Arguments of the trainer that only some settings need."""
+    options: dict[str, Any] = {}
+    if config.sentence_credit and factuality is not None:
+        options["credit"] = factuality.credited
+    if getattr(config, "search_tool", False) and factuality is not None:
+        options["tools"] = [search_tool(factuality.index, factuality.k)]
+    return options

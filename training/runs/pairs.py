@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PairsConfig", "make_pairs"]
 
-_OF_PAIRS = ("model", "min_margin", "max_length_ratio", "max_new_tokens", "batch_size")
+_OF_PAIRS = ("model", "min_margin", "max_length_ratio", "min_chosen", "max_new_tokens", "batch_size")
 # The settings of each method in addition to those of all methods; setting any other is an error.
 _SETTINGS_OF: dict[str, tuple[str, ...]] = {
     "sampled": (*_OF_PAIRS, "n_samples", "abstention", "temperature", "seed"),
@@ -57,7 +57,7 @@ class PairsConfig:
         index_embedder: embedder of the index, to name only if it is an endpoint (http://host:port/v1#model), to allow that
             texts and your API key are sent there.
         kind, kind_settings: of the reward, see `training.rewards.kinds.reward_kind`.
-        n_samples, min_margin, max_length_ratio, abstention, temperature, max_new_tokens, batch_size, seed: see
+        n_samples, min_margin, max_length_ratio, min_chosen, abstention, temperature, max_new_tokens, batch_size, seed: see
             `training.build_preference_pairs`.
         variant: of chain-of-verification, for "cove".
         principles: YAML file, for "constitution"; None uses those of the package.
@@ -75,6 +75,7 @@ class PairsConfig:
     n_samples: int = 8
     min_margin: float = 0.1
     max_length_ratio: float = 2.0
+    min_chosen: float | None = 0.5
     abstention: str | None = None
     temperature: float = 1.0
     max_new_tokens: int = 128
@@ -96,7 +97,7 @@ class PairsConfig:
             taken = field.name in (*_SETTINGS_OF_ALL, *_SETTINGS_OF[self.method])
             if not taken and getattr(self, field.name) != field.default:
                 raise InvalidInput(f"{field.name} has no effect with the method {self.method!r}; leave it out")
-        PairOptions(self.min_margin, self.max_length_ratio, self.batch_size)
+        PairOptions(self.min_margin, self.max_length_ratio, self.batch_size, self.min_chosen)
         SamplingOptions(self.n_samples, self.temperature, self.max_new_tokens, self.abstention)
         if self.method == "cove":
             from halluc.cove.trace import Variant
@@ -144,7 +145,7 @@ def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]]
     options: dict[str, Any] = {"columns": columns, "out": config.out}
     if lm is None:
         return pairs_from_answers(prompts, *answers, reward=reward, **options)
-    options |= {name: getattr(config, name) for name in ("min_margin", "max_length_ratio", "batch_size")}
+    options |= {name: getattr(config, name) for name in ("min_margin", "max_length_ratio", "min_chosen", "batch_size")}
     if config.method == "cove":
         from halluc.cove.chain import ChainOfVerification
 

@@ -16,17 +16,10 @@ from trl import DPOConfig, RewardConfig  # type: ignore[attr-defined]
 from halluc.errors import InvalidInput
 from training.evaluation.of_a_run import EvaluationSettings
 from training.rewards.model import load_scorer
-from training.rows import read_rows
+from training.runs.formats import read_training_rows
+from training.runs.model import load_trainable, model_options, token_limit, trainable_path
 from training.runs.row_checks import check_pair_lengths, check_pairs, fit_conversations
-from training.runs.run import (
-    RunSettings,
-    build_trainer,
-    check_run,
-    load_trainable,
-    token_limit,
-    train_and_save,
-    write_facts,
-)
+from training.runs.run import RunSettings, build_trainer, check_run, train_and_save, write_facts
 from training.trainers.dpo import FactualityDPOTrainer
 from training.trainers.reward import FactualityRewardTrainer
 from training.trainers.soft_labels import SoftLabelRewardTrainer
@@ -131,28 +124,35 @@ def run_orpo(config: ORPORun) -> dict[str, Any]:
 
 def run_reward(config: RewardRun) -> dict[str, Any]:
     """Train a reward model; see `_run_on_pairs` for facts and errors."""
-    from transformers import set_seed
-
-    def scorer(model: Any) -> Any:
-        set_seed(config.seed)
-        return load_scorer(model.config.name_or_path, 2 if config.factuality_weight else 1)
-
     if config.soft_labels:
-        return _run_on_pairs(SoftLabelRewardTrainer, config, scorer=scorer, task="SEQ_CLS")
-    return _run_on_pairs(
-        FactualityRewardTrainer, config, scorer=scorer, task="SEQ_CLS", factuality_weight=config.factuality_weight
-    )
+        return _run_on_pairs(SoftLabelRewardTrainer, config, load=_load_scorer, task="SEQ_CLS")
+    weight = config.factuality_weight
+    return _run_on_pairs(FactualityRewardTrainer, config, load=_load_scorer, task="SEQ_CLS", factuality_weight=weight)
+
+
+def _load_scorer(config: Any) -> tuple[Any, Any]:
+    from transformers import AutoTokenizer, set_seed
+
+    # The language model itself is not loaded: its head would be dropped.
+    path = trainable_path(config.model, out=config.output_dir)
+    set_seed(config.seed)
+    model = load_scorer(path, 2 if config.factuality_weight else 1, **model_options(config))
+    return AutoTokenizer.from_pretrained(path), model
+
+
+def _load(config: Any) -> tuple[Any, Any]:
+    return load_trainable(config.model, out=config.output_dir, **model_options(config))
 
 
 def _run_on_pairs(
-    kind: Any, config: Any, *, scorer: Callable[[Any], Any] | None = None, task: str = "CAUSAL_LM", **options: Any
+    kind: Any, config: Any, *, load: Callable[[Any], tuple[Any, Any]] = _load, task: str = "CAUSAL_LM", **options: Any
 ) -> dict[str, Any]:
     """Check the pairs, train, and save the adapter (or the model) to `config.output_dir`.
 
     Args:
         kind: class of the trainer.
         config: its settings, with `PairSettings`.
-        scorer: makes the model to train from the one that the settings name; None trains that one.
+        load: gives the tokenizer and the model to train.
         task: task type of the adapter, as peft names it.
         options: of the trainer; if `factuality_weight` is above 0 the pairs need factuality columns.
 
@@ -164,10 +164,10 @@ def _run_on_pairs(
         ModelUnavailable: the model cannot be loaded.
     """
     check_run(config)
-    data_sets = [read_rows(path) for path in (config.pairs, config.eval_pairs) if path]
+    data_sets = [read_training_rows(path) for path in (config.pairs, config.eval_pairs) if path]
     for rows in data_sets:
         check_pairs(rows, factuality=options.get("factuality_weight", 0.0) > 0)
-    tokenizer, model = load_trainable(config.model, out=config.output_dir)
+    tokenizer, model = load(config)
     data_sets = [fit_conversations(rows, tokenizer) for rows in data_sets]
     for rows in data_sets:
         check_pair_lengths(rows, tokenizer, token_limit(model, config.max_length))
@@ -176,7 +176,7 @@ def _run_on_pairs(
         kind,
         config,
         task=task,
-        model=scorer(model) if scorer is not None else model,
+        model=model,
         train_dataset=pairs,
         eval_dataset=eval_pairs,
         processing_class=tokenizer,

@@ -106,32 +106,34 @@ def check_pair_lengths(pairs: Dataset, tokenizer: Any, max_length: int | None) -
         _check_length(number, tokenizer, row["prompt"], completions, max_length)
 
 
-def check_examples(rows: Dataset) -> None:
+def check_examples(rows: Dataset, *, text: str = "text") -> None:
     """Check the content of examples for supervised fine-tuning, or of labeled completions.
 
     Args:
-        rows: rows with prompt and completion, both texts or both conversations; or with messages.
+        rows: rows with prompt and completion, both texts or both conversations; with messages; or with text.
+        text: name of the column of text.
 
     Raises:
         InvalidInput: there is no row, a column is missing, or a row (it is named) has a missing value or nothing to learn.
     """
     with_messages = "messages" in rows.column_names
-    check_columns(rows, ("messages",) if with_messages else ("prompt", "completion"), "examples")
+    with_text = text in rows.column_names and not {"prompt", "completion", "messages"} & set(rows.column_names)
+    check_columns(rows, ("messages",) if with_messages else (text,) if with_text else ("prompt", "completion"), "examples")
     for number, row in enumerate(rows):
-        prompt, completion = _parts_of(row)
+        prompt, completion = _parts_of(row, text)
         if with_messages and not completion:
             raise InvalidInput(f"the conversation of row {number} is missing or empty; drop the row")
-        _check_content(number, prompt, {"completion": completion})
-        if with_messages and completion[0]["role"] != "assistant":
+        if with_messages and completion[0].get("role") not in (None, "assistant"):
             raise InvalidInput(f"the last message of row {number} has the role {completion[0]['role']!r}, not 'assistant'")
+        _check_content(number, prompt, {text if with_text else "completion": completion})
 
 
-def check_example_lengths(rows: Dataset, tokenizer: Any, max_length: int | None) -> None:
-    """Check that every example fits the model; see `check_pair_lengths` for arguments and errors."""
-    if "messages" in rows.column_names or not isinstance(rows[0]["prompt"], str):
+def check_example_lengths(rows: Dataset, tokenizer: Any, max_length: int | None, *, text: str = "text") -> None:
+    """Check that every example fits the model; see `check_pair_lengths` and `check_examples` for arguments and errors."""
+    if not isinstance(_parts_of(rows[0], text)[0], str):
         check_chat_template(tokenizer)
     for number, row in enumerate(rows):
-        prompt, completion = _parts_of(row)
+        prompt, completion = _parts_of(row, text)
         _check_length(number, tokenizer, prompt, {"completion": completion}, max_length)
 
 
@@ -152,6 +154,8 @@ def check_prompts(rows: Dataset) -> None:
 def prompts_as_messages(rows: Dataset, tokenizer: Any, *, window: int | None, max_completion_length: int) -> Dataset:
     """Turn every prompt into a conversation: a plain string would reach the model without its chat template.
 
+    A column `row` numbers the rows, for messages of the rewards.
+
     Args:
         rows: rows that `check_prompts` accepts; a string is one user turn. Other columns are kept.
         tokenizer: of the model to train.
@@ -171,7 +175,8 @@ def prompts_as_messages(rows: Dataset, tokenizer: Any, *, window: int | None, ma
                 f"exceeds the context window of {window}; drop the row or lower max_completion_length"
             )
     # In this order, because a data set without columns has no rows either.
-    return rows.add_column("fitted", prompts).remove_columns("prompt").rename_column("fitted", "prompt")
+    rows = rows.add_column("fitted", prompts).remove_columns("prompt").rename_column("fitted", "prompt")
+    return rows if "row" in rows.column_names else rows.add_column("row", list(range(len(rows))))
 
 
 def fit_conversations(rows: Dataset, tokenizer: Any) -> Dataset:
@@ -211,12 +216,12 @@ def check_chat_template(tokenizer: Any) -> None:
         )
 
 
-def _parts_of(row: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The prompt and completion of an example; the completion of a conversation is its last message."""
+def _parts_of(row: Mapping[str, Any], text: str) -> tuple[Any, Any]:
+    """The prompt and completion of an example; the completion of a conversation is its last message, that of a text all."""
     if "messages" in row:
         messages = row["messages"] or []
         return messages[:-1], messages[-1:]
-    return row["prompt"], row["completion"]
+    return (row["prompt"], row["completion"]) if "prompt" in row else ("", row[text])
 
 
 def _check_content(row: int, prompt: Any, completions: Mapping[str, Any]) -> None:

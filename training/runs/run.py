@@ -1,6 +1,7 @@
-"""What runs of every trainer share: settings, checks, loading the model, adapters, training, and the facts of a run.
+"""What runs of every trainer share: settings, checks, training, and the facts of a run.
 
-Not covered: the runs themselves (preference.py, sft.py, kto.py, online.py) and how a file becomes settings (config.py).
+Not covered: the model and its adapter (model.py), the runs themselves (preference.py, sft.py, kto.py, online.py) and how a
+file becomes settings (config.py).
 """
 
 from __future__ import annotations
@@ -18,16 +19,15 @@ from halluc.files import write_text
 from training.evaluation.of_a_run import RunEvaluation, check_evaluation_settings
 from training.rows import check_output_folder
 from training.runs.callbacks import RunLog, last_checkpoint, stop_unless_finite
+from training.runs.model import ModelSettings, check_model_settings, load_trainable, lora_of
 from training.runs.monitor import RunMonitor, check_monitor_settings
 from training.runs.same_run import check_same_run, record_run
+from training.runs.setting_checks import check_settings
 
 __all__ = [
     "RunSettings",
     "build_trainer",
     "check_run",
-    "load_trainable",
-    "lora_config",
-    "token_limit",
     "train_and_save",
     "write_facts",
 ]
@@ -36,12 +36,12 @@ _FACTS = "run.json"
 
 
 @dataclass
-class RunSettings:
-    """Settings that every run adds to the configuration of its trainer, which is a dataclass of TRL.
+class RunSettings(ModelSettings):
+    """Settings that every run adds to `ModelSettings` and the configuration of its trainer, which is a dataclass of TRL.
+
+    All settings of the trainer pass through; `model_init_kwargs` reach `from_pretrained`.
 
     Attributes:
-        model: "default", a folder or a hub id.
-        lora_rank: rank of LoRA on all linear layers; 0 trains all weights.
         resume: resume from the last checkpoint in `output_dir` if there is one; false refuses a folder that has one.
         monitor_prompts: folder or JSON-lines file of held-out prompts that the model replies to while it trains
             (training/runs/monitor.py); None for no monitor. For support by verifiers they need `context` or `references`.
@@ -53,8 +53,6 @@ class RunSettings:
         monitor_max_new_tokens: longest reply, in tokens.
     """
 
-    model: str = "default"
-    lora_rank: int = 16
     resume: bool = True
     monitor_prompts: str | None = None
     monitor_steps: int = 20
@@ -107,12 +105,12 @@ def check_run(config: Any) -> None:
     """Check, before a model is loaded, everything about a run that needs neither its model nor its rows.
 
     Raises:
-        InvalidInput: the output folder cannot be written or has checkpoints that must not be resumed from (those of a run
-            with other settings or rows among them), the model is an endpoint, lora_rank is negative, evaluation files cannot
-            be used, the run cannot be monitored, or processes were started that do not communicate.
+        InvalidInput: a setting cannot be used, the output folder cannot be written or has checkpoints that must not be
+            resumed from (those of a run with other settings or rows among them), evaluation files cannot be used, the run
+            cannot be monitored, or processes were started that do not communicate.
     """
-    _check_trainable(config.model)
-    lora_config(config.lora_rank)
+    check_settings(config)
+    check_model_settings(config)
     folder = Path(config.output_dir)
     check_output_folder(folder)
     last = last_checkpoint(folder)
@@ -132,81 +130,6 @@ def check_run(config: Any) -> None:
     check_monitor_settings(config)
 
 
-def load_trainable(name: str, *, out: str | Path | None = None) -> tuple[Any, Any]:
-    """Load the tokenizer and the model to train, on the CPU: the trainer places the model.
-
-    Adapters are merged into their base model, which is saved under `out`; a new adapter trained on it works only on top of
-    that merged model.
-
-    Args:
-        name: "default", a folder or a hub id.
-        out: output folder of the run; needed for an adapter.
-
-    Returns:
-        (tokenizer, model)
-
-    Raises:
-        InvalidInput: the name is an endpoint, or an adapter that cannot be merged.
-        ModelUnavailable: the model cannot be loaded.
-    """
-    from halluc.models import load_model
-
-    _check_trainable(name)
-    if (Path(name) / "adapter_config.json").is_file():
-        if out is None:
-            raise InvalidInput(f"{name} is an adapter; pass out=... to name a folder for the merged model")
-        name = str(_merged(Path(name), Path(out)))
-    lm: Any = load_model(name, device="cpu", dtype="float32")
-    return lm.tokenizer, lm.model
-
-
-def _check_trainable(name: str) -> None:
-    if name.startswith(("http://", "https://")):
-        raise InvalidInput(f"{name} is an endpoint and cannot be trained; pass 'default', a folder or a hub id")
-
-
-def _merged(adapter: Path, out: Path) -> Path:
-    """Merge an adapter into its base model, in a folder of `out`; the first of several processes writes it."""
-    import xxhash
-    from accelerate import PartialState
-    from peft import AutoPeftModelForCausalLM
-    from transformers import AutoTokenizer
-
-    weights = b"".join(path.read_bytes() for path in sorted(adapter.glob("adapter_*")))
-    folder = out / f"start-{xxhash.xxh3_64_hexdigest(weights)}"
-    with PartialState().main_process_first():
-        if not folder.exists():
-            temporary = out / f".{folder.name}"
-            try:
-                model = AutoPeftModelForCausalLM.from_pretrained(str(adapter), dtype="float32").merge_and_unload()
-                AutoTokenizer.from_pretrained(adapter).save_pretrained(temporary)
-            except (OSError, ValueError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise InvalidInput(f"the adapter {adapter} cannot be merged into its model: {reason}") from error
-            model.save_pretrained(temporary)
-            temporary.rename(folder)
-    return folder
-
-
-def token_limit(model: Any, max_length: int | None) -> int | None:
-    """The smaller of the model's context window and `max_length`, in tokens; None if there is neither."""
-    limits = (max_length, getattr(model.config, "max_position_embeddings", None))
-    return min((limit for limit in limits if limit is not None), default=None)
-
-
-def lora_config(rank: int, task: str = "CAUSAL_LM") -> Any:
-    """LoRA (arXiv 2106.09685) of this rank on all linear layers; None for rank 0, which trains all weights.
-
-    Raises:
-        InvalidInput: the rank is negative.
-    """
-    from peft import LoraConfig
-
-    if rank < 0:
-        raise InvalidInput(f"lora_rank is {rank}; pass 0 or more")
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type=task) if rank else None
-
-
 def build_trainer(kind: Any, config: Any, *, task: str = "CAUSAL_LM", **options: Any) -> Any:
     """Build a trainer of TRL with the adapter that the settings ask for.
 
@@ -220,7 +143,7 @@ def build_trainer(kind: Any, config: Any, *, task: str = "CAUSAL_LM", **options:
         InvalidInput: the trainer refuses the settings.
     """
     try:
-        return kind(args=config, peft_config=lora_config(config.lora_rank, task), **options)
+        return kind(args=config, peft_config=lora_of(config, task), **options)
     except InvalidInput:
         raise
     except (ValueError, NotImplementedError, ImportError) as error:

@@ -13,17 +13,10 @@ from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
 from training.evaluation.of_a_run import EvaluationSettings
-from training.rows import read_rows
+from training.runs.formats import read_training_rows
+from training.runs.model import load_trainable, model_options, token_limit
 from training.runs.row_checks import check_example_lengths, check_examples, fit_conversations
-from training.runs.run import (
-    RunSettings,
-    build_trainer,
-    check_run,
-    load_trainable,
-    token_limit,
-    train_and_save,
-    write_facts,
-)
+from training.runs.run import RunSettings, build_trainer, check_run, train_and_save, write_facts
 
 __all__ = ["SFTRun", "run_sft"]
 
@@ -33,8 +26,9 @@ class SFTRun(EvaluationSettings, RunSettings, SFTConfig):
     """Settings of a fine-tuning run: TRL's `SFTConfig`, `EvaluationSettings`, `RunSettings`, and these.
 
     Attributes:
-        examples: folder or JSON-lines file with the columns prompt and completion, of which the completion is learned; or
-            with messages, which are all learned unless `assistant_only_loss` is set. Strings are learned as plain text,
+        examples: folder or JSON-lines file with the columns prompt and completion, of which the completion is learned;
+            with messages, which are all learned unless `assistant_only_loss` is set; or with text (or the column that
+            `dataset_text_field` names), which is all learned. Strings are learned as plain text,
             conversations by the chat template.
         eval_examples: the same to evaluate on; None for none.
         learning_rate: TRL's default, 2e-5, is for training all weights; adapters need more.
@@ -66,13 +60,13 @@ def run_sft(config: SFTRun) -> dict[str, Any]:
         ModelUnavailable: the model cannot be loaded.
     """
     check_run(config)
-    data_sets = [read_rows(path) for path in (config.examples, config.eval_examples) if path]
+    data_sets = [read_training_rows(path) for path in (config.examples, config.eval_examples) if path]
     for rows in data_sets:
-        check_examples(rows)
-    tokenizer, model = load_trainable(config.model, out=config.output_dir)
+        check_examples(rows, text=config.dataset_text_field)
+    tokenizer, model = load_trainable(config.model, out=config.output_dir, **model_options(config))
     data_sets = [fit_conversations(rows, tokenizer) for rows in data_sets]
     for rows in data_sets:
-        check_example_lengths(rows, tokenizer, token_limit(model, config.max_length))
+        check_example_lengths(rows, tokenizer, token_limit(model, config.max_length), text=config.dataset_text_field)
     examples, eval_examples = (*data_sets, None)[:2]
     trainer = build_trainer(
         SFTTrainer, config, model=model, train_dataset=examples, eval_dataset=eval_examples, processing_class=tokenizer

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers import GenerationConfig, Trainer, TrainingArguments
 from trl.trainer.utils import RepeatSampler
 
 from halluc.errors import InvalidInput
+from halluc.models.causal_network import end_tokens, padding_token
 from training.trainers.ppo_objective import (
     adapted_kl_coefficient,
     explained_variance,
@@ -136,15 +138,24 @@ class PolicyWithValue(nn.Module):
         """
         output = self.policy(
             input_ids=input_ids,
-            attention_mask=attention_mask,
             output_hidden_states=True,
             logits_to_keep=n_completion + 1,
             use_cache=False,
+            **_places(self.policy, attention_mask),
         )
         logprobs, entropies = _token_logprobs(output.logits[:, :-1] / temperature, input_ids[:, -n_completion:])
         before = output.hidden_states[-1][:, -n_completion - 1 : -1]
         values = self.value_head(before.to(self.value_head.weight.dtype)).squeeze(-1)
         return logprobs, values.float(), entropies
+
+
+def _places(policy: Any, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The mask, and the positions of the tokens: without them, padding on the left shifts those of absolute positions."""
+    model = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
+    if "position_ids" not in signature(model.forward).parameters:
+        return {"attention_mask": attention_mask}
+    positions = (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+    return {"attention_mask": attention_mask, "position_ids": positions}
 
 
 def _token_logprobs(logits: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,6 +205,8 @@ class PPOTrainer(Trainer):
         train_dataset: rows with `prompt`, texts or conversations, and the columns that the rewards need.
         processing_class: the tokenizer.
         peft_config: adapter to train; None trains all weights, and keeps a copy of them as the reference.
+        credit: changes advantages of tokens after whitening, given tokenizer, (B, T) tokens, mask and advantages; such as
+            `FactualityReward.credited`. None changes nothing.
         callbacks: of transformers.
 
     Raises:
@@ -209,6 +222,7 @@ class PPOTrainer(Trainer):
         processing_class: Any,
         *,
         peft_config: Any = None,
+        credit: Callable[..., torch.Tensor] | None = None,
         callbacks: Sequence[Any] = (),
     ) -> None:
         needed = args.per_device_train_batch_size * args.world_size
@@ -216,9 +230,11 @@ class PPOTrainer(Trainer):
             raise InvalidInput(
                 f"there are {len(train_dataset)} prompts, and an iteration needs {needed}; lower per_device_train_batch_size"
             )
-        if processing_class.eos_token_id is None:
+        self._end_ids = end_tokens(processing_class, model)
+        if not self._end_ids:
             raise InvalidInput("the tokenizer has no end token, so completions would never end; set its eos_token")
         self.reward_funcs = [reward_funcs] if callable(reward_funcs) else list(reward_funcs)
+        self._credit = credit
         self._reference: Any = None
         if peft_config is not None:
             from peft import get_peft_model
@@ -298,7 +314,7 @@ class PPOTrainer(Trainer):
             logprobs, values, _ = model(input_ids, attention_mask, count, arguments.temperature)
             with model.policy.disable_adapter() if self._reference is None else nullcontext():
                 policy = self._reference or model.policy
-                output = policy(input_ids=input_ids, attention_mask=attention_mask, logits_to_keep=count + 1)
+                output = policy(input_ids=input_ids, logits_to_keep=count + 1, **_places(policy, attention_mask))
         reference, _ = _token_logprobs(output.logits[:, :-1] / arguments.temperature, input_ids[:, -count:])
         scores = self._scores(rows, input_ids[:, -count:], mask)
         kl = ((logprobs - reference) * mask).sum(dim=1).mean()
@@ -311,7 +327,10 @@ class PPOTrainer(Trainer):
                 self.kl_coefficient, mean_kl, target=arguments.kl_target, rate=arguments.kl_rate
             )
         model.train(training)
-        return _Experience(input_ids, attention_mask, mask, logprobs, values, whitened(advantages, mask), returns)
+        advantages = whitened(advantages, mask)
+        if self._credit is not None:
+            advantages = self._credit(self.processing_class, input_ids[:, -count:], mask, advantages)
+        return _Experience(input_ids, attention_mask, mask, logprobs, values, advantages, returns)
 
     def _completions(
         self, model: PolicyWithValue, prompts: Sequence[Any]
@@ -320,7 +339,7 @@ class PPOTrainer(Trainer):
         arguments: Any = self.args
         tokenizer: Any = self.processing_class
         encoded = [self._prompt_ids(prompt) for prompt in prompts]
-        padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        padding = padding_token(tokenizer, self._end_ids)
         longest = max(map(len, encoded))
         device = self.accelerator.device
         ids = torch.tensor([[padding] * (longest - len(row)) + row for row in encoded], device=device)
@@ -332,14 +351,14 @@ class PPOTrainer(Trainer):
             top_p=arguments.top_p,
             top_k=0,
             pad_token_id=padding,
-            eos_token_id=tokenizer.eos_token_id,
+            eos_token_id=self._end_ids,
         )
         with self.compute_loss_context_manager():
             sequences = model.policy.generate(
                 input_ids=ids, attention_mask=attention, generation_config=generation, disable_compile=True
             )
         completions = sequences[:, longest:]
-        ended = (completions == tokenizer.eos_token_id).long()
+        ended = torch.isin(completions, torch.tensor(self._end_ids, device=device)).long()
         # The first end token belongs to the completion; what follows is padding.
         mask = (ended.cumsum(dim=1) - ended == 0).float()
         return sequences, torch.cat([attention, mask.long()], dim=1), mask
@@ -375,7 +394,7 @@ class PPOTrainer(Trainer):
                 **columns,
             )
             total += torch.tensor([0.0 if value is None else float(value) for value in values])
-        cut = torch.tensor([row[-1] != tokenizer.eos_token_id for row in ids], dtype=torch.float32)
+        cut = torch.tensor([row[-1] not in self._end_ids for row in ids], dtype=torch.float32)
         scores: torch.Tensor = (total - arguments.missing_eos_penalty * cut).to(mask.device)
         return scores
 
