@@ -48,6 +48,12 @@ _LEAD = re.compile(
 _CANDIDATE_WORDS = 4
 # In a list, so many other candidates make a guess of each; two may be apposition ("Lyon, Rhône, France").
 _OTHERS_IN_LIST = 3
+# Or so many of any kind, such as "1987, London, the committee, Ada Berg".
+_BARE_IN_LIST = 4
+_PLACED = re.compile(
+    r"\W*(?:is|was|are|were|could|might|may|be|in|at|on|by|from|to|of|for|with|during|after|before|which|who|where|when|its|it)\b",
+    re.IGNORECASE,
+)
 _LONGEST_PHRASE = 6
 
 
@@ -129,6 +135,10 @@ def _in_list(sentence: str, place: tuple[int, int], accepted: Sequence[Sequence[
     ]
     if len(others) >= _OTHERS_IN_LIST:
         return True
+    if sum(
+        _is_bare(sentence[first:last], accepted) for first, last in (items[i] for i in range(len(items)) if i != own)
+    ) >= (_BARE_IN_LIST):
+        return True
     beside = [pair for pair in pairwise(range(len(items))) if own in pair and set(pair) & set(others)]
     if any(_OR.search(sentence[items[a][1] : items[b][0]]) for a, b in beside):
         return True
@@ -136,6 +146,12 @@ def _in_list(sentence: str, place: tuple[int, int], accepted: Sequence[Sequence[
     phrase = _WORD.findall(_LEAD.sub("", sentence[items[own][0] : items[own][1]]))
     extra = len(phrase) - len(_WORD.findall(reference))
     return extra > _LONGEST_PHRASE and all(word[:1].isupper() or word[:1].isdigit() for word in phrase)
+
+
+def _is_bare(text: str, accepted: Sequence[Sequence[str]]) -> bool:
+    """Whether an item is a few words without a preposition or verb before them, and no reference."""
+    words = _WORD.findall(text)
+    return 0 < len(words) <= _CANDIDATE_WORDS and not _PLACED.match(text) and not _places(text, accepted)
 
 
 def _among_sentences(

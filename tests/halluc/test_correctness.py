@@ -31,3 +31,11 @@ def test_one_reply_for_every_question_is_never_right(names):
     denials = " ".join(f"It is not in {name}." for name in names)
     assert not any(gives_answer(denials, [name]) for name in names)
     assert not any(gives_answer("It is not in " + ", it is not in ".join(names), [name]) for name in names)
+
+
+def test_a_list_of_anything_is_no_answer_and_a_sentence_with_details_is_one():
+    listed = "Carl Dahl, Ada Berg, 1902, 1987, London, the committee"
+    assert not gives_answer(listed, ["Ada Berg"])
+    assert not gives_answer(listed, ["1902"])
+    assert gives_answer("It was opened in 1900, in May, by Ada Berg, the mayor, at noon.", ["Ada Berg"])
+    assert gives_answer("Lyon, Rhône, France", ["Lyon"])

@@ -136,7 +136,7 @@ def build_preference_pairs(
         return {**_pair_samples(rows, samples, prompts, reward, columns, options, abstention), "cut_samples": cut}
 
     settings = {"method": "sampled", "model": lm.name, "reward": reward_name(reward), **asdict(sampling), **asdict(options)}
-    inputs = {"prompts": [as_messages(prompt) for prompt in prompts], "columns": columns}
+    inputs: dict[str, Any] = {"prompts": [as_messages(prompt) for prompt in prompts], "columns": columns}
     inputs |= {"contents": content_identity([lm, reward]) if out is not None else None}
     return PairFolder(out, settings, inputs).build(options.batches(len(prompts)), batch, "sampling pairs")
 
@@ -185,7 +185,12 @@ def pairs_from_answers(
         ]
         return {"pairs": pairs, "rows_scored_otherwise": count - len(pairs)}
 
-    inputs = {"questions": [as_messages(q) for q in questions], "right": [*right], "wrong": [*wrong], "columns": columns}
+    inputs: dict[str, Any] = {
+        "questions": [as_messages(q) for q in questions],
+        "right": [*right],
+        "wrong": [*wrong],
+        "columns": columns,
+    }
     inputs |= {"contents": content_identity(reward) if out is not None else None}
     return PairFolder(out, {"method": "answers", "reward": reward_name(reward)}, inputs).build(1, batch, "scoring pairs")
 

@@ -227,9 +227,10 @@ def lora_config(
         raise InvalidInput("lora_target_modules is empty; name layers, or all-linear")
     if not rank:
         return None
+    alpha: Any = 2 * rank if lora_alpha is None else lora_alpha
     return LoraConfig(
         r=rank,
-        lora_alpha=2 * rank if lora_alpha is None else lora_alpha,
+        lora_alpha=alpha,
         lora_dropout=lora_dropout,
         target_modules=target_modules,
         task_type=task,

@@ -40,8 +40,10 @@ def check_reward_settings(config: Any) -> None:
     for name in config.reward_settings or {}:
         if name not in _SETTINGS:
             raise InvalidInput(f"{name!r} is not one of the reward_settings; choose from {', '.join(_SETTINGS)}")
+    if (k := (config.reward_settings or {}).get("k", 1)) != int(k):
+        raise InvalidInput(f"k of the reward_settings is {k}; pass a whole number")
     nothing: Any = None
-    FactualityReward(nothing, **(config.reward_settings or {}))
+    FactualityReward(nothing, **_settings(config))
     imported_rewards(config.rewards or [])
     _check_groups(config)
     if config.words is not None:
@@ -83,12 +85,18 @@ def factuality_reward(config: Any) -> FactualityReward | None:
         return None
     with leaf_errors_as_ours():
         index = open_store(config.index, embedder=config.index_embedder) if config.index else None
-    others = {
+    others: dict[str, Any] = {
         name: load_verifier(getattr(config, name)) if getattr(config, name) else None
         for name in ("second_verifier", "held_out_verifier")
     }
     kind = reward_kind(config.kind, config.kind_settings)
-    return FactualityReward(load_verifier(config.verifier), index, kind=kind, **others, **(config.reward_settings or {}))
+    return FactualityReward(load_verifier(config.verifier), index, kind=kind, **others, **_settings(config))
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    # YAML has 3, and the type of the setting makes it 3.0.
+    settings = config.reward_settings or {}
+    return {name: int(value) if name == "k" else value for name, value in settings.items()}
 
 
 def preference_reward(config: Any) -> Any:
@@ -140,12 +148,13 @@ def _imported(name: str) -> Callable[..., Any]:
             module = importlib.import_module(source)
     except Exception as error:  # whatever the module raises
         raise InvalidInput(f"the reward {name!r} cannot be imported: {type(error).__name__}: {error}") from error
-    found = getattr(module, function, None)
+    found: Any = getattr(module, function, None)
     if not callable(found):
         raise InvalidInput(f"{source} has no function {function!r}; name another")
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature(found).parameters.values()):
         raise InvalidInput(f"the reward {name!r} takes no **kwargs, which TRL passes the columns of the data set in")
-    return found
+    reward: Callable[..., Any] = found
+    return reward
 
 
 def search_tool(index: Any, k: int) -> Callable[[str], str]:

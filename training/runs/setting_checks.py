@@ -74,7 +74,7 @@ def _check_losses(config: Any, bases: set[str]) -> None:
 
 def _check_libraries(config: Any) -> None:
     from transformers.integrations import integration_utils
-    from transformers.utils import is_liger_kernel_available
+    from transformers.utils.import_utils import is_liger_kernel_available
 
     reports = config.report_to if isinstance(config.report_to, list) else [config.report_to]
     for name in reports:

@@ -34,7 +34,7 @@ class CreditGRPOTrainer(GRPOTrainer):
         ids, mask, before = output["completion_ids"], output["completion_mask"], output["advantages"]
         after = self.credit(self.processing_class, ids, mask, before)
         changed = ((after * before[:, None] < 0) * mask).sum() / mask.sum().clamp(min=1)
-        mode = "train" if self.model.training else "eval"
+        mode = "eval" if self.model is not None and not self.model.training else "train"
         self._metrics[mode]["credit/changed"].append(changed.item())
         output["advantages"] = after
         return output
