@@ -71,8 +71,8 @@ def reward_kinds() -> dict[str, Callable[[Any], float]]:
     return {
         "precision": kinds.claim_precision,
         "binary, paper": partial(kinds.binary_factuality, least_supported=0.0),
+        "binary, half": partial(kinds.binary_factuality, least_supported=0.5),
         "binary": kinds.binary_factuality,
-        "binary, all supported": partial(kinds.binary_factuality, least_supported=1.0),
         "ternary": kinds.ternary_truth,
         "brier": kinds.brier_confidence,
         "log": kinds.log_confidence,

@@ -33,7 +33,13 @@ def pairs():
 @pytest.fixture
 def config(tmp_path, pairs):
     pairs.save_to_disk(str(tmp_path / "pairs"))
-    lines = {"pairs": str(tmp_path / "pairs"), "output_dir": str(tmp_path / "out"), "lora_rank": 2, **SETTINGS}
+    lines = {
+        "pairs": str(tmp_path / "pairs"),
+        "output_dir": str(tmp_path / "out"),
+        "lora_rank": 2,
+        "factuality_weight": 1.0,
+        **SETTINGS,
+    }
     path = tmp_path / "dpo.yaml"
     path.write_text("\n".join(f"{key}: {json.dumps(value)}" for key, value in lines.items()) + "\nlearning_rate: 1e-4\n")
     return path

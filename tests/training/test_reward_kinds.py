@@ -29,8 +29,10 @@ def test_claim_precision_is_the_mean_credit_times_a_penalty_for_saying_less():
 
 
 def test_binary_factuality_asks_for_support_and_no_contradiction():
-    assert binary_factuality(judged((0.9,), (0.1,))) == 1.0
-    assert binary_factuality(judged((0.9,), (0.1,), (0.1,))) == 0.0
+    assert binary_factuality(judged((0.9,), (0.5,))) == 1.0
+    assert binary_factuality(judged((0.9,), (0.1,))) == 0.0
+    assert binary_factuality(judged((0.9,), (0.1,)), least_supported=0.5) == 1.0
+    assert binary_factuality(judged((0.9,), (0.1,), (0.1,)), least_supported=0.5) == 0.0
     assert binary_factuality(judged((0.9,), (0.1, True))) == 0.0
     assert binary_factuality(judged((0.9,), (0.9, False, True))) == 0.75
     assert binary_factuality(judged()) == 0.0

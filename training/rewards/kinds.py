@@ -118,8 +118,8 @@ def claim_precision(judged: JudgedCompletion, *, expected_claims: int = 1) -> fl
     return sum(claim.credit for claim in judged.claims) / count * min(1.0, math.exp(1 - expected_claims / count))
 
 
-def binary_factuality(judged: JudgedCompletion, *, least_supported: float = 0.5) -> float:
-    """1 if no claim is contradicted and enough of them are supported, else 0.
+def binary_factuality(judged: JudgedCompletion, *, least_supported: float = 1.0) -> float:
+    """1 if no claim is contradicted and enough of them, by default all, are supported, else 0.
 
     Without the second condition (`least_supported=0`) this is the binary retrieval-augmented reward of arXiv 2510.17733,
     which asks a large model for contradictions. Small verifiers leave wrong short answers undecided rather than

@@ -61,11 +61,11 @@ class DPORun(EvaluationSettings, PairSettings, DPOConfig):
     IPO, hinge and the other losses on log-ratios are values of `loss_type`.
 
     Attributes:
-        factuality_weight: λ of the margin, at least 0 (`FactualityDPOTrainer`).
+        factuality_weight: λ of the margin, at least 0 (`FactualityDPOTrainer`); above 0 the pairs need factuality columns.
         learning_rate: TRL's default, 1e-6, is for training all weights; adapters need more.
     """
 
-    factuality_weight: float = 1.0
+    factuality_weight: float = 0.0
     learning_rate: float = 5e-5
 
 
