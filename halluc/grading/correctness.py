@@ -50,6 +50,8 @@ _CANDIDATE_WORDS = 4
 _OTHERS_IN_LIST = 3
 # Or so many of any kind, such as "1987, London, the committee, Ada Berg".
 _BARE_IN_LIST = 4
+# Other sentences in the same words with a name or number: "It is 1900. It is Ada Berg. It is Eva Falk."
+_NAMES_IN_FRAME = 2
 _PLACED = re.compile(
     r"\W*(?:is|was|are|were|could|might|may|be|in|at|on|by|from|to|of|for|with|during|after|before|which|who|where|when|its|it)\b",
     re.IGNORECASE,
@@ -157,7 +159,8 @@ def _is_bare(text: str, accepted: Sequence[Sequence[str]]) -> bool:
 def _among_sentences(
     sentences: Sequence[str], number: int, place: tuple[int, int], accepted: Sequence[Sequence[str]]
 ) -> bool:
-    """Whether another sentence gives another candidate in the same words, or alone."""
+    """Whether another sentence gives another candidate in the same words, or alone; or two do, of whatever kind."""
+    names = 0
     sentence, (start, end) = sentences[number], place
     reference, frame = sentence[start:end], _words(sentence[:start])
     bare = not _WORD.findall(_LEAD.sub("", sentence[:start])) and not _WORD.findall(sentence[end:])
@@ -167,11 +170,15 @@ def _among_sentences(
         if frame and words[: len(frame)] == frame:
             remainder = _WORD.finditer(other)
             kept = [word for word in remainder if word[0].lower() not in _ARTICLES][len(frame) :]
-            if kept and _is_other(other[kept[0].start() :], reference, accepted):
+            candidate = other[kept[0].start() :] if kept else ""
+            if kept and _is_other(candidate, reference, accepted):
                 return True
+            names += _is_bare(candidate, accepted) and all(
+                word[:1].isupper() or word[:1].isdigit() for word in candidate.split()
+            )
         if bare and _is_other(other, reference, accepted):
             return True
-    return False
+    return names >= _NAMES_IN_FRAME
 
 
 def _is_other(text: str, reference: str, accepted: Sequence[Sequence[str]]) -> bool:

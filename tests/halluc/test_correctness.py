@@ -39,3 +39,5 @@ def test_a_list_of_anything_is_no_answer_and_a_sentence_with_details_is_one():
     assert not gives_answer(listed, ["1902"])
     assert gives_answer("It was opened in 1900, in May, by Ada Berg, the mayor, at noon.", ["Ada Berg"])
     assert gives_answer("Lyon, Rhône, France", ["Lyon"])
+    assert not gives_answer("It is 1900. It is Ada Berg. It is Eva Falk.", ["1900"])
+    assert gives_answer("It is Paris. It is big. It is old.", ["Paris"])
