@@ -1,6 +1,11 @@
 from .abstention_targets import abstention_targets as abstention_targets
 from .evaluation.compare import compare as compare
 from .evaluation.evaluate import evaluate_factuality as evaluate_factuality
+from .pluralism.choices import compare_rules as compare_rules
+from .pluralism.distribution import distributional_report as distributional_report
+from .pluralism.group_reward import GroupReward as GroupReward
+from .preferences.ai_labels import label_preferences as label_preferences
+from .preferences.principle_reward import PrincipleReward as PrincipleReward
 from .preferences.revised import pairs_from_constitution as pairs_from_constitution
 from .preferences.revised import pairs_from_verification as pairs_from_verification
 from .preferences.sampled import build_preference_pairs as build_preference_pairs

@@ -38,8 +38,8 @@ class DistributionalReport(Record):
         entropy_of_model: mean entropy of the model.
         entropy_correlation: Spearman correlation of the two entropies; 1 if the model is unsure exactly where people
             disagree, NaN if one of them is the same in all rows.
-        majority_divergence: Jensen-Shannon divergence of one answer, the most frequent one of each row, from the votes: what
-            a model that is always sure and right would have.
+        majority_divergence: Jensen-Shannon divergence of one answer, the most frequent one of each row (of ties the
+            first), from the votes: what a model that is always sure and right would have.
         average_divergence: the same of one distribution for all rows, the mean of the votes.
     """
 
@@ -69,8 +69,7 @@ def distributional_report(model: ArrayLike, votes: ArrayLike) -> DistributionalR
     p, q = _distributions("model", model), _distributions("votes", votes)
     if p.shape != q.shape:
         raise InvalidInput(f"the model has the shape {p.shape} and the votes {q.shape}; pass (rows, answers) for both")
-    majority = (q == q.max(axis=1, keepdims=True)).astype(np.float64)
-    majority /= majority.sum(axis=1, keepdims=True)
+    majority = np.eye(q.shape[1])[q.argmax(axis=1)]
     average = np.broadcast_to(q.mean(axis=0), q.shape)
     cross = -(q * np.log(np.maximum(p, _LEAST))).sum(axis=1)
     entropies = _entropy(q), _entropy(p)
