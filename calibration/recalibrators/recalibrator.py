@@ -6,17 +6,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from sklearn.base import TransformerMixin
 
 from calibration.arrays import BoolArray, Float64Array, as_array, check_confidence, check_pair, effective_weights
 from calibration.errors import UnreadableFile
 from calibration.persistence import JsonEstimator
 
-__all__ = ["Recalibrator", "inverse_logit", "logit", "without_certainty"]
-
-# Confidences of exactly 0 and 1 have no logit; this far from them the logit is about 27.6 in size.
-_CLIP = 1e-12
+__all__ = ["Recalibrator", "without_certainty"]
 
 
 class Recalibrator(TransformerMixin, JsonEstimator):
@@ -115,14 +111,3 @@ def without_certainty(values: Float64Array, weights: Float64Array) -> Float64Arr
     """Keep values in [0, 1] at least 1 / (n + 2) away from 0 and 1, n the sum of the weights."""
     margin = 1 / (float(weights.sum()) + 2)
     return np.clip(values, margin, 1 - margin)
-
-
-def logit(confidence: Float64Array) -> Float64Array:
-    """log(p / (1 - p)) of confidences (N,), with p kept 1e-12 away from 0 and 1."""
-    p = np.clip(confidence, _CLIP, 1 - _CLIP)
-    return np.asarray(np.log(p) - np.log1p(-p))
-
-
-def inverse_logit(score: Float64Array) -> Float64Array:
-    """1 / (1 + exp(-score)) of scores (N,), kept 1e-12 away from 0 and 1: no outcome is called impossible."""
-    return np.asarray(np.clip(expit(score), _CLIP, 1 - _CLIP))

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.special import expit
 
 from calibration.arrays import BoolArray, Float64Array
-from calibration.recalibrators.recalibrator import Recalibrator, inverse_logit, logit
+from calibration.platt_map import PlattMap, inverse_logit, logit
+from calibration.recalibrators.recalibrator import Recalibrator
 
 __all__ = ["BetaCalibration", "PlattScaling", "TemperatureScaling"]
 
@@ -83,7 +84,7 @@ class PlattScaling(Recalibrator):
         self.slope_, self.intercept_ = float(slope), float(intercept)
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
-        return inverse_logit(self.slope_ * logit(confidence) + self.intercept_)
+        return PlattMap(self.slope_, self.intercept_).transform(confidence)
 
 
 class BetaCalibration(Recalibrator):

@@ -8,7 +8,8 @@ import numpy as np
 
 from calibration.arrays import BoolArray, Float64Array, check_count, check_number
 from calibration.errors import InvalidInput
-from calibration.recalibrators.recalibrator import Recalibrator, logit
+from calibration.platt_map import logit
+from calibration.recalibrators.recalibrator import Recalibrator
 from calibration.recalibrators.scaling import fit_logistic, smoothed_targets
 
 __all__ = ["SplineCalibration"]

@@ -75,11 +75,25 @@ def pack_passages(
 # A rank is worth this much of the score in [0, 1].
 _RANK_PENALTY = 0.1
 
+# Words of a question that say nothing about its subject.
+# fmt: off
+_FUNCTION_WORDS = frozenset((
+    "a", "about", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "became", "because", "been",
+    "before", "being", "between", "both", "but", "by", "can", "could", "did", "do", "does", "during", "each",
+    "either", "else", "ever", "every", "for", "from", "get", "give", "given", "had", "has", "have", "he", "her",
+    "hers", "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "many", "may", "me", "might", "more",
+    "most", "much", "must", "my", "name", "no", "nor", "not", "of", "off", "on", "once", "one", "only", "or", "other",
+    "our", "out", "over", "own", "per", "please", "same", "say", "she", "should", "since", "so", "some", "such",
+    "tell", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "through",
+    "to", "too", "under", "until", "up", "upon", "us", "very", "was", "we", "were", "what", "when", "where",
+    "whether", "which", "while", "who", "whom", "whose", "why", "will", "with", "within", "without", "would", "you",
+    "your",
+))
+# fmt: on
+
 
 def _relevance(question: str, texts: Sequence[str]) -> list[float]:
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    query = terms(" ".join(word for word in question.lower().split() if word.strip(".,?!") not in ENGLISH_STOP_WORDS))
+    query = terms(" ".join(word for word in question.lower().split() if word.strip(".,?!") not in _FUNCTION_WORDS))
     terms_of = [terms(text) for text in texts]
     frequency = Counter(term for text_terms in terms_of for term in text_terms)
     weight = {term: math.log(1 + len(texts) / (0.5 + frequency[term])) for term in query}

@@ -37,7 +37,7 @@ class PairEncoder(nn.Module):
     """An encoder with a head for pairs and one for tokens.
 
     Args:
-        encoder: a transformers encoder without a pooler.
+        encoder: a `BertEncoder`, or a transformers encoder, without a pooler.
     """
 
     def __init__(self, encoder: Any) -> None:
@@ -67,7 +67,8 @@ class PairEncoder(nn.Module):
     @property
     def layers(self) -> nn.ModuleList:
         """The layers of the encoder, from the lowest up."""
-        layers: nn.ModuleList = self.encoder.encoder.layer
+        inner = self.encoder.encoder
+        layers: nn.ModuleList = inner["layer"] if isinstance(inner, nn.ModuleDict) else inner.layer
         return layers
 
     def forward(self, **inputs: torch.Tensor) -> PairOutput:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from calibration import Recalibrator
+    from calibration.platt_map import PlattMap
     from halluc.verification.pair_encoder import PairEncoder
 
 __all__ = ["PairVerifier", "load_pair_verifier"]
@@ -132,7 +133,7 @@ class PairVerifier:
         *,
         name: str,
         max_tokens: int,
-        calibrator: Recalibrator | None = None,
+        calibrator: Recalibrator | PlattMap | None = None,
         span_threshold: float = 0.5,
         batch_tokens: int = 4096,
     ) -> None:

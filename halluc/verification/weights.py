@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from calibration import Recalibrator
+    from calibration.platt_map import PlattMap
     from halluc.verification.pair_encoder import PairEncoder
 
 __all__ = ["TrainedVerifier", "new_pair_encoder", "read_weights", "save_weights"]
@@ -52,7 +53,7 @@ class TrainedVerifier:
     model: PairEncoder
     tokenizer: Any
     max_tokens: int
-    calibrator: Recalibrator | None
+    calibrator: Recalibrator | PlattMap | None
     span_threshold: float
     facts: dict[str, Any]
 
@@ -70,20 +71,29 @@ def new_pair_encoder(base: str | None = None) -> tuple[PairEncoder, Any]:
     Raises:
         ModelUnavailable: there is no encoder in that folder, or the packaged one was not pulled.
     """
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoTokenizer
 
     from halluc.verification.pair_encoder import PairEncoder
-    from retrieval.progress import no_transformers_bars
+    from retrieval.bert import load_bert
 
     folder = _base_folder(base)
+    encoder = load_bert(folder)
+    return PairEncoder(encoder or _other_encoder(folder)), AutoTokenizer.from_pretrained(folder)
+
+
+def _other_encoder(folder: Path) -> Any:
+    """An encoder of another architecture than BERT."""
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    from retrieval.progress import no_transformers_bars
+
     verbosity = logging.get_verbosity()
     # It would warn that the pooler of the base is not used.
     logging.set_verbosity_error()
     try:
         with no_transformers_bars():
-            encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
-        return PairEncoder(encoder), AutoTokenizer.from_pretrained(folder)
+            return AutoModel.from_pretrained(folder, add_pooling_layer=False)
     finally:
         logging.set_verbosity(verbosity)
 
@@ -94,7 +104,7 @@ def save_weights(
     *,
     base: str | None,
     max_tokens: int,
-    calibrator: Recalibrator | None,
+    calibrator: Recalibrator | PlattMap | None,
     span_threshold: float,
     facts: dict[str, Any],
     packed: bool = False,
@@ -163,7 +173,7 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from calibration import CalibrationError, Recalibrator
+    from calibration.errors import CalibrationError
 
     try:
         description = parse_json_object((folder / _FACTS).read_bytes())
@@ -173,7 +183,7 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
                 f"{folder} has format {description['format']}; this version of halluc reads format {_FORMAT}: {remedy}"
             )
         trained_on, max_tokens = str(description["base"]), int(description["max_tokens"])
-        calibrator = Recalibrator.from_dict(description["calibrator"]) if description["calibrator"] else None
+        calibrator = _calibrator(description["calibrator"])
         span_threshold, facts = float(description["span_threshold"]), dict(description["facts"])
         fingerprint = str(description["fingerprint"])
         tensors = load_file(folder / _WEIGHTS)
@@ -214,6 +224,18 @@ def _unpacked(tensors: dict[str, torch.Tensor], base: dict[str, torch.Tensor]) -
         values = torch.stack([bytes_ & 15, bytes_ >> 4], dim=-1).reshape(bytes_.shape[0], -1, _GROUP).float() - 8
         full[name] = base[name] + (values * tensors[name + _SCALES].float()[..., None]).reshape(base[name].shape)
     return full
+
+
+def _calibrator(stored: dict[str, Any] | None) -> Recalibrator | PlattMap | None:
+    if not stored:
+        return None
+    from calibration.platt_map import PlattMap
+
+    if stored["class"] == "PlattScaling":
+        return PlattMap.from_dict(stored)
+    from calibration import Recalibrator
+
+    return Recalibrator.from_dict(stored)
 
 
 def _base_folder(base: str | None) -> Path:

@@ -156,6 +156,52 @@ def test_importing_is_quick_and_loads_nothing_heavy():
     assert min(float(run.split()[0]) for run in runs) < 0.3
 
 
+# What takes a second or more to import, and what brings it in.
+_HEAVY = ("torch", "transformers", "faiss", "sklearn", "spacy", "sentence_transformers", "pandas", "datasets", "fastapi")
+_LOADED = (
+    "import sys; from halluc.cli.main import main\n"
+    "try: main()\n"
+    "except SystemExit as end: assert not end.code, end.code\n"
+    "print('loaded:', *sys.modules)"
+)
+
+
+def _loaded_by(*arguments):
+    command = [sys.executable, "-c", _LOADED, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("loaded:")[2].split())
+
+
+def test_help_loads_no_heavy_library():
+    assert set(_HEAVY) & _loaded_by("--help") == set()
+
+
+def test_a_check_loads_neither_the_networks_of_transformers_nor_scikit_learn(tmp_path):
+    (tmp_path / "source.txt").write_text("The bridge opened in 1987. It crosses the river.")
+    loaded = _loaded_by("check", "The bridge opened in 1987.", "--context", tmp_path / "source.txt")
+    assert "halluc.verification.pair_verifier" in loaded
+    heavy = {
+        "sentence_transformers",
+        "sklearn",
+        "pandas",
+        "faiss",
+        "datasets",
+        "transformers.modeling_utils",
+        "torch._dynamo",
+    }
+    assert heavy & loaded == set()
+
+
+def test_a_search_with_the_default_embedder_does_not_load_sentence_transformers(tmp_path, halluc):
+    (tmp_path / "a.txt").write_text("The bridge opened in 1987.")
+    code, _, err = halluc("index", "build", tmp_path / "a.txt", "--out", tmp_path / "i")
+    assert code == 0, err
+    loaded = _loaded_by("index", "search", "When did the bridge open?", "--index", tmp_path / "i")
+    assert "retrieval.bert" in loaded
+    assert {"sentence_transformers", "sklearn", "transformers.modeling_utils", "torch._dynamo"} & loaded == set()
+
+
 def test_a_shadowed_sibling_is_named(tmp_path):
     (tmp_path / "retrieval.py").write_text("")
     done = subprocess.run([sys.executable, "-c", "import halluc"], cwd=tmp_path, capture_output=True, text=True, check=False)
