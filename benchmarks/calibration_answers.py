@@ -1,13 +1,14 @@
-"""Calibration of real answers: SmolLM2 alone on NQ-open and grounded on XQuAD.
+"""Calibration of real answers: recorded ones, and a model's own alone on NQ-open and grounded on XQuAD.
 
-For each of the two and each requested confidence source, prints one JSON line per figure, all measured on held-out rows: how
-many answers are right; ECE before and after every recalibrator, with n and interval; and the guaranteed risk, the measured
-risk and the coverage of the threshold. Where right answers are rare there may be no threshold with the guarantee; the line
-says so.
+For each set and each requested confidence source, prints one JSON line per figure, all measured on held-out rows: how many
+answers are right; ECE before and after every recalibrator, with n and interval; which risks can be guaranteed at which
+coverage (the frontier); and the guaranteed risk, the measured risk and the coverage of the threshold. Where right answers
+are rare there may be no threshold with the guarantee; the line says so.
 
 `correct` means that the text contains a reference as whole words. The threshold is also tested on many random splits
-("guarantee over splits"), since a guarantee with probability 1 - delta may fail on one split. The 579 recorded answers of
-examples/xquad/answers.jsonl come first; they are enough to find a threshold. --questions 0 asks the model nothing.
+("guarantee over splits"), since a guarantee with probability 1 - delta may fail on one split. Recorded answers come first
+(examples/record_answers.py writes such files), with each source and with all of them combined. --questions 0 asks the model
+nothing.
 
     python benchmarks/calibration_answers.py --data FOLDER        # the folder that holds nq_open/ and xquad/
 """
@@ -27,6 +28,7 @@ from figures import read_rows
 # Another script in this folder has the name of a package, and Python searches the folder of a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
+_RECORDED = Path(__file__).parent.parent / "examples" / "xquad" / "answers.jsonl"
 _SHORT = "Answer with a few words, no sentence: {}"
 
 
@@ -39,20 +41,28 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=300, help="questions of each set, drawn with the seed")
     parser.add_argument("--sources", nargs="+", default=list(SOURCES), choices=SOURCES)
     parser.add_argument("--risk", type=float, nargs=2, default=[0.9, 0.4], help="guaranteed on NQ-open and on XQuAD")
+    parser.add_argument("--recorded", type=Path, default=_RECORDED, help="recorded answers with several sources")
+    parser.add_argument("--recorded-risk", type=float, nargs="+", default=[0.2, 0.5], help="guaranteed on recorded answers")
     parser.add_argument("--delta", type=float, default=0.1)
     parser.add_argument("--splits", type=int, default=100, help="random splits on which the guarantee is tested")
     parser.add_argument("--skip", type=int, default=0, help="questions of the draw to skip first")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
-    from calibration import NoThresholdWarning
+    from calibration import NoThresholdWarning, calibration_report
     from halluc import GroundedModel, calibrate, load_model, load_verifier
     from retrieval import PassageIndex, load_documents, split_documents
 
     warnings.simplefilter("ignore", NoThresholdWarning)
-    for source, confidence, correct in _recorded():
-        _show_ranking("xquad recorded", source, confidence, correct, 0.5)
-        _show_splits("xquad recorded", source, confidence, correct, 0.5, arguments.delta, arguments.splits)
+    for source, confidence, correct in _recorded(arguments.recorded):
+        name, delta = arguments.recorded.stem, arguments.delta
+        report = calibration_report(
+            confidence, correct, risk=arguments.recorded_risk[0], delta=delta, source=source, seed=arguments.seed
+        )
+        _show_report(name, source, len(correct), correct, report)
+        for risk in arguments.recorded_risk:
+            _show_ranking(name, source, confidence, correct, risk)
+            _show_splits(name, source, confidence, correct, risk, delta, arguments.splits)
     if not arguments.questions:
         return
     lm = load_model(arguments.model)
@@ -81,17 +91,17 @@ def main() -> None:
                 calibration = calibrate(
                     model, rows, source=source, risk=risk, delta=arguments.delta, seed=arguments.seed, **options
                 )
-                _show_report(name, source, len(rows), calibration)
+                _show_report(name, source, len(rows), calibration.correct, calibration.report)
                 _show_splits(
                     name, source, calibration.confidence, calibration.correct, risk, arguments.delta, arguments.splits
                 )
 
 
-def _recorded():
-    """(source, confidence, correct) of the recorded answers in examples/, the last time with all sources, (N, S)."""
+def _recorded(path):
+    """(source, confidence, correct) of recorded answers, the last time with all sources, (N, S)."""
     import numpy as np
 
-    rows = read_rows(Path(__file__).parent.parent / "examples" / "xquad" / "answers.jsonl")
+    rows = read_rows(path)
     for source in rows[0]["confidence"]:
         yield source, np.array([row["confidence"][source] for row in rows]), np.array([row["correct"] for row in rows])
     matrix = np.array([list(row["confidence"].values()) for row in rows])
@@ -111,14 +121,16 @@ def _ask_once(lm) -> None:
     lm.generate = cached
 
 
-def _show_report(name, source, questions, calibration) -> None:
-    report, correct = calibration.report, calibration.correct
+def _show_report(name, source, questions, correct, report) -> None:
     _show("answers", set=name, asked=questions, answered=len(correct), right=int(correct.sum()))
     for when, row in (("before", report.before), *((row.name, row) for row in report.after)):
         chosen = {"chosen": True} if row.name == report.chosen or (when == "before" and report.chosen == "identity") else {}
         ece = {"ece": row.ece, "interval": [row.ece.low, row.ece.high], "smooth_ece": row.smooth_ece, "brier": row.brier}
         _show("calibration", set=name, source=source, recalibrator=when, n=row.count, **ece,
               auroc=row.auroc, **chosen)  # fmt: skip
+    for point in report.frontier:
+        _show("frontier", set=name, source=source, guaranteed_risk=point.guaranteed_risk, delta=report.calibrator.delta,
+              coverage=point.coverage, errors=point.errors)  # fmt: skip
     result = report.threshold_result
     _show("guarantee", set=name, source=source, guaranteed_risk=result.guaranteed_risk, delta=result.delta,
           n=report.report_count, answered=result.answered, wrong=result.wrong, risk=result.risk, held=result.held,

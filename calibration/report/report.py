@@ -109,6 +109,7 @@ class CalibrationReport:
         threshold_result: what the calibrator's threshold does on the reported rows.
         split_result: what a threshold on recalibrated confidence does there, chosen on rows of its own.
         frontier: which risks can be guaranteed at which coverage, with thresholds on the raw confidence.
+        source_frontiers: the same of each of several sources alone; empty if there is one.
         calibrator: the chosen recalibrator with the threshold, fitted.
         report_rows: (count,) which rows are reported on.
         confidence, recalibrated, correct: (report_count,) of these rows, for figures.
@@ -128,6 +129,7 @@ class CalibrationReport:
     threshold_result: ThresholdResult
     split_result: ThresholdResult
     frontier: tuple[FrontierPoint, ...]
+    source_frontiers: tuple[tuple[FrontierPoint, ...], ...]
     calibrator: Calibrator
     report_rows: BoolArray
     confidence: Float64Array
@@ -152,6 +154,7 @@ class CalibrationReport:
             "threshold_result": self.threshold_result.to_dict(),
             "split_result": self.split_result.to_dict(),
             "frontier": [point.to_dict() for point in self.frontier],
+            "source_frontiers": [[point.to_dict() for point in points] for points in self.source_frontiers],
         }
 
 
@@ -240,6 +243,10 @@ def calibration_report(
         threshold_result=at_threshold(calibrator, inputs[report], truth[report], plan.level),
         split_result=at_threshold(apart, inputs[report], truth[report], plan.level),
         frontier=risk_frontier(apart.combine(inputs[candidates]), truth[candidates], delta=delta),
+        # A single source is not fitted, so all rows that are not reported on may choose its thresholds.
+        source_frontiers=()
+        if columns is None
+        else tuple(risk_frontier(source_values, truth[used], delta=delta) for source_values in columns[used].T),
         calibrator=calibrator,
         report_rows=report,
         confidence=values[report],

@@ -269,8 +269,9 @@ def _show_report(measured: CalibrationReport) -> None:
         "errors with 95% intervals"
     )
     table = Table("recalibrator", "ECE", "smooth ECE", "Brier", "log loss", "AUROC", title=title)
-    for row in (measured.before, *measured.after):
-        name = "none (raw)" if row is measured.before else row.name
+    for row in (*measured.sources, measured.before, *measured.after):
+        raw = "combined" if measured.sources else "none (raw)"
+        name = raw if row is measured.before else f"{row.name} alone" if row in measured.sources else row.name
         chosen = row.name == measured.chosen or (row is measured.before and measured.chosen == "identity")
         ece = f"{row.ece:.3f} [{row.ece.low:.3f}, {row.ece.high:.3f}]"
         auroc = "–" if row.auroc is None else f"{row.auroc:.3f}"
@@ -288,11 +289,14 @@ def _show_report(measured: CalibrationReport) -> None:
             shares = (f"{above.coverage:.1%}", errors)
             by_group.add_row(group.group, str(group.before.count), *(f"{value:.3f}" for value in values), *shares)
         out.print(by_group)
-    frontier = Table("guaranteed risk", "answer at and above", "coverage", "errors", title="which risks can be guaranteed")
-    for point in measured.frontier:
+    alone = [f"{row.name} alone" for row in measured.sources]
+    columns = ("guaranteed risk", "answer at and above", "coverage", "errors", *alone)
+    frontier = Table(*columns, title="which risks can be guaranteed" + (" (at which coverage)" if alone else ""))
+    for number, point in enumerate(measured.frontier):
         errors = "–" if point.errors is None else f"{point.errors:.1%}"
         threshold = "no threshold" if point.errors is None else f"{point.threshold:.4g}"
-        frontier.add_row(percent(point.guaranteed_risk), threshold, f"{point.coverage:.1%}", errors)
+        others = (f"{points[number].coverage:.1%}" for points in measured.source_frontiers)
+        frontier.add_row(percent(point.guaranteed_risk), threshold, f"{point.coverage:.1%}", errors, *others)
     out.print(frontier)
     result = measured.threshold_result
     out.print(result.reason)

@@ -258,3 +258,20 @@ def test_the_page_names_groups_without_a_name_and_splits_the_score():
     assert "(empty name)" in page
     assert 'class="name" title="' + "x" * 300 in page
     assert "miscalibration" in page
+
+
+def test_each_of_several_sources_has_a_frontier_of_its_own():
+    rng = np.random.default_rng(4)
+    truth = rng.normal(1, 1.5, 400)
+    confidence = 1 / (1 + np.exp(-(truth[:, None] + rng.normal(0, [0.5, 3], (400, 2)))))
+    correct = rng.random(400) < 1 / (1 + np.exp(-truth))
+    report = calibration_report(confidence, correct, risk=0.3, source="sharp+blunt")
+    used = ~report.report_rows
+    assert report.source_frontiers == tuple(risk_frontier(column, correct[used]) for column in confidence[used].T)
+    sharp, blunt = ([point.coverage for point in points] for points in report.source_frontiers)
+    assert sum(sharp) > sum(blunt)
+    assert report.to_dict()["source_frontiers"][1][-1] == report.source_frontiers[1][-1].to_dict()
+    page = render_report(report)
+    assert "<th>blunt alone: coverage</th>" in page
+    assert f"On the {report.threshold_count} rows that thresholds are chosen on (of a single source, all\n280 rows" in page
+    assert calibration_report(confidence[:, 0], correct, risk=0.3).source_frontiers == ()

@@ -313,3 +313,7 @@ def test_several_columns_are_combined_to_one_confidence(halluc, tmp_path):
     code, _, err = halluc("calibration", "apply", file, "--calibrator", saved, "--column", "confidence.a")
     assert code == 2
     assert "pass one column per source" in err
+    code, shown, _ = halluc("calibration", "report", file, "--risk", 0.4, "--column", column, "--no-json")
+    assert code == 0
+    for name in ("a alone", "b alone", "combined"):
+        assert name in shown
