@@ -1,8 +1,9 @@
 """Compare a grounded model with the model alone on XQuAD questions, and measure the overhead of `GroundedModel`.
 
 Prints one JSON line per figure: retrieval hit@k per mode, the share of questions answered correctly alone and grounded with
-its 95 % Wilson interval, wall times, abstention on unrelated questions, the risk-coverage curve of abstaining on low
-support, and the time of `GroundedModel.batch` divided by that of the same retrieval and generation called by hand.
+its 95 % Wilson interval, wall times, ALCE's citation recall and precision by gold passages, abstention on unrelated
+questions, the risk-coverage curve of abstaining on low support, and the time of `GroundedModel.batch` divided by that of the
+same retrieval and generation called by hand.
 
 An answer is correct if it contains one of the accepted answers as whole words (both lower-cased, without punctuation and
 articles, as in the normalization of SQuAD).
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from citations import gold_scores
 from figures import read_rows, show, wilson
 
 # A script beside this one has the same name as a package, and Python looks in a script's own folder first.
@@ -74,6 +76,8 @@ def main() -> None:
             right = sum(contains_answer(text, accepted) for text, accepted in zip(texts, references, strict=True))
             show(name, model=lm.name, n=len(asked), right=right / len(asked), interval=wilson(right, len(asked)),
                   seconds=seconds)  # fmt: skip
+        scores = gold_scores(answers, [row["passage_id"] for row in questions])
+        show("citations", judge="gold passage", **scores.to_dict(), cut=sum(answer.is_cut for answer in answers))
         _risk_coverage(answers, references)
         abstained = sum(answer.abstained for answer in answers)
         show("abstained", of="answerable questions", n=len(asked), share=abstained / len(asked))

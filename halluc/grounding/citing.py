@@ -14,10 +14,11 @@ from halluc.answers import Answer, Citation
 from halluc.grounding.context import PackedPassage
 from halluc.verification.evidence import terms
 
-__all__ = ["cite_by_verdicts", "cite_by_words"]
+__all__ = ["MAX_PER_SENTENCE", "cite_by_verdicts", "cite_by_words"]
 
-# More passages that say the same are of no use to a reader; ALCE (arXiv 2305.14627) counts as many.
-_MAX_PER_SENTENCE = 3
+MAX_PER_SENTENCE = 3
+"""More passages that say the same are of no use to a reader."""
+
 # A passage is cited for words if it has this share of those of a sentence that the question does not have.
 _LEAST_SHARE = 0.5
 
@@ -40,7 +41,7 @@ def cite_by_verdicts(answer: Answer, packed: Sequence[PackedPassage]) -> tuple[C
         # The best passage of each claim comes before the second best of any.
         ranks = [(rank, name) for verdict in verdicts for rank, name in enumerate(verdict.supporting)]
         names = list(dict.fromkeys(name for _, name in sorted(ranks, key=lambda pair: pair[0])))
-        for name in names[: max(_MAX_PER_SENTENCE, len(verdicts))]:
+        for name in names[: max(MAX_PER_SENTENCE, len(verdicts))]:
             sentences.setdefault(name, []).append((start, end))
         for verdict in verdicts:
             for evidence in verdict.evidence:

@@ -1,0 +1,152 @@
+"""Measure the citations that a verifier chooses by ALCE's recall and precision (arXiv 2305.14627, section 4).
+
+Prints one JSON line per figure:
+
+- XQuAD, the accepted answers in place of a model's, so that the citations alone are measured: a citation is right if it is
+  the passage from which the question was written. `benchmarks/grounding.py` prints the same for the answers of a model.
+- LFQA, sentences of long answers by language models, with the documents that they were written from: judged by the verifier
+  that chose the citations, by another one (`--judge`), and by the labels of people.
+
+    python benchmarks/citations.py --lfqa sentences.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from figures import read_rows, show
+
+# A script beside this one has the same name as a package, and Python looks in a script's own folder first.
+sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "xquad"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--passages", type=Path, default=EXAMPLES / "passages.jsonl")
+    parser.add_argument("--questions", type=Path, default=EXAMPLES / "questions.jsonl")
+    parser.add_argument("--lfqa", type=Path, default=None, help="rows with evidence, claim, label")
+    parser.add_argument("--verifier", default="default", help="chooses the citations")
+    parser.add_argument("--judge", default=None, help="another verifier, which judges them")
+    parser.add_argument("--limit", type=int, default=60, help="questions of XQuAD, drawn with seed 0")
+    parser.add_argument("--answers", type=int, default=40, help="answers of LFQA, drawn with seed 0")
+    arguments = parser.parse_args()
+
+    from halluc import load_verifier
+
+    verifier = load_verifier(arguments.verifier)
+    questions = read_rows(arguments.questions)
+    random.Random(0).shuffle(questions)
+    _references(arguments.passages, questions[: arguments.limit], verifier)
+    if arguments.lfqa is not None:
+        judges = [verifier] if arguments.judge is None else [verifier, load_verifier(arguments.judge)]
+        _lfqa(read_rows(arguments.lfqa), arguments.answers, verifier, judges)
+
+
+def gold_scores(answers, gold: list[str]):
+    """ALCE's scores if a statement follows from its question's own passage alone; `gold` has the ids of these passages."""
+    from halluc import CitationScores, citation_scores
+    from halluc.grounding.citation_scores import cited_statements
+
+    parts = []
+    for answer, passage_id in zip(answers, gold, strict=True):
+        statements = cited_statements(answer)
+        if statements:
+            ids = (passage_id,)
+            parts.append(
+                citation_scores([statements], lambda cited, _, ids=ids: any((p.document_id or p.id) in ids for p in cited))
+            )
+    return CitationScores(
+        sum(part.recall for part in parts) / len(parts),
+        sum(part.precision for part in parts) / len(parts),
+        len(parts),
+        sum(part.statements for part in parts),
+        sum(part.citations for part in parts),
+    )
+
+
+def _references(passages: Path, questions: list[dict], verifier) -> None:
+    from halluc import GroundedModel
+    from halluc.grounding.conversation import Conversation
+    from halluc.models.language_model import Generation
+    from retrieval import PassageIndex, load_documents, split_documents
+
+    class NoModel:
+        name, context_window, special_tokens = "none", None, ()
+
+        def count_tokens(self, prompt):
+            return len(str(prompt).split())
+
+    with tempfile.TemporaryDirectory() as folder:
+        index, _ = PassageIndex.build(Path(folder) / "xquad.index", split_documents(load_documents(passages)))
+        grounded = GroundedModel(NoModel(), index, verifier=verifier)
+        prepared = grounded.prepare([Conversation(row["question"]) for row in questions])
+        references = [(row.get("references") or row["answers"])[0] for row in questions]
+        answers = grounded.finish(prepared, [Generation(text) for text in references])
+        gold = [row["passage_id"] for row in questions]
+        found = [
+            any((h.passage.document_id or h.passage.id) == g for h in a.hits) for a, g in zip(answers, gold, strict=True)
+        ]
+        scores = gold_scores(answers, gold)
+        show("citations of accepted answers", of="XQuAD", judge="gold passage", n=len(questions),
+             gold_among_hits=sum(found) / len(found), **scores.to_dict())  # fmt: skip
+
+
+def _lfqa(rows: list[dict], limit: int, verifier, judges: list) -> None:
+    from halluc import CitationScores, CitedStatement, citation_scores
+    from halluc.answers import Claim
+    from halluc.grounding.citing import MAX_PER_SENTENCE
+    from halluc.verification.judge import Judge
+    from retrieval import Passage
+
+    # The rows of one question with the same documents are the sentences of its answers, by several models.
+    grouped = defaultdict(list)
+    for row in rows:
+        grouped[row["evidence"]].append(row)
+    groups = list(grouped.values())
+    random.Random(0).shuffle(groups)
+    answers, labels = [], []
+    for group in groups[:limit]:
+        texts = [text.strip() for text in group[0]["evidence"].split("\n\n") if text.strip()]
+        passages = {str(i): Passage(str(i), text) for i, text in enumerate(texts)}
+        claims = [Claim(row["claim"].strip(), 0, len(row["claim"].strip())) for row in group]
+        verdicts = Judge(verifier).verdicts(claims, [list(passages.values())] * len(claims))
+        answers.append(
+            [
+                CitedStatement(v.claim.text, tuple(passages[name] for name in v.supporting[:MAX_PER_SENTENCE]))
+                for v in verdicts
+            ]
+        )
+        labels.append([row["label"] == "supported" for row in group])
+    for judge in judges:
+        scores = citation_scores(answers, judge)
+        show(
+            "citations of answers by language models",
+            of="LFQA",
+            verifier=verifier.name,
+            judge=judge.name,
+            **scores.to_dict(),
+        )
+    cited = [bool(statement.passages) for answer in answers for statement in answer]
+    supported = [label for answer in labels for label in answer]
+    both = sum(c and s for c, s in zip(cited, supported, strict=True))
+    show("sentences with citations", of="LFQA", judge="people", n=len(cited), supported=sum(supported) / len(supported),
+         of_supported_cited=both / sum(supported), of_cited_supported=both / max(1, sum(cited)))  # fmt: skip
+    # Only sentences that people call supported: what a citation could hold.
+    kept = [
+        [statement for statement, label in zip(answer, label_row, strict=True) if label]
+        for answer, label_row in zip(answers, labels, strict=True)
+    ]
+    for judge in judges:
+        scores: CitationScores = citation_scores(kept, judge)
+        show("citations of sentences that people call supported", of="LFQA", judge=judge.name, **scores.to_dict())
+
+
+if __name__ == "__main__":
+    main()
