@@ -166,6 +166,7 @@ class Answer(Record):
         citations: the passages among them that support sentences of the answer, by the verdicts on their claims; without a
             verifier those that the model names, or that share most words with a sentence.
         generation: what the model returned, or None when it was not asked.
+        answerability: probability in [0, 1] that the passages retrieved answer the question.
     """
 
     question: str
@@ -178,6 +179,7 @@ class Answer(Record):
     citations: tuple[Citation, ...] = ()
     generation: Generation | None = None
     unchecked: tuple[Claim, ...] = ()
+    answerability: float | None = None
 
     @property
     def is_cut(self) -> bool:

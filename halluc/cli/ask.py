@@ -11,7 +11,7 @@ from halluc.cli.options import (
     CalibratorFile,
     IndexEmbedder,
     MaxNewTokens,
-    MinSimilarity,
+    MinAnswerability,
     MinSupport,
     ModelName,
     OptionalVerifierName,
@@ -23,6 +23,7 @@ from halluc.cli.options import (
     load_named_verifier,
 )
 from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_unchecked, wants_json, working
+from halluc.grounding.answerability import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from halluc.answers import Answer
@@ -39,7 +40,7 @@ def ask(
     mode: SearchMode = "hybrid",
     passage_tokens: PassageTokens = None,
     max_new_tokens: MaxNewTokens = 48,
-    min_similarity: MinSimilarity = 0.3,
+    min_answerability: MinAnswerability = DEFAULT_THRESHOLD,
     min_support: MinSupport = 0.0,
     verifier: OptionalVerifierName = "default",
     trust_remote_code: TrustRemoteCode = False,
@@ -68,7 +69,7 @@ def ask(
         mode=mode,
         passage_tokens=passage_tokens,
         max_new_tokens=max_new_tokens,
-        min_similarity=min_similarity,
+        min_answerability=min_answerability,
         min_support=min_support,
     )
     with working("answering"):

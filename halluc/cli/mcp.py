@@ -9,7 +9,7 @@ import typer
 from halluc.cli.options import (
     IndexEmbedder,
     MaxNewTokens,
-    MinSimilarity,
+    MinAnswerability,
     MinSupport,
     ModelName,
     Retrieved,
@@ -18,6 +18,7 @@ from halluc.cli.options import (
     code_options,
 )
 from halluc.cli.output import print_notice
+from halluc.grounding.answerability import DEFAULT_THRESHOLD
 
 __all__ = ["mcp"]
 
@@ -34,7 +35,7 @@ def mcp(
     trust_remote_code: TrustRemoteCode = False,
     k: Retrieved = 3,
     max_new_tokens: MaxNewTokens = 48,
-    min_similarity: MinSimilarity = 0.3,
+    min_answerability: MinAnswerability = DEFAULT_THRESHOLD,
     min_support: MinSupport = 0.0,
 ) -> None:
     """Serve the tools check, ask and search to a client of the Model Context Protocol, on standard input and output.
@@ -58,7 +59,7 @@ def mcp(
             verifier=judge,
             k=k,
             max_new_tokens=max_new_tokens,
-            min_similarity=min_similarity,
+            min_answerability=min_answerability,
             min_support=min_support,
         )
     server = create_mcp_server(verifier=judge, index=passages, grounded=grounded, k=k)

@@ -23,7 +23,7 @@ __all__ = [
     "IndexEmbedder",
     "JudgeName",
     "MaxNewTokens",
-    "MinSimilarity",
+    "MinAnswerability",
     "MinSupport",
     "ModelName",
     "OptionalVerifierName",
@@ -88,9 +88,14 @@ PassageTokens = Annotated[
     typer.Option("--passage-tokens", min=1, help="Tokens of passage text in the prompt; by default by the model's size."),
 ]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")]
-MinSimilarity = Annotated[
+MinAnswerability = Annotated[
     float,
-    typer.Option("--min-similarity", min=-1, max=1, help="Abstain if no passage is at least this similar to the question."),
+    typer.Option(
+        "--min-answerability",
+        min=0,
+        max=1,
+        help="Abstain if the probability that the passages answer the question is below this; 0 to always answer.",
+    ),
 ]
 MinSupport = Annotated[
     float,

@@ -14,7 +14,7 @@ from halluc.cli.options import (
     CalibratorFile,
     IndexEmbedder,
     MaxNewTokens,
-    MinSimilarity,
+    MinAnswerability,
     MinSupport,
     ModelName,
     OptionalVerifierName,
@@ -27,6 +27,7 @@ from halluc.cli.options import (
     load_named_verifier,
 )
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
+from halluc.grounding.answerability import DEFAULT_THRESHOLD
 from halluc.grounding.sentence_gate import REPLACEMENT, OnUnsupported
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def serve(
     mode: SearchMode = "hybrid",
     passage_tokens: PassageTokens = None,
     max_new_tokens: MaxNewTokens = 48,
-    min_similarity: MinSimilarity = 0.3,
+    min_answerability: MinAnswerability = DEFAULT_THRESHOLD,
     min_support: MinSupport = 0.0,
     on_unsupported: Annotated[
         OnUnsupported | None,
@@ -173,7 +174,7 @@ def serve(
             "mode": mode,
             "passage_tokens": passage_tokens,
             "max_new_tokens": max_new_tokens,
-            "min_similarity": min_similarity,
+            "min_answerability": min_answerability,
             "min_support": min_support,
             "calibrator": load_calibrator(calibrator),
         }

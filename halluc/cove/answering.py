@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from halluc.cove.calls import ChainState, ModelCalls
 from halluc.cove.parsing import parse_answers, parse_question_answers
 from halluc.cove.trace import Check, Source, Step
+from halluc.grounding.answerability import answerability
 from halluc.grounding.context import pack_passages
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Answerer:
             state.checks = [replace(check, hits=next(remaining).hits) for check in state.checks]
 
     def _sources(self, queries: Sequence[str], sharing: Sequence[int]) -> list[_Source]:
-        """Search the index; empty sources without an index, or where nothing similar is found.
+        """Search the index; empty sources without an index, or where the passages do not seem to answer.
 
         Args:
             queries: N queries.
@@ -136,8 +137,10 @@ class Answerer:
             return [_Source() for _ in queries]
         grounded, window = self.grounded, self.calls.lm.context_window
         sources = []
-        for query, hits, share in zip(queries, grounded.index.search(list(queries), k=grounded.k), sharing, strict=True):
-            if not any(hit.similarity is None or hit.similarity >= grounded.min_similarity for hit in hits):
+        results = grounded.index.search(list(queries), k=grounded.k)
+        scores = answerability(queries, results)
+        for query, hits, score, share in zip(queries, results, scores, sharing, strict=True):
+            if not hits or score < grounded.min_answerability:
                 sources.append(_Source())
                 continue
             # Half of the window is left for the rest of the prompt and the completion.

@@ -38,7 +38,8 @@ class GroundedModel(GroundedSteps, AsyncTwins):
         passage_tokens: tokens of passage text in a prompt, in whole sentences. The default is 16 (the best sentence) for a
             model known to have under a billion parameters and 2048 for others, limited by the model's window.
         max_new_tokens: longest answer.
-        min_similarity: abstain if no passage has a cosine similarity of at least this to the question, in [-1, 1].
+        min_answerability: abstain if the probability that the passages answer the question is below this, in [0, 1]; 0 to
+            answer whatever was retrieved (see `halluc.grounding.answerability`).
         min_support: abstain if the least supported claim of the answer has less support than this, in [0, 1], or if it is
             above 0 and nothing in the answer could be checked.
 

@@ -1,6 +1,7 @@
-"""From a question to a prompt: retrieve passages, abstain if none is near, pack their sentences into the model's window.
+"""From a question to a prompt: retrieve passages, abstain if they do not answer it, pack their sentences into the window.
 
-Not covered: the choice of sentences (context.py), and what happens to the prompt (grounded_model.py).
+Not covered: whether passages answer a question (answerability.py), the choice of sentences (context.py), and what happens
+to the prompt (grounded_model.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from halluc.answers import Answer
 from halluc.errors import ContextOverflow, check_integer, check_number, leaf_errors_as_ours
+from halluc.grounding.answerability import answerability
 from halluc.grounding.context import PackedPassage, pack_passages
 from halluc.grounding.conversation import Conversation, drop_oldest_turns
 from halluc.grounding.judging import Part
@@ -66,23 +68,23 @@ class Preparation:
         mode: Literal["dense", "sparse", "hybrid"],
         passage_tokens: int | None,
         max_new_tokens: int,
-        min_similarity: float,
+        min_answerability: float,
     ) -> None:
         check_integer("k", k, 1)
         if passage_tokens is not None:
             check_integer("passage_tokens", passage_tokens, 1)
-        check_number("min_similarity", min_similarity, -1, 1)
+        check_number("min_answerability", min_answerability, 0, 1)
         self.lm, self.index, self.k = lm, index, k
         self.mode: Literal["dense", "sparse", "hybrid"] = mode
         self.passage_tokens = _default_passage_tokens(lm) if passage_tokens is None else passage_tokens
-        self.max_new_tokens, self.min_similarity = max_new_tokens, min_similarity
+        self.max_new_tokens, self.min_answerability = max_new_tokens, min_answerability
         self._special: tuple[str, ...] = getattr(lm, "special_tokens", ())
         self._template_tokens = lm.count_tokens(" ") - 1
 
     def prepare(
         self, conversations: Sequence[Conversation], *, filter: Mapping[str, Any] | None = None, max_new_tokens: int
     ) -> list[Prepared]:
-        """Search for all questions together, and write a prompt for each that has a passage near enough.
+        """Search for all questions together, and write a prompt for each that the passages seem to answer.
 
         Args:
             conversations: (N,) questions that stand alone, with the turns before them.
@@ -102,7 +104,8 @@ class Preparation:
             results = self.index.search(
                 [c.question for c in fitted], k=self.k, mode=self.mode, filter=filter, min_similarity=-1.0
             )
-        return [self._packed(c, hits, room) for c, hits, room in zip(fitted, results, rooms, strict=True)]
+        scores = answerability([c.question for c in fitted], results)
+        return [self._packed(*row) for row in zip(fitted, results, scores, rooms, strict=True)]
 
     def prompt(self, conversation: Conversation, packed: Sequence[PackedPassage]) -> Prompt:
         """Build the conversation that the model sees for this question and these packed passages."""
@@ -114,19 +117,18 @@ class Preparation:
             history=conversation.history,
         )
 
-    def _packed(self, conversation: Conversation, hits: Sequence[Hit], room: int | None) -> Prepared:
+    def _packed(self, conversation: Conversation, hits: Sequence[Hit], score: float, room: int | None) -> Prepared:
         question = conversation.question
-        answer = Answer(question, "", hits=tuple(hits))
-        near = _near(hits, self.min_similarity)
-        if not near:
-            best = max((hit.similarity for hit in hits if hit.similarity is not None), default=None)
+        answer = Answer(question, "", hits=tuple(hits), answerability=score)
+        if not hits:
+            return _unasked(answer, "nothing was retrieved", conversation)
+        if score < self.min_answerability:
             reason = (
-                "nothing was retrieved"
-                if best is None
-                else f"no passage is near the question: the best similarity is {best:.2f}, below {self.min_similarity:.2f}"
+                f"the passages do not seem to answer the question: the probability is {score:.2f}, below "
+                f"{self.min_answerability:.2f}"
             )
             return _unasked(answer, reason, conversation)
-        packed = pack_passages(question, near, budget=self.passage_tokens, room=room, count_tokens=self._count)
+        packed = pack_passages(question, hits, budget=self.passage_tokens, room=room, count_tokens=self._count)
         if not packed:
             reason = f"no sentence of the passages fits the {room} tokens left in the model's window"
             return _unasked(answer, reason, conversation)
@@ -168,8 +170,3 @@ def _default_passage_tokens(lm: LanguageModel) -> int:
     parameters: int | None = getattr(lm, "num_parameters", None)
     small = parameters is not None and parameters < _SMALL_MODEL_PARAMETERS
     return _SMALL_MODEL_TOKENS if small else _LARGE_MODEL_TOKENS
-
-
-def _near(hits: Sequence[Hit], threshold: float) -> list[Hit]:
-    """All hits if any is near enough, else none: a hybrid search may rank a distant one first for the words it shares."""
-    return list(hits) if any(h.similarity is not None and h.similarity >= threshold for h in hits) else []

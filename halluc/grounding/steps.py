@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from halluc.answers import Answer, Claim, Verdict, with_calibrated_confidence
 from halluc.errors import InvalidInput, check_integer, check_number
+from halluc.grounding.answerability import DEFAULT_THRESHOLD
 from halluc.grounding.citing import cite_by_verdicts, cite_by_words
 from halluc.grounding.conversation import (
     REWRITE_OPTIONS,
@@ -52,7 +53,7 @@ class GroundedSteps:
         mode: Literal["dense", "sparse", "hybrid"] = "hybrid",
         passage_tokens: int | None = None,
         max_new_tokens: int = 48,
-        min_similarity: float = 0.3,
+        min_answerability: float = DEFAULT_THRESHOLD,
         min_support: float = 0.0,
     ) -> None:
         check_integer("max_new_tokens", max_new_tokens, 1)
@@ -76,9 +77,9 @@ class GroundedSteps:
             mode=mode,
             passage_tokens=passage_tokens,
             max_new_tokens=max_new_tokens,
-            min_similarity=min_similarity,
+            min_answerability=min_answerability,
         )
-        self.k, self.mode, self.min_similarity = k, mode, min_similarity
+        self.k, self.mode, self.min_answerability = k, mode, min_answerability
         self.passage_tokens = self._preparation.passage_tokens
 
     def prompt(self, question: str, packed: Sequence[PackedPassage]) -> Prompt:

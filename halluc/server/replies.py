@@ -80,7 +80,7 @@ def answer_text(answer: Answer, wording: Wording) -> str:
 def answer_fields(answer: Answer) -> dict[str, Any]:
     """Get the field `halluc` of a reply."""
     fields = answer.to_dict()
-    names = ("question", "verdicts", "unchecked", "citations", "confidence", "abstained", "reason")
+    names = ("question", "verdicts", "unchecked", "citations", "confidence", "answerability", "abstained", "reason")
     return {
         **{name: fields[name] for name in names},
         "cited_text": answer.cited_text,

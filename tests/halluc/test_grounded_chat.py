@@ -198,7 +198,7 @@ def test_a_conversation_of_one_question_is_not_rewritten(lm, index):
 
 
 def test_a_filter_limits_the_passages(lm, index):
-    model = GroundedModel(lm, index, min_similarity=-1)
+    model = GroundedModel(lm, index, min_answerability=0)
     reply = model.chat([{"role": "user", "content": QUESTION}], filter={"field": "physics"})
     assert [hit.passage.id for hit in reply.answer.hits] == ["curie"]
 
@@ -270,6 +270,6 @@ def test_a_system_message_reaches_a_model_whose_template_has_no_system_role(lm, 
     for template in (GEMMA_LIKE, MISTRAL_LIKE):
         monkeypatch.setattr(lm.tokenizer, "chat_template", template)
         # What is retrieved for a question that this model rewrote by a foreign template does not matter here.
-        grounded = GroundedModel(lm, index, max_new_tokens=4, min_similarity=-1.0)
+        grounded = GroundedModel(lm, index, max_new_tokens=4, min_answerability=0)
         reply = grounded.chat([{"role": "system", "content": "Be brief."}, *TURNS])
         assert reply.answer.generation is not None

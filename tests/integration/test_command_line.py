@@ -104,7 +104,7 @@ def test_escapes_in_documents_do_not_reach_the_terminal(tmp_path):
     built = halluc("index", "build", document, "--out", tmp_path / "z.index", "--no-json")
     assert built.returncode == 0, built.stderr
     outputs = [built]
-    for command in (("index", "search", "zebras"), ("ask", "What do zebras do?", "--min-similarity=-1")):
+    for command in (("index", "search", "zebras"), ("ask", "What do zebras do?", "--min-answerability=0")):
         for form in ("--json", "--no-json"):
             outputs.append(halluc(*command, "--index", tmp_path / "z.index", form))
             assert "Zebras graze." in outputs[-1].stdout
@@ -114,7 +114,7 @@ def test_escapes_in_documents_do_not_reach_the_terminal(tmp_path):
 
 def test_an_endpoint_that_is_down_fails_with_code_1(index):
     done = halluc(
-        "ask", "why?", "--index", index, "--model", "http://127.0.0.1:9/v1#m", "--verifier", "none", "--min-similarity=-1"
+        "ask", "why?", "--index", index, "--model", "http://127.0.0.1:9/v1#m", "--verifier", "none", "--min-answerability=0"
     )
     assert done.returncode == 1
     assert done.stderr.startswith("halluc: ")
