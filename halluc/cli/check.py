@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halluc.answers import LABEL_NAMES
-from halluc.cli.options import IndexEmbedder, TrustRemoteCode, VerifierName, code_options
+from halluc.cli.options import IndexEmbedder, TrustRemoteCode, VerifierName, WorkerCount, code_options
 from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_notice, print_unchecked, wants_json, working
 from halluc.cli.text_files import file_context, file_text
 
@@ -50,6 +51,7 @@ def check(
     out: Annotated[
         Path | None, typer.Option(help="File that results of --batch are appended to; an interrupted run resumes from it.")
     ] = None,
+    workers: WorkerCount = 1,
     verifier: VerifierName = "default",
     trust_remote_code: TrustRemoteCode = False,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to look up per claim.")] = 3,
@@ -63,17 +65,17 @@ def check(
     """Check which claims of an answer the evidence supports."""
     context = context or None
     _check_arguments(answer, context, index, question, batch, out, html)
+    if workers > 1:
+        _check_workers(batch)
     # Everything that can be wrong with the input is found before the model is loaded.
     answer = _answer(answer) if answer is not None else None
     source = file_context(context) if context else None
-    from halluc.verification import load_verifier
-    from retrieval import open_store
-
-    passages = open_store(index, embedder=embedder) if index is not None else None
+    load = partial(_load, verifier, trust_remote_code, index, embedder)
     with working("loading the verifier"):
-        loaded = load_verifier(verifier, **code_options(trust_remote_code))
+        loaded, passages = load()
     if batch is not None and out is not None:
-        _check_batch(batch, out, loaded, passages, k, html, fail_under, json_)
+        sharing = {"workers": workers, "load": load}
+        _check_batch(batch, out, loaded, passages, k, html, fail_under, json_, sharing)
         return
     from halluc.verification.check import check as check_answer
 
@@ -160,6 +162,27 @@ def _check_arguments(
             raise InvalidInput(f"--html and --out both name {out}; name two files")
 
 
+def _check_workers(batch: Path | None) -> None:
+    """Refuse workers that have nothing to share, or that cannot be started."""
+    from halluc.errors import InvalidInput, needs_extra
+
+    if batch is None:
+        raise InvalidInput("--workers share the rows of --batch; leave it out to check one answer")
+    with needs_extra("ray"):
+        import ray  # noqa: F401
+
+
+def _load(
+    verifier: str, trust_remote_code: bool, index: str | None, embedder: str | None
+) -> tuple[Verifier, PassageStore | None]:
+    """Load what checks need; each worker does so too."""
+    from halluc.verification import load_verifier
+    from retrieval import open_store
+
+    passages = open_store(index, embedder=embedder) if index is not None else None
+    return load_verifier(verifier, **code_options(trust_remote_code)), passages
+
+
 def _check_batch(
     batch: Path,
     out: Path,
@@ -169,13 +192,14 @@ def _check_batch(
     html: Path | None,
     fail_under: float | None,
     json_: bool | None,
+    sharing: dict[str, Any],
 ) -> None:
     """Check the rows of a file, and sum up all results, of former runs too."""
     from halluc.verification.check_file import check_rows, count_lines, read_results
     from retrieval.progress import progress_bar
 
     with progress_bar("checking", count_lines(batch)) as advance:
-        done = check_rows(batch, out, verifier=verifier, index=index, k=k, advance=advance)
+        done = check_rows(batch, out, verifier=verifier, index=index, k=k, advance=advance, **sharing)
     scores: dict[int, float | None] = {}
     shown: dict[int, RowResult] = {}
     for result in read_results(out):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from halluc.cli.options import IndexEmbedder
+from halluc.cli.options import IndexEmbedder, WorkerCount
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 from retrieval.locations import shown_location
 from retrieval.store import Mode
 
 if TYPE_CHECKING:
-    from retrieval import PassageStore, ReadReport
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from retrieval import Embedder, PassageStore, ReadReport
     from retrieval.store import OnMissing
     from retrieval.synchronize import SyncReport
 
@@ -56,6 +61,7 @@ def build(
     overlap: Overlap = 1,
     text_column: TextColumns = None,
     strict: Strict = False,
+    workers: WorkerCount = 1,
     json_: Json = None,
 ) -> None:
     """Build an index from documents; it appears only once all of them are in it.
@@ -73,7 +79,8 @@ def build(
         read = read_documents(documents, text_columns=text_column or None)
         _check_not_empty(read, documents)
         passages = split_documents(read.documents, max_tokens=max_tokens, overlap=overlap, embedder=model)
-    index, added = build_store(out, passages, embedder=model)
+    with _sharing(model, embedder, workers) as shared:
+        index, added = build_store(out, passages, embedder=shared)
     name = shown_location(out)
     with index:
         _name_left_out(read)
@@ -83,6 +90,24 @@ def build(
             console().print(f"{added.added} passages added to {name}, which holds {len(index)} now")
             _print_duplicates(added.duplicates)
     _exit_if_incomplete(read)
+
+
+@contextmanager
+def _sharing(model: Embedder, name: str | None, workers: int) -> Iterator[Embedder]:
+    """The embedder, or one that shares texts among workers."""
+    if workers == 1:
+        yield model
+        return
+    from halluc.workers import ParallelEmbedder, start_workers
+
+    with start_workers(workers, partial(_load_encode, name)) as running:
+        yield ParallelEmbedder(model, running)
+
+
+def _load_encode(name: str | None) -> Callable[[list[str]], NDArray[np.float32]]:
+    from retrieval import load_embedder
+
+    return load_embedder(name).encode
 
 
 # Commands that bring an index up to date with files: name, what happens to documents that are not in it ("all": they are

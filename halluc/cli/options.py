@@ -32,6 +32,7 @@ __all__ = [
     "SearchMode",
     "TrustRemoteCode",
     "VerifierName",
+    "WorkerCount",
     "code_options",
     "load_calibrator",
     "load_named_judge",
@@ -100,6 +101,15 @@ MinAnswerability = Annotated[
 MinSupport = Annotated[
     float,
     typer.Option("--min-support", min=0, max=1, help="Abstain if a claim of the answer has less support than this."),
+]
+
+WorkerCount = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Number of processes that share the work, each with models of its own (extra 'ray'); on the cluster that the "
+        "environment variable RAY_ADDRESS names, if it does.",
+    ),
 ]
 
 JudgeName = Annotated[

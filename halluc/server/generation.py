@@ -70,13 +70,16 @@ class Generator(Protocol):
 
 def generator_for(lm: LanguageModel, *, max_rows: int, max_queue: int) -> Generator:
     """Make the generator that suits a model."""
+    from halluc.models.balanced_endpoints import BalancedEndpoints
     from halluc.models.endpoint import EndpointModel
     from halluc.models.transformers_model import TransformersModel
 
     if isinstance(lm, TransformersModel):
         return BatchedGenerator(lm, max_rows=max_rows, max_queue=max_queue)
     # Another model may not be safe to use from several threads.
-    return ThreadedGenerator(lm, max_rows=max_rows if isinstance(lm, EndpointModel) else 1, max_queue=max_queue)
+    return ThreadedGenerator(
+        lm, max_rows=max_rows if isinstance(lm, EndpointModel | BalancedEndpoints) else 1, max_queue=max_queue
+    )
 
 
 class BatchedGenerator:

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from halluc.errors import ContextOverflow, InvalidInput
+from halluc.errors import InvalidInput
 from halluc.files import check_output_path
-from halluc.verification.check import CheckReport, check_many
-from halluc.verification.contexts import Context
+from halluc.verification.check import CheckReport
+from halluc.verification.check_batches import Row, batch_checker
 from retrieval.files import parse_json_object
 from retrieval.records import Record
 
@@ -82,6 +82,8 @@ def check_rows(
     index: PassageStore | None = None,
     k: int = 3,
     advance: Callable[[int], None] = lambda _rows: None,
+    workers: int = 1,
+    load: Callable[[], tuple[Verifier, PassageStore | None]] | None = None,
 ) -> CheckedRows:
     """Check the rows of a file that have no result yet.
 
@@ -90,6 +92,8 @@ def check_rows(
         out: file that results are appended to; created if missing. A lock file beside it keeps other processes away.
         verifier, index, k: see `check_many`.
         advance: called with the number of rows done since the last call, rows of former runs included.
+        workers: number of processes that check (`halluc.workers`); the results are those of one process, in the same order.
+        load: with several workers, loads the verifier and the index in each of them; it is pickled.
 
     Raises:
         InvalidInput: a file cannot be read or written; `out` holds something else, or results of other rows, another
@@ -105,14 +109,16 @@ def check_rows(
             if done:
                 _check_unchanged(rows, out, needs_context, done)
             with out.open("ab") as results:
-                for batch in _batches(_rows(rows, needs_context, tally), done, tally):
-                    checked = _check(batch, rows, verifier, index, k, tally)
-                    _append(results, checked, settings)
-                    tally.checked += len(checked)
-                    advance(len(batch))
+                batches = _batches(_rows(rows, needs_context, tally), done, tally)
+                with batch_checker(rows, verifier, index, k, workers, load) as checked_batches:
+                    for batch in checked_batches(batches):
+                        _append(results, batch.reports, settings)
+                        tally.checked += len(batch.reports)
+                        tally.broken += batch.refused
+                        advance(len(batch))
     except OSError as error:
         raise InvalidInput(f"{error.filename or out} cannot be read or written: {error.strerror or error}") from error
-    return CheckedRows(tally.checked, tally.resumed, tuple(tally.broken))
+    return CheckedRows(tally.checked, tally.resumed, tuple(sentence for _, sentence in sorted(tally.broken)))
 
 
 def check_results_path(out: Path, rows: Path) -> None:
@@ -153,22 +159,12 @@ def read_results(out: Path) -> Iterator[RowResult]:
         raise InvalidInput(f"{out} cannot be read: {error.strerror or error}") from error
 
 
-@dataclass(frozen=True)
-class _Row:
-    line: int
-    id: Any
-    answer: str
-    context: Context | None
-    question: str | None
-    fingerprint: str
-
-
 @dataclass
 class _Tally:
     advance: Callable[[int], None] = lambda _rows: None
     checked: int = 0
     resumed: int = 0
-    broken: list[str] = field(default_factory=list)
+    broken: list[tuple[int, str]] = field(default_factory=list)
 
 
 def _settings(verifier: Verifier, index: PassageStore | None, k: int) -> dict[str, Any]:
@@ -263,7 +259,7 @@ def _not_a_result(out: Path, number: int, reason: str) -> InvalidInput:
     )
 
 
-def _rows(path: Path, needs_context: bool, tally: _Tally) -> Iterator[_Row]:
+def _rows(path: Path, needs_context: bool, tally: _Tally) -> Iterator[Row]:
     """The rows that can be used; the others are named in the tally."""
     import xxhash
 
@@ -274,12 +270,12 @@ def _rows(path: Path, needs_context: bool, tally: _Tally) -> Iterator[_Row]:
             try:
                 values = _values(line, needs_context)
             except ValueError as error:
-                tally.broken.append(f"line {number} of {path} {error}")
+                tally.broken.append((number, f"line {number} of {path} {error}"))
                 tally.advance(1)
                 continue
             answer, context, question = values["answer"], values.get("context"), values.get("question")
             key = json.dumps([answer, question, context if needs_context else None])
-            yield _Row(number, values.get("id"), answer, context, question, xxhash.xxh3_128_hexdigest(key.encode()))
+            yield Row(number, values.get("id"), answer, context, question, xxhash.xxh3_128_hexdigest(key.encode()))
 
 
 def _values(line: bytes, needs_context: bool) -> dict[str, Any]:
@@ -298,9 +294,9 @@ def _values(line: bytes, needs_context: bool) -> dict[str, Any]:
     return values
 
 
-def _batches(rows: Iterator[_Row], done: dict[int, str], tally: _Tally) -> Iterator[list[_Row]]:
+def _batches(rows: Iterator[Row], done: dict[int, str], tally: _Tally) -> Iterator[list[Row]]:
     """The rows without a result, some at a time."""
-    batch: list[_Row] = []
+    batch: list[Row] = []
     for row in rows:
         if row.line in done:
             tally.resumed += 1
@@ -314,28 +310,7 @@ def _batches(rows: Iterator[_Row], done: dict[int, str], tally: _Tally) -> Itera
         yield batch
 
 
-def _check(
-    batch: Sequence[_Row], path: Path, verifier: Verifier, index: PassageStore | None, k: int, tally: _Tally
-) -> list[tuple[_Row, CheckReport]]:
-    """Check rows together; if one of them is refused, each alone, so that only that one is named and left out."""
-    try:
-        reports = check_many(
-            [row.answer for row in batch],
-            contexts=None if index is not None else [row.context or "" for row in batch],
-            index=index,
-            verifier=verifier,
-            k=k,
-            questions=[row.question for row in batch],
-        )
-    except (InvalidInput, ContextOverflow) as error:
-        if len(batch) > 1:
-            return [checked for row in batch for checked in _check([row], path, verifier, index, k, tally)]
-        tally.broken.append(f"line {batch[0].line} of {path} cannot be checked: {error}")
-        return []
-    return list(zip(batch, reports, strict=True))
-
-
-def _append(results: IO[bytes], checked: Sequence[tuple[_Row, CheckReport]], settings: dict[str, Any]) -> None:
+def _append(results: IO[bytes], checked: Sequence[tuple[Row, CheckReport]], settings: dict[str, Any]) -> None:
     """Write results, and return once they are on the disk."""
     for row, report in checked:
         values = {
