@@ -14,7 +14,7 @@ COPY halluc halluc
 COPY retrieval retrieval
 COPY calibration calibration
 COPY training training
-RUN /opt/halluc/bin/pip install --constraint constraints.txt '.[documents,serve]'
+RUN /opt/halluc/bin/pip install --constraint constraints.txt '.[documents,postgres,serve]'
 
 FROM python:3.11-slim
 
