@@ -137,12 +137,13 @@ class PostgresContents:
     def dense(self, vectors: NDArray[np.float32], k: int, allowed: Condition) -> list[list[Match]]:
         """Find for each query the k passages of highest cosine similarity; `vectors` is (Q, d)."""
         # <#> is the inner product with the other sign, since PostgreSQL reads indexes in ascending order only.
+        # The number is written out: PostgreSQL plans a parameter there as if a tenth of the table were asked for.
         nearest = f"""
             select {PASSAGE_COLUMNS}, -(embedding <#> %(query)s) as similarity from {{schema}}.passages
-            where {allowed.sql} order by embedding <#> %(query)s limit %(k)s"""
+            where {allowed.sql} order by embedding <#> %(query)s limit {int(k)}"""
         results = []
         for vector in vectors:
-            parameters = {**allowed.parameters, "query": vector, "k": k}
+            parameters = {**allowed.parameters, "query": vector}
             if self._facts is None and len(vectors) == 1:
                 rows, passages = self._nearest_alone(nearest, parameters)
             else:
@@ -197,14 +198,13 @@ class PostgresContents:
                 from {{schema}}.passages where terms && %(terms)s
             ), frequencies as (select {frequencies} from candidates)
             select number, ({score})::float8 as score from candidates, frequencies where passes
-            order by score desc, number limit %(k)s"""
+            order by score desc, number limit {int(k)}"""
         parameters = {
             **allowed.parameters,
             **{f"t{i}": term for i, term in enumerate(counts)},
             "terms": list(counts),
             "n": float(self.facts.passages),
             "mean": self.facts.words / self.facts.passages,
-            "k": k,
         }
         return [Match(number, score, None) for number, score in self._rows(statement, parameters)]
 
@@ -213,9 +213,8 @@ class PostgresContents:
         return self.connection.cursor(binary=binary).execute(self._composed(statement), parameters).fetchall()
 
     def _composed(self, statement: str) -> Any:
-        from psycopg import sql
-
-        return sql.SQL(statement).format(schema=sql.Identifier(self.address.name))
+        # Names of indexes are letters, digits and _ (address.py).
+        return statement.replace("{schema}", f'"{self.address.name}"')
 
 
 def passage_of(row: Sequence[Any]) -> Passage:

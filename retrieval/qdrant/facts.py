@@ -123,7 +123,8 @@ def read_facts(connection: Connection) -> Facts:
         )
     if missing := [field.name for field in fields(Facts) if field.name not in payload and field.name != "commit"]:
         raise IndexDamaged(f"the facts of {address} lack {missing[0]}; restore it from a snapshot or build the index again")
-    facts = Facts(**{field.name: payload.get(field.name) for field in fields(Facts)})
+    values: dict[str, Any] = {field.name: payload.get(field.name) for field in fields(Facts)}
+    facts = Facts(**values)
     if facts.terms_version != TERMS_VERSION:
         raise IndexVersion(f"the words of {address} were counted by another version of halluc; build the index again")
     return facts

@@ -56,9 +56,8 @@ def point_of(number: int, passage: Passage, vector: NDArray[np.float32], mean_wo
 
 def passage_of(payload: Mapping[str, Any]) -> Passage:
     """Make a passage of the payload of its point."""
-    names = ("title", "metadata", "source", "document_id", "start", "end")
-    title, metadata, *others = (payload.get(name) for name in names)
-    return Passage(payload["id"], payload["text"], title, json.loads(metadata), *others)
+    others = (payload.get(name) for name in ("source", "document_id", "start", "end"))
+    return Passage(payload["id"], payload["text"], payload.get("title"), json.loads(payload["metadata"]), *others)
 
 
 def query_words(query: str) -> Any:
