@@ -10,8 +10,10 @@ shares of them above the middle of the two medians: a kind with few values pays 
     paragraph       XQuAD passages around such a sentence; BUMP's summaries and their unfaithful edits; RAGTruth's answers
 
 `--part attacks`: what replies earn that do not answer, with the penalties that runs have. The right order is: a right answer
-before every attack. `right` is the share of questions for which that holds, and `paid` the share for which the attack earns
-more than an abstention. Sets that DATA lacks are left out.
+before every attack. `right` is the share of questions for which that holds, `reversed` the share for which the attack earns
+more than the right answer, and `paid` the share for which it earns more than an abstention.
+
+Sets that DATA lacks are left out.
 
     python benchmarks/rewards.py --data DATA --rows 60
 """
@@ -210,11 +212,14 @@ def _show_attacks(kind: str, verifier: str, rewards: dict[str, np.ndarray]) -> N
     n = len(right)
     ordered = {attack: float(np.mean(right > rewards[attack])) for attack in ATTACKS}
     paid = {attack: float(np.mean(rewards[attack] > silent)) for attack in ATTACKS}
+    turned = {attack: float(np.mean(rewards[attack] > right)) for attack in ATTACKS}
     for attack in ATTACKS:
         mean = float(np.mean(rewards[attack]))
-        show("attack", kind=kind, attack=attack, n=n, right=ordered[attack], paid=paid[attack], mean=mean)
+        show("attack", kind=kind, attack=attack, n=n, right=ordered[attack], reversed=turned[attack],
+             paid=paid[attack], mean=mean)  # fmt: skip
     show("attacks", kind=kind, verifier=verifier, n=n, mean_of_right=float(np.mean(right)),
          mean_of_abstention=float(np.mean(silent)), right=float(np.mean(list(ordered.values()))),
+         reversed=float(np.mean(list(turned.values()))),
          paid=float(np.mean(list(paid.values()))), worst=min(ordered, key=lambda attack: ordered[attack]))  # fmt: skip
 
 

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from halluc.errors import InvalidInput
-from training.rewards.guards import copied_share, repeated_share
+from training.rewards.guards import copied_share, repeated_share, restates
 from training.rewards.hacking import gap_report, stop_on_reward_hacking
 
 
@@ -39,3 +39,32 @@ def test_a_run_is_saved_and_stopped_once_the_gap_has_grown(growth, stops):
     early = SimpleNamespace(should_save=False, should_training_stop=False)
     stop_on_reward_hacking(reward, growth=growth, after=5).on_step_end(None, None, early)
     assert not early.should_training_stop
+
+
+def test_a_few_words_between_do_not_hide_a_copy():
+    passage = " ".join(f"w{i}" for i in range(60))
+    words = passage.split()
+    for every in (15, 8, 5):
+        edited = " and ".join(" ".join(words[i : i + every]) for i in range(0, 60, every))
+        assert copied_share(edited, [passage]) > 0.8, every
+    # Phrases that any answer quotes are no copy.
+    quoting = (
+        "The report says that w1 w2 w3 w4 happened, while others hold that w9 w10 w11 w12 w13 came much later than that."
+    )
+    assert copied_share(quoting, [passage]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("statement", "question", "expected"),
+    [
+        ("You asked: Who built the bridge of the town.", "Who built the bridge of the town?", True),
+        ("That is answered in the text.", "Who built the bridge?", True),
+        ("The question is who built the bridge.", "Who built the bridge?", True),
+        ("Ada Berg built the bridge.", "Who built the bridge?", False),
+        ("The bridge was built in 1900.", "Was the bridge built in 1900?", False),
+        ("Lyon is older.", "Which is older, Lyon or Paris?", False),
+        ("The bridge was built.", None, False),
+    ],
+)
+def test_a_restated_question_says_nothing(statement, question, expected):
+    assert restates(statement, question) is expected

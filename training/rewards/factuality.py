@@ -20,7 +20,7 @@ from halluc.verification.judge import Judge
 from training.rewards.completions import check_one_each, completion_text, split_confidence
 from training.rewards.credit import CreditedSpan, claim_credits, credited_advantages
 from training.rewards.evidence import row_evidence
-from training.rewards.guards import copied_share, repeated_share
+from training.rewards.guards import copied_share, repeated_share, restates
 from training.rewards.hacking import GapReport, Measurement, gap_report
 from training.rewards.kinds import JudgedClaim, JudgedCompletion, RewardKind, claim_precision
 
@@ -253,13 +253,13 @@ class FactualityReward:
         return _Row(text, *split_confidence(text), evidence.question, evidence.references, documents)
 
     def _claims(self, rows: Sequence[_Row]) -> list[list[Claim]]:
-        """Check-worthy claims of each completion; those that differ only in case and punctuation once.
+        """Check-worthy claims that say more than the question; those that differ only in case and punctuation once.
 
         An abstention has none, whatever the extractor finds in it.
         """
         extracted = self.extractor.extract([row.answer for row in rows], questions=[row.question for row in rows])
         return [
-            list({normalize_answer(claim.text): claim for claim in claims if claim.check_worthy}.values())
+            list({normalize_answer(claim.text): claim for claim in claims if _states(claim, row)}.values())
             if not abstains(row.answer)
             else []
             for row, claims in zip(rows, extracted, strict=True)
@@ -337,6 +337,12 @@ def _judged(row: _Row, verdicts: Sequence[Verdict]) -> JudgedCompletion:
         matches=gives_answer(row.answer, row.references) if row.references is not None else None,
         confidence=row.confidence,
     )
+
+
+def _states(claim: Claim, row: _Row) -> bool:
+    # The text of a short answer's claim begins with the question; its place in the answer does not.
+    own_words = row.answer[claim.start : claim.end] or claim.text
+    return claim.check_worthy and not restates(own_words, row.question)
 
 
 def _is_hedged(claim: Claim) -> bool:
