@@ -90,7 +90,7 @@ def test_a_grpo_run_that_was_killed_has_the_losses_rewards_and_gap_of_one_that_w
     rows = [{"prompt": f"Who won game {n}?", "context": f"Team {n} won game {n}."} for n in range(4)]
     config = configure(
         "prompts", rows, model=model, max_steps=6, save_steps=2, num_generations=2, max_completion_length=8,
-        held_out_verifier=HELD_OUT, learning_rate=5e-3,
+        held_out_verifier=HELD_OUT, kind="precision", learning_rate=5e-3,
     )  # fmt: skip
     whole = run("grpo", config, tmp_path / "whole")
     kill_after(3, "grpo", config, tmp_path / "killed")

@@ -55,7 +55,15 @@ def test_two_processes_train_by_dpo_as_one_does_with_the_same_batch(configure, t
 
 def test_two_processes_train_by_grpo_and_their_measurements_are_merged(configure, tmp_path):
     rows = [{"prompt": f"Who won game {n}?", "context": f"Team {n} won game {n}."} for n in range(4)]
-    config = configure("prompts", rows, max_steps=2, num_generations=2, max_completion_length=8, held_out_verifier=HELD_OUT)
+    config = configure(
+        "prompts",
+        rows,
+        max_steps=2,
+        num_generations=2,
+        max_completion_length=8,
+        held_out_verifier=HELD_OUT,
+        kind="precision",
+    )
     (facts,) = launch("grpo", config)
     state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
     measured = state["stateful_callbacks"]["StopOnRewardHacking"]["attributes"]["measured"]

@@ -175,7 +175,7 @@ class FactualityReward:
             for repetition, copy, difference in zip(repeated, copied, disagreement, strict=True)
         ]
         rewards = [self.kind(completion) - penalty for completion, penalty in zip(judged, penalties, strict=True)]
-        self._check_finite(rows, rewards, numbers)
+        self._check_finite(judged, rewards, numbers)
         metrics = _means(judged) | {"repeated": _mean(repeated), "copied": _mean(copied)}
         metrics |= {"disagreement": _mean(disagreement)} if self._second_judge is not None else {}
         if self._held_out_judge is not None:
@@ -305,12 +305,15 @@ class FactualityReward:
         self.measured.append(Measurement(sum(optimized), sum(measured), len(optimized)))
         return {"held_out_support": _mean(measured), "held_out_gap": _mean(optimized) - _mean(measured)}
 
-    def _check_finite(self, rows: Sequence[_Row], rewards: Sequence[float], numbers: Sequence[int]) -> None:
-        for number, row, reward in zip(numbers, rows, rewards, strict=True):
-            if not math.isfinite(reward):
+    def _check_finite(self, judged: Sequence[JudgedCompletion], rewards: Sequence[float], numbers: Sequence[int]) -> None:
+        for number, completion, reward in zip(numbers, judged, rewards, strict=True):
+            # Kinds that only compare support with a threshold would hide it.
+            values = [reward, *(claim.support for claim in completion.claims)]
+            value = next((value for value in values if not math.isfinite(value)), None)
+            if value is not None:
                 raise InvalidInput(
-                    f"the reward of row {number}, whose completion begins {row.text[:40]!r}, is {reward}; the verifier "
-                    f"{self.verifier.name} or the kind of reward gave a value that is not finite"
+                    f"the reward of row {number}, whose completion begins {completion.text[:40]!r}, is {value}; the "
+                    f"verifier {self.verifier.name} or the kind of reward gave a value that is not finite"
                 )
 
 

@@ -48,7 +48,8 @@ class OnlineSettings(RunSettings):
         held_out_verifier: a verifier that is measured and not optimized against; None for none.
         max_gap_growth: growth of the gap between the two at which the run stops because of reward hacking, in (0, 2]; None
             never stops it.
-        kind: "precision", "binary", "ternary", "brier" or "log" (training/rewards/kinds.py).
+        kind: "precision", "binary", "ternary", "brier" or "log" (training/rewards/kinds.py). In benchmarks/rewards.py the
+            binary one pays the fewest replies that do not answer; "ternary" suits rows with references.
         kind_settings: parameters of the kind by name, such as {wrong: -2}; None for its defaults.
         factuality_weight: weight of the factuality reward.
         preference: folder of a reward model (`halluc train reward`) whose score is added to the reward; None for none.
@@ -72,7 +73,7 @@ class OnlineSettings(RunSettings):
     verifier: str | None = "default"
     held_out_verifier: str | None = None
     max_gap_growth: float | None = None
-    kind: str = "precision"
+    kind: str = "binary"
     kind_settings: dict[str, float] | None = None
     factuality_weight: float = 1.0
     preference: str | None = None
