@@ -49,7 +49,7 @@ class PlattMap:
         learned = {"slope_": self.slope, "intercept_": self.intercept}
         return {"format": 1, "class": "PlattScaling", "parameters": {}, "learned": learned}
 
-    def transform(self, confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict(self, confidence: NDArray[np.float64]) -> NDArray[np.float64]:
         """Recalibrate (N,) confidences in [0, 1]."""
         return inverse_logit(self.slope * logit(confidence) + self.intercept)
 

@@ -84,7 +84,7 @@ class PlattScaling(Recalibrator):
         self.slope_, self.intercept_ = float(slope), float(intercept)
 
     def _transform(self, confidence: Float64Array) -> Float64Array:
-        return PlattMap(self.slope_, self.intercept_).transform(confidence)
+        return PlattMap(self.slope_, self.intercept_).predict(confidence)
 
 
 class BetaCalibration(Recalibrator):
