@@ -139,9 +139,9 @@ def _marked_by_words(
             )
             spans[sentence.answer].append(Span(start, end, _LABEL_OF[span.kind], own, span.kind, span.probability))
     for i, answer in enumerate(answers):
-        marked = {number for span in spans[i] for number in span.verdicts}
+        with_words = {number for span in spans[i] for number in span.verdicts}
         # A claim may be unsupported though no word of it stands out; then all of it is marked.
-        whole = {n for n, verdict in enumerate(verdicts[i]) if n in unread[i] or verdict.label != "supported"} - marked
+        whole = {n for n, verdict in enumerate(verdicts[i]) if n in unread[i] or verdict.label != "supported"} - with_words
         spans[i] = sorted([*spans[i], *_of_claims(answer, verdicts[i], whole)], key=lambda span: span.start)
     return [tuple(own_spans) for own_spans in spans]
 
