@@ -1,7 +1,7 @@
 """Record a model's answers to XQuAD questions from the example passages, with their confidence and correctness.
 
-This script made `xquad/answers.jsonl` (the default model) and `xquad/answers_qwen2.5-coder-0.5b.jsonl`, so that calibration
-can be tried on hundreds of answers without the minutes that they take. Questions are drawn with seed 0; the first 100 of the
+This script made `xquad/answers.jsonl` (the default model), so that calibration can be tried on hundreds of answers without
+the minutes that they take. Questions are drawn with seed 0; the first 100 of the
 draw, on which prompts were chosen, are skipped. Answers are written in batches, so an interrupted run keeps those it has;
 continue it with a larger --skip and another file.
 

@@ -219,7 +219,8 @@ class _AddAndNorm(nn.Module):
 
 def _embedding(rows: int, size: int) -> nn.Embedding:
     """Without initial values, which take longer than loading; an encoder is always loaded."""
-    return nn.Embedding.from_pretrained(torch.empty(rows, size), freeze=False)
+    embedding: nn.Embedding = nn.Embedding.from_pretrained(torch.empty(rows, size), freeze=False)
+    return embedding
 
 
 def _is_plain_bert(settings: dict[str, Any]) -> bool:

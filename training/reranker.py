@@ -264,7 +264,8 @@ def _take_verifier(model: Any) -> None:
 
     verifier = load_verifier()
     assert isinstance(verifier, PairVerifier)
-    network, target = verifier.model, model.model
+    network: Any = verifier.model
+    target: Any = model.model
     target.bert.load_state_dict(network.encoder.state_dict(), strict=False)
     dense, _, label = network.pair_head
     target.bert.pooler.dense.load_state_dict(dense.state_dict())

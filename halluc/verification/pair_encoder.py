@@ -67,8 +67,8 @@ class PairEncoder(nn.Module):
     @property
     def layers(self) -> nn.ModuleList:
         """The layers of the encoder, from the lowest up."""
-        inner = self.encoder.encoder
-        layers: nn.ModuleList = inner["layer"] if isinstance(inner, nn.ModuleDict) else inner.layer
+        inner: Any = self.encoder.encoder
+        layers: Any = inner["layer"] if isinstance(inner, nn.ModuleDict) else inner.layer
         return layers
 
     def forward(self, **inputs: torch.Tensor) -> PairOutput:

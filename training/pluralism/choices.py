@@ -88,8 +88,8 @@ def choose(utilities: NDArray[np.float64], rule: str, weights: Sequence[float] |
     groups = utilities.shape[2]
     check_rule(rule, groups, weights)
     if rule in ("mean", "mixture"):
-        summed: NDArray[np.float64] = utilities @ group_weights(rule, np.zeros(groups), weights)
-        return summed.argmax(axis=1)
+        summed = utilities @ group_weights(rule, np.zeros(groups), weights)
+        return np.asarray(np.argmax(summed, axis=1), np.int64)
     scale = max(float(np.ptp(utilities)), 1e-12)
     used, total = np.full(groups, 1 / groups), np.zeros(groups)
     rounds = []
