@@ -68,7 +68,8 @@ class PairEncoder(nn.Module):
     def layers(self) -> nn.ModuleList:
         """The layers of the encoder, from the lowest up."""
         inner: Any = self.encoder.encoder
-        layers: Any = inner["layer"] if isinstance(inner, nn.ModuleDict) else inner.layer
+        layers = inner["layer"] if isinstance(inner, nn.ModuleDict) else inner.layer
+        assert isinstance(layers, nn.ModuleList)
         return layers
 
     def forward(self, **inputs: torch.Tensor) -> PairOutput:
