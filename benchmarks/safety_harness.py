@@ -67,7 +67,7 @@ def _bbq(lm, rows, *, shipped: bool) -> None:
     docs = [row for _, row in rows]
     change = {
         "doc_to_text": "{{context}}\nQuestion: {{question}}\nAnswer:",
-        "doc_to_choice": ["{{ans0}}", "{{ans1}}", "{{ans2}}"],
+        "doc_to_choice": "{{[ans0, ans1, ans2]}}",
         "doc_to_target": "label",
         "process_results": None,
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
@@ -112,7 +112,7 @@ def _run_harness(lm, tasks: dict[str, dict], docs: list[dict], split: str):
         paths = []
         for name, task in tasks.items():
             config = {
-                **{key: value for key, value in task.items() if value is not None},
+                **task,
                 "include": str(own_tasks / task["include"]),
                 "task": f"local_{name}",
                 "dataset_path": "json",
