@@ -8,7 +8,7 @@ and sentence-transformers another two, which is most of what a short command wou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,10 @@ class BertConfig:
     pad_token_id: int | None = 0
     model_type: str = "bert"
     num_labels: int = 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sizes by name, as config.json has them."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -478,7 +478,7 @@ def test_an_index_moves_between_stores_with_its_vectors(store, location, new_loc
 
 @pytest.mark.parametrize("name", ["postgersql://x/y", "mysql://x", "Postgres+x://y", "s3://bucket/x"])
 def test_an_unknown_scheme_names_the_nearest_one(name):
-    with pytest.raises(InvalidQuery, match=r"no index can be at .*://; did you mean (postgres|postgresql|qdrant)://\?"):
+    with pytest.raises(InvalidQuery, match=r"no index can be at .*://; did you mean (postgres|postgresql|qdrants?)://\?"):
         open_store(name)
 
 

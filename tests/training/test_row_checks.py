@@ -41,7 +41,7 @@ def test_pairs_that_would_be_trained_on_wrongly_are_named_by_row(pairs, tokenize
     say = [[{"role": "assistant", "content": text}] for text in ("1800", "1800")]
     silent = [[{"role": "assistant", "content": text}] for text in ("x", " ")]
     for broken, message in [
-        (pairs.remove_columns("chosen"), "no column 'chosen'; its columns are prompt, rejected,"),
+        (pairs.remove_columns("chosen"), "no column 'chosen'; its columns are row, prompt, rejected,"),
         (pairs.rename_column("rejected_factuality", "reject_factuality"), "did you mean 'reject_factuality'"),
         (changed(pairs, chosen=say, rejected=say), "chosen and rejected of row 0 are equal, '1800'"),
         (changed(pairs, rejected=silent), "the rejected completion of row 1 is empty"),

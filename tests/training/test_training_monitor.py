@@ -106,8 +106,8 @@ def held_out(tmp_path):
         pytest.param(SFTRun, run_sft, "examples", SFT, {"lora_rank": 0}, id="sft-all-weights"),
         pytest.param(DPORun, run_dpo, "pairs", PAIRS, {}, id="dpo"),
         pytest.param(KTORun, run_kto, "examples", PAIRS, {}, id="kto"),
-        pytest.param(GRPORun, run_grpo, "prompts", ONLINE, {}, id="grpo"),
-        pytest.param(PPORun, run_ppo, "prompts", ONLINE, {"num_mini_batches": 1}, id="ppo"),
+        pytest.param(GRPORun, run_grpo, "prompts", ONLINE, {"kind": "precision"}, id="grpo"),
+        pytest.param(PPORun, run_ppo, "prompts", ONLINE, {"num_mini_batches": 1, "kind": "precision"}, id="ppo"),
     ],
 )
 def test_every_trainer_is_measured_before_during_and_after(configure, held_out, tmp_path, settings, run, column, rows, more):

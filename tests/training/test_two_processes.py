@@ -99,5 +99,5 @@ def test_generation_by_vllm_is_a_setting_and_a_missing_vllm_is_reported(configur
     config = load_config(GRPORun, EXAMPLES / "grpo_vllm.yaml", ["prompts=p.jsonl", "bf16=false", "use_cpu=true"])
     assert (config.use_vllm, config.vllm_mode, config.vllm_gpu_memory_utilization) == (True, "colocate", 0.3)
     rows = [{"prompt": "Who won?", "context": "Team 1 won."}]
-    with pytest.raises(InvalidInput, match="GRPOTrainer cannot use these settings: vLLM is not available"):
+    with pytest.raises(InvalidInput, match="use_vllm is true, and vllm is not installed"):
         run_grpo(load_config(GRPORun, configure("prompts", rows, use_vllm=True, num_generations=2)))
