@@ -39,7 +39,7 @@ def test_any_nli_cross_encoder_is_a_verifier(as_hub_model):
     assert other.columns == (1, 2, 0)
     pairs = [(EVIDENCE, claim) for claim in CLAIMS]
     verifier = load_verifier()
-    assert verifier.calibrator.transform(other.support(pairs)) == pytest.approx(verifier.support(pairs), abs=0.02)
+    assert verifier.calibrator.predict(other.support(pairs)) == pytest.approx(verifier.support(pairs), abs=0.02)
 
 
 def test_a_model_with_one_logit_gives_its_sigmoid(as_hub_model, tmp_path):

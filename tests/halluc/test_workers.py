@@ -121,7 +121,7 @@ def test_two_workers_write_what_one_process_writes(halluc, batch, tmp_path):
         out = tmp_path / f"{workers}.jsonl"
         code, printed, err = halluc("check", "--batch", batch, "--out", out, "--workers", workers)
         assert code == 2
-        assert json.loads(printed)["checked"] == 34
+        assert json.loads(printed)["checked"] == 38
         assert [line.split(" of ")[0] for line in err.splitlines()] == ["halluc: line 4", "halluc: line 21"]
         outputs[workers] = [without_numbers(row) for row in results(out)]
     one, two = outputs[1], outputs[2]
@@ -138,7 +138,7 @@ def test_a_run_with_workers_resumes(halluc, batch, tmp_path):
     # What a killed run leaves: complete lines, and the beginning of one.
     out.write_bytes(b"".join(lines[:17]) + lines[17][:40])
     _, printed, _ = halluc("check", "--batch", batch, "--out", out, "--workers", 2)
-    assert (json.loads(printed)["resumed"], json.loads(printed)["checked"]) == (17, 17)
+    assert (json.loads(printed)["resumed"], json.loads(printed)["checked"]) == (17, 21)
     assert [row["line"] for row in results(out)] == [json.loads(line)["line"] for line in lines]
 
 

@@ -31,7 +31,7 @@ SHORTER = {
     "halluc detect examples": " --n-samples 2 --max-new-tokens 8",
     "halluc eval detectors": " --limit 30 --n-samples 2 --max-new-tokens 4",
     "halluc cove": " --max-new-tokens 24 --max-questions 2",
-    "halluc train pairs": " --set n_samples=2 --set max_new_tokens=10",
+    "halluc train pairs": " --set n_samples=4 --set max_new_tokens=32",
     "halluc train dpo": " --set max_steps=1 --set gradient_accumulation_steps=1",
 }
 
