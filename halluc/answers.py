@@ -188,7 +188,7 @@ class Answer(Record):
 
     @property
     def cited_text(self) -> str:
-        """The text with its citations: `Fleming discovered it [1]. He worked in London [1][3].`"""
+        """The text with its citations, as `Fleming discovered it [1]. He worked in London [1][3].`: see `cited_text`."""
         return cited_text(self.text, self.citations)
 
 

@@ -83,7 +83,10 @@ def test_a_person_reads_a_sentence_and_a_program_the_reason(index, grounded):
     model = ScriptedModel(FALSE)
     strict = GroundedModel(model, index, verifier=SharedWords(), min_support=0.5)
     served = Served(create_app(model, grounded=strict, options=options))
-    cases = ((UNRELATED, "Not in our handbook.", "the passages do not seem to answer"), (QUESTION, "Ask a colleague.", "support 0.00"))
+    cases = (
+        (UNRELATED, "Not in our handbook.", "the passages do not seem to answer"),
+        (QUESTION, "Ask a colleague.", "support 0.00"),
+    )
     for text, words, reason in cases:
         reply = served.chat(question(text)).json()
         assert reply["choices"][0]["message"]["content"] == words
