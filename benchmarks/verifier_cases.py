@@ -163,7 +163,7 @@ def _minimal_pairs(verifier, cases: Path) -> None:
 
 
 def _short_answers(verifier, passages, questions, n: int = 60) -> None:
-    """Questions about passages that are in no training part, with an answer to the next question about the same passage."""
+    """Questions about passages that are in no training part, and an answer to another question about them."""
     import halluc
     from training.verifier.pairs import part_of
 

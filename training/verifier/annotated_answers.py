@@ -13,7 +13,7 @@ from pathlib import Path
 from halluc.files import read_rows
 from retrieval.split import sentence_spans
 from training.verifier.corruption import corrupt, names
-from training.verifier.pairs import ClaimSpan, PairLabel, Row, changed_spans, single_spaced
+from training.verifier.pairs import ClaimSpan, PairLabel, Row, changed_spans, label_of, single_spaced
 
 __all__ = ["ragtruth", "ragtruth_edits", "wice_tokens"]
 
@@ -35,7 +35,7 @@ def ragtruth(folder: Path, _generator: random.Random) -> Iterator[Row]:
                 if span.start < end and start < span.end
             )
             if len(response[start:end].split()) >= _SHORTEST_SENTENCE:
-                yield Row(row["context"], response[start:end], _label(inside), row["context"], inside)
+                yield Row(row["context"], response[start:end], label_of(inside), row["context"], inside)
 
 
 def ragtruth_edits(folder: Path, generator: random.Random) -> Iterator[Row]:
@@ -63,10 +63,3 @@ def wice_tokens(folder: Path, _generator: random.Random) -> Iterator[Row]:
             position += len(token)
         label: PairLabel = "not_supported" if spans else "supported"
         yield Row(row["evidence"], claim, label, row["evidence"], tuple(spans))
-
-
-def _label(spans: tuple[ClaimSpan, ...]) -> PairLabel:
-    kinds = {span.kind for span in spans}
-    if not kinds:
-        return "supported"
-    return "refuted" if kinds == {"conflict"} else "not_enough_info" if kinds == {"baseless"} else "not_supported"

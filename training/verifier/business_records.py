@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from halluc.answers import SpanKind
 from halluc.files import read_rows
-from training.verifier.pairs import ClaimSpan, PairLabel, Row
+from training.verifier.pairs import ClaimSpan, Row, label_of
 
 __all__ = ["business_records"]
 
@@ -135,11 +135,7 @@ def _row(subject: str, statements: Sequence[_Statement], evidence: str, document
         if statement.wrong:
             spans.append(ClaimSpan(len(claim), len(claim) + len(statement.text), statement.wrong))
         claim += statement.text
-    kinds = {span.kind for span in spans}
-    label: PairLabel = "supported" if not kinds else "not_supported"
-    if len(kinds) == 1:
-        label = "refuted" if kinds == {"conflict"} else "not_enough_info"
-    return Row(evidence, claim + ".", label, document, tuple(spans))
+    return Row(evidence, claim + ".", label_of(spans), document, tuple(spans))
 
 
 def _service(record: dict[str, Any], generator: random.Random) -> _Statement | None:

@@ -24,6 +24,7 @@ __all__ = [
     "Reader",
     "Row",
     "changed_spans",
+    "label_of",
     "part_of",
     "single_spaced",
 ]
@@ -78,6 +79,14 @@ class Pair:
     source: str
     part: Part
     spans: tuple[ClaimSpan, ...] | None = None
+
+
+def label_of(spans: Sequence[ClaimSpan]) -> PairLabel:
+    """The label of a claim with these unsupported spans, by their kinds."""
+    kinds = {span.kind for span in spans}
+    if not kinds:
+        return "supported"
+    return "refuted" if kinds == {"conflict"} else "not_enough_info" if kinds == {"baseless"} else "not_supported"
 
 
 def part_of(document: str) -> Part:
