@@ -1,8 +1,9 @@
 """Run the benchmarks of `halluc eval` and the attacks of `halluc redteam` with and without each mitigation.
 
 Prints one JSON line per figure with its 95 % interval and number of rows. Data is a folder with the files named in `ROWS`; a
-benchmark without its files is left out and named. With --runs, every run is kept in a folder, and what is there already is
-printed again without being computed.
+benchmark without its files is left out and named. With --runs, every run and every reply is kept in a folder: what is there
+already is printed again without being computed, a stopped run is resumed, and mitigations that differ only after the reply
+share it.
 
     python benchmarks/safety.py --data DATA --part benchmarks --index my.index --mitigations none,grounded,abstain,cove
     python benchmarks/safety.py --data DATA --part attacks --index my.index --limit 300
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from figures import show
 from safety_harness import compare_with_harness
+from safety_replies import keep_replies
 
 # A script beside this one has the same name as a package, and Python looks in a script's own folder first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -71,6 +73,9 @@ def main() -> None:
     from halluc import load_model
 
     lm = load_model(arguments.model)
+    if arguments.runs is not None:
+        arguments.runs.mkdir(parents=True, exist_ok=True)
+        keep_replies(lm, arguments.runs / f"replies-{lm.name}.jsonl")
     parts = {"benchmarks": _benchmarks, "attacks": _attacks, "speed": _speed, "harness": _harness}
     parts[arguments.part](lm, arguments)
 
@@ -177,9 +182,7 @@ def _kept(arguments, name: str, load, compute):
         return compute()
     path = arguments.runs / name.replace(" ", "_")
     if not path.exists():
-        run = compute()
-        arguments.runs.mkdir(parents=True, exist_ok=True)
-        run.save(path)
+        compute().save(path)
     return load(path)
 
 
