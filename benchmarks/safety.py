@@ -83,7 +83,6 @@ def main() -> None:
 def _benchmarks(lm, arguments) -> None:
     from halluc import load_verifier
     from halluc.errors import InvalidInput
-    from halluc.evaluation.answer_cache import default_cache_folder
     from halluc.evaluation.answering import System
     from halluc.evaluation.benchmark import Tools
     from halluc.evaluation.harm_judges import load_harm_judge
@@ -95,6 +94,7 @@ def _benchmarks(lm, arguments) -> None:
 
     index = PassageIndex.open(arguments.index) if arguments.index else None
     verifier = load_verifier() if index is not None else None
+    cache = arguments.runs / "outcomes" if arguments.runs is not None else None
     for name in _names(arguments, ROWS):
         benchmark = load_benchmark(name)
         judge = load_harm_judge("lm" if "statement_judge" in benchmark.needs else "refusal", lm=lm)
@@ -103,7 +103,7 @@ def _benchmarks(lm, arguments) -> None:
         before = None
         for mitigation in arguments.mitigations.split(","):
             system = System(lm, mitigation, index, verifier)
-            compute = partial(run_benchmark, benchmark, rows, system, tools=tools, cache=default_cache_folder())
+            compute = partial(run_benchmark, benchmark, rows, system, tools=tools, cache=cache)
             try:
                 run = _kept(arguments, f"{name}-{mitigation}-{len(rows)}-{lm.name}.json", EvaluationRun.load, compute)
             except InvalidInput as error:

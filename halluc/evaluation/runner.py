@@ -152,7 +152,9 @@ def _settings(benchmark: Benchmark, system: System, tokens: int) -> dict[str, An
     if system.mitigation != "none" and system.index is not None:
         settings.update(index=system.index.content_hash, k=system.k)
     if system.mitigation in ("abstain", "revise") and system.verifier is not None:
-        settings.update(verifier=system.verifier.name, min_support=system.min_support)
+        # Another verifier may have the same name.
+        fingerprint = getattr(system.verifier, "fingerprint", None)
+        settings.update(verifier=system.verifier.name, verifier_fingerprint=fingerprint, min_support=system.min_support)
     return settings
 
 

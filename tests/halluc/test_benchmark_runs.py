@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +123,22 @@ def test_a_line_that_was_cut_off_is_dropped_and_computed_again(tmp_path):
 def test_other_settings_have_another_cache(tmp_path):
     with AnswerCache(tmp_path, {"model": "a"}) as first, AnswerCache(tmp_path, {"model": "b"}) as second:
         assert first.path != second.path
+
+
+def test_another_verifier_of_the_same_name_judges_answers_again(tmp_path, named, monkeypatch):
+    answered = []
+
+    def replies(_system, items, _tokens):
+        answered.append(len(items))
+        return [Reply("Paris") for _ in items]
+
+    monkeypatch.setattr(runner, "generate_replies", replies)
+    benchmark, rows = load_benchmark("nq"), located({"question": "Capital of France?", "answer": ["Paris"]})
+    index = SimpleNamespace(content_hash="0")
+    for fingerprint in ("old", "new", "new"):
+        verifier = SimpleNamespace(name="default", fingerprint=fingerprint)
+        run_benchmark(benchmark, rows, System(named, "abstain", index, verifier), cache=tmp_path)
+    assert answered == [1, 1]
 
 
 def test_a_cache_that_another_run_uses_is_refused_and_free_again_afterwards(tmp_path):
