@@ -20,6 +20,7 @@ __all__ = [
     "check_encodable",
     "checksum",
     "flush",
+    "kind_of_value",
     "lone_surrogate",
     "new_folder",
     "parse_json",
@@ -43,8 +44,14 @@ def parse_json_object(line: bytes | str) -> dict[str, Any]:
     """
     value = parse_json(line)
     if not isinstance(value, dict):
-        raise ValueError(f"is not an object but a {type(value).__name__}")
+        raise ValueError(f"is not an object but {kind_of_value(value)}")
     return value
+
+
+def kind_of_value(value: Any) -> str:
+    """Name the kind of a value of JSON or YAML: "a list", "text", "a number", "true or false", "an object" or "null"."""
+    kinds = {str: "text", list: "a list", dict: "an object", bool: "true or false", int: "a number", float: "a number"}
+    return "null" if value is None else kinds.get(type(value), f"a {type(value).__name__}")
 
 
 def parse_json(text: bytes | str) -> Any:

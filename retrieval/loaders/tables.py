@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import UnreadableDocument
-from retrieval.files import check_encodable, parse_json, parse_json_object
+from retrieval.files import check_encodable, kind_of_value, parse_json, parse_json_object
 from retrieval.loaders.rows import table_lines
 from retrieval.loaders.text import LoadedText, read_text
 from retrieval.passages import Document
@@ -85,7 +85,7 @@ def document_of_row(row: Any, source: str, text_columns: Sequence[str] | None) -
     if isinstance(row, str):
         row = parse_json_object(row)
     if not isinstance(row, Mapping):
-        raise ValueError(f"is not a mapping but a {type(row).__name__}")
+        raise ValueError(f"is not an object but {kind_of_value(row)}")
     if None in row:
         raise ValueError(f"has more fields than the {len(row) - 1} columns; quote its commas")
     if text_columns is None and is_table and "text" not in row:

@@ -18,6 +18,8 @@ def test_rows_come_with_their_place_and_blank_lines_are_passed_over(tmp_path):
     [
         (b'{"a": 1', "line 2 of .* is not JSON: .* at character 8; write one object per line"),
         (b"[1]", "line 2 of .* is not an object but a list"),
+        (b"1", "line 2 of .* is not an object but a number"),
+        (b"null", "line 2 of .* is not an object but null"),
         (b'{"a": "\xff"}', "line 2 of .* is not UTF-8 text"),
         (b"[" * 100_000, "line 2 of .* is nested too deeply"),
         (b'{"score": NaN}', "line 2 of .* holds NaN, which is not JSON; write a number or null"),

@@ -172,7 +172,7 @@ def test_nothing_to_read_is_an_error(tmp_path):
         ('{"text": "x", "score": ' + "9" * 5000 + "}", "integer with too many digits"),
         ('{"text": "x", "deep": ' + "[" * 100_000, "nested too deeply|is not JSON"),
         ("[]", "is not an object but a list"),
-        ('"text"', "is not an object but a str"),
+        ('"text"', "is not an object but text"),
         ('{"text": 3}', "has no text"),
     ],
 )

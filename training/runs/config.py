@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from halluc.errors import InvalidInput
+from retrieval.files import kind_of_value
 
 __all__ = ["config_from", "load_config"]
 
@@ -69,7 +70,7 @@ def _read_values(path: str | Path | None, settings: Sequence[str]) -> dict[str, 
         if path is not None:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         if values is not None and not isinstance(values, dict):
-            raise InvalidInput(f"{path} holds a {type(values).__name__}; write lines of 'key: value'")
+            raise InvalidInput(f"{path} holds {kind_of_value(values)}; write lines of 'key: value'")
         values = values or {}
         for setting in settings:
             key, equals, value = setting.partition("=")
