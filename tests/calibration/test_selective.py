@@ -39,7 +39,7 @@ def test_the_curve_and_its_areas_by_hand():
     assert aurc(confidence, correct) == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4, abs=1e-12)
     best = (0 + 0 + 1 / 3 + 1 / 2) / 4
     assert excess_aurc(confidence, correct) == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4 - best, abs=1e-12)
-    # generalised risk 0, 0, 1/4, 1/4, 1/2 at coverage 0, 1/4, 1/2, 3/4, 1
+    # generalized risk 0, 0, 1/4, 1/4, 1/2 at coverage 0, 1/4, 1/2, 3/4, 1
     assert augrc(confidence, correct) == pytest.approx((0 + 0.125 + 0.25 + 0.375) / 4, abs=1e-12)
     assert prediction_rejection_ratio(confidence, correct) == pytest.approx((0.25 - 0.1875) / (0.25 - 0.125), abs=1e-12)
 

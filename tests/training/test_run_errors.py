@@ -40,7 +40,7 @@ ONLINE = [
     pytest.param(RLOORun, run_rloo, "prompts", PROMPT, id="rloo"),
 ]
 SFT = pytest.param(SFTRun, run_sft, "examples", EXAMPLE, id="sft")
-LABELLED = pytest.param(KTORun, run_kto, "examples", EXAMPLE | {"label": True}, id="kto-labelled")
+LABELED = pytest.param(KTORun, run_kto, "examples", EXAMPLE | {"label": True}, id="kto-labeled")
 every = pytest.mark.parametrize(("settings", "run", "column", "row"), [*PAIRED, SFT, *ONLINE])
 
 
@@ -97,7 +97,7 @@ def test_equal_and_empty_completions_of_pairs_are_named(configure, settings, run
     refused(run, settings, configure(column, [row, empty]), "the rejected completion of row 1 is empty")
 
 
-@pytest.mark.parametrize(("settings", "run", "column", "row"), [SFT, LABELLED])
+@pytest.mark.parametrize(("settings", "run", "column", "row"), [SFT, LABELED])
 def test_an_empty_completion_is_named(configure, settings, run, column, row):
     empty = row | {"completion": assistant(""), "label": False}
     refused(run, settings, configure(column, [row, empty]), "the completion of row 1 is empty")

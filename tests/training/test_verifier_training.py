@@ -18,20 +18,20 @@ from training.verifier.pairs import ClaimSpan, Pair
 from training.verifier.thresholds import calibration_pairs
 from training.verifier.train import VerifierConfig, train_verifier, training_pairs
 
-COLOURS = ["red", "blue", "green", "white", "black", "yellow"]
+COLORS = ["red", "blue", "green", "white", "black", "yellow"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Premises about coloured things, and hypotheses that agree or do not."""
+    """Premises about colored things, and hypotheses that agree or do not."""
     generator = random.Random(0)
     rows = []
     for i in range(600):
-        colour, other = generator.sample(COLOURS, 2)
+        color, other = generator.sample(COLORS, 2)
         entailed = i % 2 == 0
-        hypothesis = f"The box is {colour if entailed else other}."
+        hypothesis = f"The box is {color if entailed else other}."
         label = "entailment" if entailed else "contradiction"
-        rows.append({"premise": f"Box number {i} is {colour}.", "hypothesis": hypothesis, "label": label})
+        rows.append({"premise": f"Box number {i} is {color}.", "hypothesis": hypothesis, "label": label})
     folder = tmp_path_factory.mktemp("data")
     (folder / "nli").mkdir()
     (folder / "nli" / "snli.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -64,9 +64,9 @@ def test_the_command_trains_a_verifier_that_learns(data, tmp_path, lora_rank):
     assert verifier.calibrator is not None
     pairs = [
         (f"Chair number {i} is {a}.", f"The chair is {b}.")
-        for i, (a, b) in enumerate(zip(COLOURS, COLOURS[::-1], strict=True))
+        for i, (a, b) in enumerate(zip(COLORS, COLORS[::-1], strict=True))
     ]
-    same = [(evidence, f"The chair is {COLOURS[i]}.") for i, (evidence, _) in enumerate(pairs)]
+    same = [(evidence, f"The chair is {COLORS[i]}.") for i, (evidence, _) in enumerate(pairs)]
     assert verifier.support(same).mean() > verifier.support(pairs).mean() + 0.3
 
 
