@@ -67,6 +67,19 @@ def test_a_model_compared_with_itself_has_no_shift(tiny, tokenizer):
     assert found.n_tokens == sum(len(reply.tokens) for reply in found.replies) <= 10
 
 
+def test_replies_to_several_prompts_are_those_to_each_alone_up_to_their_ends(tiny, tokenizer):
+    model = changed(tiny, lambda weights: weights[MATRIX].mul_(200))
+    prompts = ["Who?", "When was the old stone bridge over the river opened?", "Where?"]
+    (first,) = compare_predictions(model, model, tokenizer, prompts[:1], max_new_tokens=5).replies
+    # The third token of the first reply ends replies from here on, and the last reply does not have it.
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    tokenizer.eos_token_id = tokenizer(first.tokens[2], add_special_tokens=False)["input_ids"][0]
+    alone = [compare_predictions(model, model, tokenizer, [prompt], max_new_tokens=5).replies[0] for prompt in prompts]
+    together = compare_predictions(model, model, tokenizer, prompts, max_new_tokens=5).replies
+    assert {reply.prompt: reply.tokens for reply in together} == {reply.prompt: reply.tokens for reply in alone}
+    assert [len(reply.tokens) for reply in alone] == [3, 3, 5]
+
+
 def test_divergences_are_those_of_the_models_and_appear_from_the_changed_layer_on(tiny, tokenizer):
     before = AutoModelForCausalLM.from_pretrained(tiny).eval()
     after = changed(tiny, lambda weights: weights[MATRIX].mul_(-20))

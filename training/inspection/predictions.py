@@ -99,7 +99,7 @@ def compare_predictions(
     with progress_bar("comparing predictions", len(prompts)) as advance, torch.inference_mode():
         for start in range(0, len(prompts), _BATCH):
             rows = [_tokens(tokenizer, prompt) for prompt in prompts[start : start + _BATCH]]
-            completions = [_greedy(after, tokenizer, row, max_new_tokens) for row in rows]
+            completions = _greedy(after, tokenizer, rows, max_new_tokens)
             sums, batch = _compare(before, after, tokenizer, rows, completions)
             totals = sums if totals is None else totals + sums
             replies += batch
@@ -126,23 +126,27 @@ def _tokens(tokenizer: Any, prompt: Prompt) -> list[int]:
     )
 
 
-def _greedy(model: Any, tokenizer: Any, prompt: list[int], max_new_tokens: int) -> list[int]:
+def _greedy(model: Any, tokenizer: Any, prompts: Sequence[list[int]], max_new_tokens: int) -> list[list[int]]:
+    """The reply to each prompt, with its end-of-sequence token if it has one; prompts are padded on the left."""
     import torch
 
-    ids = torch.tensor([prompt], device=model.device)
-    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    longest, eos = max(map(len, prompts)), tokenizer.eos_token_id
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
+    ids = torch.tensor([[padding or 0] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
     output = model.generate(
         ids,
-        attention_mask=torch.ones_like(ids),
+        attention_mask=mask,
         max_new_tokens=max_new_tokens,
         do_sample=False,
         temperature=None,
         top_p=None,
         top_k=None,
         pad_token_id=padding,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=eos,
     )
-    return list(output[0, len(prompt) :].tolist())
+    replies = output[:, longest:].tolist()
+    return [reply[: reply.index(eos) + 1] if eos in reply else reply for reply in replies]
 
 
 def _compare(
