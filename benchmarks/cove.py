@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from figures import read_rows
+from remembering import Remembering
 
 # A script beside this one has the name of a package, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -41,13 +42,16 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=10, help="biographies, drawn with seed 0; 0 for none")
     parser.add_argument("--max-new-tokens", type=int, default=64)
     parser.add_argument("--max-questions", type=int, default=3)
+    parser.add_argument("--answers", type=Path, default=None, help="file that keeps completions, to resume a run")
+    parser.add_argument("--verifier", default="default", help="judges biographies")
     parser.add_argument("--with-index", action="store_true", help="also answer the questions from the passages of all rows")
     arguments = parser.parse_args()
 
     from halluc import load_model
     from retrieval import Passage, PassageIndex
 
-    lm = Remembering(load_model(arguments.model))
+    # The variants share prompts.
+    lm = Remembering(load_model(arguments.model), arguments.answers)
     lists = _lists(arguments.data)[: arguments.questions]
     people = _people(arguments.data)[: arguments.people]
     with tempfile.TemporaryDirectory() as folder:
@@ -63,24 +67,9 @@ def main() -> None:
                     _measure("lists", variant, lm, index, [row["question"] for row in lists], _judge_items(lists), arguments)
                 if people and index is None:
                     questions = [f"Tell me a bio of {row['topic']}." for row in people]
-                    _measure("biographies", variant, lm, index, questions, _judge_claims(people), arguments)
-
-
-class Remembering:
-    """A model that completes each prompt once: the variants share prompts, and generation is greedy."""
-
-    def __init__(self, lm: Any) -> None:
-        self._lm = lm
-        self._completions: dict[str, Any] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._lm, name)
-
-    def generate(self, prompts: list[Any], **options: Any) -> Any:
-        keys = [json.dumps([prompt, options]) for prompt in prompts]
-        new = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._completions}
-        self._completions.update(zip(new, self._lm.generate(list(new.values()), **options), strict=True) if new else {})
-        return [self._completions[key] for key in keys]
+                    _measure(
+                        "biographies", variant, lm, index, questions, _judge_claims(people, arguments.verifier), arguments
+                    )
 
 
 def _measure(
@@ -138,11 +127,11 @@ def _judge_items(rows: list[dict[str, Any]]) -> Callable[[list[str]], list[tuple
     return judge
 
 
-def _judge_claims(rows: list[dict[str, Any]]) -> Callable[[list[str]], list[tuple[int, int]]]:
+def _judge_claims(rows: list[dict[str, Any]], name: str) -> Callable[[list[str]], list[tuple[int, int]]]:
     """Per biography (supported claims, claims)."""
     from halluc import extract_claims, load_verifier
 
-    verifier = load_verifier()
+    verifier = load_verifier(name)
 
     def judge(texts: list[str]) -> list[tuple[int, int]]:
         claims = [extract_claims(text) for text in texts]
