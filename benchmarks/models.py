@@ -64,7 +64,7 @@ def main() -> None:
 def _measure(arguments: argparse.Namespace, model, index, verifier, rows: list[dict], tokens: int | None) -> None:
     from halluc import GroundedModel
     from halluc.grading.matching import contains_answer
-    from halluc.grading.overlap import rouge_1  # on a short reference, this is SQuAD's token F1
+    from halluc.grading.overlap import answer_f1
     from halluc.grounding.conversation import Conversation
 
     options = {} if arguments.rerank is None else {"rerank": arguments.rerank}
@@ -75,7 +75,7 @@ def _measure(arguments: argparse.Namespace, model, index, verifier, rows: list[d
     generations = iter(model.generate(prompts, **length))
     answers = grounded.finish(prepared, [None if p.prompt is None else next(generations)[0] for p in prepared])
     texts = ["" if answer.abstained else answer.text for answer in answers]
-    f1 = [max(rouge_1(t, reference) for reference in row["references"]) for t, row in zip(texts, rows, strict=True)]
+    f1 = [answer_f1(text, row["references"]) for text, row in zip(texts, rows, strict=True)]
     contained = [contains_answer(text, row["references"]) for text, row in zip(texts, rows, strict=True)]
     right = sum(f >= 0.5 or c for f, c in zip(f1, contained, strict=True))
     gold = [set(row["gold"]) <= {(h.passage.document_id or h.passage.id) for h in a.hits}

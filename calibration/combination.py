@@ -18,15 +18,12 @@ from calibration.arrays import (
     check_seed,
     effective_weights,
 )
+from calibration.combination_map import bounded_logits
 from calibration.errors import InvalidInput, UnreadableFile
 from calibration.persistence import JsonEstimator
-from calibration.platt_map import logit
 from calibration.recalibrators.scaling import fit_logistic, smoothed_targets
 
 __all__ = ["SourceCombination", "check_sources", "cross_combined"]
-
-# Beyond these a logit says how a source writes its extremes, and not how sure it is.
-_CLIP = 1e-3
 
 
 class SourceCombination(JsonEstimator):
@@ -68,7 +65,7 @@ class SourceCombination(JsonEstimator):
         columns = check_sources(confidence)
         _, truth = check_pair(columns[:, 0], correct)
         weights = effective_weights(sample_weight, truth.size)
-        z = _logits(columns)
+        z = bounded_logits(columns)
         share = weights / weights.sum()
         center = share @ z
         spread = np.sqrt(share @ (z - center) ** 2)
@@ -97,7 +94,7 @@ class SourceCombination(JsonEstimator):
         columns = check_sources(confidence)
         if columns.shape[1] != self.weight_.size:
             raise InvalidInput(f"confidence has {columns.shape[1]} sources; this was fitted on {self.weight_.size}")
-        return np.asarray(expit(_logits(columns) @ self.weight_ + self.intercept_))
+        return np.asarray(expit(bounded_logits(columns) @ self.weight_ + self.intercept_))
 
     def _check_restored(self) -> None:
         if self.weight_.ndim != 1 or not np.isfinite(self.predict(np.full((1, self.weight_.size), 0.5))).all():
@@ -152,7 +149,3 @@ def cross_combined(
         fitted = clone(combination).fit(confidence[~held_out], correct[~held_out], kept)
         combined[held_out] = fitted.predict(confidence[held_out])
     return combined
-
-
-def _logits(confidence: Float64Array) -> Float64Array:
-    return logit(np.clip(confidence, _CLIP, 1 - _CLIP))

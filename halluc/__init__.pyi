@@ -19,6 +19,8 @@ from .grounding.citation_scores import CitedStatement as CitedStatement
 from .grounding.citation_scores import citation_scores as citation_scores
 from .grounding.conversation import ChatReply as ChatReply
 from .grounding.grounded_model import GroundedModel as GroundedModel
+from .grounding.packing_choice import PackingChoice as PackingChoice
+from .grounding.packing_choice import choose_passage_tokens as choose_passage_tokens
 from .grounding.sentence_gate import CheckedSentence as CheckedSentence
 from .models import load_model as load_model
 from .models.language_model import Generation as Generation

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BertConfig", "BertEncoder", "BertOutput", "MeanPooledBert", "load_bert"]
+__all__ = ["BertConfig", "BertEncoder", "BertOutput", "MeanPooledBert", "PairScorer", "load_bert"]
 
 
 @dataclass
@@ -159,6 +159,21 @@ class MeanPooledBert:
                 batches.append(functional.normalize(mean).float().cpu())
         vectors: NDArray[np.float32] = torch.cat(batches).numpy()
         return vectors
+
+
+class PairScorer(nn.Module):
+    """A reranker on a `BertEncoder`, which reads query and passage together: a head of one output on the first token."""
+
+    def __init__(self, encoder: BertEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        size = encoder.config.hidden_size
+        self.head = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1))
+
+    def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """Score a batch of pairs, encoded by the tokenizer of the encoder; returns (B,)."""
+        scores: torch.Tensor = self.head(self.encoder(**inputs).last_hidden_state[:, 0]).squeeze(-1)
+        return scores
 
 
 class _Embeddings(nn.Module):

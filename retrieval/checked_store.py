@@ -171,8 +171,8 @@ class CheckedStore(ABC):
                 that is a list has each of its elements. Or a predicate on passages.
             min_similarity: leave out hits of which the cosine similarity to the query, in [-1, 1], is lower. In sparse mode
                 it is computed only for this.
-            rerank: puts the first hits in a better order: a `Reranker`, or the folder or hub id of a cross-encoder, which is
-                then loaded for this call alone.
+            rerank: puts the first hits in a better order: "default" (comes with this package), another `Reranker`, or the
+                folder or hub id of one, which is then loaded for this call alone.
             rerank_depth: number of hits that it reads, at least k.
 
         Returns:

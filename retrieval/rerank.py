@@ -1,7 +1,8 @@
 """Rerankers: they read query and passage together, and put the first hits of a search in a better order.
 
 A search finds passages by vectors and words that were computed without the query; a reranker is slower and more exact, so it
-scores only the first hits. Not covered: search itself (search.py) and training a reranker.
+scores only the first hits. Not covered: search itself (search.py), the reranker that comes with this package
+(trained_reranker.py) and training one.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from retrieval.errors import InvalidQuery, RerankerUnavailable, check_text
 from retrieval.hub import require_hub
 from retrieval.passages import Hit
 from retrieval.progress import no_transformers_bars
+
+if TYPE_CHECKING:
+    from retrieval.trained_reranker import TrainedReranker
 
 __all__ = ["CrossEncoderReranker", "Reranker", "ScoringReranker", "checked_reranker", "reranked"]
 
@@ -102,18 +106,21 @@ class ScoringReranker:
 
 
 def checked_reranker(reranker: Any) -> Reranker:
-    """Take a reranker, or load the cross-encoder with a folder or hub id, so that a wrong one is named before any work.
+    """Take a reranker, or load the one that a name stands for, so that a wrong one is named before any work.
+
+    Args:
+        reranker: a `Reranker`, "default", or the folder or hub id of a cross-encoder.
 
     Raises:
         InvalidQuery: it is something else.
         RerankerUnavailable: it cannot be loaded.
     """
     if isinstance(reranker, str):
-        cross_encoder = CrossEncoderReranker(reranker)
-        _ = cross_encoder.model
-        return cross_encoder
+        named = _named_reranker(reranker)
+        _ = named.model
+        return named
     if not hasattr(reranker, "score"):
-        raise InvalidQuery(f"rerank is {reranker!r}; pass a Reranker, or the folder or hub id of a cross-encoder")
+        raise InvalidQuery(f"rerank is {reranker!r}; pass a Reranker, 'default', or the folder or hub id of a cross-encoder")
     model: Reranker = reranker
     return model
 
@@ -141,3 +148,11 @@ def reranked(reranker: Reranker, queries: Sequence[str], hits: Sequence[Sequence
         order = np.argsort(-query_scores, kind="stable")[:k].tolist()
         results.append([replace(query_hits[i], score=float(query_scores[i]), rank=rank) for rank, i in enumerate(order, 1)])
     return results
+
+
+def _named_reranker(name: str) -> TrainedReranker | CrossEncoderReranker:
+    from retrieval.trained_reranker import DEFAULT_RERANKER, TrainedReranker, default_reranker, is_trained_reranker
+
+    if name == DEFAULT_RERANKER:
+        return default_reranker()
+    return TrainedReranker(name) if is_trained_reranker(name) else CrossEncoderReranker(name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from halluc.cli.options import IndexEmbedder, WorkerCount
+from halluc.cli.options import IndexEmbedder, RerankerName, WorkerCount
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 from retrieval.locations import shown_location
 from retrieval.store import Mode
@@ -43,9 +43,6 @@ Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighboring pa
 TextColumns = Annotated[
     list[str] | None,
     typer.Option("--text-column", help="Column of tables that holds the text; repeat it for several. [default: text]"),
-]
-Rerank = Annotated[
-    str | None, typer.Option("--rerank", help="Folder or hub id of a cross-encoder that puts the first hits in order.")
 ]
 
 
@@ -236,7 +233,7 @@ def search(
     index: IndexLocation,
     k: Annotated[int, typer.Option("--k", "-k", min=1, help="Hits to show.")] = 5,
     mode: Annotated[Mode, typer.Option(help="How to search.")] = "hybrid",
-    rerank: Rerank = None,
+    rerank: RerankerName = None,
     embedder: IndexEmbedder = None,
     json_: Json = None,
 ) -> None:
@@ -281,7 +278,7 @@ def info(index: Annotated[str, typer.Argument(help=f"The index: {_LOCATION}")], 
 def evaluate(
     questions: Annotated[Path, typer.Argument(help="JSON lines with the fields question and passage_id.")],
     index: IndexLocation,
-    rerank: Rerank = None,
+    rerank: RerankerName = None,
     embedder: IndexEmbedder = None,
     json_: Json = None,
 ) -> None:

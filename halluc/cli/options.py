@@ -28,6 +28,7 @@ __all__ = [
     "ModelName",
     "OptionalVerifierName",
     "PassageTokens",
+    "RerankerName",
     "Retrieved",
     "SearchMode",
     "TrustRemoteCode",
@@ -84,9 +85,16 @@ IndexEmbedder = Annotated[
 ]
 Retrieved = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")]
 SearchMode = Annotated[Mode, typer.Option("--mode", help="How to search.")]
+RerankerName = Annotated[
+    str | None,
+    typer.Option(
+        "--rerank",
+        help="Reranker that puts the first hits in order: 'default', or the folder or hub id of a cross-encoder.",
+    ),
+]
 PassageTokens = Annotated[
     int | None,
-    typer.Option("--passage-tokens", min=1, help="Tokens of passage text in the prompt; by default by the model's size."),
+    typer.Option("--passage-tokens", min=1, help="Tokens of passage text in the prompt; by default what suits the model."),
 ]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Longest answer, in tokens.")]
 MinAnswerability = Annotated[

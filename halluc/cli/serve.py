@@ -19,6 +19,7 @@ from halluc.cli.options import (
     ModelName,
     OptionalVerifierName,
     PassageTokens,
+    RerankerName,
     Retrieved,
     SearchMode,
     TrustRemoteCode,
@@ -66,6 +67,7 @@ def serve(
     calibrator: CalibratorFile = None,
     k: Retrieved = 3,
     mode: SearchMode = "hybrid",
+    rerank: RerankerName = None,
     passage_tokens: PassageTokens = None,
     max_new_tokens: MaxNewTokens = 48,
     min_answerability: MinAnswerability = DEFAULT_THRESHOLD,
@@ -172,6 +174,7 @@ def serve(
         answering = {
             "k": k,
             "mode": mode,
+            "rerank": rerank,
             "passage_tokens": passage_tokens,
             "max_new_tokens": max_new_tokens,
             "min_answerability": min_answerability,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from halluc.grading.matching import normalize_answer
 
-__all__ = ["bleu", "rouge_1"]
+__all__ = ["answer_f1", "bleu", "rouge_1"]
 
 _LONGEST_NGRAM = 4
 
@@ -25,6 +25,15 @@ def rouge_1(answer: str, reference: str) -> float:
     words, expected = normalize_answer(answer).split(), normalize_answer(reference).split()
     shared = sum((Counter(words) & Counter(expected)).values())
     return 2 * shared / (len(words) + len(expected)) if shared else 0.0
+
+
+def answer_f1(answer: str, references: Iterable[str]) -> float:
+    """SQuAD's F1 of an answer: the largest F1 of words with one of the references (arXiv 1606.05250, section 6.1).
+
+    >>> answer_f1("a billion years ago", ["around a billion years ago", "1 Ga"])
+    0.8571428571428571
+    """
+    return max((rouge_1(answer, reference) for reference in references), default=0.0)
 
 
 def bleu(answer: str, reference: str) -> float:

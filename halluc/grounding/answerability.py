@@ -16,13 +16,14 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from halluc.grounding.context import question_terms
 from halluc.verification.evidence import terms
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from calibration import SourceCombination
+    from calibration.combination_map import CombinationMap
     from retrieval import Hit
 
 __all__ = ["DEFAULT_THRESHOLD", "answerability", "answerability_features"]
@@ -70,12 +71,9 @@ def _similarity(hits: Sequence[Hit]) -> float:
 
 def _coverage(question: str, hits: Sequence[Hit]) -> tuple[float, float]:
     """The largest shares of the question's words, by rarity among the passages, in one passage and in one sentence."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
     from retrieval.split import sentence_spans
 
-    words = (word.strip(".,?!\"'()") for word in question.lower().split())
-    query = terms(" ".join(word for word in words if word not in ENGLISH_STOP_WORDS))
+    query = question_terms(question)
     titles = [terms(hit.passage.title or "") for hit in hits]
     texts = [terms(hit.passage.text) | title for hit, title in zip(hits, titles, strict=True)]
     frequency = Counter(term for text in texts for term in text & query)
@@ -94,8 +92,8 @@ def _coverage(question: str, hits: Sequence[Hit]) -> tuple[float, float]:
 
 
 @cache
-def _combination() -> SourceCombination:
-    from calibration import SourceCombination
+def _combination() -> CombinationMap:
+    from calibration.combination_map import CombinationMap
 
     packaged = json.loads(files("halluc.grounding").joinpath("answerability.json").read_text("utf-8"))
-    return SourceCombination.from_dict(packaged["combination"])
+    return CombinationMap.from_dict(packaged["combination"])

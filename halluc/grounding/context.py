@@ -18,7 +18,7 @@ from halluc.verification.evidence import terms
 if TYPE_CHECKING:
     from retrieval import Hit
 
-__all__ = ["PackedPassage", "pack_passages"]
+__all__ = ["PackedPassage", "pack_passages", "question_terms"]
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,14 @@ _FUNCTION_WORDS = frozenset((
 # fmt: on
 
 
+def question_terms(question: str) -> set[str]:
+    """Get the stems of a question's words that say something about its subject."""
+    words = (word.strip(".,?!\"'()") for word in question.lower().split())
+    return terms(" ".join(word for word in words if word not in _FUNCTION_WORDS))
+
+
 def _relevance(question: str, texts: Sequence[str]) -> list[float]:
-    query = terms(" ".join(word for word in question.lower().split() if word.strip(".,?!") not in _FUNCTION_WORDS))
+    query = question_terms(question)
     terms_of = [terms(text) for text in texts]
     frequency = Counter(term for text_terms in terms_of for term in text_terms)
     weight = {term: math.log(1 + len(texts) / (0.5 + frequency[term])) for term in query}

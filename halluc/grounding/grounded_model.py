@@ -35,6 +35,8 @@ class GroundedModel(GroundedSteps, AsyncTwins):
             the threshold becomes an abstention with its reason.
         k: passages retrieved per question.
         mode: "dense", "sparse" or "hybrid" (see `PassageStore.search`).
+        rerank: puts the first hits in a better order: "default" (comes with halluc), another `retrieval.Reranker`, or the
+            folder or hub id of one.
         passage_tokens: tokens of passage text in a prompt, in whole sentences. The default is 16 (the best sentence) for a
             model known to have under a billion parameters and 2048 for others, limited by the model's window.
         max_new_tokens: longest answer.

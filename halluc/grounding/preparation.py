@@ -21,7 +21,7 @@ from halluc.prompts import escape, grounded_prompt
 
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
-    from retrieval import Hit, PassageStore
+    from retrieval import Hit, PassageStore, Reranker
 
 __all__ = ["Preparation", "Prepared"]
 
@@ -31,6 +31,8 @@ __all__ = ["Preparation", "Prepared"]
 _SMALL_MODEL_PARAMETERS = 1_000_000_000
 _SMALL_MODEL_TOKENS = 16
 _LARGE_MODEL_TOKENS = 2048
+# The right passage is among so many hits of a hybrid search nearly always, and reading more takes longer.
+_RERANK_DEPTH = 10
 # The number, brackets and line break around a passage, rounded up.
 _MARKUP_TOKENS = 8
 
@@ -66,6 +68,7 @@ class Preparation:
         *,
         k: int,
         mode: Literal["dense", "sparse", "hybrid"],
+        rerank: Reranker | str | None,
         passage_tokens: int | None,
         max_new_tokens: int,
         min_answerability: float,
@@ -75,6 +78,12 @@ class Preparation:
             check_integer("passage_tokens", passage_tokens, 1)
         check_number("min_answerability", min_answerability, 0, 1)
         self.lm, self.index, self.k = lm, index, k
+        self.reranker: Reranker | None = None
+        if rerank is not None:
+            from retrieval.rerank import checked_reranker
+
+            with leaf_errors_as_ours():
+                self.reranker = checked_reranker(rerank)
         self.mode: Literal["dense", "sparse", "hybrid"] = mode
         self.passage_tokens = _default_passage_tokens(lm) if passage_tokens is None else passage_tokens
         self.max_new_tokens, self.min_answerability = max_new_tokens, min_answerability
@@ -102,7 +111,12 @@ class Preparation:
         with leaf_errors_as_ours():
             # The lowest possible threshold: every hit has its similarity then, in sparse search too.
             results = self.index.search(
-                [c.question for c in fitted], k=self.k, mode=self.mode, filter=filter, min_similarity=-1.0
+                [c.question for c in fitted],
+                k=self.k,
+                mode=self.mode,
+                filter=filter,
+                min_similarity=-1.0,
+                **({} if self.reranker is None else {"rerank": self.reranker, "rerank_depth": max(self.k, _RERANK_DEPTH)}),
             )
         scores = answerability([c.question for c in fitted], results)
         return [self._packed(*row) for row in zip(fitted, results, scores, rooms, strict=True)]

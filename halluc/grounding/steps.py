@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from halluc.grounding.context import PackedPassage
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
-    from retrieval import PassageStore
+    from retrieval import PassageStore, Reranker
 
 __all__ = ["GroundedSteps", "with_generation"]
 
@@ -51,6 +51,7 @@ class GroundedSteps:
         calibrator: Calibrator | None = None,
         k: int = 3,
         mode: Literal["dense", "sparse", "hybrid"] = "hybrid",
+        rerank: Reranker | str | None = None,
         passage_tokens: int | None = None,
         max_new_tokens: int = 48,
         min_answerability: float = DEFAULT_THRESHOLD,
@@ -75,6 +76,7 @@ class GroundedSteps:
             index,
             k=k,
             mode=mode,
+            rerank=rerank,
             passage_tokens=passage_tokens,
             max_new_tokens=max_new_tokens,
             min_answerability=min_answerability,

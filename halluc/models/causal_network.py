@@ -355,7 +355,7 @@ def _config_source(path: str | Path) -> str | Path:
 def _best_dtype(device: torch.device, config: Any) -> str:
     import torch
 
-    from halluc.models.precision import cpu_multiplies_bfloat16
+    from retrieval.precision import cpu_multiplies_bfloat16
 
     if device.type != "cpu":
         return "bfloat16"

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from halluc.models.precision import cpu_multiplies_bfloat16
+from retrieval.precision import cpu_multiplies_bfloat16
 
 __all__ = ["batches_of_rows", "bfloat16_copy", "read_in_batches", "token_lengths"]
 

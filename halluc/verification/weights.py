@@ -3,10 +3,9 @@
     verifier.json       format, base and its fingerprint, longest excerpt, calibrator, threshold, facts about the training
     weights.safetensors trained weights and heads in float16, or their 4-bit differences from the base
 
-Word embeddings and tokenizer are not trained, so they are taken from the base, and a fingerprint refuses any other base. The
-difference of a large base's trained weights from the base is small and smooth enough for 4 bits in groups of 64, each with
-its own scale (similar to BitDelta, arXiv 2402.10193, which needs one bit). Not covered: inference (cross_encoder.py) and
-training (training/verifier/train.py).
+Word embeddings and tokenizer are not trained, so they are taken from the base, and a fingerprint refuses any other base. Not
+covered: how differences are packed (retrieval/weight_differences.py), inference (pair_verifier.py) and training
+(training/verifier/train.py).
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput, ModelUnavailable, VerifierMismatch
 from retrieval.files import parse_json_object, write_atomically
+from retrieval.weight_differences import EMBEDDINGS, embeddings_fingerprint, pack_difference, packs, unpack_differences
 
 if TYPE_CHECKING:
     import torch
@@ -31,10 +31,6 @@ __all__ = ["TrainedVerifier", "new_pair_encoder", "read_weights", "save_weights"
 _FORMAT = 2
 _FACTS = "verifier.json"
 _WEIGHTS = "weights.safetensors"
-_EMBEDDINGS = ".embeddings."
-# Weights in a group of 4-bit differences.
-_GROUP = 64
-_PACKED, _SCALES = ".difference", ".scales"
 
 
 @dataclass(frozen=True)
@@ -133,16 +129,16 @@ def save_weights(
     for name, tensor in model.state_dict().items():
         trained = tensor.detach().to("cpu", torch.float32)
         is_new = not name.startswith("encoder.")
-        if _EMBEDDINGS in name or (not is_new and torch.equal(trained, original[name])):
+        if EMBEDDINGS in name or (not is_new and torch.equal(trained, original[name])):
             continue
-        if packed and not is_new and trained.ndim == 2 and trained.shape[1] % _GROUP == 0:
-            tensors[name + _PACKED], tensors[name + _SCALES] = _pack(trained - original[name])
+        if packed and not is_new and packs(trained):
+            tensors |= pack_difference(name, trained - original[name])
         else:
             tensors[name] = trained.to(torch.float16).contiguous()
     description = {
         "format": _FORMAT,
         "base": base or _default_base_name(),
-        "fingerprint": _fingerprint(original),
+        "fingerprint": embeddings_fingerprint(original),
         "max_tokens": max_tokens,
         "calibrator": calibrator.to_dict() if calibrator else None,
         "span_threshold": span_threshold,
@@ -193,37 +189,16 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
         ) from error
     model, tokenizer = new_pair_encoder(base or (None if trained_on == _default_base_name() else trained_on))
     state = model.state_dict()
-    if (installed := _fingerprint(state)) != fingerprint:
+    if (installed := embeddings_fingerprint(state)) != fingerprint:
         raise VerifierMismatch(
             f"the verifier in {folder} was trained on {trained_on} with fingerprint {fingerprint}, not on the base "
             f"installed here ({installed}); install the base it names or train it again"
         )
     try:
-        model.load_state_dict(state | _unpacked(tensors, state))
+        model.load_state_dict(state | unpack_differences(tensors, state))
     except (RuntimeError, KeyError) as error:
         raise VerifierMismatch(f"the weights in {folder} do not fit {trained_on}: {error}") from error
     return TrainedVerifier(model.eval(), tokenizer, max_tokens, calibrator, span_threshold, facts)
-
-
-def _pack(difference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Round a matrix to 15 values per group: two of them in each byte, and the (rows, groups) scales."""
-    import torch
-
-    groups = difference.reshape(difference.shape[0], -1, _GROUP)
-    scales = (groups.abs().amax(-1, keepdim=True) / 7).clamp(min=1e-8).to(torch.float16).float()
-    values = ((groups / scales).round().clamp(-7, 7) + 8).to(torch.uint8).reshape(difference.shape)
-    return values[:, ::2] | values[:, 1::2] << 4, scales.squeeze(-1).to(torch.float16)
-
-
-def _unpacked(tensors: dict[str, torch.Tensor], base: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    import torch
-
-    full = {name: tensor.float() for name, tensor in tensors.items() if not name.endswith((_PACKED, _SCALES))}
-    for key in [name for name in tensors if name.endswith(_PACKED)]:
-        name, bytes_ = key.removesuffix(_PACKED), tensors[key]
-        values = torch.stack([bytes_ & 15, bytes_ >> 4], dim=-1).reshape(bytes_.shape[0], -1, _GROUP).float() - 8
-        full[name] = base[name] + (values * tensors[name + _SCALES].float()[..., None]).reshape(base[name].shape)
-    return full
 
 
 def _calibrator(stored: dict[str, Any] | None) -> Recalibrator | PlattMap | None:
@@ -252,16 +227,3 @@ def _default_base_name() -> str:
     from retrieval.embedders import DEFAULT_EMBEDDER
 
     return DEFAULT_EMBEDDER
-
-
-def _fingerprint(state: dict[str, torch.Tensor]) -> str:
-    """Hash of the embeddings, which are not saved with the weights and are never trained."""
-    import torch
-    import xxhash
-
-    digest = xxhash.xxh3_128()
-    for name, tensor in sorted(state.items()):
-        if _EMBEDDINGS in name:
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return str(digest.hexdigest())

@@ -76,3 +76,26 @@ def test_a_threshold_out_of_range_is_named(index):
 def test_the_packaged_weights_say_where_they_come_from():
     packaged = json.loads(files("halluc.grounding").joinpath("answerability.json").read_text("utf-8"))
     assert "CLAPNQ" in packaged["origin"]
+
+
+def test_the_packaged_weights_give_what_scikit_learns_estimator_gives_without_importing_it():
+    """Its import took a second of every 'halluc ask'."""
+    import subprocess
+    import sys
+
+    from calibration import SourceCombination
+
+    code = """
+import sys
+from halluc.grounding.answerability import answerability
+from retrieval import Hit, Passage
+print(answerability(["Who led the Panthers?"], [[Hit(Passage("a", "Short led the Panthers."), 1.0, 1, 0.6)]])[0])
+assert not {"sklearn", "scipy", "pandas"} & set(sys.modules), set(sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    packaged = json.loads(files("halluc.grounding").joinpath("answerability.json").read_text("utf-8"))
+    combination = SourceCombination.from_dict(packaged["combination"])
+    hits = [Hit(Passage("a", "Short led the Panthers."), 1.0, 1, 0.6)]
+    expected = combination.predict(answerability_features(["Who led the Panthers?"], [hits]))
+    assert float(run.stdout) == pytest.approx(float(expected[0]), abs=1e-6)

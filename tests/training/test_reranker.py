@@ -110,6 +110,29 @@ def test_a_trained_reranker_is_used_by_search(data, tmp_path, halluc):
     assert "is not empty; name a new folder" in err
 
 
+def test_a_packed_reranker_scores_as_the_whole_one(data, tmp_path):
+    from retrieval.rerank import checked_reranker
+
+    settings = {
+        "sources": ("qnli",),
+        "negatives": 2,
+        "last_rank": 6,
+        "epochs": 1,
+        "batch_size": 2,
+        "limit": 4,
+        "max_tokens": 32,
+    }
+    train_reranker(RerankerConfig(**settings), data, tmp_path / "whole")
+    train_reranker(RerankerConfig(**settings, packed=True), data, tmp_path / "packed")
+    pairs = [("Where is town 1?", "Town 1 is beside the river."), ("Where is town 1?", "Nothing."), ("Who?", "Town 2.")]
+    logits = checked_reranker(str(tmp_path / "packed")).score(pairs)
+    whole = checked_reranker(str(tmp_path / "whole")).score(pairs)
+    assert 1 / (1 + np.exp(-np.array(logits))) == pytest.approx(np.array(whole), abs=0.05)
+    assert sorted(path.name for path in (tmp_path / "packed").iterdir()) == [
+        "reranker.json", "training.json", "weights.safetensors",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,6 +1,6 @@
 """In which precision a model computes.
 
-Not covered: the precision in which weights are stored (gguf_conversion.py).
+Not covered: the precision in which weights are stored.
 """
 
 from __future__ import annotations
