@@ -26,11 +26,12 @@ from pathlib import Path
 
 import numpy as np
 from figures import read_rows, show
-from training_proof import proof
+from training_proof import STAGES, proof
 
 # This script has the name of a package, and Python searches the folder of a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
+ONLINE_AND_PREFERENCE = [name for name in STAGES if name != "sft"]
 EXAMPLES = Path(__file__).parent.parent / "examples" / "training"
 
 
@@ -42,11 +43,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8, help="GRPO steps; 0 for none")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the proof")
     parser.add_argument("--cities", type=int, default=170, help="cities in the reward training of the proof")
-    parser.add_argument("--keep", type=Path, help="folder for the models and pairs of the proof")
+    parser.add_argument("--stages", nargs="+", choices=ONLINE_AND_PREFERENCE, default=ONLINE_AND_PREFERENCE)
+    parser.add_argument("--minutes", type=float, default=1e9, help="time after which the proof begins no other stage")
+    parser.add_argument("--keep", type=Path, help="folder for the models and results of the proof, which it resumes from")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.part == "proof":
-            proof(arguments.data, arguments.keep or Path(folder), arguments.seeds, arguments.cities)
+            keep = arguments.keep or Path(folder)
+            proof(
+                arguments.data, keep, arguments.seeds, arguments.cities, stages=arguments.stages, minutes=arguments.minutes
+            )
             return
         if arguments.rounds:
             dpo_step_time(arguments.data, Path(folder), arguments.rounds)

@@ -2,13 +2,16 @@
 
 The facts are which country a city is in (examples/cities), in three disjoint parts. On the first, SmolLM2 learns the form
 of a reply but not when to use which: the answer or, for a random quarter of the questions, "I don't know.". On the second,
-whose answers it is not shown, training continues in two ways:
+whose answers it is not shown, training continues from there in seven ways:
 
-- DPO with the factuality margin, on pairs of its own samples (`build_preference_pairs` with an abstention);
-- GRPO with the ternary reward (1 right, 0 abstained, -1.5 wrong; arXiv 2509.25760).
+- DPO, KTO and ORPO on the same pairs of its own samples (`build_preference_pairs` with an abstention);
+- PPO, GRPO and RLOO with the ternary reward (1 right, 0 abstained, -1.5 wrong; arXiv 2509.25760), on equally many sampled
+  completions;
+- RLAIF, in which a larger model that knows more countries labels the samples in place of the references.
 
-On the third part all four models are asked the same questions, greedily. Side effects are measured on Wikipedia passages
-(perplexity) and on another task (which of four meanings a Spanish word has). Run by training.py.
+On the third part all models are asked the same questions, greedily. The alignment tax is measured on Wikipedia passages
+(perplexity) and on another task (which of four meanings a Spanish word has). Each stage of each seed leaves its results in
+the folder of the proof, so that the same command resumes it. Run by training.py.
 """
 
 from __future__ import annotations
@@ -17,51 +20,80 @@ import gc
 import json
 import random
 import sys
+import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 from figures import read_rows, show
+from memory import PeakMemory
 
 ABSTENTION = "I don't know."
 SYSTEM = "Answer with the country, or say: I don't know."
 CITIES = Path(__file__).parent.parent / "examples" / "cities" / "cities.jsonl"
 SHARE_ABSTAINING = 0.25
 FORM_CITIES = 100
+LABELER = "qwen2.5-coder-0.5b"
+# The completions that each of the online runs samples: this many times 32.
+ITERATIONS = 60
+
 RUN = {
     "bf16": True, "use_cpu": True, "report_to": "none", "save_strategy": "no", "logging_steps": 5,
-    "gradient_checkpointing": False, "resume": False,
+    "gradient_checkpointing": False,
 }  # fmt: skip
-SFT = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 2e-4}
-DPO = {
-    "num_train_epochs": 2, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "learning_rate": 2e-4,
-    "factuality_weight": 1.0, "beta": 0.5, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0],
+PAIRS = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 2e-4}
+TERNARY = {"max_completion_length": 8, "learning_rate": 2e-4, "kind": "ternary", "kind_settings": {"wrong": -1.5}}
+GROUPS = {"max_steps": ITERATIONS, "per_device_train_batch_size": 32, "num_generations": 8, "beta": 0.0}
+# Two passes over each batch of completions.
+PPO = {
+    "max_steps": 2 * ITERATIONS, "per_device_train_batch_size": 32, "num_mini_batches": 1, "num_ppo_epochs": 2,
+    "kl_coefficient": 0.0,
 }  # fmt: skip
-GRPO = {
-    "max_steps": 60, "per_device_train_batch_size": 32, "num_generations": 8, "gradient_accumulation_steps": 1,
-    "max_completion_length": 8, "learning_rate": 2e-4, "kind": "ternary", "kind_settings": {"wrong": -1.5}, "beta": 0.0,
+STAGES = {
+    "sft": {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 2e-4},
+    "dpo": {**PAIRS, "beta": 0.5, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0]},
+    "kto": {**PAIRS, "beta": 0.5},
+    "orpo": {**PAIRS, "beta": 0.5},
+    "ppo": {**TERNARY, **PPO},
+    "grpo": {**TERNARY, **GROUPS},
+    "rloo": {**TERNARY, **GROUPS},
+    "rlaif": {
+        "max_new_tokens": 8, "batch_size": 34, "pairs_per_prompt": 2, "max_length_ratio": 10, "algorithm": "ppo",
+        "sft": {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 2e-5},
+        "reward": {**PAIRS, "learning_rate": 1e-4},
+        "policy": {**PPO, "max_completion_length": 8, "learning_rate": 2e-4},
+    },
 }  # fmt: skip
+PRINCIPLE = {
+    "name": "right-or-open",
+    "critique": "Say whether the city in the question is in the country of your last answer.",
+    "revision": f"Reply with the right country alone, or with: {ABSTENTION}",
+    "preference": "Which answer names the country that the city is really in? To say that one does not know is better than "
+    "a wrong country, and worse than the right one.",
+}  # fmt: skip
+METRICS = ("hallucination_rate", "right", "wrong", "abstained", "coverage", "ece", "perplexity", "choice_accuracy")
 
 
-def proof(data: Path, folder: Path, seeds: list[int], training_cities: int) -> None:
-    rows = city_questions()
-    form, rows = rows[:FORM_CITIES], rows[FORM_CITIES:]
-    rewarded, held_out = rows[:training_cities], rows[training_cities:]
+def proof(data: Path, folder: Path, seeds: list[int], training_cities: int, *, stages: list[str], minutes: float) -> None:
+    """Run the stages that have no results yet, until the time is up, and print the table of those that have."""
+    deadline = time.monotonic() + 60 * minutes
+    _check_same_settings(folder, training_cities)
+    form, rewarded, held_out = city_parts(training_cities)
     side_effects = {"texts": read_rows(data / "xquad" / "passages.jsonl")[:10], "choices": spanish_words(data)[:80]}
-    figures = {"base": [_evaluate("default", held_out, side_effects)]}
-    _show("base", 0, figures["base"][0], held_out)
-    for seed in seeds:
-        for name, model in train(form, rewarded, folder / str(seed), seed).items():
-            figures.setdefault(name, []).append(_evaluate(model, held_out, side_effects))
-            _show(name, seed, figures[name][-1], held_out)
-    for name, by_seed in figures.items():
-        spread = {metric: _mean_and_spread([values[metric] for values in by_seed]) for metric in by_seed[0]}
-        show("proof", model=name, seeds=len(by_seed), questions=len(held_out), **spread)
+    for seed, name in [(None, "base"), *((seed, name) for seed in seeds for name in ["sft", *stages])]:
+        results = folder / f"{name}-{seed}.json" if seed is not None else folder / "base.json"
+        if results.is_file() or time.monotonic() > deadline:
+            continue
+        facts = {"model": "default"} if seed is None else train(name, form, rewarded, folder / str(seed), seed)
+        metrics = _evaluate(facts["model"], held_out, side_effects)
+        show("proof of one seed", model=name, seed=seed, questions=len(held_out), **facts, **metrics)
+        results.write_text(json.dumps({"facts": facts, "metrics": metrics}))
+    _show_table(folder, ["sft", *stages], len(held_out))
 
 
-def city_questions() -> list[dict]:
-    """Prompts with references."""
-    return [
+def city_parts(training_cities: int) -> tuple[list[dict], list[dict], list[dict]]:
+    """Prompts with references: to learn the form of replies, to train with a reward, and to evaluate on."""
+    rows = [
         {
             "prompt": [
                 {"role": "system", "content": SYSTEM},
@@ -71,6 +103,8 @@ def city_questions() -> list[dict]:
         }
         for row in read_rows(CITIES)
     ]
+    rest = rows[FORM_CITIES:]
+    return rows[:FORM_CITIES], rest[:training_cities], rest[training_cities:]
 
 
 def spanish_words(data: Path) -> list[dict]:
@@ -85,42 +119,67 @@ def spanish_words(data: Path) -> list[dict]:
     return rows
 
 
-def train(form: list[dict], rewarded: list[dict], folder: Path, seed: int) -> dict[str, str]:
-    """Train, and return the folder of the model after each stage."""
+def train(name: str, form: list[dict], rewarded: list[dict], folder: Path, seed: int) -> dict:
+    """Run a stage; gives the folder of its model, its steps, seconds of training, and peak memory in MiB."""
+    from training.rlaif.run import RLAIFConfig, run_rlaif
+    from training.runs.kto import KTORun, run_kto
+    from training.runs.online import GRPORun, PPORun, RLOORun, run_grpo, run_ppo, run_rloo
+    from training.runs.preference import DPORun, ORPORun, run_dpo, run_orpo
+    from training.runs.sft import SFTRun, run_sft
+
+    settings, function, inputs = {
+        "sft": (SFTRun, run_sft, lambda: {"examples": _form_examples(form, folder, seed)}),
+        "dpo": (DPORun, run_dpo, lambda: {"pairs": own_pairs(rewarded, folder, seed)}),
+        "kto": (KTORun, run_kto, lambda: {"examples": own_pairs(rewarded, folder, seed)}),
+        "orpo": (ORPORun, run_orpo, lambda: {"pairs": own_pairs(rewarded, folder, seed)}),
+        "ppo": (PPORun, run_ppo, lambda: {"prompts": _write(folder / "prompts.jsonl", rewarded)}),
+        "grpo": (GRPORun, run_grpo, lambda: {"prompts": _write(folder / "prompts.jsonl", rewarded)}),
+        "rloo": (RLOORun, run_rloo, lambda: {"prompts": _write(folder / "prompts.jsonl", rewarded)}),
+        "rlaif": (RLAIFConfig, run_rlaif, lambda: _rlaif_inputs(rewarded, folder)),
+    }[name]
+    values = {**STAGES[name], **inputs(), "output_dir": str(folder / name), "seed": seed}
+    # A run of a stage that was cut off has saved nothing, but each stage of RLAIF has.
+    values |= {"training": {**RUN}} if name == "rlaif" else {**RUN, "resume": True}
+    if name != "sft":
+        values["model"] = str(folder / "sft")
+    with redirect_stdout(sys.stderr), PeakMemory() as memory:
+        facts = function(settings(**values))
+    gc.collect()
+    return {key: facts[key] for key in ("model", "steps", "seconds")} | {"peak_mib": memory.peak_mib}
+
+
+def own_pairs(rewarded: list[dict], folder: Path, seed: int) -> str:
+    """The folder of preference pairs of samples of the fine-tuned model; a finished one is kept."""
     from halluc import load_model, load_verifier
     from training import FactualityReward, build_preference_pairs
     from training.rewards.kinds import ternary_truth
-    from training.runs.online import GRPORun, run_grpo
-    from training.runs.preference import DPORun, run_dpo
-    from training.runs.sft import SFTRun, run_sft
 
-    def run(function, settings, name: str, options: dict, **inputs) -> str:
-        config = settings(output_dir=str(folder / name), seed=seed, **RUN, **options, **inputs)
-        with redirect_stdout(sys.stderr):
-            facts = function(config)
-        show("run", of=name, seed=seed, seconds=facts["seconds"], steps=facts["steps"])
-        gc.collect()
-        return facts["model"]
-
-    generator = random.Random(seed)
-    targets = [ABSTENTION if generator.random() < SHARE_ABSTAINING else row["references"][0] for row in form]
-    examples = [
-        {"prompt": row["prompt"], "completion": [{"role": "assistant", "content": target}]}
-        for row, target in zip(form, targets, strict=True)
-    ]
-    sft = run(run_sft, SFTRun, "sft", SFT, examples=_write(folder / "examples.jsonl", examples))
     pairs = build_preference_pairs(
-        load_model(sft, device="cpu"), [row["prompt"] for row in rewarded],
+        load_model(str(folder / "sft"), device="cpu"), [row["prompt"] for row in rewarded],
         FactualityReward(load_verifier(), kind=ternary_truth), abstention=ABSTENTION,
         columns={"references": [row["references"] for row in rewarded]}, max_new_tokens=8, batch_size=50, seed=seed,
         out=folder / "pairs",
     )  # fmt: skip
     show("pairs", seed=seed, prompts=len(rewarded), pairs=len(pairs),
          abstention_chosen=sum(pair["chosen"][0]["content"] == ABSTENTION for pair in pairs))  # fmt: skip
-    dpo = run(run_dpo, DPORun, "dpo", DPO, model=sft, pairs=str(folder / "pairs"))
-    prompts = _write(folder / "prompts.jsonl", rewarded)
-    grpo = run(run_grpo, GRPORun, "grpo", GRPO, model=sft, prompts=prompts)
-    return {"sft": sft, "dpo": dpo, "grpo": grpo}
+    return str(folder / "pairs")
+
+
+def _form_examples(form: list[dict], folder: Path, seed: int) -> str:
+    generator = random.Random(seed)
+    targets = [ABSTENTION if generator.random() < SHARE_ABSTAINING else row["references"][0] for row in form]
+    examples = [
+        {"prompt": row["prompt"], "completion": [{"role": "assistant", "content": target}]}
+        for row, target in zip(form, targets, strict=True)
+    ]
+    return _write(folder / "examples.jsonl", examples)
+
+
+def _rlaif_inputs(rewarded: list[dict], folder: Path) -> dict:
+    principles = folder / "principles.yaml"
+    principles.write_text(json.dumps({"principles": [PRINCIPLE]}))
+    prompts = _write(folder / "rlaif_prompts.jsonl", [{"prompt": row["prompt"]} for row in rewarded])
+    return {"prompts": prompts, "labeler": LABELER, "principles": str(principles)}
 
 
 def _evaluate(model: str, held_out: list[dict], side_effects: dict[str, list[dict]]) -> dict[str, float]:
@@ -131,13 +190,57 @@ def _evaluate(model: str, held_out: list[dict], side_effects: dict[str, list[dic
     return {name: float(value) for name, value in evaluation.metrics().items() if value is not None}
 
 
-def _show(model: str, seed: int, figures: dict[str, float], held_out: list[dict]) -> None:
-    show("proof of one seed", model=model, seed=seed, questions=len(held_out), **figures)
+def _show_table(folder: Path, stages: list[str], questions: int) -> None:
+    """One line per model: means and standard deviations over its seeds, and what changed from the base model and SFT."""
+    read = {name: _results(folder, name) for name in ["base", *stages]}
+    for name, by_seed in read.items():
+        if not by_seed:
+            continue
+        metrics = [results["metrics"] for results in by_seed.values()]
+        spread = {key: _mean_and_spread([values[key] for values in metrics if key in values]) for key in METRICS}
+        for start in ("base", "sft"):
+            spread |= _changes(by_seed, read[start], start) if name not in ("base", start) else {}
+        for key in ("seconds", "peak_mib"):
+            spread[key] = _mean_and_spread([r["facts"][key] for r in by_seed.values() if key in r["facts"]])
+        show("proof", model=name, seeds=len(by_seed), questions=questions, **spread)
 
 
-def _mean_and_spread(values: list[float]) -> list[float]:
+def _results(folder: Path, name: str) -> dict[int | None, dict]:
+    """By seed; the base model has none."""
+    paths = [folder / "base.json"] if name == "base" else sorted(folder.glob(f"{name}-*.json"))
+    return {
+        None if name == "base" else int(path.stem.rpartition("-")[2]): json.loads(path.read_text())
+        for path in paths
+        if path.is_file()
+    }
+
+
+def _changes(by_seed: dict, start: dict, name: str) -> dict[str, list[float]]:
+    """Wrong answers as a multiple of those at the start, and right ones more than there, of the same seed."""
+    pairs = [(results["metrics"], start[seed if seed in start else None]["metrics"])
+             for seed, results in by_seed.items() if seed in start or None in start]  # fmt: skip
+    return {
+        f"wrong / wrong of {name}": _mean_and_spread([after["wrong"] / before["wrong"] for after, before in pairs]),
+        f"right - right of {name}": _mean_and_spread([after["right"] - before["right"] for after, before in pairs]),
+    }
+
+
+def _mean_and_spread(values: list[float]) -> list[float] | None:
     """Mean, and the standard deviation over seeds (0 for one)."""
+    if not values:
+        return None
     return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0]
+
+
+def _check_same_settings(folder: Path, training_cities: int) -> None:
+    """Refuse a folder with results of other settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = json.dumps({"stages": STAGES, "run": RUN, "cities": training_cities, "principle": PRINCIPLE}, sort_keys=True)
+    path = folder / "settings.json"
+    if not path.is_file():
+        path.write_text(settings)
+    elif path.read_text() != settings:
+        sys.exit(f"{folder} holds results of a proof with other settings; name another folder")
 
 
 def _write(path: Path, rows: list[dict]) -> str:
