@@ -86,8 +86,8 @@ def proof(data: Path, folder: Path, seeds: list[int], training_cities: int, *, s
             continue
         facts = {"model": "default"} if seed is None else train(name, form, rewarded, folder / str(seed), seed)
         metrics = _evaluate(facts["model"], held_out, side_effects)
-        show("proof of one seed", model=name, seed=seed, questions=len(held_out), **facts, **metrics)
         results.write_text(json.dumps({"facts": facts, "metrics": metrics}))
+        show("proof of one seed", stage=name, seed=seed, questions=len(held_out), **facts, **metrics)
     _show_table(folder, ["sft", *stages], len(held_out))
 
 
@@ -202,7 +202,7 @@ def _show_table(folder: Path, stages: list[str], questions: int) -> None:
             spread |= _changes(by_seed, read[start], start) if name not in ("base", start) else {}
         for key in ("seconds", "peak_mib"):
             spread[key] = _mean_and_spread([r["facts"][key] for r in by_seed.values() if key in r["facts"]])
-        show("proof", model=name, seeds=len(by_seed), questions=questions, **spread)
+        show("proof", stage=name, seeds=len(by_seed), questions=questions, **spread)
 
 
 def _results(folder: Path, name: str) -> dict[int | None, dict]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from halluc.answers import Verdict
 
-__all__ = ["CreditedSpan", "claim_credits", "credited_advantages", "token_credits"]
+__all__ = ["CreditedSpan", "claim_credits", "credited_advantages", "token_credits", "token_spans"]
 
 
 @dataclass(frozen=True)
@@ -52,32 +52,58 @@ def token_credits(tokenizer: Any, ids: Sequence[int], spans: Sequence[CreditedSp
         spans: what it states.
 
     Returns:
-        (T,) −1 for tokens in a contradicted span, 1 for others in a supported one, 0 for the rest. Spans are looked for from
-        the end of the text, since answers follow thoughts; those that are not found, in order, have no tokens.
+        (T,) −1 for tokens in a contradicted span, 1 for others in a supported one, 0 for the rest; see `token_spans`.
     """
+    credits = [span.credit for span in spans]
+    return [_credit([credits[number] for number in numbers]) for numbers in _spans_of_tokens(tokenizer, ids, spans)]
+
+
+def token_spans(tokenizer: Any, ids: Sequence[int], spans: Sequence[CreditedSpan]) -> list[int]:
+    """Find the span that each token belongs to.
+
+    Args:
+        tokenizer: decodes the tokens.
+        ids: (T,) tokens of a completion.
+        spans: what it states.
+
+    Returns:
+        (T,) numbers of the spans, −1 for none; a token in several belongs to the first that is contradicted, or else that has
+        a credit. Spans are looked for from the end of the text, since answers follow thoughts; those that are not found, in
+        order, have no tokens.
+    """
+    rank = {-1: 0, 1: 1, 0: 2}
+    return [
+        min(numbers, key=lambda number: (rank[spans[number].credit], number), default=-1)
+        for numbers in _spans_of_tokens(tokenizer, ids, spans)
+    ]
+
+
+def _spans_of_tokens(tokenizer: Any, ids: Sequence[int], spans: Sequence[CreditedSpan]) -> list[list[int]]:
+    """(T,) numbers of all spans that each token is in."""
     text, ends = "", []
     for count in range(1, len(ids) + 1):
         text = tokenizer.decode(ids[:count], skip_special_tokens=True)
         ends.append(len(text))
     places = _places(text, spans)
-    starts = [0, *ends[:-1]]
     return [
-        _credit([credit for first, last, credit in places if start < last and first < end])
-        for start, end in zip(starts, ends, strict=True)
+        [number for first, last, number in places if start < last and first < end]
+        for start, end in zip([0, *ends[:-1]], ends, strict=True)
     ]
 
 
 def _places(text: str, spans: Sequence[CreditedSpan]) -> list[tuple[int, int, int]]:
-    """(start, end, credit) of the spans in the text; the last of several equal places, unless another span follows."""
+    """(start, end, number) of the spans in the text; the last of several equal places, unless another span follows."""
     places, limit = [], len(text)
     previous = None
-    for span in sorted(spans, key=lambda span: (span.start, len(span.text)), reverse=True):
+    order = sorted(range(len(spans)), key=lambda number: (spans[number].start, len(spans[number].text)), reverse=True)
+    for number in order:
+        span = spans[number]
         # Claims of one sentence share its place.
         end = len(text) if previous is not None and span.start + len(span.text) > previous.start else limit
         start = text.rfind(span.text, 0, end)
         if start < 0:
             continue
-        places.append((start, start + len(span.text), span.credit))
+        places.append((start, start + len(span.text), number))
         limit, previous = start, span
     return places
 
