@@ -12,10 +12,12 @@ class PeakMemory:
 
     Attributes:
         before_mib: resident memory at the start, after the allocator returned what it held.
-        peak_mib: the largest, at the end.
+        after_mib: resident memory at the end.
+        peak_mib: the largest in between.
     """
 
     before_mib: float
+    after_mib: float
     peak_mib: float
 
     def __enter__(self) -> PeakMemory:
@@ -28,6 +30,8 @@ class PeakMemory:
 
     def __exit__(self, *_: object) -> None:
         self.peak_mib = _status("VmHWM")
+        gc.collect()
+        self.after_mib = _status("VmRSS")
 
 
 def _status(name: str) -> float:

@@ -29,20 +29,22 @@ from figures import read_rows, show
 from memory import PeakMemory
 
 ABSTENTION = "I don't know."
-SYSTEM = "Answer with the country, or say: I don't know."
+# Short, since most of the work of a step is the prompt.
+SYSTEM = "Name the country of the city, or say: I don't know."
 CITIES = Path(__file__).parent.parent / "examples" / "cities" / "cities.jsonl"
 SHARE_ABSTAINING = 0.25
 FORM_CITIES = 100
 LABELER = "qwen2.5-coder-0.5b"
+LABELED_CITIES = 80
 # The completions that each of the online runs samples: this many times 32.
-ITERATIONS = 60
+ITERATIONS = 32
 
 RUN = {
     "bf16": True, "use_cpu": True, "report_to": "none", "save_strategy": "no", "logging_steps": 5,
-    "gradient_checkpointing": False,
+    "gradient_checkpointing": False, "lora_target_modules": r"model\.layers\.(1[5-9]|2\d)\..*_proj",
 }  # fmt: skip
-PAIRS = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 2e-4}
-TERNARY = {"max_completion_length": 8, "learning_rate": 2e-4, "kind": "ternary", "kind_settings": {"wrong": -1.5}}
+PAIRS = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 4e-4}
+TERNARY = {"max_completion_length": 8, "learning_rate": 4e-4, "kind": "ternary", "kind_settings": {"wrong": -1.5}}
 GROUPS = {"max_steps": ITERATIONS, "per_device_train_batch_size": 32, "num_generations": 8, "beta": 0.0}
 # Two passes over each batch of completions.
 PPO = {
@@ -50,7 +52,7 @@ PPO = {
     "kl_coefficient": 0.0,
 }  # fmt: skip
 STAGES = {
-    "sft": {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 2e-4},
+    "sft": {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 4e-4},
     "dpo": {**PAIRS, "beta": 0.5, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0]},
     "kto": {**PAIRS, "beta": 0.5},
     "orpo": {**PAIRS, "beta": 0.5},
@@ -58,10 +60,10 @@ STAGES = {
     "grpo": {**TERNARY, **GROUPS},
     "rloo": {**TERNARY, **GROUPS},
     "rlaif": {
-        "max_new_tokens": 8, "batch_size": 34, "pairs_per_prompt": 2, "max_length_ratio": 10, "algorithm": "ppo",
+        "max_new_tokens": 8, "batch_size": 20, "max_length_ratio": 10, "algorithm": "ppo",
         "sft": {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 2e-5},
-        "reward": {**PAIRS, "learning_rate": 1e-4},
-        "policy": {**PPO, "max_completion_length": 8, "learning_rate": 2e-4},
+        "reward": {**PAIRS, "num_train_epochs": 2},
+        "policy": {**PPO, "max_completion_length": 8, "learning_rate": 4e-4},
     },
 }  # fmt: skip
 PRINCIPLE = {
@@ -79,7 +81,7 @@ def proof(data: Path, folder: Path, seeds: list[int], training_cities: int, *, s
     deadline = time.monotonic() + 60 * minutes
     _check_same_settings(folder, training_cities)
     form, rewarded, held_out = city_parts(training_cities)
-    side_effects = {"texts": read_rows(data / "xquad" / "passages.jsonl")[:10], "choices": spanish_words(data)[:80]}
+    side_effects = {"texts": read_rows(data / "xquad" / "passages.jsonl")[:4], "choices": spanish_words(data)[:40]}
     for seed, name in [(None, "base"), *((seed, name) for seed in seeds for name in ["sft", *stages])]:
         results = folder / f"{name}-{seed}.json" if seed is not None else folder / "base.json"
         if results.is_file() or time.monotonic() > deadline:
@@ -97,7 +99,7 @@ def city_parts(training_cities: int) -> tuple[list[dict], list[dict], list[dict]
         {
             "prompt": [
                 {"role": "system", "content": SYSTEM},
-                {"role": "user", "content": f"Which country is {row['city']} in?"},
+                {"role": "user", "content": row["city"]},
             ],
             "references": row["references"],
         }
@@ -178,7 +180,7 @@ def _form_examples(form: list[dict], folder: Path, seed: int) -> str:
 def _rlaif_inputs(rewarded: list[dict], folder: Path) -> dict:
     principles = folder / "principles.yaml"
     principles.write_text(json.dumps({"principles": [PRINCIPLE]}))
-    prompts = _write(folder / "rlaif_prompts.jsonl", [{"prompt": row["prompt"]} for row in rewarded])
+    prompts = _write(folder / "rlaif_prompts.jsonl", [{"prompt": row["prompt"]} for row in rewarded[:LABELED_CITIES]])
     return {"prompts": prompts, "labeler": LABELER, "principles": str(principles)}
 
 

@@ -12,7 +12,7 @@ from trl import KTOConfig, KTOTrainer
 
 from halluc.errors import InvalidInput
 from halluc.models.packaged_models import pull
-from training.rewards.credit import CreditedSpan, token_spans
+from training.rewards.credit import located_sentences
 from training.runs.config import load_config
 from training.runs.kto import KTORun, run_kto
 from training.trainers.kto import SentenceKTOTrainer, sentence_losses
@@ -55,6 +55,7 @@ def make(tokenizer, tmp_path):
             train_dataset=Dataset.from_dict(rows),
             processing_class=tokenizer,
             peft_config=peft_config,
+            **({"locate": located_sentences} if kind is SentenceKTOTrainer else {}),
             **options,
         )
 
@@ -102,7 +103,7 @@ def test_the_loss_is_that_of_trl_plus_the_weighted_mean_over_sentences(make, tok
     per_token = kl / mean_tokens if loss_type == "kto" else 0.0
     good = 1 - torch.sigmoid(BETA * (ratios[:first].sum() - per_token * first))
     bad = 1 - torch.sigmoid(BETA * (per_token * (second - first) - ratios[first:second].sum()))
-    assert float(loss_of(ours)) == pytest.approx(float(expected + 0.7 * (good + bad) / 2), abs=1e-5)
+    assert loss_of(ours).item() == pytest.approx((expected + 0.7 * (good + bad) / 2).item(), abs=1e-5)
     assert ours._metrics["train"]["sentences/number"] == [2]
 
 
@@ -135,11 +136,11 @@ def test_gradients_make_the_supported_sentence_likelier_and_the_contradicted_one
 def test_a_token_belongs_to_the_contradicted_of_the_spans_that_it_is_in(tokenizer):
     text = "Paris is big, and Oslo is small."
     ids = tokenizer(text)["input_ids"]
-    spans = [CreditedSpan(text, 0, 1), CreditedSpan("Oslo is small.", 18, -1)]
-    places = token_spans(tokenizer, ids, spans)
+    sentences = [{"text": text, "start": 0, "credit": 1}, {"text": "Oslo is small.", "start": 18, "credit": -1}]
+    places = located_sentences(tokenizer, ids, sentences)
     assert set(places) == {0, 1}
     assert tokenizer.decode([i for i, place in zip(ids, places, strict=True) if place == 1]).strip() == "Oslo is small."
-    assert token_spans(tokenizer, ids, []) == [-1] * len(ids)
+    assert located_sentences(tokenizer, ids, []) == [-1] * len(ids)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 import pytest
 
 from halluc.errors import InvalidInput
+from training.monitoring.reward_gap import stop_on_reward_hacking
 from training.rewards.guards import copied_share, repeated_share, restates
-from training.rewards.hacking import gap_report, stop_on_reward_hacking
+from training.rewards.hacking import gap_report
 
 
 def test_repeated_share_counts_runs_of_words_said_before():

@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from datasets import Dataset
-from transformers import AutoTokenizer
+from peft import get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import RewardConfig, RewardTrainer
 from typer.testing import CliRunner
 
@@ -13,7 +14,9 @@ from halluc.errors import InvalidInput, ModelUnavailable
 from training.cli import app
 from training.rewards.composite import CompositeReward
 from training.rewards.model import RewardModel, load_scorer
+from training.runs import online
 from training.runs.config import load_config
+from training.runs.model import lora_config
 from training.runs.preference import RewardRun, run_reward
 from training.trainers.reward import FactualityRewardTrainer
 
@@ -165,3 +168,58 @@ def test_a_completion_over_the_window_is_named(configure, tmp_path):
         model.scores(["Who? ", "Who? "], ["x", "word " * 9000])
     with pytest.raises(InvalidInput, match="completions is a single value, 'xy'"):
         model(prompts=["Who? ", "Who? "], completions="xy")
+
+
+def trained_reward_model(configure, tmp_path, **settings):
+    run_reward(load_config(RewardRun, configure("pairs", ROWS, output_dir=str(tmp_path / "reward"), **settings)))
+    return tmp_path / "reward"
+
+
+def test_a_policy_and_a_scorer_of_the_same_model_use_one_copy_of_its_weights(configure, tiny, tmp_path):
+    folder = trained_reward_model(configure, tmp_path, learning_rate=0.05, max_steps=4)
+    prompts, completions = [row["prompt"] for row in ROWS], [row["chosen"] for row in ROWS]
+    alone = RewardModel(folder)
+    policy = AutoModelForCausalLM.from_pretrained(tiny)
+    sharing = RewardModel(folder, policy=policy)
+    assert (alone.shares_weights, sharing.shares_weights) == (False, True)
+    expected = alone.scores(prompts, completions)
+    assert sharing.scores(prompts, completions) == pytest.approx(expected, abs=1e-5)
+    own = [p for p in sharing.model.parameters() if not any(p is weight for weight in policy.parameters())]
+    body = sum(weight.numel() for weight in policy.model.parameters())
+    assert sum(p.numel() for p in own) < 0.05 * body
+    # An adapter on the policy neither changes the scores nor is changed by scoring.
+    adapted = get_peft_model(policy, lora_config(2))
+    before = adapted(input_ids=torch.tensor([[1, 2, 3]])).logits
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    after = adapted(input_ids=torch.tensor([[1, 2, 3]])).logits
+    assert not torch.allclose(before, after, atol=1e-3)
+    assert sharing.scores(prompts, completions) == pytest.approx(expected, abs=1e-5)
+    assert torch.allclose(adapted(input_ids=torch.tensor([[1, 2, 3]])).logits, after, atol=1e-5)
+
+
+def test_weights_that_differ_in_one_number_are_not_shared(configure, tiny, tmp_path):
+    folder = trained_reward_model(configure, tmp_path)
+    policy = AutoModelForCausalLM.from_pretrained(tiny)
+    with torch.no_grad():
+        policy.model.layers[1].mlp.up_proj.weight[3, 4] += 1
+    assert not RewardModel(folder, policy=policy).shares_weights
+
+
+@pytest.mark.parametrize(("algorithm", "rank", "shared"), [("grpo", 2, True), ("ppo", 2, True), ("grpo", 0, False)])
+def test_online_runs_share_the_weights_of_an_adapter_alone(configure, tmp_path, monkeypatch, algorithm, rank, shared):
+    folder = trained_reward_model(configure, tmp_path)
+    seen = []
+    monkeypatch.setattr(
+        online, "whole_reward", lambda config, preference, factuality: seen.append(preference) or [preference]
+    )
+    settings = {"verifier": None, "preference": str(folder), "lora_rank": rank, "max_steps": 1, "learning_rate": 0.01}
+    if algorithm == "ppo":
+        settings |= {"num_mini_batches": 1, "num_ppo_epochs": 1}
+    path = configure("prompts", [{"prompt": "Who?"}, {"prompt": "When?"}], **settings)
+    if algorithm == "ppo":
+        path.write_text(path.read_text().replace("num_generations: 2\n", ""))
+    command = CliRunner().invoke(app, [algorithm, str(path), "--json"])
+    assert command.exit_code == 0, command.output
+    assert seen[0].shares_weights == shared

@@ -10,8 +10,8 @@ from trl import GRPOConfig, GRPOTrainer
 from halluc.errors import InvalidInput
 from halluc.models.packaged_models import pull
 from training import CompositeReward, FactualityReward
+from training.monitoring.reward_gap import stop_on_reward_hacking
 from training.rewards.composite import length_reward
-from training.rewards.hacking import stop_on_reward_hacking
 from training.runs.run import train_and_save
 
 

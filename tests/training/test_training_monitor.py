@@ -66,7 +66,7 @@ def test_entropy_and_kl_are_those_of_the_distributions(tiny):
 
 def test_rules_are_limits_of_values_or_of_multiples_of_the_start():
     rules = stop_rules({"max_kl": 5, "min_distinct_2_ratio": 0.5, "min_entropy": 0})
-    assert rules[1] == StopRule("distinct_2", False, True, 0.5)
+    assert rules[1] == StopRule("distinct_2", False, "ratio", 0.5)
     assert str(rules[1]) == "distinct pairs of words per pair below 0.5 times its start"
     start = Measured(0, {"kl": 9.0, "distinct_2": 0.8, "entropy": 1.0}, ())
     fine = Measured(1, {"kl": 5.0, "distinct_2": 0.4, "entropy": 1.0}, ())
@@ -77,6 +77,17 @@ def test_rules_are_limits_of_values_or_of_multiples_of_the_start():
     assert broken_rule(rules, [start, fine, narrow], 2) is None
     assert broken_rule(rules, [start, narrow, narrow], 2) == rules[1]
     assert broken_rule(stop_rules({"max_support": 0}), [start, fine], 1) is None
+
+
+def test_a_rule_may_limit_the_growth_of_a_measure_also_of_a_negative_one():
+    rule = stop_rules({"max_held_out_gap_growth": 0.1})[0]
+    assert rule == StopRule("held_out_gap", True, "growth", 0.1)
+    assert str(rule) == "growth of gap of the two verifiers above 0.1"
+    first = {"held_out_gap": -0.3}
+    assert rule.limit_after(first) == pytest.approx(-0.2)
+    assert not rule.breaks({"held_out_gap": -0.21}, first)
+    assert rule.breaks({"held_out_gap": -0.19}, first)
+    assert not rule.breaks({"held_out_gap": 1.0}, {})
 
 
 @pytest.mark.parametrize(

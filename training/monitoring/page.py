@@ -72,7 +72,7 @@ def _plots(history: Sequence[Measured], names: Sequence[str], rules: Sequence[St
         axes.plot(steps, [measured.values.get(name, float("nan")) for measured in history], color=_BLUE, marker=".")
         for rule in rules:
             if rule.measure == name:
-                limit = rule.limit * history[0].values[name] if rule.ratio else rule.limit
+                limit = rule.limit_after(history[0].values)
                 axes.axhline(limit, color=_VERMILION, linewidth=1, linestyle="--")
         axes.set_title(MEASURES[name], fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

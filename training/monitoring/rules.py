@@ -53,26 +53,33 @@ class StopRule(Record):
     Attributes:
         measure: name in `MEASURES`.
         upper: whether it is the largest tolerated value, or else the smallest.
-        ratio: whether the limit is a multiple of the value before training.
+        relative: "ratio" if the limit is a multiple of the value before training, "growth" if it is the difference from it,
+            or else "".
         limit: the limit.
     """
 
     measure: str
     upper: bool
-    ratio: bool
+    relative: str
     limit: float
 
     def breaks(self, values: Mapping[str, float], first: Mapping[str, float]) -> bool:
         """Whether values break the rule; `first` are those before training. A measure that is missing breaks none."""
         if self.measure not in values:
             return False
-        limit = self.limit * first.get(self.measure, math.nan) if self.ratio else self.limit
-        value = values[self.measure]
+        limit, value = self.limit_after(first), values[self.measure]
         return value > limit if self.upper else value < limit
+
+    def limit_after(self, first: Mapping[str, float]) -> float:
+        """The limit in units of the measure, after these values before training; NaN if it needs one that is missing."""
+        start = first.get(self.measure, math.nan)
+        return {"ratio": self.limit * start, "growth": start + self.limit}.get(self.relative, self.limit)
 
     def __str__(self) -> str:
         side = "above" if self.upper else "below"
-        times = " times its start" if self.ratio else ""
+        if self.relative == "growth":
+            return f"growth of {MEASURES[self.measure]} {side} {self.limit:g}"
+        times = " times its start" if self.relative == "ratio" else ""
         return f"{MEASURES[self.measure]} {side} {self.limit:g}{times}"
 
 
@@ -80,8 +87,9 @@ def stop_rules(limits: Mapping[str, float] | None) -> list[StopRule]:
     """Make rules of limits by name.
 
     Args:
-        limits: "max_" or "min_", the name of a measure, and "_ratio" if the limit is a multiple of the value before
-            training: {"max_kl": 20, "min_distinct_2_ratio": 0.5}.
+        limits: "max_" or "min_", the name of a measure, and "_ratio" if the limit is a multiple of the value before training
+            or "_growth" if it is the difference from it:
+            {"max_kl": 20, "min_distinct_2_ratio": 0.5, "max_held_out_gap_growth": 0.1}.
 
     Raises:
         InvalidInput: a name is no such limit, or a limit is not finite.
@@ -89,16 +97,16 @@ def stop_rules(limits: Mapping[str, float] | None) -> list[StopRule]:
     rules = []
     for name, limit in (limits or {}).items():
         side, _, measure = name.partition("_")
-        ratio = measure.endswith("_ratio")
-        measure = measure.removesuffix("_ratio")
+        relative = next((kind for kind in ("ratio", "growth") if measure.endswith(f"_{kind}")), "")
+        measure = measure.removesuffix(f"_{relative}")
         if side not in ("max", "min") or measure not in MEASURES:
             raise InvalidInput(
-                f"{name!r} is no limit of the monitor; write max_ or min_ before one of {', '.join(MEASURES)}, and _ratio "
-                "after it for a multiple of its start"
+                f"{name!r} is no limit of the monitor; write max_ or min_ before one of {', '.join(MEASURES)}, and after "
+                "it _ratio for a multiple of its start or _growth for the difference from it"
             )
         if not math.isfinite(limit):
             raise InvalidInput(f"the limit {name} is {limit}; pass a finite number")
-        rules.append(StopRule(measure, side == "max", ratio, float(limit)))
+        rules.append(StopRule(measure, side == "max", relative, float(limit)))
     return rules
 
 

@@ -6,7 +6,7 @@ advantage where a sentence is judged. Not covered: judging (factuality.py), and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from halluc.answers import Verdict
 
-__all__ = ["CreditedSpan", "claim_credits", "credited_advantages", "token_credits", "token_spans"]
+__all__ = ["CreditedSpan", "claim_credits", "credited_advantages", "located_sentences", "token_credits"]
 
 
 @dataclass(frozen=True)
@@ -52,25 +52,26 @@ def token_credits(tokenizer: Any, ids: Sequence[int], spans: Sequence[CreditedSp
         spans: what it states.
 
     Returns:
-        (T,) −1 for tokens in a contradicted span, 1 for others in a supported one, 0 for the rest; see `token_spans`.
+        (T,) −1 for tokens in a contradicted span, 1 for others in a supported one, 0 for the rest; see `located_sentences`.
     """
     credits = [span.credit for span in spans]
     return [_credit([credits[number] for number in numbers]) for numbers in _spans_of_tokens(tokenizer, ids, spans)]
 
 
-def token_spans(tokenizer: Any, ids: Sequence[int], spans: Sequence[CreditedSpan]) -> list[int]:
-    """Find the span that each token belongs to.
+def located_sentences(tokenizer: Any, ids: Sequence[int], sentences: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Find the sentence that each token belongs to.
 
     Args:
         tokenizer: decodes the tokens.
         ids: (T,) tokens of a completion.
-        spans: what it states.
+        sentences: fields of a `CreditedSpan` each.
 
     Returns:
-        (T,) numbers of the spans, −1 for none; a token in several belongs to the first that is contradicted, or else that has
-        a credit. Spans are looked for from the end of the text, since answers follow thoughts; those that are not found, in
-        order, have no tokens.
+        (T,) numbers of the sentences, −1 for none. A token in several belongs to the first that is contradicted, or else to
+        the first that is supported. Sentences are looked for from the end of the text, since answers follow thoughts; those
+        that are not found, in order, have no tokens.
     """
+    spans = [CreditedSpan(sentence["text"], sentence["start"], sentence["credit"]) for sentence in sentences]
     rank = {-1: 0, 1: 1, 0: 2}
     return [
         min(numbers, key=lambda number: (rank[spans[number].credit], number), default=-1)

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from halluc.errors import InvalidInput, ModelUnavailable
 from halluc.models.chat_template import fit_conversation
 from training.rewards.completions import check_one_each
+from training.rewards.shared_weights import has_weights_of, scorer_on
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["RewardModel", "load_scorer"]
 
@@ -28,6 +32,11 @@ class RewardModel:
         folder: of an adapter or a full model, as a run saved it.
         device: "cpu", "cuda", ...; by default CUDA if available.
         batch_size: completions per forward pass.
+        policy: a causal language model that an adapter will be trained on. If this reward model is an adapter of the same
+            weights, both use one copy of them, on the device of the policy; pass it before its adapter is added.
+
+    Attributes:
+        shares_weights: whether they do.
 
     Raises:
         ModelUnavailable: the folder holds no reward model, or the base model of its adapter cannot be loaded.
@@ -35,13 +44,23 @@ class RewardModel:
 
     __name__ = "preference"
 
-    def __init__(self, folder: str | Path, *, device: str | None = None, batch_size: int = 16) -> None:
+    def __init__(self, folder: str | Path, *, device: str | None = None, batch_size: int = 16, policy: Any = None) -> None:
         import torch
 
         self.batch_size = batch_size
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.tokenizer, self.model = _load(Path(folder))
-        self.model.to(self.device).eval()
+        self.tokenizer, self.model, self.shares_weights = _load(Path(folder), policy)
+        self._device = None if self.shares_weights else device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if self._device is not None:
+            self.model.to(self._device)
+        self.model.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is; weights that it shares move with those of the policy."""
+        if self._device is None:
+            # What is its own, the adapter and the head, follows.
+            self.model.to(next(self.model.get_base_model().model.parameters()).device)
+        return next(self.model.parameters()).device
 
     def __call__(
         self,
@@ -86,7 +105,7 @@ class RewardModel:
                     f"the prompt and completion of row {row} have {len(ids)} tokens, more than the reward model's context "
                     f"window of {window}"
                 )
-        scores = np.zeros((len(encoded), self.model.config.num_labels))
+        scores, device = np.zeros((len(encoded), self.model.config.num_labels)), self.device
         order = sorted(range(len(encoded)), key=lambda row: len(encoded[row]))
         with torch.inference_mode():
             for start in range(0, len(order), self.batch_size):
@@ -94,7 +113,7 @@ class RewardModel:
                 batch = self.tokenizer.pad(
                     {"input_ids": [encoded[row] for row in rows]}, padding_side="right", return_tensors="pt"
                 )
-                scores[rows] = self.model(**batch.to(self.device)).logits.float().cpu().numpy()
+                scores[rows] = self.model(**batch.to(device)).logits.float().cpu().numpy()
         return scores
 
     def _encode(self, prompt: Any, completion: Any) -> list[int]:
@@ -134,7 +153,8 @@ def load_scorer(path: str | Path, outputs: int, **options: Any) -> Any:
             ) from error
 
 
-def _load(folder: Path) -> tuple[Any, Any]:
+def _load(folder: Path, policy: Any) -> tuple[Any, Any, bool]:
+    """The tokenizer, the model, and whether its weights are the policy's."""
     from peft import PeftConfig, PeftModel
     from safetensors import safe_open
     from transformers import AutoConfig, AutoTokenizer
@@ -153,9 +173,13 @@ def _load(folder: Path) -> tuple[Any, Any]:
         if outputs not in (1, 2):
             # transformers would silently add a new, untrained head.
             raise ModelUnavailable(f"{folder} holds a model without a score head; name the output of halluc train reward")
-        if adapter.exists():
-            base = load_scorer(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path, outputs)
-            model = PeftModel.from_pretrained(base, folder).merge_and_unload()
+        base = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path if adapter.exists() else None
+        shared = base is not None and policy is not None and has_weights_of(policy, base)
+        if shared:
+            # Not merged, which would change the policy.
+            model = PeftModel.from_pretrained(scorer_on(policy, outputs), folder)
+        elif base is not None:
+            model = PeftModel.from_pretrained(load_scorer(base, outputs), folder).merge_and_unload()
         else:
             model = load_scorer(folder, outputs)
     except (OSError, ValueError) as error:
@@ -163,7 +187,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
             f"{folder} holds no reward model: {str(error).strip().splitlines()[0]}; name the output of halluc train reward"
         ) from error
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    return tokenizer, model
+    return tokenizer, model, shared
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from trl import KTOConfig  # type: ignore[attr-defined]
 from halluc.errors import InvalidInput, check_number
 from training.evaluation.of_a_run import EvaluationSettings
 from training.rewards.completions import completion_text
+from training.rewards.credit import located_sentences
 from training.rewards.evidence import check_evidence
 from training.runs.formats import read_training_rows
 from training.runs.model import load_trainable, model_options, token_limit
@@ -110,6 +111,7 @@ def run_kto(config: KTORun) -> dict[str, Any]:
         eval_dataset=eval_examples,
         processing_class=tokenizer,
         sentence_weight=config.sentence_weight,
+        locate=located_sentences,
     )
     # KTO's examples are shuffled, and pairs give two.
     trainer.rows_of_examples = examples["row"][:]

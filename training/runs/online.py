@@ -12,10 +12,10 @@ from trl import GRPOConfig, RLOOConfig, RLOOTrainer  # type: ignore[attr-defined
 
 from halluc.errors import InvalidInput
 from training.evaluation.of_a_run import EvaluationSettings
+from training.monitoring.reward_gap import stop_on_reward_hacking
 from training.pluralism.group_reward import GroupReward, keep_group_state
 from training.rewards.evidence import check_evidence
 from training.rewards.factuality import FactualityReward
-from training.rewards.hacking import stop_on_reward_hacking
 from training.runs.formats import read_training_rows
 from training.runs.model import load_trainable, model_options, token_limit
 from training.runs.online_rewards import (
@@ -178,9 +178,9 @@ def _run_online(kind: Any, config: Any) -> dict[str, Any]:
     if config.verifier is not None:
         check_evidence(rows, indexed=config.index is not None)
     factuality = factuality_reward(config)
-    preference = preference_reward(config)
-    rewards = whole_reward(config, preference, factuality)
     tokenizer, model = load_trainable(config.model, out=config.output_dir, **model_options(config))
+    preference = preference_reward(config, model)
+    rewards = whole_reward(config, preference, factuality)
     rows = prompts_as_messages(
         rows, tokenizer, window=token_limit(model, None), max_completion_length=config.max_completion_length or 0
     )

@@ -99,14 +99,23 @@ def _settings(config: Any) -> dict[str, Any]:
     return {name: int(value) if name == "k" else value for name, value in settings.items()}
 
 
-def preference_reward(config: Any) -> Any:
-    """The reward model, or the aggregate of those of groups; None for none."""
+def preference_reward(config: Any, policy: Any) -> Any:
+    """The reward model, or the aggregate of those of groups; None for none.
+
+    Reward models that are adapters of the policy's model share its weights, if an adapter is trained.
+
+    Args:
+        config: settings of an online run.
+        policy: the model to train, before an adapter is added to it.
+    """
     from training.rewards.model import RewardModel
 
+    # Weights that are trained, or are split among processes, cannot be shared.
+    shared = policy if config.lora_rank and not (config.fsdp or config.deepspeed) else None
     if config.groups is not None:
-        models = {name: RewardModel(folder) for name, folder in config.groups.items()}
+        models = {name: RewardModel(folder, policy=shared) for name, folder in config.groups.items()}
         return GroupReward(models, config.group_rule, weights=config.group_weights)
-    return RewardModel(config.preference) if config.preference else None
+    return RewardModel(config.preference, policy=shared) if config.preference else None
 
 
 def whole_reward(config: Any, preference: Any, factuality: FactualityReward | None) -> list[Callable[..., Any]]:

@@ -7,19 +7,18 @@ completions (training/runs/kto.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from trl import KTOTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
-from training.rewards.credit import CreditedSpan, token_spans
 
 __all__ = ["SENTENCES", "SentenceKTOTrainer", "sentence_losses"]
 
 SENTENCES = "sentences"
-"""Column of completions: what each states, a list of {text, start, credit} as of `CreditedSpan`."""
+"""Column of completions: what each states, a list of {text, start, credit} (`training.rewards.credit.CreditedSpan`)."""
 
 _SPAN_OF_TOKEN, _CREDITS = "span_of_token", "credit_of_span"
 _PLACE, _CREDIT = "sentence_of_token", "credit_of_token"
@@ -34,13 +33,17 @@ class SentenceKTOTrainer(KTOTrainer):
     Args:
         args, kwargs: of `KTOTrainer`. The data sets have the additional column `sentences`.
         sentence_weight: at least 0; with 0 results are identical to TRL's, and the column is not needed.
+        locate: gives the number of the sentence that each token of a completion is in, −1 for none, from the tokenizer, the
+            tokens and the sentences (`training.rewards.credit.located_sentences`).
 
     Raises:
         InvalidInput: the weight is negative or not finite, log-probabilities of the reference are computed beforehand (TRL
             keeps only those of whole completions), the column is missing, or no sentence has a credit.
     """
 
-    def __init__(self, *args: Any, sentence_weight: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, sentence_weight: float = 0.0, locate: Callable[..., list[int]] | None = None, **kwargs: Any
+    ) -> None:
         if not (math.isfinite(sentence_weight) and sentence_weight >= 0):
             raise InvalidInput(f"sentence_weight is {sentence_weight}; pass 0 or more")
         self.sentence_weight = sentence_weight
@@ -52,20 +55,21 @@ class SentenceKTOTrainer(KTOTrainer):
         for name, rows in (("train", self.train_dataset), ("eval", self.eval_dataset)):
             if rows is not None and SENTENCES not in rows.column_names:
                 raise InvalidInput(f"the {name} data set has no column {SENTENCES!r}; add it, or set sentence_weight to 0")
-        self.train_dataset = self._placed(self.train_dataset)
-        self.eval_dataset = self._placed(self.eval_dataset) if self.eval_dataset is not None else None
+        if locate is None:
+            raise InvalidInput("sentence_weight is set, and locate is not; pass training.rewards.credit.located_sentences")
+        self.train_dataset = self._placed(self.train_dataset, locate)
+        self.eval_dataset = self._placed(self.eval_dataset, locate) if self.eval_dataset is not None else None
         if not any(any(credits) for credits in self.train_dataset[_CREDITS]):
             raise InvalidInput("no sentence of any completion is supported or contradicted; set sentence_weight to 0")
         self.data_collator = _WithSentences(self.data_collator)
 
-    def _placed(self, rows: Any) -> Any:
+    def _placed(self, rows: Any, locate: Callable[..., list[int]]) -> Any:
         """Add the sentence of each token of the completions, −1 for none, and the credits of the sentences."""
 
         def place(row: Mapping[str, Any]) -> dict[str, Any]:
-            spans = [CreditedSpan(span["text"], span["start"], span["credit"]) for span in row[SENTENCES]]
             return {
-                _SPAN_OF_TOKEN: token_spans(self.processing_class, row["completion_ids"], spans),
-                _CREDITS: [span.credit for span in spans],
+                _SPAN_OF_TOKEN: locate(self.processing_class, row["completion_ids"], row[SENTENCES]),
+                _CREDITS: [sentence["credit"] for sentence in row[SENTENCES]],
             }
 
         return rows.map(place, remove_columns=[SENTENCES])
