@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from figures import show
-from training_proof import RUN, city_parts, train
+from training_proof import RUN, city_parts, starting_model, train
 
 KINDS = {
     "precision": {},
@@ -23,7 +23,7 @@ KINDS = {
     "ternary": {"kind_settings": {"wrong": -1.5}},
 }
 GRPO = {
-    "max_steps": 32, "per_device_train_batch_size": 32, "num_generations": 8, "max_completion_length": 20,
+    "max_steps": 24, "per_device_train_batch_size": 32, "num_generations": 8, "max_completion_length": 20,
     "learning_rate": 4e-4, "beta": 0.0,
 }  # fmt: skip
 HELD_OUT_VERIFIER = "large"
@@ -35,7 +35,7 @@ def gaming(folder: Path, seed: int, training_cities: int, *, minutes: float) -> 
     form, rewarded, held_out = city_parts(training_cities)
     start = folder / str(seed)
     if not (start / "sft" / "run.json").is_file():
-        train("sft", form, rewarded, start, seed)
+        train("sft", form, rewarded, start, seed, model=str(starting_model(folder / "start")))
     for name in ["before", *KINDS]:
         results = folder / f"gaming-{name}-{seed}.json"
         if not results.is_file() and time.monotonic() < deadline:

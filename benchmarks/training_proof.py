@@ -29,15 +29,19 @@ from figures import read_rows, show
 from memory import PeakMemory
 
 ABSTENTION = "I don't know."
-# Short, since most of the work of a step is the prompt.
-SYSTEM = "Name the country of the city, or say: I don't know."
+# Short, since most of the work of a step is the prompt: a city, and the line to complete.
+TEMPLATE = (
+    "{% for message in messages %}{% if message.role == 'assistant' %} {{ message.content }}{{ eos_token }}"
+    "{% elif loop.first %}City: {{ message.content }}\nCountry:{% else %}\n{{ message.content }}\nCountry:{% endif %}"
+    "{% endfor %}"
+)
 CITIES = Path(__file__).parent.parent / "examples" / "cities" / "cities.jsonl"
 SHARE_ABSTAINING = 0.25
 FORM_CITIES = 100
 LABELER = "qwen2.5-coder-0.5b"
-LABELED_CITIES = 80
+LABELED_CITIES, LABELED_PAIRS = 48, 24
 # The completions that each of the online runs samples: this many times 32.
-ITERATIONS = 32
+ITERATIONS = 24
 
 RUN = {
     "bf16": True, "use_cpu": True, "report_to": "none", "save_strategy": "no", "logging_steps": 5,
@@ -63,7 +67,7 @@ STAGES = {
         "max_new_tokens": 8, "batch_size": 20, "max_length_ratio": 10, "algorithm": "ppo",
         "sft": {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 2e-5},
         "reward": {**PAIRS, "num_train_epochs": 2},
-        "policy": {**PPO, "max_completion_length": 8, "learning_rate": 4e-4},
+        "policy": {**PPO, "max_steps": ITERATIONS, "max_completion_length": 8, "learning_rate": 4e-4},
     },
 }  # fmt: skip
 PRINCIPLE = {
@@ -86,7 +90,8 @@ def proof(data: Path, folder: Path, seeds: list[int], training_cities: int, *, s
         results = folder / f"{name}-{seed}.json" if seed is not None else folder / "base.json"
         if results.is_file() or time.monotonic() > deadline:
             continue
-        facts = {"model": "default"} if seed is None else train(name, form, rewarded, folder / str(seed), seed)
+        start = {"model": str(starting_model(folder / "start"))}
+        facts = start if seed is None else train(name, form, rewarded, folder / str(seed), seed, **start)
         metrics = _evaluate(facts["model"], held_out, side_effects)
         results.write_text(json.dumps({"facts": facts, "metrics": metrics}))
         show("proof of one seed", stage=name, seed=seed, questions=len(held_out), **facts, **metrics)
@@ -97,16 +102,31 @@ def city_parts(training_cities: int) -> tuple[list[dict], list[dict], list[dict]
     """Prompts with references: to learn the form of replies, to train with a reward, and to evaluate on."""
     rows = [
         {
-            "prompt": [
-                {"role": "system", "content": SYSTEM},
-                {"role": "user", "content": row["city"]},
-            ],
+            "prompt": [{"role": "user", "content": row["city"]}],
             "references": row["references"],
         }
         for row in read_rows(CITIES)
     ]
     rest = rows[FORM_CITIES:]
     return rows[:FORM_CITIES], rest[:training_cities], rest[training_cities:]
+
+
+def starting_model(folder: Path) -> Path:
+    """The default model with the chat template of the task; its weights are those of the packaged model."""
+    from transformers import AutoTokenizer
+
+    from halluc.models.packaged_models import pull
+
+    packaged = pull("default")
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        tokenizer = AutoTokenizer.from_pretrained(packaged)
+        tokenizer.chat_template = TEMPLATE
+        tokenizer.save_pretrained(folder)
+        for path in packaged.iterdir():
+            if not (folder / path.name).exists() and not path.name.startswith("chat_template"):
+                (folder / path.name).symlink_to(path)
+    return folder
 
 
 def spanish_words(data: Path) -> list[dict]:
@@ -121,8 +141,8 @@ def spanish_words(data: Path) -> list[dict]:
     return rows
 
 
-def train(name: str, form: list[dict], rewarded: list[dict], folder: Path, seed: int) -> dict:
-    """Run a stage; gives the folder of its model, its steps, seconds of training, and peak memory in MiB."""
+def train(name: str, form: list[dict], rewarded: list[dict], folder: Path, seed: int, *, model: str) -> dict:
+    """Run a stage after `model`, or after its SFT; gives the folder of its model, steps, seconds, and peak memory in MiB."""
     from training.rlaif.run import RLAIFConfig, run_rlaif
     from training.runs.kto import KTORun, run_kto
     from training.runs.online import GRPORun, PPORun, RLOORun, run_grpo, run_ppo, run_rloo
@@ -137,17 +157,20 @@ def train(name: str, form: list[dict], rewarded: list[dict], folder: Path, seed:
         "ppo": (PPORun, run_ppo, lambda: {"prompts": _write(folder / "prompts.jsonl", rewarded)}),
         "grpo": (GRPORun, run_grpo, lambda: {"prompts": _write(folder / "prompts.jsonl", rewarded)}),
         "rloo": (RLOORun, run_rloo, lambda: {"prompts": _write(folder / "prompts.jsonl", rewarded)}),
-        "rlaif": (RLAIFConfig, run_rlaif, lambda: _rlaif_inputs(rewarded, folder)),
+        "rlaif": (RLAIFConfig, run_rlaif, lambda: _rlaif_inputs(rewarded, folder, own_pairs(rewarded, folder, seed))),
     }[name]
     values = {**STAGES[name], **inputs(), "output_dir": str(folder / name), "seed": seed}
     # A run of a stage that was cut off has saved nothing, but each stage of RLAIF has.
     values |= {"training": {**RUN}} if name == "rlaif" else {**RUN, "resume": True}
-    if name != "sft":
-        values["model"] = str(folder / "sft")
+    values["model"] = model if name == "sft" else str(folder / "sft")
     with redirect_stdout(sys.stderr), PeakMemory() as memory:
         facts = function(settings(**values))
     gc.collect()
-    return {key: facts[key] for key in ("model", "steps", "seconds")} | {"peak_mib": memory.peak_mib}
+    report = {key: facts.get("report", {}).get(key) for key in ("orders_agree", "human_agreement", "principles")}
+    return {
+        **{key: facts[key] for key in ("model", "steps", "seconds")}, "peak_mib": memory.peak_mib,
+        **({"report": report} if name == "rlaif" else {}),
+    }  # fmt: skip
 
 
 def own_pairs(rewarded: list[dict], folder: Path, seed: int) -> str:
@@ -177,11 +200,16 @@ def _form_examples(form: list[dict], folder: Path, seed: int) -> str:
     return _write(folder / "examples.jsonl", examples)
 
 
-def _rlaif_inputs(rewarded: list[dict], folder: Path) -> dict:
+def _rlaif_inputs(rewarded: list[dict], folder: Path, pairs: str) -> dict:
+    """What RLAIF learns from; pairs by the references are only compared with the labels of the model."""
+    from datasets import load_from_disk
+
+    known = load_from_disk(pairs).select_columns(["prompt", "chosen", "rejected"]).to_list()[:LABELED_PAIRS]
     principles = folder / "principles.yaml"
     principles.write_text(json.dumps({"principles": [PRINCIPLE]}))
     prompts = _write(folder / "rlaif_prompts.jsonl", [{"prompt": row["prompt"]} for row in rewarded[:LABELED_CITIES]])
-    return {"prompts": prompts, "labeler": LABELER, "principles": str(principles)}
+    human_pairs = _write(folder / "known_pairs.jsonl", known)
+    return {"prompts": prompts, "labeler": LABELER, "principles": str(principles), "human_pairs": human_pairs}
 
 
 def _evaluate(model: str, held_out: list[dict], side_effects: dict[str, list[dict]]) -> dict[str, float]:
