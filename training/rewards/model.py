@@ -60,7 +60,8 @@ class RewardModel:
         if self._device is None:
             # What is its own, the adapter and the head, follows.
             self.model.to(next(self.model.get_base_model().model.parameters()).device)
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     def __call__(
         self,

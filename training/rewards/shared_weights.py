@@ -28,7 +28,7 @@ def has_weights_of(policy: Any, path: str | Path) -> bool:
         return False
     for file in files:
         with safe_open(file, "pt") as weights:
-            for name in weights.keys() & missing.keys():  # type: ignore[operator]
+            for name in weights.keys() & missing.keys():
                 tensor = missing.pop(name).detach()
                 stored = weights.get_tensor(name)
                 if stored.shape != tensor.shape or not torch.equal(stored.to(tensor.dtype), tensor.cpu()):

@@ -167,7 +167,9 @@ def _with_sentences(labeled: Dataset, rows: Dataset, config: KTORun) -> Dataset:
         sentences = [rows[number][SENTENCES] for number in numbers]
     else:
         reward = FactualityReward(load_verifier(config.sentence_verifier))
-        columns = {name: [rows[number][name] for number in numbers] for name in _EVIDENCE if name in rows.column_names}
+        columns: dict[str, Any] = {
+            name: [rows[number][name] for number in numbers] for name in _EVIDENCE if name in rows.column_names
+        }
         reward(prompts=labeled["prompt"][:], completions=labeled["completion"][:], row=numbers, **columns)
         sentences = [[asdict(span) for span in spans] for spans in reward.credits]
     return labeled.add_column(SENTENCES, sentences)

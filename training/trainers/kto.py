@@ -52,7 +52,8 @@ class SentenceKTOTrainer(KTOTrainer):
             return
         if self.precompute_ref_logps:
             raise InvalidInput("sentence_weight is set, and precompute_ref_log_probs too; set one of them")
-        for name, rows in (("train", self.train_dataset), ("eval", self.eval_dataset)):
+        data_sets: dict[str, Any] = {"train": self.train_dataset, "eval": self.eval_dataset}
+        for name, rows in data_sets.items():
             if rows is not None and SENTENCES not in rows.column_names:
                 raise InvalidInput(f"the {name} data set has no column {SENTENCES!r}; add it, or set sentence_weight to 0")
         if locate is None:
@@ -88,7 +89,7 @@ class SentenceKTOTrainer(KTOTrainer):
             result = super()._compute_loss(model, batch, return_outputs)
         # With a KL, TRL computes the completions after those of the KL, by the policy and then by the reference.
         policy, reference = calls.values[1 if self.calculate_KL else 0], calls.values[3 if self.calculate_KL else 1]
-        mode = "train" if self.model.training else "eval"
+        mode = "train" if model.training else "eval"
         kl_tokens = batch["KL_completion_mask"].sum(dim=1).float().mean() if self.calculate_KL else torch.tensor(1.0)
         width = batch["input_ids"].shape[1] - 1
         losses = sentence_losses(
