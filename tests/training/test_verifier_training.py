@@ -17,6 +17,7 @@ from training.verifier.encoding import PairCollator, encode
 from training.verifier.pairs import ClaimSpan, Pair
 from training.verifier.thresholds import calibration_pairs
 from training.verifier.train import VerifierConfig, train_verifier, training_pairs
+from training.verifier.unlabeled import unlabeled_pairs
 
 COLORS = ["red", "blue", "green", "white", "black", "yellow"]
 
@@ -170,7 +171,12 @@ def test_a_student_learns_from_a_teacher_and_from_where_another_ended(data, tmp_
     )
     train_verifier(settings, data, tmp_path / "teacher")
     taught = replace(
-        settings, start=str(tmp_path / "teacher"), teacher=str(tmp_path / "teacher"), teacher_share=1.0, packed=True
+        settings,
+        start=str(tmp_path / "teacher"),
+        teacher=str(tmp_path / "teacher"),
+        teacher_share=1.0,
+        unlabeled=16,
+        packed=True,
     )
     facts = train_verifier(taught, data, tmp_path / "student")
     assert facts["settings"]["teacher"] == str(tmp_path / "teacher")
@@ -197,10 +203,42 @@ def test_the_loss_is_that_of_labels_teacher_and_tokens():
     assert loss == pytest.approx((0.75 * of_labels + 0.25 * of_teacher + 0.5 * of_tokens).item())
 
 
+def test_a_pair_without_a_label_is_learned_from_the_teacher_alone():
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 1.0]])
+    teacher = torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
+    inputs = {"labels": torch.tensor([0, -100]), "token_labels": torch.full((2, 2), -100), "teacher": teacher}
+
+    def model(**_inputs):
+        return PairOutput(logits, torch.zeros(2, 2, 3))
+
+    logs = logits.log_softmax(-1)
+    of_teacher = -(teacher * logs).sum(-1)
+    expected = (-0.75 * logs[0, 0] + 0.25 * of_teacher[0] + of_teacher[1]) / 2
+    loss = train._loss(VerifierConfig(teacher_share=0.25), model, inputs).item()
+    assert loss == pytest.approx(expected.item())
+
+
+def test_pairs_without_a_label_join_a_claim_with_evidence_on_its_subject_from_another_pair():
+    pairs = [
+        Pair("The heron eats fish in the lake.", "The heron eats fish.", "supported", "snli", "train"),
+        Pair("A grey heron stood by the lake.", "The heron is grey.", "supported", "snli", "train"),
+        Pair("Taxes on imported steel rose.", "Steel got cheaper.", "refuted", "snli", "train"),
+        Pair("The heron flew away.", "The heron left.", "supported", "snli", "validation"),
+    ]
+    made = {pair.claim: pair for pair in unlabeled_pairs(pairs, 10, seed=0)}
+    assert made["The heron eats fish."].evidence == "A grey heron stood by the lake."
+    assert made["The heron is grey."].evidence == "The heron eats fish in the lake."
+    assert set(made) == {"The heron eats fish.", "The heron is grey."}
+    assert {pair.label for pair in made.values()} == {"unlabeled"}
+    assert len(unlabeled_pairs(pairs, 1, seed=0)) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"batch_size": 10, "accumulation": 4}, "batch_size is 10, which cannot be computed in 4 equal parts"),
+        ({"unlabeled": 10}, "unlabeled is 10, but no teacher judges these pairs"),
+        ({"unlabeled": -1}, "unlabeled is -1; it must be 0 or more"),
         ({"teacher_share": 1.5}, r"teacher_share is 1.5; it must be in \[0, 1\]"),
         ({"most": {"snl": 3}}, "most names the data set 'snl'"),
         ({"save_steps": 0}, "save_steps is 0; it must be above 0"),

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PairCollator", "encode"]
 
-# "not_supported" is either of the two labels other than "supported".
-_LABELS = {"supported": 0, "refuted": 1, "not_enough_info": 2, "not_supported": 3}
-_KINDS = {"conflict": 1, "baseless": 2, None: 3}
 _UNKNOWN = -100
+# "not_supported" is either of the two labels other than "supported".
+_LABELS = {"supported": 0, "refuted": 1, "not_enough_info": 2, "not_supported": 3, "unlabeled": _UNKNOWN}
+_KINDS = {"conflict": 1, "baseless": 2, None: 3}
 
 
 def encode(pairs: Sequence[Pair], tokenizer: Any, max_tokens: int) -> list[dict[str, Any]]:
@@ -27,8 +27,8 @@ def encode(pairs: Sequence[Pair], tokenizer: Any, max_tokens: int) -> list[dict[
         max_tokens: longest excerpt.
 
     Returns:
-        (N,) rows with `input_ids`, what else the tokenizer gives, `labels` and `token_labels`: of the tokens of the claim,
-        and -100 elsewhere or where the spans are not known.
+        (N,) rows with `input_ids`, what else the tokenizer gives, `labels` (-100 where there is none) and `token_labels`: of
+        the tokens of the claim, and -100 elsewhere or where the spans are not known.
     """
     from halluc.verification.evidence import EvidenceText
     from halluc.verification.reading import as_read, moved_span

@@ -29,8 +29,9 @@ __all__ = [
     "single_spaced",
 ]
 
-PairLabel = Literal["supported", "refuted", "not_enough_info", "not_supported"]
-"""A `Label`, or "not_supported" if the data set does not distinguish refuted from not enough information."""
+PairLabel = Literal["supported", "refuted", "not_enough_info", "not_supported", "unlabeled"]
+"""A `Label`; "not_supported" if the data set does not distinguish refuted from not enough information, and "unlabeled" for
+pairs that only a teacher judges."""
 
 Part = Literal["train", "calibration", "validation"]
 

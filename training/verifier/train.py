@@ -26,6 +26,7 @@ from training.verifier.data_sets import SOURCES, read_pairs
 from training.verifier.encoding import PairCollator, encode
 from training.verifier.pairs import Pair
 from training.verifier.thresholds import best_span_threshold, calibrate, calibration_pairs
+from training.verifier.unlabeled import unlabeled_pairs
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,8 @@ class VerifierConfig:
         start: folder of a trained verifier on the same base whose weights to start from; None for new heads.
         teacher: name or folder of a verifier whose probabilities are learned beside the labels (distillation, arXiv
             1503.02531); None for labels alone.
-        teacher_share: of the teacher in the loss of a pair, in [0, 1].
+        teacher_share: of the teacher in the loss of a labeled pair, in [0, 1]; of a pair without a label it is 1.
+        unlabeled: pairs without a label that the teacher judges too (training/verifier/unlabeled.py).
         sources: data sets to train on, names of `training.verifier.data_sets.SOURCES`.
         most: most pairs of a data set, of the supported and of the other ones each, drawn at random; all where a data set is
             not named.
@@ -72,6 +74,7 @@ class VerifierConfig:
     start: str | None = None
     teacher: str | None = None
     teacher_share: float = 0.5
+    unlabeled: int = 0
     sources: tuple[str, ...] = tuple(SOURCES)
     most: Mapping[str, int] = field(default_factory=dict)
     max_tokens: int = 256
@@ -101,6 +104,10 @@ class VerifierConfig:
             )
         if not 0 <= self.teacher_share <= 1:
             raise InvalidInput(f"teacher_share is {self.teacher_share}; it must be in [0, 1]")
+        if self.unlabeled < 0:
+            raise InvalidInput(f"unlabeled is {self.unlabeled}; it must be 0 or more")
+        if self.unlabeled and self.teacher is None:
+            raise InvalidInput(f"unlabeled is {self.unlabeled}, but no teacher judges these pairs; name one or set it to 0")
         if unknown := [name for name in self.most if name not in SOURCES]:
             raise InvalidInput(f"most names the data set {unknown[0]!r}; choose from {', '.join(SOURCES)}")
 
@@ -156,7 +163,10 @@ def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) ->
 
 
 def training_pairs(config: VerifierConfig, pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs of the training part, at most so many of each data set and class as the settings say, in random order."""
+    """The pairs of the training part in random order, at most so many of each data set and class as the settings say.
+
+    Pairs without a label, if any are asked for, are spread among them.
+    """
     shuffled = [pair for pair in pairs if pair.part == "train"]
     random.Random(config.seed).shuffle(shuffled)
     taken: Counter[tuple[str, bool]] = Counter()
@@ -166,7 +176,11 @@ def training_pairs(config: VerifierConfig, pairs: Sequence[Pair]) -> list[Pair]:
         if taken[key] < config.most.get(pair.source, len(shuffled)):
             taken[key] += 1
             chosen.append(pair)
-    return chosen[: config.limit]
+    chosen = chosen[: config.limit]
+    if config.unlabeled:
+        chosen += unlabeled_pairs(chosen, config.unlabeled, config.seed)
+        random.Random(config.seed).shuffle(chosen)
+    return chosen
 
 
 def _started_run(config: VerifierConfig, data: Path, out: Path) -> dict[str, Any]:
@@ -322,11 +336,13 @@ def _loss(config: VerifierConfig, model: Any, inputs: dict[str, Any]) -> torch.T
     labels, token_labels = inputs.pop("labels"), inputs.pop("token_labels")
     teacher = inputs.pop("teacher", None)
     output = model(**inputs)
-    loss = _partly_labeled(output.logits, labels).mean()
+    labeled = labels >= 0
+    losses = torch.where(labeled, _partly_labeled(output.logits, labels.clamp(min=0)), 0.0)
     if teacher is not None:
-        share = config.teacher_share
-        distilled = -(teacher * torch.log_softmax(output.logits.float(), dim=-1)).sum(-1).mean()
-        loss = (1 - share) * loss + share * distilled
+        share = torch.where(labeled, config.teacher_share, 1.0)
+        distilled = -(teacher * torch.log_softmax(output.logits.float(), dim=-1)).sum(-1)
+        losses = (1 - share) * losses + share * distilled
+    loss = losses.mean()
     known = token_labels >= 0
     if config.span_share and known.any():
         loss = loss + config.span_share * _partly_labeled(output.token_logits[known], token_labels[known]).mean()
