@@ -11,6 +11,11 @@ settings.register_profile("halluc", deadline=None)
 settings.load_profile("halluc")
 
 
+def pytest_collection_modifyitems(items):
+    """Files that take long come first, so that two processes end together."""
+    items.sort(key=lambda item: item.path.parent.name not in ("integration", "training"))
+
+
 @pytest.fixture(scope="session")
 def lm():
     from halluc import load_model
