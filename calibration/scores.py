@@ -78,6 +78,9 @@ def negative_log_likelihood(
         weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of an interval (influence.py), or Bootstrap.
         clip: at least 0 and below 0.5.
+
+    Raises:
+        InvalidInput: an argument is unusable.
     """
     if check_number(clip, "clip", least=0) >= 0.5:
         raise InvalidInput(f"clip is {clip}; pass a number of at least 0 and below 0.5")

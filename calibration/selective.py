@@ -265,6 +265,9 @@ def accuracy_at_coverage(
         coverage: in (0, 1].
         weights: (N,) of any scale, at least 0.
         interval: level in (0, 1) of an interval, or Bootstrap: exact binomial, with the noise of where the coverage ends.
+
+    Raises:
+        InvalidInput: an argument is unusable.
     """
     values, truth = check_pair(confidence, correct)
     if check_number(coverage, "coverage", least=0, most=1) == 0:

@@ -28,7 +28,13 @@ Set = Annotated[list[str], typer.Option("--set", help="key=value that replaces a
 _RUNS = (
     ("sft", "runs.sft", "SFTRun", "run_sft", "Fine-tune a model on answers, and on abstentions where it does not know"),
     ("reward", "runs.preference", "RewardRun", "run_reward", "Train a reward model on preference pairs"),
-    ("dpo", "runs.preference", "DPORun", "run_dpo", "Train a model by DPO with a factuality margin, on preference pairs"),
+    (
+        "dpo",
+        "runs.preference",
+        "DPORun",
+        "run_dpo",
+        "Train a model by DPO on preference pairs; a factuality margin is optional",
+    ),
     ("kto", "runs.kto", "KTORun", "run_kto", "Train a model by KTO on completions labeled by their factuality"),
     (
         "orpo",

@@ -75,7 +75,18 @@ class MulticlassRecalibrator(TransformerMixin, JsonEstimator):
         return self.predict(probabilities)
 
     def predict(self, probabilities: ArrayLike) -> Float64Array:
-        """Recalibrate as `transform` does, always to an array, also by `sklearn.model_selection.cross_val_predict`."""
+        """Recalibrate as `transform` does, always to an array, also by `sklearn.model_selection.cross_val_predict`.
+
+        Args:
+            probabilities: (N, K) rows that sum to 1, with the K classes of `fit`.
+
+        Returns:
+            (N, K) recalibrated rows.
+
+        Raises:
+            NotFitted: `fit` has not been called.
+            InvalidInput: the probabilities are unusable.
+        """
         from scipy.special import softmax
 
         self.check_fitted()

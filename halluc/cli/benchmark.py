@@ -61,7 +61,7 @@ def _command(benchmark_name: str) -> Callable[..., None]:
         trust_remote_code: TrustRemoteCode = False,
         judge: JudgeName = None,
         limit: Annotated[int | None, typer.Option(help="Number of rows to draw; all by default.")] = None,
-        seed: Annotated[int, typer.Option(help="Of the draw of rows.")] = 0,
+        seed: Annotated[int, typer.Option(help="Seed of the draw of rows.")] = 0,
         max_new_tokens: Annotated[
             int | None, typer.Option(min=1, help="Longest reply, in tokens; by default the benchmark's own.")
         ] = None,

@@ -94,7 +94,7 @@ def fit(
     results: Results,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the calibrator, as JSON.")],
     recalibrator: Annotated[
-        RecalibratorName, typer.Option(help="Which one to fit; auto chooses by nested cross-validation.")
+        RecalibratorName, typer.Option(help="Recalibrator to fit; auto chooses by nested cross-validation.")
     ] = "auto",
     risk: Risk = 0.1,
     delta: Delta = 0.05,
@@ -143,7 +143,9 @@ def fit(
 
 @app.command("apply")
 def apply(
-    rows_file: Annotated[Path, typer.Argument(metavar="ROWS", help="JSON lines or CSV with confidence; - for stdin.")],
+    rows_file: Annotated[
+        Path, typer.Argument(metavar="ROWS", help="JSON lines or CSV with confidence; - for standard input.")
+    ],
     calibrator: Annotated[
         Path, typer.Option("--calibrator", "-c", help="The calibrator that 'halluc calibration fit' wrote.")
     ],

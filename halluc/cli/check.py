@@ -34,7 +34,7 @@ def check(
         typer.Option(
             "--context",
             "-c",
-            help="File that the answer should be faithful to: text, html or pdf. Repeat it for several files.",
+            help="File that the answer should be faithful to: text, HTML, PDF or an office file; repeat for several.",
         ),
     ] = None,
     index: Annotated[

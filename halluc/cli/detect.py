@@ -49,7 +49,7 @@ def detect(
     ] = None,
     n_samples: SampleCount = 5,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Of the samples; the answer is greedy.")] = 1.0,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Temperature of the samples; the answer is greedy.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
     claims: Annotated[bool, typer.Option("--claims", help="Also score each claim of the answers.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the detectors and what they need, and exit.")] = False,

@@ -43,8 +43,8 @@ def detectors(
     limit: Annotated[int | None, typer.Option(min=20, help="Number of rows to draw; all by default.")] = None,
     n_samples: SampleCount = 5,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 24,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Of the samples; the answer is greedy.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the draw of rows, the samples and the split.")] = 0,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Temperature of the samples; the answer is greedy.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of the draw of rows, the samples and the split.")] = 0,
     plot: Annotated[
         Path | None, typer.Option(help="Write a scatter plot of quality against cost (.png, .svg, .pdf).")
     ] = None,

@@ -75,7 +75,7 @@ def redteam(
         str | None, typer.Option(help="A model that writes multi-step attacks itself (PAIR and Crescendo), by name.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Attacks per family, drawn evenly from its techniques.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the draw and of the canaries.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draw of attacks and of the canaries.")] = 0,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 128,
     out: Annotated[Path | None, typer.Option(help="Write every transcript as JSON lines, for --compare.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to read the transcripts.")] = None,
