@@ -54,6 +54,7 @@ ATTACKS = {
 DEFENSES = (
     "none", "no passages", "block", "reminder", "datamarking", "encoding", "filter", "perplexity", "canary", "support"
 )  # fmt: skip
+GROUNDED = ("grounded", "grounded with support")
 
 
 def main() -> None:
@@ -64,7 +65,11 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--index", type=Path, default=None, help="index for the mitigations")
     parser.add_argument("--mitigations", default="none", help="of benchmarks, separated by commas, none first")
-    parser.add_argument("--defenses", default=",".join(DEFENSES), help="of injection, separated by commas")
+    parser.add_argument(
+        "--defenses",
+        default=",".join(DEFENSES + GROUNDED),
+        help="separated by commas; families other than injection have none and the grounded ones, which need --index",
+    )
     parser.add_argument("--runs", type=Path, default=None, help="folder of runs, from which a stopped benchmark is resumed")
     parser.add_argument("--max-new-tokens", type=int, default=48, help="longest reply to an attack")
     parser.add_argument("--limit", type=int, default=100, help="rows per benchmark, attacks per family")
@@ -123,9 +128,12 @@ def _attacks(lm, arguments) -> None:
     for family in _names(arguments, ATTACKS):
         rows = [row for path in _files(arguments, ATTACKS[family]) for row in read_rows(path)]
         attacks = make_attacks(family, rows, limit=arguments.limit)
-        grounded = ["grounded", "grounded, support"] if arguments.index else []
         before = None
-        for defense in [*(arguments.defenses.split(",") if family == "injection" else ["none"]), *grounded]:
+        for defense in arguments.defenses.split(","):
+            if (defense in GROUNDED and arguments.index is None) or (
+                family != "injection" and defense not in ("none", *GROUNDED)
+            ):
+                continue
             compute = partial(_run_attacks, lm, arguments, defense, rows, attacks)
             run = _kept(arguments, f"{family}-{defense}-{len(attacks)}-{lm.name}.jsonl", RedTeamRun.load, compute)
             before = run if defense == "none" else before
