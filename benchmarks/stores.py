@@ -2,9 +2,16 @@
 
 Prints one JSON line per figure. The texts are real: all strings of at least 60 characters in the JSON-lines files that are
 named. The vectors are random, in a subspace of 32 dimensions, about as many as those of sentence embeddings have; what is
-nearest is known from exact search. The raw side of a build writes the same texts and vectors and makes an index of vectors,
-and, for a database, one of words; the raw side of a query fetches the ids and texts of ten passages. Queries of both sides
-alternate, and ratios are of medians. A PostgreSQL server is started for the benchmark, as the tests do.
+nearest is known from exact search. Vectors are given to both sides, so that no build includes embedding, and both sides wait
+until what they wrote is on the disk.
+
+- folder: raw FAISS writes a flat index and a file of JSON lines; the median of three builds.
+- postgresql: raw pgvector copies texts and vectors into a table, and makes a graph and a full-text index. The server is
+  started for the benchmark, as the tests do.
+- qdrant: Qdrant's embedded mode on both sides, which compares a query with every vector and is for tests and small indexes;
+  figures of a server would be others. The raw side writes dense vectors and sparse ones of words.
+
+The raw side of a query fetches the ids and texts of ten passages. Queries of both sides alternate; ratios are of medians.
 
     python benchmarks/stores.py --texts DATA/*/*.jsonl --rows 100000
 """
@@ -13,9 +20,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
 import tempfile
 import time
+import warnings
+import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -25,6 +37,7 @@ from figures import read_rows, show
 
 # A script of this folder has the name of a package, and Python looks beside a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
+from retrieval import Passage, PassageStore, build_store  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 DIMENSION = 384
@@ -36,12 +49,12 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, nargs="*", default=[ROOT / "examples" / "xquad" / "passages.jsonl"])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--stores", default="folder,postgresql", help="some of folder, postgresql, separated by commas")
+    parser.add_argument("--stores", default="folder,postgresql,qdrant", help="some of these, separated by commas")
     arguments = parser.parse_args()
     texts = real_texts(arguments.texts, arguments.rows)
     vectors, queries = random_vectors(len(texts), arguments.queries)
     exact = np.argsort(-(queries @ vectors.T), 1)[:, :K]
-    measures = {"folder": measure_folder, "postgresql": measure_postgresql}
+    measures = {"folder": measure_folder, "postgresql": measure_postgresql, "qdrant": measure_qdrant}
     for store in arguments.stores.split(","):
         measures[store](texts, vectors, queries, exact)
 
@@ -72,22 +85,31 @@ def measure_folder(texts: list[str], vectors: np.ndarray, queries: np.ndarray, e
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
 
-        def raw_build() -> faiss.Index:
+        def raw_build(number: int) -> faiss.Index:
             index = faiss.IndexFlatIP(DIMENSION)
             index.add(vectors)
-            faiss.write_index(index, str(place / "raw.faiss"))
+            faiss.write_index(index, str(place / f"{number}.faiss"))
             lines = (json.dumps({"id": f"p{i}", "text": text}) for i, text in enumerate(texts))
-            (place / "raw.jsonl").write_text("\n".join(lines))
+            (place / f"{number}.jsonl").write_text("\n".join(lines))
+            for name in (f"{number}.faiss", f"{number}.jsonl"):
+                with (place / name).open("rb") as file:
+                    os.fsync(file.fileno())
             return index
 
-        raw, raw_seconds = timed(raw_build)
-        store, seconds = timed(lambda: build(place / "x.index", texts, vectors))
+        warm_up(str(place / "small.index"), texts, vectors)
+        passages = passages_of(texts)
+        raw_times, times = [], []
+        for number in range(3):
+            raw, spent = timed(lambda number=number: raw_build(number))
+            raw_times.append(spent)
+            store, spent = timed(lambda number=number: build(place / f"{number}.index", passages, vectors))
+            times.append(spent)
 
         def raw_query(query: np.ndarray) -> list[tuple[str, str]]:
             _, rows = raw.search(query[None], K)
             return [(f"p{row}", texts[row]) for row in rows[0]]
 
-        report("folder", store, seconds, raw_seconds, raw_query, queries, exact)
+        report("folder", store, median(times), median(raw_times), raw_query, queries, exact)
 
 
 def measure_postgresql(texts: list[str], vectors: np.ndarray, queries: np.ndarray, exact: np.ndarray) -> None:
@@ -117,10 +139,12 @@ def measure_postgresql(texts: list[str], vectors: np.ndarray, queries: np.ndarra
         def raw_words() -> None:
             connection.execute("create index on raw using gin (to_tsvector('english', text))")
 
+        warm_up(server.url("small"), texts, vectors)
+        passages = passages_of(texts)
         _, vector_seconds = timed(raw_build)
         _, word_seconds = timed(raw_words)
         show("raw pgvector", n=len(texts), copy_and_graph=vector_seconds, words=word_seconds)
-        store, seconds = timed(lambda: build(server.url("ours"), texts, vectors))
+        store, seconds = timed(lambda: build(server.url("ours"), passages, vectors))
 
         def raw_query(query: np.ndarray) -> list[tuple[str, str]]:
             statement = "select id, text from raw order by embedding <#> %s limit %s"
@@ -133,22 +157,70 @@ def measure_postgresql(texts: list[str], vectors: np.ndarray, queries: np.ndarra
         server.remove()
 
 
-def build(location: str | Path, texts: list[str], vectors: np.ndarray):
-    from retrieval import Passage, build_store
+def measure_qdrant(texts: list[str], vectors: np.ndarray, queries: np.ndarray, exact: np.ndarray) -> None:
+    from qdrant_client import QdrantClient, models
 
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        client = QdrantClient(path=f"{folder}/raw")
+
+        def point(i: int) -> models.PointStruct:
+            counts = Counter(zlib.crc32(word.encode()) for word in re.findall(r"\w+", texts[i].lower()))
+            words = models.SparseVector(indices=list(counts), values=list(map(float, counts.values())))
+            vector = {"dense": vectors[i].tolist(), "words": words}
+            return models.PointStruct(id=i, vector=vector, payload={"id": f"p{i}", "text": texts[i]})
+
+        def raw_build() -> None:
+            client.create_collection(
+                "raw",
+                vectors_config={"dense": models.VectorParams(size=DIMENSION, distance=models.Distance.DOT)},
+                sparse_vectors_config={"words": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            )
+            for start in range(0, len(texts), 256):
+                client.upsert("raw", [point(i) for i in range(start, min(start + 256, len(texts)))], wait=True)
+
+        warm_up(f"qdrant://{folder}/small#x", texts, vectors)
+        passages = passages_of(texts)
+        _, raw_seconds = timed(raw_build)
+        store, seconds = timed(lambda: build(f"qdrant://{folder}/ours#x", passages, vectors))
+
+        def raw_query(query: np.ndarray) -> list[tuple[str, str]]:
+            reply = client.query_points("raw", query.tolist(), using="dense", limit=K, with_payload=True)
+            return [(point.payload["id"], point.payload["text"]) for point in reply.points]
+
+        report("qdrant embedded", store, seconds, raw_seconds, raw_query, queries, exact)
+        store.close()
+        client.close()
+
+
+def passages_of(texts: list[str]) -> list[Passage]:
+    return [Passage(f"p{i}", text) for i, text in enumerate(texts)]
+
+
+def warm_up(location: str, texts: list[str], vectors: np.ndarray) -> None:
+    """Import what a build needs, which is not part of the figures."""
+    build(location, passages_of(texts[:100]), vectors[:100]).close()
+
+
+def build(location: str | Path, passages: list[Passage], vectors: np.ndarray) -> PassageStore:
     class Known:
         name, fingerprint, dimension = "random", "random", DIMENSION
 
         def encode(self, _texts: list[str]) -> np.ndarray:
             raise AssertionError("all vectors are known")
 
-    passages = [Passage(f"p{i}", text) for i, text in enumerate(texts)]
     store, _ = build_store(location, passages, embedder=Known(), vectors=vectors, duplicates="keep")
     return store
 
 
 def report(
-    name: str, store, seconds: float, raw_seconds: float, raw_query: Callable, queries: np.ndarray, exact: np.ndarray
+    name: str,
+    store: PassageStore,
+    seconds: float,
+    raw_seconds: float,
+    raw_query: Callable,
+    queries: np.ndarray,
+    exact: np.ndarray,
 ) -> None:
     show("build", store=name, n=len(store), seconds=seconds, raw_seconds=raw_seconds, ratio=seconds / raw_seconds)
     ours, raw, found, raw_found = [], [], 0, 0

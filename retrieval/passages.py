@@ -215,22 +215,31 @@ def _check_fields(passage: Passage) -> None:
     """Check the types of the fields, and that they can be written as UTF-8 and JSON."""
     for name in ("id", "text", "title", "source", "document_id"):
         value = getattr(passage, name)
-        if not isinstance(value, str) and (value is not None or name in ("id", "text")):
+        if isinstance(value, str):
+            if not value.isascii():
+                _check_encodable(name, value)
+        elif value is not None or name in ("id", "text"):
             raise TypeError(f"its {name} is {value!r}, not a text")
     for name in ("start", "end"):
         value = getattr(passage, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
             raise TypeError(f"its {name} is {value!r}, not a whole number")
-    if not isinstance(passage.metadata, Mapping):
-        raise TypeError(f"its metadata is a {type(passage.metadata).__name__}, not a mapping")
-    if not all(isinstance(key, str) for key in passage.metadata):
+    metadata = passage.metadata
+    if not isinstance(metadata, (dict, Mapping)):
+        raise TypeError(f"its metadata is a {type(metadata).__name__}, not a mapping")
+    if not metadata:
+        return
+    if not all(isinstance(key, str) for key in metadata):
         raise TypeError("a key of its metadata is not a text")
     try:
-        json.dumps(dict(passage.metadata), allow_nan=False)
+        json.dumps(dict(metadata), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"its metadata is not JSON ({error}); use texts, finite numbers, lists and mappings") from error
-    for name in ("id", "text", "title", "source", "document_id", "metadata"):
-        try:
-            check_encodable(getattr(passage, name))
-        except ValueError as error:
-            raise ValueError(f"its {name} {error}") from error
+    _check_encodable("metadata", metadata)
+
+
+def _check_encodable(name: str, value: Any) -> None:
+    try:
+        check_encodable(value)
+    except ValueError as error:
+        raise ValueError(f"its {name} {error}") from error

@@ -53,7 +53,8 @@ def write_files(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.f
     import pyarrow as pa
 
     columns = {name: [getattr(passage, name) for passage in passages] for name in _FIELDS if name != "metadata"}
-    columns["metadata"] = [json.dumps(dict(passage.metadata), ensure_ascii=False) for passage in passages]
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    columns["metadata"] = [encode(dict(passage.metadata)) for passage in passages]
     arrays = {
         name: pa.array(values, pa.int64() if name in ("start", "end") else pa.large_string())
         for name, values in columns.items()

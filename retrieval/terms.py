@@ -22,6 +22,7 @@ _UNSPACED = (
     "\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _TERM = re.compile(rf"[{_UNSPACED}]+|\d+(?:[.,]\d+)+|[^\W{_UNSPACED}]+")
+_ASCII_TERM = re.compile(r"\d+(?:[.,]\d+)+|\w+", re.ASCII)
 _ENDING = re.compile(r"(?<=\w)['’](?:s|t|re|ve|ll|d|m)\b", re.IGNORECASE)
 # Raised and lowered characters are not what they are raised from: 10⁶ is not 106.
 _SUPERSCRIPT = re.compile(r"([²³¹⁰-₟]+)")
@@ -43,13 +44,19 @@ def terms(text: str) -> list[str]:
     >>> terms("东京塔 is in 東京")
     ['东京', '京塔', '東京']
     """
-    if not text.isascii():
+    is_ascii = text.isascii()
+    if not is_ascii:
         text = "".join(
             part if i % 2 else unicodedata.normalize("NFKC", part) for i, part in enumerate(_SUPERSCRIPT.split(text))
         )
-    named = {match.start() for match in _NAMED_A.finditer(text)}
+    named = {match.start() for match in _NAMED_A.finditer(text)} if " A" in text else ()
+    if "'" in text or "’" in text:
+        text = _ENDING.sub(lambda ending: " " * len(ending[0]), text)
+    if is_ascii and not named:
+        # The same rule, several times faster.
+        return [word for word in _ASCII_TERM.findall(text.lower()) if word not in _STOP_WORDS]
     listed: list[str] = []
-    for match in _TERM.finditer(_ENDING.sub(lambda ending: " " * len(ending[0]), text)):
+    for match in _TERM.finditer(text):
         word = match[0].lower()
         if ord(word[0]) >= 0x0E00 and re.match(f"[{_UNSPACED}]", word):
             listed += [a + b for a, b in pairwise(word)] or [word]

@@ -15,14 +15,16 @@ from retrieval.postgres.address import PostgresAddress
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["Connections", "reason"]
+__all__ = ["GRAPH_BREADTH", "Connections", "connect", "reason"]
+
+# As many candidates as FAISS keeps (vectors.py): a search of the graph finds no more passages than these.
+GRAPH_BREADTH = 128
 
 _CONNECT_SECONDS = 10
 _LOCK_SECONDS = 600
 _MOST_IDLE = 8
 _OLDEST_PGVECTOR = (0, 8)
-# Searches the graph as far as FAISS's (vectors.py), and farther where a filter leaves too few of what it found.
-_SETTINGS = {"hnsw.ef_search": "128", "hnsw.iterative_scan": "strict_order", "lock_timeout": f"{_LOCK_SECONDS}s"}
+_SETTINGS = {"hnsw.ef_search": str(GRAPH_BREADTH), "lock_timeout": f"{_LOCK_SECONDS}s"}
 
 
 class Connections:

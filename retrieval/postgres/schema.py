@@ -87,6 +87,7 @@ _INDEXES = (
 )
 _GRAPH = "create index on {schema}.passages using hnsw (embedding vector_ip_ops)"
 _MOST_MEMORY_MB = 2048
+_ROWS_PER_WRITE = 100
 
 
 @dataclass(frozen=True)
@@ -224,12 +225,15 @@ def insert(
     words = 0
     statement = f"copy {{schema}}.passages ({', '.join(rows.COLUMNS)}) from stdin (format binary)"
     with connection.cursor() as cursor, cursor.copy(_in(address, statement)) as copy:
-        copy.write(rows.COPY_START)
+        encoded = [rows.COPY_START]
         for passage, vector in zip(passages, vectors, strict=True):
             row, count = rows.encoded_row(passage, vector)
-            copy.write(row)
+            encoded.append(row)
             words += count
-        copy.write(rows.COPY_END)
+            if len(encoded) == _ROWS_PER_WRITE:
+                copy.write(b"".join(encoded))
+                encoded = []
+        copy.write(b"".join([*encoded, rows.COPY_END]))
     return words
 
 
