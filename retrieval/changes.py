@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Change", "Duplicates", "embed_ahead", "plan_change", "vectors_of"]
+__all__ = ["Change", "Duplicates", "OnMissing", "embed_ahead", "plan_change", "vectors_of"]
 
 Duplicates = Literal["skip", "keep"]
+OnMissing = Literal["raise", "skip", "add"]
 
 
 @dataclass(frozen=True)

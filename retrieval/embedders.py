@@ -66,7 +66,7 @@ def load_embedder(name: str | None = None) -> Embedder:
         cannot.
 
     Raises:
-        EmbedderUnavailable: an endpoint without the name of a model.
+        EmbedderUnavailable: an endpoint without the name of a model, or with a password in its URL.
         InvalidQuery: the name is not a text.
     """
     if name is not None:
@@ -197,6 +197,12 @@ class EndpointEmbedder:
 
     def __init__(self, url: str, *, api_key: str | None = None, timeout: float = 60.0, batch_size: int = 128) -> None:
         self.base_url, _, self.model = url.partition("#")
+        if "@" in self.base_url:
+            # An index keeps the name of its embedder.
+            raise EmbedderUnavailable(
+                "the URL of the embedder has a user name or password, which would be saved with the index; leave it out, "
+                "and set OPENAI_API_KEY or pass api_key="
+            )
         if not self.model:
             raise EmbedderUnavailable(f"{url} names no model; write http://host:port/v1#model-name")
         self.name = url

@@ -11,7 +11,8 @@ from retrieval.records import Record
 from retrieval.rerank import Reranker, checked_reranker
 
 if TYPE_CHECKING:
-    from retrieval.store import Mode, PassageStore
+    from retrieval.ranking import Mode
+    from retrieval.store import PassageStore
 
 __all__ = ["RetrievalScore", "evaluate_retrieval"]
 

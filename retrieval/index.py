@@ -1,6 +1,6 @@
 """`PassageIndex`: the store whose passages are in a folder on this machine, embedded in the process.
 
-Not covered: what every store does in the same way (checked_store.py), the files on disk (manifest.py), writing them
+Not covered: what every store does in the same way (store.py), the files on disk (manifest.py), writing them
 (storage.py) and reading their present state (search.py).
 """
 
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, get_args
 from retrieval import manifest as manifests
 from retrieval import storage
 from retrieval.arguments import check_duplicates
-from retrieval.checked_store import CheckedStore
+from retrieval.changes import Duplicates
 from retrieval.embedders import Embedder
 from retrieval.errors import IndexClosed, IndexReplaced, InvalidQuery
 from retrieval.origin import Origin, check_embedder, checked_embedder
 from retrieval.passages import AddReport, IndexInfo, Passage, checked_passages
 from retrieval.search import Snapshot, open_snapshot
-from retrieval.store import Duplicates
+from retrieval.store import PassageStore
 from retrieval.vectors import Kind
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["PassageIndex"]
 
 
-class PassageIndex(CheckedStore):
+class PassageIndex(PassageStore):
     """Passages on disk, memory-mapped, with one writer at a time and any number of readers.
 
     Made by `create`, `build` or `open`. A reader sees the state at which it was opened; `refresh` moves it to the present
@@ -149,7 +149,7 @@ class PassageIndex(CheckedStore):
                 snapshot = Snapshot(partial, manifest, snapshot)
 
     @classmethod
-    def shown(cls, path: str | Path) -> str:
+    def checked_location(cls, path: str | Path) -> str:
         """The path as it is."""
         return str(path)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["build_store", "check_vacant", "copy_store", "create_store", "open_store", "shown_location"]
+__all__ = ["build_store", "check_vacant", "checked_location", "copy_store", "create_store", "open_store"]
 
 _SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "qdrant": "qdrant", "qdrants": "qdrant"}
 # The module that each extra brings.
@@ -40,7 +40,7 @@ class _Kind(Protocol):
 
     def open(self, location: Any, *, embedder: Embedder | str | None = None) -> PassageStore: ...
     def check_vacant(self, location: Any) -> None: ...
-    def shown(self, location: Any) -> str: ...
+    def checked_location(self, location: Any) -> str: ...
     def fill(
         self, location: Any, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]
     ) -> None: ...
@@ -55,7 +55,7 @@ def open_store(location: str | Path, *, embedder: Embedder | str | None = None) 
             endpoint needs the endpoint named here: the texts, and your API key, go only where you send them.
 
     Raises:
-        InvalidQuery: the location is neither a folder nor a URL of a known scheme.
+        InvalidQuery: the location is neither a folder nor a URL of a known scheme, or the URL has a password.
         IndexNotFound, IndexDamaged, IndexVersion: there is no index, or it cannot be used.
         IndexMismatch: `embedder` is not the one the index was built with.
         StoreUnavailable: the server cannot be reached, refuses, or the client is not installed.
@@ -155,10 +155,14 @@ def check_vacant(location: str | Path) -> None:
     _kind(location).check_vacant(location)
 
 
-def shown_location(location: str | Path) -> str:
-    """A location to show: a URL without its password, a path as it is."""
+def checked_location(location: str | Path) -> str:
+    """Check a location, before it is saved or anything is done with it; returns it with its defaults written out.
+
+    Raises:
+        InvalidQuery, StoreUnavailable: as `open_store`; a URL with a password is refused.
+    """
     kind = _kind(location)
-    return kind.shown(location)
+    return kind.checked_location(location)
 
 
 def _kind(location: Any) -> _Kind:

@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
+from operator import attrgetter
 from typing import Any
 
 from retrieval.errors import DuplicateId, EmptyCorpus, InvalidPassage
-from retrieval.files import check_encodable
+from retrieval.files import check_encodable, lone_surrogate
 from retrieval.records import Record
 
 __all__ = [
@@ -198,48 +199,62 @@ def checked_passages(passages: Sequence[Passage]) -> list[Passage]:
     for i, passage in enumerate(passages):
         if not isinstance(passage, Passage):
             raise InvalidPassage(f"passages[{i}] is a {type(passage).__name__}; pass Passage(id, text)")
-        try:
-            _check_fields(passage)
-        except (TypeError, ValueError) as error:
-            raise InvalidPassage(f"passage {passage.id!r} cannot be stored: {error}") from error
+    # By column, which takes a third of the time.
+    for name in ("id", "text", "title", "source", "document_id"):
+        _check_texts(name, passages)
+    for passage in passages:
         if not passage.text.strip():
             raise EmptyCorpus(f"passage {passage.id!r} has no text; leave it out")
-    counts = Counter(passage.id for passage in passages)
+        plain = type(passage.metadata) is dict and not passage.metadata and passage.start is passage.end is None
+        if not plain:
+            try:
+                _check_others(passage)
+            except (TypeError, ValueError) as error:
+                raise _cannot_be_stored(passage, error) from error
+    counts = Counter(map(attrgetter("id"), passages))
     if repeated := [passage_id for passage_id, count in counts.items() if count > 1]:
         named = ", ".join(map(repr, repeated[:5]))
         raise DuplicateId(f"{len(repeated)} passage ids occur twice in one call ({named}); give each passage its own id")
     return passages
 
 
-def _check_fields(passage: Passage) -> None:
-    """Check the types of the fields, and that they can be written as UTF-8 and JSON."""
-    for name in ("id", "text", "title", "source", "document_id"):
-        value = getattr(passage, name)
-        if isinstance(value, str):
-            if not value.isascii():
-                _check_encodable(name, value)
-        elif value is not None or name in ("id", "text"):
-            raise TypeError(f"its {name} is {value!r}, not a text")
+def _check_texts(name: str, passages: Sequence[Passage]) -> None:
+    """Check that a field is text, or None where it may be, and that it can be written as UTF-8."""
+    values = list(map(attrgetter(name), passages))
+    for passage, value in zip(passages, values, strict=True) if set(map(type, values)) != {str} else ():
+        if not isinstance(value, str) and (value is not None or name in ("id", "text")):
+            raise _cannot_be_stored(passage, f"its {name} is {value!r}, not a text")
+    texts = list(filter(None, values))
+    if lone_surrogate("".join(texts)) is not None:
+        (passage, error) = next((p, e) for p, v in zip(passages, values, strict=True) if (e := _fault(v)) is not None)
+        raise _cannot_be_stored(passage, f"its {name} {error}")
+
+
+def _fault(value: Any) -> ValueError | None:
+    try:
+        check_encodable(value)
+    except ValueError as error:
+        return error
+    return None
+
+
+def _check_others(passage: Passage) -> None:
+    """Check the fields that are not texts."""
     for name in ("start", "end"):
         value = getattr(passage, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
             raise TypeError(f"its {name} is {value!r}, not a whole number")
-    metadata = passage.metadata
-    if not isinstance(metadata, (dict, Mapping)):
-        raise TypeError(f"its metadata is a {type(metadata).__name__}, not a mapping")
-    if not metadata:
-        return
-    if not all(isinstance(key, str) for key in metadata):
+    if not isinstance(passage.metadata, Mapping):
+        raise TypeError(f"its metadata is a {type(passage.metadata).__name__}, not a mapping")
+    if not all(isinstance(key, str) for key in passage.metadata):
         raise TypeError("a key of its metadata is not a text")
     try:
-        json.dumps(dict(metadata), allow_nan=False)
+        json.dumps(dict(passage.metadata), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"its metadata is not JSON ({error}); use texts, finite numbers, lists and mappings") from error
-    _check_encodable("metadata", metadata)
+    if (error := _fault(passage.metadata)) is not None:
+        raise ValueError(f"its metadata {error}")
 
 
-def _check_encodable(name: str, value: Any) -> None:
-    try:
-        check_encodable(value)
-    except ValueError as error:
-        raise ValueError(f"its {name} {error}") from error
+def _cannot_be_stored(passage: Passage, reason: object) -> InvalidPassage:
+    return InvalidPassage(f"passage {passage.id!r} cannot be stored: {reason}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,9 +53,9 @@ def write_files(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.f
     """
     import pyarrow as pa
 
-    columns = {name: [getattr(passage, name) for passage in passages] for name in _FIELDS if name != "metadata"}
+    columns = {name: list(map(attrgetter(name), passages)) for name in _FIELDS}
     encode = json.JSONEncoder(ensure_ascii=False).encode
-    columns["metadata"] = [encode(dict(passage.metadata)) for passage in passages]
+    columns["metadata"] = [encode(dict(metadata)) if metadata else "{}" for metadata in columns["metadata"]]
     arrays = {
         name: pa.array(values, pa.int64() if name in ("start", "end") else pa.large_string())
         for name, values in columns.items()

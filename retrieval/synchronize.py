@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from retrieval.changes import OnMissing
 from retrieval.documents import ReadReport, read_documents
 from retrieval.errors import InvalidQuery, UnknownId
 from retrieval.passages import Document, IndexedDocument, UpdateReport
 from retrieval.records import Record
 from retrieval.split import split_documents
-from retrieval.store import OnMissing, PassageStore
+from retrieval.store import PassageStore
 
 __all__ = ["SyncReport", "delete_documents", "put_documents", "sync_documents"]
 

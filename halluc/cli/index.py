@@ -13,15 +13,15 @@ import typer
 
 from halluc.cli.options import IndexEmbedder, RerankerName, WorkerCount
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
-from retrieval.locations import shown_location
-from retrieval.store import Mode
+from retrieval.locations import checked_location
+from retrieval.ranking import Mode
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from retrieval import Embedder, PassageStore, ReadReport
-    from retrieval.store import OnMissing
+    from retrieval.changes import OnMissing
     from retrieval.synchronize import SyncReport
 
 __all__ = ["app"]
@@ -78,7 +78,7 @@ def build(
         passages = split_documents(read.documents, max_tokens=max_tokens, overlap=overlap, embedder=model)
     with _sharing(model, embedder, workers) as shared:
         index, added = build_store(out, passages, embedder=shared)
-    name = shown_location(out)
+    name = checked_location(out)
     with index:
         _name_left_out(read)
         if wants_json(json_):
@@ -163,7 +163,7 @@ def _add_change(name: str, on_missing: OnMissing | Literal["all"], summary: str)
                 else:
                     report = put_documents(opened, documents, on_missing=on_missing, **options)
                     _check_not_empty(report.read, documents)
-            _report(shown_location(index), opened, report, json_)
+            _report(checked_location(index), opened, report, json_)
 
 
 for _entry in _CHANGES:
@@ -185,7 +185,7 @@ def delete(
     with open_store(index, embedder=None) as opened:
         before = len(opened)
         deleted = delete_documents(opened, names)
-        name = shown_location(index)
+        name = checked_location(index)
         if wants_json(json_):
             print_json({"index": name, "passages": len(opened), "deleted": deleted, "removed": before - len(opened)})
             return
@@ -206,7 +206,7 @@ def copy(
 
     with working("copying"):
         passages = copy_store(source, target)
-    name = shown_location(target)
+    name = checked_location(target)
     if wants_json(json_):
         print_json({"index": name, "passages": passages})
         return
@@ -246,7 +246,7 @@ def search(
         print_json([hit.to_dict() for hit in hits])
         return
     if not hits:
-        console().print(f"no passage of {shown_location(index)} matches {query!r}")
+        console().print(f"no passage of {checked_location(index)} matches {query!r}")
     for hit in hits:
         similarity = "" if hit.similarity is None else f"  similarity {hit.similarity:.2f}"
         out = console()
@@ -303,7 +303,7 @@ def evaluate(
         "mode",
         *(f"hit@{k}" for k in scores[0].hit_at),
         "MRR",
-        title=f"{len(query_texts)} questions on {shown_location(index)}",
+        title=f"{len(query_texts)} questions on {checked_location(index)}",
     )
     for score in scores:
         table.add_row(score.mode, *(f"{value:.3f}" for value in score.hit_at.values()), f"{score.mrr:.3f}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retrieval.store import Mode
+from retrieval.ranking import Mode
 
 if TYPE_CHECKING:
     from calibration import Calibrator

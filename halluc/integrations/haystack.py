@@ -13,6 +13,7 @@ from halluc.errors import InvalidInput, leaf_errors_as_ours, needs_extra
 from halluc.verification import load_verifier
 from halluc.verification.check import CheckReport, check_many
 from retrieval import Passage, PassageStore, open_store
+from retrieval.locations import checked_location
 
 with needs_extra("haystack"):
     from haystack import Document, component, default_from_dict, default_to_dict
@@ -25,12 +26,15 @@ class IndexRetriever:
     """Retrieve passages of an index as documents, whose meta also have title and source.
 
     Args:
-        path: the index: a folder, or a URL; leave a password to the environment, as saved pipelines hold the URL.
+        path: the index: a folder, or a URL, which is refused if it has a password, since saved pipelines hold it.
         k: number of documents.
         mode: "dense", "sparse" or "hybrid".
         filter: metadata that passages must have.
         min_similarity: leave out less similar passages (see `PassageStore.search`).
         embedder: the embedder of the index, to name only if it is an endpoint (see `open_store`).
+
+    Raises:
+        RetrievalFailed: the path is not one of an index.
     """
 
     def __init__(
@@ -42,7 +46,9 @@ class IndexRetriever:
         min_similarity: float | None = None,
         embedder: str | None = None,
     ) -> None:
-        self.path, self.k, self.mode, self.filter, self.min_similarity = str(path), k, mode, filter, min_similarity
+        with leaf_errors_as_ours():
+            self.path = checked_location(str(path))
+        self.k, self.mode, self.filter, self.min_similarity = k, mode, filter, min_similarity
         self.embedder = embedder
         self._index: PassageStore | None = None
 

@@ -57,12 +57,13 @@ def split_spec(spec: str) -> tuple[str, str]:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
+    if "@" in url:
+        raise InvalidInput("the URL of the endpoint contains a user name or password; pass the key as api_key=")
     if not usable or re.search(r"\s", url):
         raise InvalidInput(f"{spec!r} is not the URL of an endpoint; {form}")
-    if parts.username is not None:
-        raise InvalidInput(f"the URL of {parts.hostname} contains a user name; pass the key as api_key=")
     if parts.query:
-        raise InvalidInput(f"{spec!r} has a query (?{parts.query}) in its URL; {form}")
+        # It may be a key, so it is not repeated.
+        raise InvalidInput(f"the URL of {parts.hostname} has a query (?…); {form}")
     if not model.strip():
         raise InvalidInput(f"{spec!r} names no model; {form}")
     return url.rstrip("/").removesuffix("/chat/completions"), model.strip()

@@ -1,14 +1,15 @@
 """URLs of indexes in PostgreSQL: `postgresql://user@host:port/database#name`.
 
-The part before the `#` is libpq's; user and password may come from the environment and from libpq's password file as usual.
-The part after it names the index, which is a schema of that name; by default "halluc".
+The part before the `#` is libpq's. A password in it is refused, since URLs end up in saved settings, in logs and on screens:
+it comes from PGPASSWORD or from libpq's password file. The part after the `#` names the index, which is a schema of that
+name; by default "halluc".
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from retrieval.errors import InvalidQuery
 
@@ -16,7 +17,7 @@ __all__ = ["PostgresAddress", "parse_address"]
 
 _NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,47}")
 _HOST = re.compile(r"(\[[^]]*\]|[^:\[\]]*)(:\d*)?")
-_SECRET_OPTIONS = frozenset({"password", "sslpassword"})
+_SECRETS = ("password", "sslpassword")
 
 
 @dataclass(frozen=True)
@@ -24,31 +25,29 @@ class PostgresAddress:
     """Where an index is.
 
     Attributes:
-        conninfo: for libpq, with the password; never shown.
+        conninfo: for libpq.
         name: of the index, a schema of the database.
-        location: the URL without the password, to show.
     """
 
-    conninfo: str = field(repr=False)
+    conninfo: str
     name: str
-    location: str
 
     def __str__(self) -> str:
-        return self.location
+        return f"{self.conninfo}#{self.name}"
 
 
 def parse_address(url: str) -> PostgresAddress:
     """Parse the URL of an index in PostgreSQL.
 
     Raises:
-        InvalidQuery: it is no such URL, or the name cannot be that of an index.
+        InvalidQuery: it is no such URL, it has a password, or the name cannot be that of an index.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
     conninfo, _, name = url.partition("#")
     if "@" in name:
-        raise InvalidQuery("the postgresql URL has a # before its @; write a # in a user name or password as %23")
+        raise InvalidQuery("the postgresql URL has a # before its @; write a # in a user name as %23")
     name = name or "halluc"
     if not _NAME.fullmatch(name):
         raise InvalidQuery(
@@ -61,13 +60,16 @@ def parse_address(url: str) -> PostgresAddress:
     )
     try:
         parts = urlsplit(conninfo)
-        conninfo_to_dict(conninfo)
+        options = conninfo_to_dict(conninfo)
     except (ProgrammingError, ValueError):
-        # Both quote the part that they do not understand, which may be the password.
+        # Both quote the part that they do not understand, which may be a password.
         raise unreadable from None
-    user, at, host = parts.netloc.rpartition("@")
-    if not all(_HOST.fullmatch(one) for one in host.split(",")):
+    if any(options.get(secret) for secret in _SECRETS):
+        raise InvalidQuery(
+            "the postgresql URL has a password, which would end up in saved settings and logs; leave it out of the URL, and "
+            "set PGPASSWORD or write it in the password file of libpq"
+        )
+    hosts = parts.netloc.rpartition("@")[2]
+    if "@" in parts.path or not all(_HOST.fullmatch(host) for host in hosts.split(",")):
         raise unreadable
-    options = urlencode([(key, value) for key, value in parse_qsl(parts.query) if key not in _SECRET_OPTIONS])
-    shown = f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}{'?' * bool(options)}{options}#{name}"
-    return PostgresAddress(conninfo, name, shown)
+    return PostgresAddress(conninfo, name)

@@ -210,7 +210,7 @@ def _refusal(address: PostgresAddress, error: psycopg.Error) -> PassageIndexErro
     text = str(error)
     if "password authentication failed" in text:
         return StoreUnavailable(
-            f"the server of {address} refused the password; correct it in the URL, in PGPASSWORD or in the password file"
+            f"the server of {address} refused the password; correct it in PGPASSWORD or in the password file of libpq"
         )
     if "no password supplied" in text:
         return StoreUnavailable(

@@ -14,7 +14,7 @@ from retrieval.postgres.address import PostgresAddress
 from retrieval.postgres.connections import GRAPH_BREADTH
 from retrieval.postgres.filtering import Condition, condition_of
 from retrieval.postgres.rows import signed_hash, term_hash
-from retrieval.postgres.schema import Facts, facts_of, read_facts
+from retrieval.postgres.schema import PostgresFacts, facts_of, read_facts
 from retrieval.segment import text_hash
 from retrieval.terms import terms
 
@@ -47,8 +47,8 @@ class PostgresContents:
         self,
         connection: psycopg.Connection[Any],
         address: PostgresAddress,
-        check: Callable[[Facts], None],
-        facts: Facts | None = None,
+        check: Callable[[PostgresFacts], None],
+        facts: PostgresFacts | None = None,
     ) -> None:
         self.connection = connection
         self.address = address
@@ -57,7 +57,7 @@ class PostgresContents:
         self._passage_at: dict[int, Passage] = {}
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> PostgresFacts:
         """The facts, read at the begin of the transaction."""
         if self._facts is None:
             facts = read_facts(self.connection, self.address, before=_BEGIN)

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from retrieval.errors import IndexDamaged, IndexExists, IndexNotFound, IndexVersion
+from retrieval.errors import IndexDamaged, IndexExists, IndexNotFound
 from retrieval.origin import Origin
 from retrieval.passages import Passage
 from retrieval.postgres import rows
 from retrieval.postgres.address import PostgresAddress
+from retrieval.served_store import Facts, checked_facts, new_facts
 from retrieval.terms import TERMS_VERSION
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT_VERSION",
-    "Facts",
+    "PostgresFacts",
     "check_absent",
     "count_change",
     "create_indexes",
@@ -91,41 +92,21 @@ _ROWS_PER_WRITE = 100
 
 
 @dataclass(frozen=True)
-class Facts:
+class PostgresFacts(Facts):
     """The row of `facts`.
 
     Attributes:
-        format_version: version of the tables.
-        id: random and never used again, so that an index that was removed and created again is another one.
-        state: random, and another one after every change.
-        generation: number of changes.
-        embedder, fingerprint, dimension: the embedder that made the vectors.
         kind: "hnsw", or "flat" where vectors are too long for pgvector's graph.
-        terms_version: version of the terms that are counted.
-        passages, words: numbers of passages, and of words in all of them.
+        words: number of words in all passages.
     """
 
-    format_version: int
-    id: str
-    state: str
-    generation: int
-    embedder: str
-    fingerprint: str
-    dimension: int
     kind: str
-    terms_version: int
-    passages: int
     words: int
-
-    @property
-    def origin(self) -> Origin:
-        """The embedder that made the vectors."""
-        return Origin(self.embedder, self.fingerprint, self.dimension)
 
 
 def read_facts(
     connection: psycopg.Connection[Any], address: PostgresAddress, *, lock: bool = False, before: str = ""
-) -> Facts:
+) -> PostgresFacts:
     """Read the facts of an index.
 
     Args:
@@ -151,25 +132,19 @@ def read_facts(
     return facts_of(row, address)
 
 
-def facts_of(row: Mapping[str, Any] | None, address: PostgresAddress) -> Facts:
+def facts_of(row: Mapping[str, Any] | None, address: PostgresAddress) -> PostgresFacts:
     """Check the row of `facts`.
 
     Raises:
         IndexVersion: the index has another format.
-        IndexDamaged: there is no row, or it lacks a column.
+        IndexDamaged: there is no row, or a fact is missing.
     """
     if row is None:
-        raise IndexDamaged(f"the table of facts of {address} is empty; restore it from a copy or build the index again")
-    version = row.get("format_version")
-    if version != FORMAT_VERSION:
-        remedy = "upgrade halluc" if isinstance(version, int) and version > FORMAT_VERSION else "build the index again"
-        raise IndexVersion(f"{address} has table format {version}, but this halluc reads format {FORMAT_VERSION}; {remedy}")
-    if missing := [field.name for field in fields(Facts) if field.name not in row]:
-        raise IndexDamaged(f"the table of facts of {address} has no column {missing[0]}; build the index again")
-    return Facts(**{field.name: row[field.name] for field in fields(Facts)})
+        raise IndexDamaged(f"the table of facts of {address} is empty; restore it from a backup or build the index again")
+    return checked_facts(PostgresFacts, row, address, FORMAT_VERSION)
 
 
-def create_tables(connection: psycopg.Connection[Any], address: PostgresAddress, origin: Origin) -> Facts:
+def create_tables(connection: psycopg.Connection[Any], address: PostgresAddress, origin: Origin) -> PostgresFacts:
     """Create the tables of an empty index, in the transaction that is open.
 
     Raises:
@@ -177,18 +152,8 @@ def create_tables(connection: psycopg.Connection[Any], address: PostgresAddress,
     """
     import psycopg
 
-    facts = Facts(
-        format_version=FORMAT_VERSION,
-        id=secrets.token_hex(16),
-        state=secrets.token_hex(16),
-        generation=0,
-        embedder=origin.embedder,
-        fingerprint=origin.fingerprint,
-        dimension=origin.dimension,
-        kind="hnsw" if origin.dimension <= _LONGEST_IN_GRAPH else "flat",
-        terms_version=TERMS_VERSION,
-        passages=0,
-        words=0,
+    facts = PostgresFacts(
+        **new_facts(origin, FORMAT_VERSION), kind="hnsw" if origin.dimension <= _LONGEST_IN_GRAPH else "flat", words=0
     )
     try:
         connection.execute(_in(address, "create schema {schema}"))
@@ -196,14 +161,16 @@ def create_tables(connection: psycopg.Connection[Any], address: PostgresAddress,
         raise _exists(address) from error
     connection.execute(_in(address, _FACTS))
     connection.execute(_in(address, _PASSAGES.replace("{dimension}", str(origin.dimension))))
-    names = [field.name for field in fields(Facts)]
+    names = [field.name for field in fields(facts)]
     marks = ", ".join(["%s"] * len(names))
     values = [getattr(facts, name) for name in names]
     connection.execute(_in(address, f"insert into {{schema}}.facts ({', '.join(names)}) values ({marks})"), values)
     return facts
 
 
-def create_indexes(connection: psycopg.Connection[Any], address: PostgresAddress, facts: Facts, passages: int) -> None:
+def create_indexes(
+    connection: psycopg.Connection[Any], address: PostgresAddress, facts: PostgresFacts, passages: int
+) -> None:
     """Create the indexes of the table of passages, faster after its first rows are there."""
     if facts.kind == "hnsw":
         # pgvector builds the graph several times slower once it no longer fits in this memory.

@@ -6,21 +6,20 @@ Not covered: the tables (schema.py), the search (contents.py) and connections (c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from retrieval.changes import embed_ahead
-from retrieval.checked_store import CheckedStore
 from retrieval.embedders import Embedder
-from retrieval.errors import IndexReplaced, InvalidPassage
+from retrieval.errors import InvalidPassage
 from retrieval.origin import Origin, check_embedder, checked_embedder
-from retrieval.passages import IndexInfo, Passage
+from retrieval.passages import Passage
 from retrieval.postgres import schema
 from retrieval.postgres.address import PostgresAddress, parse_address
 from retrieval.postgres.connections import Connections, connect
 from retrieval.postgres.contents import PASSAGE_COLUMNS, PostgresContents, passage_of
-from retrieval.postgres.schema import Facts
+from retrieval.postgres.schema import PostgresFacts
+from retrieval.served_store import ServedStore
 from retrieval.terms import TERMS_VERSION
 
 if TYPE_CHECKING:
@@ -33,19 +32,14 @@ __all__ = ["PostgresStore"]
 _PAGE = 1000
 
 
-class PostgresStore(CheckedStore):
-    """Passages in a schema of a database. Made by `retrieval.open_store`, `create_store` or `build_store`.
+class PostgresStore(ServedStore):
+    """Passages in a schema of a database."""
 
-    Raises:
-        IndexClosed: by every method after `close`.
-        IndexNotFound, IndexReplaced: by every method if the index was removed, or another one created in its place.
-        StoreUnavailable: by every method if the server cannot be reached.
-    """
-
-    def __init__(self, address: PostgresAddress, embedder: Embedder | None, facts: Facts, connections: Connections) -> None:
-        super().__init__(address.location, embedder)
+    def __init__(
+        self, address: PostgresAddress, embedder: Embedder | None, facts: PostgresFacts, connections: Connections
+    ) -> None:
+        super().__init__(str(address), embedder, facts)
         self.address = address
-        self._first_facts = facts
         self._connections = connections
         self._has_passages = facts.passages > 0
 
@@ -62,7 +56,7 @@ class PostgresStore(CheckedStore):
             with connections.reading() as connection:
                 facts = schema.read_facts(connection, address)
             if model is not None:
-                check_embedder(address.location, facts.origin, model)
+                check_embedder(str(address), facts.origin, model)
             if facts.terms_version != TERMS_VERSION:
                 with connections.writing() as connection:
                     if schema.read_facts(connection, address, lock=True).terms_version != TERMS_VERSION:
@@ -98,9 +92,9 @@ class PostgresStore(CheckedStore):
             connections.close()
 
     @classmethod
-    def shown(cls, url: str) -> str:
-        """The URL without the password."""
-        return parse_address(url).location
+    def checked_location(cls, url: str) -> str:
+        """The URL with the name of the index."""
+        return str(parse_address(url))
 
     @classmethod
     def check_vacant(cls, url: str) -> None:
@@ -119,10 +113,6 @@ class PostgresStore(CheckedStore):
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def __len__(self) -> int:
-        with self._reading() as contents:
-            return contents.facts.passages
-
     def __iter__(self) -> Iterator[Passage]:
         for row in self._pages(PASSAGE_COLUMNS, _PAGE):
             yield passage_of(row)
@@ -140,40 +130,9 @@ class PostgresStore(CheckedStore):
         if rows:
             yield [passage_of(r) for r in rows], np.stack([r[-1].to_numpy() for r in rows])
 
-    @property
-    def content_hash(self) -> str:
-        """Equal for copies that PostgreSQL's tools make, and different after every change of the content."""
-        import xxhash
-
-        with self._reading() as contents:
-            return xxhash.xxh3_128_hexdigest(f"{contents.facts.fingerprint} {contents.facts.state}".encode())
-
-    def info(self) -> IndexInfo:
-        """Get facts about the index."""
-        with self._reading() as contents:
-            facts = contents.facts
-            size = schema.size(contents.connection, self.address)
-        return IndexInfo(
-            location=self.location,
-            store="postgresql",
-            passages=facts.passages,
-            embedder=facts.embedder,
-            fingerprint=facts.fingerprint,
-            dimension=facts.dimension,
-            kind=facts.kind,
-            generation=facts.generation,
-            format_version=facts.format_version,
-            bytes=size,
-        )
-
     def reopen(self, *, embedder: Embedder | None = None) -> PostgresStore:
         """Open the same index once more, with connections of its own."""
         return PostgresStore._open(self.address, embedder)
-
-    def refresh(self) -> None:
-        """Check that the index is there; every use sees its present state."""
-        with self._reading() as contents:
-            _ = contents.facts
 
     def close(self) -> None:
         """Close the connections. Using the index afterwards is an error, except for closing it again."""
@@ -181,11 +140,12 @@ class PostgresStore(CheckedStore):
 
     # -- private ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _origin(self) -> Origin:
-        # It never changes, so the server is not asked; every use that reads checks that the index is still there.
+    def _check_open(self) -> None:
         self._connections.check_open()
-        return self._first_facts.origin
+
+    def _description(self, contents: Any) -> dict[str, Any]:
+        size = schema.size(contents.connection, self.address)
+        return {"store": "postgresql", "kind": contents.facts.kind, "bytes": size}
 
     @contextmanager
     def _reading(self) -> Iterator[PostgresContents]:
@@ -202,13 +162,6 @@ class PostgresStore(CheckedStore):
         self._check_id(facts)
         return PostgresContents(connection, self.address, self._check_id, facts)
 
-    def _check_id(self, facts: Facts) -> None:
-        if facts.id != self._first_facts.id:
-            raise IndexReplaced(
-                f"the index {self.location} was removed and another one created there; open that one with "
-                "retrieval.open_store"
-            )
-
     def _commit(
         self, contents: Any, new: Sequence[Passage], vectors: NDArray[np.float32] | None, removed: Sequence[Any]
     ) -> PostgresContents:
@@ -224,17 +177,11 @@ class PostgresStore(CheckedStore):
         if not self._has_passages:
             self._has_passages = len(self) > 0
         else:
-            self._connections.check_open()
+            self._check_open()
         return not self._has_passages
 
     def _check_storable(self, passages: Sequence[Passage]) -> None:
         _check_characters(passages)
-
-    def _embedding(self, passages: Sequence[Passage]) -> Callable[[list[str]], NDArray[np.float32]]:
-        texts = [passage.text for passage in passages]
-        with self._reading() as contents:
-            stored = contents.ids_of_texts(texts)
-        return embed_ahead([text for text in texts if text not in stored], self._embed)
 
     def _pages(self, columns: str, size: int) -> Iterator[Any]:
         """Get some columns of all rows, a page in one transaction, so that no connection waits for the next page."""

@@ -3,15 +3,15 @@
     qdrant://host:6333#name         a server; qdrants:// for one behind TLS
     qdrant:///path/to/folder#name   Qdrant's embedded mode, for tests and small indexes: one process at a time, exact search
 
-The API key comes from QDRANT_API_KEY, or from the URL as in qdrants://:KEY@host. The name is that of the index; by default
-"halluc". Open embedded folders of your own only: the client unpickles what is in them.
+The API key comes from QDRANT_API_KEY. A URL with a key is refused, since URLs end up in saved settings, in logs and on
+screens. The name is that of the index; by default "halluc". Open embedded folders of your own only: the client unpickles
+what is in them.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,17 +28,15 @@ class QdrantAddress:
 
     Attributes:
         name: of the index, which is the collection NAME with the collection NAME.facts beside it.
-        location: the URL without the key, to show.
+        location: the URL, with the defaults of port and name.
         server: http(s) address of the server; None for a folder.
         folder: of the embedded mode; None for a server.
-        key: of the server's API; never shown.
     """
 
     name: str
     location: str
     server: str | None = None
     folder: Path | None = None
-    key: str | None = field(default=None, repr=False)
 
     @property
     def facts(self) -> str:
@@ -53,7 +51,7 @@ def parse_address(url: str) -> QdrantAddress:
     """Parse the URL of an index in Qdrant.
 
     Raises:
-        InvalidQuery: it is no such URL, or the name cannot be that of an index.
+        InvalidQuery: it is no such URL, it has a key, or the name cannot be that of an index.
     """
     try:
         parts = urlsplit(url)
@@ -67,6 +65,11 @@ def parse_address(url: str) -> QdrantAddress:
         raise InvalidQuery(
             f"{shown} cannot name an index in Qdrant; use letters, digits, - and _, such as qdrant://host#manuals"
         )
+    if parts.username is not None:
+        raise InvalidQuery(
+            "the qdrant URL has an API key or a user name, which would end up in saved settings and logs; leave it out, and "
+            "set QDRANT_API_KEY"
+        )
     scheme = parts.scheme.lower()
     if host is None and scheme == "qdrant" and parts.path.strip("/") and not parts.netloc:
         folder = Path(unquote(parts.path))
@@ -75,6 +78,5 @@ def parse_address(url: str) -> QdrantAddress:
         raise InvalidQuery("the qdrant URL cannot be read; write qdrant://host:6333#name, or qdrant:///folder#name")
     host = f"[{host}]" if ":" in host else host
     port = port or 6333
-    key = unquote(parts.password or parts.username or "") or os.environ.get("QDRANT_API_KEY")
     web = "https" if scheme == "qdrants" else "http"
-    return QdrantAddress(name, f"{scheme}://{host}:{port}#{name}", f"{web}://{host}:{port}", key=key)
+    return QdrantAddress(name, f"{scheme}://{host}:{port}#{name}", f"{web}://{host}:{port}")

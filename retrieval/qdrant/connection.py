@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -42,7 +43,10 @@ class Connection:
         if address.folder is None:
             self._lock: Any = threading.RLock()
             self._client: Any = QdrantClient(
-                url=address.server, api_key=address.key, timeout=_SECONDS, check_compatibility=False
+                url=address.server,
+                api_key=os.environ.get("QDRANT_API_KEY"),
+                timeout=_SECONDS,
+                check_compatibility=False,
             )
             return
         with _embedded_lock:
@@ -69,14 +73,18 @@ class Connection:
             if not _embedded[folder][2]:
                 _embedded.pop(folder)[0].close()
 
+    def check_open(self) -> None:
+        """Raise `IndexClosed` after `close`."""
+        if self._closed:
+            raise IndexClosed(f"the index {self.address} is closed; open it again with retrieval.open_store")
+
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the client.
 
         Raises:
             IndexClosed: after `close`.
         """
-        if self._closed:
-            raise IndexClosed(f"the index {self.address} is closed; open it again with retrieval.open_store")
+        self.check_open()
         function = getattr(self._client, method)
         if self.address.folder is None:
             return function(*arguments, **options)

@@ -9,7 +9,7 @@ from retrieval.contents import Match
 from retrieval.filters import Filter
 from retrieval.passages import IndexedDocument, Passage
 from retrieval.qdrant.connection import Connection
-from retrieval.qdrant.facts import Facts
+from retrieval.qdrant.facts import QdrantFacts
 from retrieval.qdrant.points import condition_of, passage_of, query_words, visible
 from retrieval.segment import text_hash
 
@@ -25,7 +25,7 @@ _PAGE = 500
 class QdrantContents:
     """The passages that are committed; a place is the id of a point. Qdrant has no snapshots: a call sees what is there."""
 
-    def __init__(self, connection: Connection, facts: Facts) -> None:
+    def __init__(self, connection: Connection, facts: QdrantFacts) -> None:
         self.connection = connection
         self.facts = facts
         self._passage_at: dict[int, Passage] = {}

@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from retrieval.errors import IndexDamaged, IndexLocked, IndexNotFound, IndexVersion
-from retrieval.origin import Origin
+from retrieval.errors import IndexLocked, IndexNotFound, IndexVersion
 from retrieval.qdrant.connection import Connection
+from retrieval.served_store import Facts, checked_facts
 from retrieval.terms import TERMS_VERSION
 
 __all__ = [
     "FORMAT_VERSION",
-    "Facts",
     "Lock",
+    "QdrantFacts",
     "clear_lock",
     "finish_commit",
     "lease",
-    "new_facts",
     "now",
     "read_facts",
     "read_payload",
@@ -41,39 +40,18 @@ _WAIT_SECONDS = 600
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What an index is, and its present state.
+class QdrantFacts(Facts):
+    """The payload of the point of facts.
 
     Attributes:
-        format_version: version of the collections.
-        id: random and never used again, so that an index that was removed and created again is another one.
-        state: random, and another one after every change.
-        generation: number of changes.
-        embedder, fingerprint, dimension: the embedder that made the vectors.
-        terms_version: version of the terms that are counted.
         mean_words: mean length of the passages when the index was built, by which BM25 measures length.
-        passages: number of passages.
         next: id of the next point.
         commit: the record of a commit that is not finished: the change, the points to remove, and the facts afterwards.
     """
 
-    format_version: int
-    id: str
-    state: str
-    generation: int
-    embedder: str
-    fingerprint: str
-    dimension: int
-    terms_version: int
     mean_words: float
-    passages: int
     next: int
-    commit: dict[str, Any] | None = None
-
-    @property
-    def origin(self) -> Origin:
-        """The embedder that made the vectors."""
-        return Origin(self.embedder, self.fingerprint, self.dimension)
+    commit: dict[str, Any] | None
 
 
 def lease() -> float:
@@ -86,24 +64,7 @@ def now() -> float:
     return time.time()
 
 
-def new_facts(origin: Origin, mean_words: float) -> Facts:
-    """Make the facts of an empty index."""
-    return Facts(
-        format_version=FORMAT_VERSION,
-        id=secrets.token_hex(16),
-        state=secrets.token_hex(16),
-        generation=0,
-        embedder=origin.embedder,
-        fingerprint=origin.fingerprint,
-        dimension=origin.dimension,
-        terms_version=TERMS_VERSION,
-        mean_words=mean_words,
-        passages=0,
-        next=1,
-    )
-
-
-def read_facts(connection: Connection) -> Facts:
+def read_facts(connection: Connection) -> QdrantFacts:
     """Read the facts of an index.
 
     Raises:
@@ -115,16 +76,7 @@ def read_facts(connection: Connection) -> Facts:
     payload = read_payload(connection)
     if payload is None or "format_version" not in payload:
         raise IndexNotFound(f"there is no index at {address}; build one with 'halluc index build'")
-    version = payload["format_version"]
-    if version != FORMAT_VERSION:
-        remedy = "upgrade halluc" if isinstance(version, int) and version > FORMAT_VERSION else "build the index again"
-        raise IndexVersion(
-            f"{address} has collection format {version}, but this halluc reads format {FORMAT_VERSION}; {remedy}"
-        )
-    if missing := [field.name for field in fields(Facts) if field.name not in payload and field.name != "commit"]:
-        raise IndexDamaged(f"the facts of {address} lack {missing[0]}; restore it from a snapshot or build the index again")
-    values: dict[str, Any] = {field.name: payload.get(field.name) for field in fields(Facts)}
-    facts = Facts(**values)
+    facts = checked_facts(QdrantFacts, {"commit": None, **payload}, address, FORMAT_VERSION)
     if facts.terms_version != TERMS_VERSION:
         raise IndexVersion(f"the words of {address} were counted by another version of halluc; build the index again")
     return facts
@@ -139,7 +91,7 @@ def read_payload(connection: Connection) -> dict[str, Any] | None:
     return dict(points[0].payload or {}) if points else None
 
 
-def write_facts(connection: Connection, facts: Facts) -> None:
+def write_facts(connection: Connection, facts: QdrantFacts) -> None:
     """Write the point of the facts, whatever it was before."""
     write_payload(connection, asdict(facts))
 
@@ -232,7 +184,7 @@ def record_commit(connection: Connection, lock: Lock, commit: dict[str, Any]) ->
         raise IndexLocked(f"this process lost the lock of {connection.address}; nothing was changed, try again")
 
 
-def finish_commit(connection: Connection, facts: Facts) -> Facts:
+def finish_commit(connection: Connection, facts: QdrantFacts) -> QdrantFacts:
     """Do what the record of a commit says, as often as it is asked for, and remove points that no commit names."""
     from qdrant_client import models
 

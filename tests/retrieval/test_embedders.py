@@ -82,6 +82,9 @@ def test_embedders_that_are_unavailable_say_what_to_do(tmp_path, monkeypatch):
         load_embedder("no-such-org/none").encode(["x"])
     with pytest.raises(InvalidQuery, match="the name of the embedder is empty"):
         load_embedder("")
+    with pytest.raises(EmbedderUnavailable, match="has a user name or password, which would be saved") as error:
+        load_embedder("http://u:s3cret@127.0.0.1/v1#m")
+    assert "s3cret" not in str(error.value)
     with pytest.raises(EmbedderUnavailable, match="names no model"):
         load_embedder("http://127.0.0.1:9/v1")
     with pytest.raises(EmbedderUnavailable, match="check that the server runs"):

@@ -1,9 +1,14 @@
 """What only a server can do wrong: connections, passwords, versions, transactions."""
 
 import os
+import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
+import postgres_server
 import pytest
 
 from retrieval import Passage, build_store, create_store, open_store
@@ -18,6 +23,7 @@ from retrieval.errors import (
     InvalidQuery,
     StoreUnavailable,
 )
+from retrieval.locations import checked_location, copy_store
 from retrieval.postgres import rows, schema
 from retrieval.postgres.address import parse_address
 
@@ -53,37 +59,53 @@ def store(url):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda url, port: url.replace("s3cret", "wr0ng"), "refused the password; correct it in the URL, in PGPASSWORD"),
-        (lambda url, port: url.replace(":s3cret%2Fpass", ""), "asks for a password; set PGPASSWORD"),
         (lambda url, port: url.replace(f":{port}", ":1"), "cannot be reached: Connection refused; check the URL"),
         (lambda url, port: url.replace("/postgres#", "/none#"), 'cannot be reached: database "none" does not exist'),
         (lambda url, port: url.replace("127.0.0.1", "no-such-host.invalid"), "cannot be reached: failed to resolve host"),
-        (lambda url, port: url.replace("halluc:s3cret", "nobody:s3cret"), "refused the password"),
+        (lambda url, port: url.replace("halluc@", "nobody@"), "refused the password"),
     ],
 )
-def test_a_server_that_cannot_be_used_is_one_sentence_without_the_password(
-    postgres, store, url, monkeypatch, change, message
-):
-    monkeypatch.delenv("PGPASSWORD", raising=False)
+def test_a_server_that_cannot_be_used_is_one_sentence_without_the_password(postgres, store, url, change, message):
     changed = change(url, postgres.port)
     for use in (open_store, lambda place: create_store(place, embedder=Fixed())):
         with pytest.raises(StoreUnavailable, match=message) as error:
             use(changed)
         assert "s3cret" not in str(error.value)
-        assert "wr0ng" not in str(error.value)
         assert "\n" not in str(error.value)
 
 
-def test_the_password_may_come_from_the_environment(postgres, store, url, monkeypatch):
-    monkeypatch.setenv("PGPASSWORD", "s3cret/pass")
-    with open_store(url.replace(":s3cret%2Fpass", "")) as other:
+@pytest.mark.parametrize(
+    ("password", "message"),
+    [("wr0ng", "refused the password; correct it in PGPASSWORD"), (None, "asks for a password; set PGPASSWORD")],
+)
+def test_a_wrong_or_missing_password_is_one_sentence_without_it(postgres, url, monkeypatch, password, message):
+    monkeypatch.delenv("PGPASSWORD")
+    if password is not None:
+        monkeypatch.setenv("PGPASSWORD", password)
+    for use in (open_store, lambda place: create_store(place, embedder=Fixed())):
+        with pytest.raises(StoreUnavailable, match=message) as error:
+            use(url)
+        assert "wr0ng" not in str(error.value)
+
+
+def test_the_password_may_come_from_the_password_file(postgres, store, url, monkeypatch, tmp_path):
+    passwords = tmp_path / "passwords"
+    passwords.write_text("127.0.0.1:*:*:halluc:s3cret/pass\n")
+    passwords.chmod(0o600)
+    monkeypatch.delenv("PGPASSWORD")
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    with open_store(url) as other:
         assert len(other) == 5
-    assert "s3cret" not in f"{store.location} {store.address!r} {store.address} {store.info()}"
 
 
 @pytest.mark.parametrize(
     "bad",
     [
+        "postgresql://u:s3cret@host/db",
+        "postgresql://u:s3cret@host/db#name",
+        "postgresql://u@host/db?password=s3cret",
+        "postgresql://u@host/db?sslmode=require&sslpassword=s3cret#name",
+        "postgresql://u:12/s3cret@host/db",
         "postgresql://u:s3cret#x@host/db",
         "postgresql://u:s3cret/x@host/db",
         "postgresql://u:s3cret@host:port/db",
@@ -95,23 +117,24 @@ def test_the_password_may_come_from_the_environment(postgres, store, url, monkey
         "postgresql://u:s3cret@host/db#" + "x" * 49,
     ],
 )
-def test_a_url_that_cannot_be_read_is_refused_without_the_password(bad):
-    with pytest.raises(InvalidQuery) as error:
-        open_store(bad)
-    assert "s3cret" not in str(error.value)
-    assert error.value.__cause__ is None
+def test_a_url_with_a_password_is_refused_without_it(bad):
+    """So that it is in no saved settings, no log and no message."""
+    for use in (open_store, create_store, checked_location, lambda place: copy_store(place, "x.index")):
+        with pytest.raises(InvalidQuery) as error:
+            use(bad)
+        assert "s3cret" not in str(error.value)
+        assert error.value.__cause__ is None
 
 
-def test_a_shown_url_has_no_password_in_any_part():
-    shown = str(parse_address("postgres://u:p1@[::1]:5432,b:1/db?password=p2&sslmode=require&sslpassword=p3#name"))
-    assert shown == "postgres://u@[::1]:5432,b:1/db?sslmode=require#name"
-    assert str(parse_address("postgresql:///db")) == "postgresql:///db#halluc"
+@pytest.mark.parametrize("name", ["postgres://u@[::1]:5432,b:1/db?sslmode=require#name", "postgresql:///db"])
+def test_a_url_is_shown_with_the_name_of_the_index(name):
+    assert checked_location(name) == (name if "#" in name else f"{name}#halluc")
 
 
 def test_tables_of_another_version_are_refused(postgres, store, url):
     for version, remedy in ((0, "build the index again"), (99, "upgrade halluc")):
         postgres.execute(f'update "{store.address.name}".facts set format_version = {version}')
-        with pytest.raises(IndexVersion, match=f"has table format {version}, but this halluc reads format 1; {remedy}"):
+        with pytest.raises(IndexVersion, match=f"has format {version}, but this halluc reads format 1; {remedy}"):
             open_store(url)
 
 
@@ -224,12 +247,13 @@ def test_a_build_whose_server_refuses_leaves_no_tables(postgres, url, monkeypatc
     assert postgres.execute("select nspname from pg_namespace where nspname = %s", (parse_address(url).name,)) == []
 
 
-def test_a_reader_without_rights_to_write_reads_and_is_refused_changes(postgres, store, url):
+def test_a_reader_without_rights_to_write_reads_and_is_refused_changes(postgres, store, url, monkeypatch):
     name = store.address.name
     postgres.execute(f"create role reader_{name} login password 'r'")
     postgres.execute(f'grant usage on schema "{name}" to reader_{name}')
     postgres.execute(f'grant select on all tables in schema "{name}" to reader_{name}')
-    with open_store(url.replace("halluc:s3cret%2Fpass", f"reader_{name}:r"), embedder=Fixed()) as reader:
+    monkeypatch.setenv("PGPASSWORD", "r")
+    with open_store(url.replace("halluc@", f"reader_{name}@"), embedder=Fixed()) as reader:
         assert len(reader.search("number")) == 5
         with pytest.raises(IndexWriteFailed, match=r"refused the change .*permission denied.*the index is unchanged"):
             reader.add([Passage("a", "b")])
@@ -295,3 +319,23 @@ def test_vectors_that_are_too_long_for_the_graph_are_compared_one_by_one(url):
     with build_store(url, PASSAGES, embedder=Long(), vectors=vectors)[0] as store:
         assert store.info().kind == "flat"
         assert store.search_vectors(vectors[2:3], 1)[0][0].passage.id == "p2"
+
+
+def test_a_server_whose_process_was_killed_is_removed_by_the_next(postgres):
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); from postgres_server import PostgresServer\n"
+        "server = PostgresServer(); print(server.folder, server.port, flush=True); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True, check=False
+    )
+    folder, port = killed.stdout.split()
+    assert Path(folder).exists()
+    with socket.create_connection(("127.0.0.1", int(port))):
+        pass
+    postgres_server.remove_abandoned()
+    assert not Path(folder).exists()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port)))
+    # A server whose process is there stays.
+    assert postgres.execute("select 1") == [(1,)]

@@ -156,31 +156,43 @@ def test_what_a_killed_build_left_is_built_over_when_its_lease_is_over(url, monk
 
 
 def test_a_server_that_cannot_be_reached_is_one_sentence_without_the_key(monkeypatch):
-    monkeypatch.delenv("QDRANT_API_KEY", raising=False)
+    monkeypatch.setenv("QDRANT_API_KEY", "s3cret")
     for use in (open_store, lambda place: create_store(place, embedder=Fixed())):
         with pytest.raises(StoreUnavailable, match=r"qdrant://127\.0\.0\.1:1#docs cannot be reached or refuses") as error:
-            use("qdrant://:s3cret@127.0.0.1:1#docs")
+            use("qdrant://127.0.0.1:1#docs")
         assert "s3cret" not in str(error.value)
         assert "\n" not in str(error.value)
 
 
-def test_the_key_comes_from_the_url_or_the_environment_and_is_never_shown(monkeypatch):
-    monkeypatch.setenv("QDRANT_API_KEY", "from-env")
-    address = parse_address("qdrants://:s3cret%2F@example.org#docs")
-    assert (address.server, address.key, str(address)) == (
-        "https://example.org:6333", "s3cret/", "qdrants://example.org:6333#docs",
-    )  # fmt: skip
-    assert "s3cret" not in repr(address)
-    assert parse_address("qdrant://[::1]:7000").key == "from-env"
+def test_the_key_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("QDRANT_API_KEY", "s3cret")
+    with pytest.MonkeyPatch.context() as patch:
+        options = {}
+        patch.setattr("qdrant_client.QdrantClient", lambda **given: options.update(given))
+        Connection(parse_address("qdrants://example.org#docs"))
+    assert (options["url"], options["api_key"]) == ("https://example.org:6333", "s3cret")
+
+
+def test_urls_are_shown_with_their_defaults():
+    assert str(parse_address("qdrants://example.org#docs")) == "qdrants://example.org:6333#docs"
     assert str(parse_address("qdrant://[::1]:7000")) == "qdrant://[::1]:7000#halluc"
     assert str(parse_address("qdrant:///a%20b/c#x").folder) == "/a b/c"
 
 
 @pytest.mark.parametrize(
     "bad",
-    ["qdrant://u:s3cret@host:port#x", "qdrant://host/path#x", "qdrant://:s3cret#1@host", "qdrant://", "qdrant://host#a b"],
+    [
+        "qdrant://u:s3cret@host:port#x",
+        "qdrant://host/path#x",
+        "qdrant://:s3cret#1@host",
+        "qdrant://",
+        "qdrant://host#a b",
+        "qdrants://:s3cret@host#x",
+        "qdrant://s3cret@host",
+        "qdrant://s3cret:@host",
+    ],
 )
-def test_a_url_that_cannot_be_read_is_refused_without_the_key(bad):
+def test_a_url_with_a_key_is_refused_without_it(bad):
     with pytest.raises(InvalidQuery) as error:
         open_store(bad)
     assert "s3cret" not in str(error.value)
@@ -197,7 +209,7 @@ def test_collections_of_another_version_or_program_are_refused(store, url):
     connection = store._connection
     for version, remedy in ((0, "build the index again"), (99, "upgrade halluc")):
         connection.call("set_payload", "docs.facts", payload={"format_version": version}, points=[1])
-        with pytest.raises(IndexVersion, match=f"has collection format {version}, but this halluc reads format 1; {remedy}"):
+        with pytest.raises(IndexVersion, match=f"has format {version}, but this halluc reads format 1; {remedy}"):
             open_store(url)
     connection.call("create_collection", "theirs", vectors_config={})
     with pytest.raises(IndexExists, match="already exists; open it, or choose another name after the #"):

@@ -106,7 +106,7 @@ def test_an_index_is_there_for_others_when_build_returns(store, location, xquad,
     assert np.concatenate([vectors for _, vectors in batches]) == pytest.approx(xquad_vectors, abs=1e-6)
 
 
-def test_an_index_can_be_opened_once_more_without_its_password(store):
+def test_an_index_can_be_opened_once_more(store):
     with store.reopen() as other:
         store.add([Passage("new", "a new text")], vectors=unit(1))
         other.refresh()

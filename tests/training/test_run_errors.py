@@ -177,6 +177,16 @@ def test_evaluation_files_are_checked_before_a_model_is_loaded(configure, tmp_pa
 
 
 @pytest.mark.parametrize(("settings", "run", "column", "row"), ONLINE)
+def test_an_index_with_a_password_in_its_url_is_refused_before_settings_are_saved(
+    configure, tmp_path, no_model, settings, run, column, row
+):
+    with pytest.raises(HallucError, match="has a password") as error:
+        run(load_config(settings, configure(column, [row], index="postgresql://u:s3cret@host/db")))
+    assert "s3cret" not in str(error.value)
+    assert not [path for path in tmp_path.rglob("*") if path.name in ("settings.json", "training_args.bin")]
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), ONLINE)
 def test_the_index_and_the_options_of_a_reward_are_checked_first(configure, tmp_path, no_model, settings, run, column, row):
     with pytest.raises(HallucError, match="none"):
         run(load_config(settings, configure(column, [row], index=str(tmp_path / "none"))))
