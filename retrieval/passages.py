@@ -252,8 +252,8 @@ def _check_others(passage: Passage) -> None:
         json.dumps(dict(passage.metadata), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"its metadata is not JSON ({error}); use texts, finite numbers, lists and mappings") from error
-    if (error := _fault(passage.metadata)) is not None:
-        raise ValueError(f"its metadata {error}")
+    if (fault := _fault(passage.metadata)) is not None:
+        raise ValueError(f"its metadata {fault}")
 
 
 def _cannot_be_stored(passage: Passage, reason: object) -> InvalidPassage:

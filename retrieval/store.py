@@ -31,6 +31,7 @@ from retrieval.passages import (
 )
 from retrieval.ranking import Mode, hits_of, search_contents
 from retrieval.rerank import Reranker, checked_reranker, reranked
+from retrieval.tracing import span
 from retrieval.vectors import checked_vectors
 
 if TYPE_CHECKING:
@@ -229,15 +230,16 @@ class PassageStore(ABC):
         depth = int(k) if reranker is None else max(int(k), int(rerank_depth))
         if min_similarity is not None and not -1 <= min_similarity <= 1:
             raise InvalidQuery(f"min_similarity is {min_similarity}; pass a cosine similarity in [-1, 1]")
-        if not self._is_empty() and queries:
-            # Before the store is read, which a long computation would hold.
-            vectors = None if mode == "sparse" and min_similarity is None else self._embed(queries)
-            with self._reading() as contents:
-                hits = search_contents(contents, queries, vectors, depth, mode, filter, min_similarity)
-            if reranker is not None:
-                hits = reranked(reranker, queries, hits, int(k))
-        else:
-            hits = [[] for _ in queries]
+        with span("retrieval", {"retrieval.mode": mode, "retrieval.k": int(k), "retrieval.queries": len(queries)}):
+            if not self._is_empty() and queries:
+                # Before the store is read, which a long computation would hold.
+                vectors = None if mode == "sparse" and min_similarity is None else self._embed(queries)
+                with self._reading() as contents:
+                    hits = search_contents(contents, queries, vectors, depth, mode, filter, min_similarity)
+                if reranker is not None:
+                    hits = reranked(reranker, queries, hits, int(k))
+            else:
+                hits = [[] for _ in queries]
         return hits[0] if isinstance(query, str) else hits
 
     def search_vectors(self, vectors: NDArray[np.float32], k: int = 5, *, filter: Filter | None = None) -> list[list[Hit]]:

@@ -5,6 +5,7 @@ Not covered: a single endpoint (endpoint.py), and a server that balances by itse
 
 from __future__ import annotations
 
+import contextvars
 import re
 import threading
 import time
@@ -97,7 +98,8 @@ class BalancedEndpoints:
             raise self._unavailable()
 
         try:
-            futures = [self._pool.submit(complete, row) for row in range(len(prompts))]
+            # Each with the context of the caller, for the spans of OpenTelemetry.
+            futures = [self._pool.submit(contextvars.copy_context().run, complete, row) for row in range(len(prompts))]
         except RuntimeError as error:
             raise InvalidInput(f"{self.name} is closed; load the model again") from error
         try:

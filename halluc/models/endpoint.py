@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from halluc.errors import HallucError, InvalidInput, check_integer, check_number
 from halluc.models.endpoint_client import ChatClient
 from halluc.models.endpoint_protocol import context_window_of, estimated_tokens, is_trusted, split_spec
+from halluc.models.generation_span import traced_generation
 from halluc.models.language_model import Generation, Prompt, as_conversation, check_options, check_prompts
 
 __all__ = ["EndpointModel"]
@@ -124,6 +125,7 @@ class EndpointModel:
         """
         return estimated_tokens(prompt)
 
+    @traced_generation
     def generate(
         self,
         prompts: Sequence[Prompt],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput, check_same_length, check_texts
 from halluc.models.causal_network import CausalNetwork
+from halluc.models.generation_span import traced_generation
 from halluc.models.language_model import Generation, Prompt, check_options
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class TransformersModel(CausalNetwork):
         """Count the prompt's tokens, chat template included."""
         return len(self.encode([prompt])[0])
 
+    @traced_generation
     def generate(
         self,
         prompts: Sequence[Prompt],

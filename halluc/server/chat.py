@@ -24,6 +24,7 @@ from halluc.grounding.conversation import (
     rewritten_question,
 )
 from halluc.grounding.sentence_gate import CheckedSentence, SentenceGate
+from halluc.models.generation_span import start_generation_span
 from halluc.models.language_model import Generation, Prompt
 from halluc.server.replies import answer_text
 from halluc.server.requests import ChatBody, check_supported, conversation_of, sampling_options
@@ -217,6 +218,8 @@ class Chat:
             options = {**self._options, "seed": seed}
         stream = self._service.generator.stream(prompt, **options)
         pieces = 0
+        # Not the current span while it yields: whoever reads may go on in another context.
+        current = start_generation_span(self._service.lm.name)
         try:
             async for piece in stream:
                 if isinstance(piece, Generation):
@@ -226,6 +229,9 @@ class Chat:
                 yield piece
         finally:
             await stream.aclose()
+            if current is not None:
+                current.set_attribute("gen_ai.usage.output_tokens", pieces)
+                current.end()
             self.completion_tokens += pieces
             # n completions share their prompt.
             self.prompt_tokens += stream.prompt_tokens if number == 0 else 0

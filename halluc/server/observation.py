@@ -1,7 +1,7 @@
 """What a server says about itself: a line of log per request, and metrics for Prometheus.
 
-Neither contains text of requests or replies. Traces come from FastAPI, if the packages of OpenTelemetry are installed. Not
-covered: where the log goes (halluc/cli/serve.py).
+Neither contains text of requests or replies. The span of a request is FastAPI's own; the spans in it are those of
+retrieval.tracing. Not covered: where the log goes (halluc/cli/serve.py).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Not covered: what the requests are (chat.py, checks.py), and the thread that gen
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Hashable, Sequence
@@ -27,6 +28,7 @@ class _Job:
     work: Callable[[list[Any]], Sequence[Any]]
     item: Any
     done: asyncio.Future[Any]
+    context: contextvars.Context
 
 
 class Worker:
@@ -72,7 +74,7 @@ class Worker:
         """
         if len(self._queue) >= self.max_queue:
             raise QueueFull(f"{len(self._queue)} requests are waiting already; try again later")
-        job = _Job(key, work, item, asyncio.get_running_loop().create_future())
+        job = _Job(key, work, item, asyncio.get_running_loop().create_future(), contextvars.copy_context())
         self._queue.append(job)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run_queue())
@@ -97,7 +99,8 @@ class Worker:
         if not batch:
             return
         try:
-            results = await self._in_thread(lambda: batch[0].work([job.item for job in batch]))
+            # The spans of a batch belong to the trace of its first request.
+            results = await self._in_thread(lambda: batch[0].context.run(batch[0].work, [job.item for job in batch]))
             if len(results) != len(batch):
                 raise RuntimeError(f"a batch of {len(batch)} requests got {len(results)} results")
         except Exception as error:

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 from halluc.answers import Answer, Claim, Evidence, Label, Verdict
 from halluc.errors import InvalidInput, check_same_length
 from halluc.verification.evidence import terms
+from retrieval.tracing import span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +93,10 @@ class Judge:
             InvalidInput: the lengths differ, or the verifier refuses a pair.
         """
         check_same_length(claims=claims, passages=passages)
+        with span("verification", {"verification.verifier": self.verifier.name, "verification.claims": len(claims)}):
+            return self._verdicts(claims, passages, quote)
+
+    def _verdicts(self, claims: Sequence[Claim], passages: Sequence[Sequence[Passage]], quote: bool) -> list[Verdict]:
         readable = [[passage for passage in row if passage.text.strip()] for row in passages]
         pieces = [claim_pieces(claim.text) for claim in claims]
         self._read(
