@@ -14,13 +14,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from figures import show
-from training_proof import RUN, city_parts, starting_model, train
+from training_proof import RUN, WRONG, city_parts, starting_model, train
 
 KINDS = {
     "precision": {},
     "binary": {},
     "contradictions only": {"kind": "binary", "kind_settings": {"least_supported": 0.0}},
-    "ternary": {"kind_settings": {"wrong": -1.5}},
+    "ternary": {"kind_settings": {"wrong": WRONG}},
 }
 GRPO = {
     "max_steps": 24, "per_device_train_batch_size": 32, "num_generations": 8, "max_completion_length": 20,

@@ -4,8 +4,8 @@ The facts are which country a city is in (examples/cities), in three disjoint pa
 of a reply but not when to use which: the answer or, for a random quarter of the questions, "I don't know.". On the second,
 whose answers it is not shown, training continues from there in seven ways:
 
-- DPO, KTO and ORPO on the same pairs of its own samples (`build_preference_pairs` with an abstention);
-- PPO, GRPO and RLOO with the ternary reward (1 right, 0 abstained, -1.5 wrong; arXiv 2509.25760), on equally many sampled
+- DPO, KTO and ORPO on the same pairs of its own samples (`build_preference_pairs` with an abstention), by the reward below;
+- PPO, GRPO and RLOO with the ternary reward (1 right, 0 abstained, -3 wrong; arXiv 2509.25760), on equally many sampled
   completions;
 - RLAIF, in which a larger model that knows more countries labels the samples in place of the references.
 
@@ -39,6 +39,8 @@ CITIES = Path(__file__).parent.parent / "examples" / "cities" / "cities.jsonl"
 SHARE_ABSTAINING = 0.25
 FORM_CITIES = 100
 LABELER = "qwen2.5-coder-0.5b"
+# A wrong answer costs as much as three right ones bring, so that answering pays from a probability of 3/4 to be right.
+WRONG = -3.0
 LABELED_CITIES, LABELED_PAIRS = 48, 24
 # The completions that each of the online runs samples: this many times 32.
 ITERATIONS = 24
@@ -48,7 +50,7 @@ RUN = {
     "gradient_checkpointing": False, "lora_target_modules": r"model\.layers\.(1[5-9]|2\d)\..*_proj",
 }  # fmt: skip
 PAIRS = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 4e-4}
-TERNARY = {"max_completion_length": 8, "learning_rate": 4e-4, "kind": "ternary", "kind_settings": {"wrong": -1.5}}
+TERNARY = {"max_completion_length": 8, "learning_rate": 4e-4, "kind": "ternary", "kind_settings": {"wrong": WRONG}}
 GROUPS = {"max_steps": ITERATIONS, "per_device_train_batch_size": 32, "num_generations": 8, "beta": 0.0}
 # Two passes over each batch of completions.
 PPO = {
@@ -64,7 +66,7 @@ STAGES = {
     "grpo": {**TERNARY, **GROUPS},
     "rloo": {**TERNARY, **GROUPS},
     "rlaif": {
-        "max_new_tokens": 8, "batch_size": 20, "max_length_ratio": 10, "algorithm": "ppo",
+        "max_new_tokens": 8, "batch_size": 20, "max_length_ratio": 10, "min_margin": 0.02, "algorithm": "ppo",
         "sft": {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 2e-5},
         "reward": {**PAIRS, "num_train_epochs": 2},
         "policy": {**PPO, "max_steps": ITERATIONS, "max_completion_length": 8, "learning_rate": 4e-4},
@@ -177,11 +179,11 @@ def own_pairs(rewarded: list[dict], folder: Path, seed: int) -> str:
     """The folder of preference pairs of samples of the fine-tuned model; a finished one is kept."""
     from halluc import load_model, load_verifier
     from training import FactualityReward, build_preference_pairs
-    from training.rewards.kinds import ternary_truth
+    from training.rewards.kinds import reward_kind
 
     pairs = build_preference_pairs(
         load_model(str(folder / "sft"), device="cpu"), [row["prompt"] for row in rewarded],
-        FactualityReward(load_verifier(), kind=ternary_truth), abstention=ABSTENTION,
+        FactualityReward(load_verifier(), kind=reward_kind("ternary", {"wrong": WRONG})), abstention=ABSTENTION,
         columns={"references": [row["references"] for row in rewarded]}, max_new_tokens=8, batch_size=50, seed=seed,
         out=folder / "pairs",
     )  # fmt: skip
