@@ -37,7 +37,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with nq_open/rows.jsonl and xquad/")
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--questions", type=int, default=300, help="questions of each set, drawn with the seed")
     parser.add_argument("--sources", nargs="+", default=list(SOURCES), choices=SOURCES)
     parser.add_argument("--risk", type=float, nargs=2, default=[0.9, 0.4], help="guaranteed on NQ-open and on XQuAD")

@@ -82,7 +82,7 @@ def main() -> None:
 
     import halluc
 
-    lm = halluc.load_model("default")
+    lm = halluc.load_model("smollm2-135m")
     verifier = halluc.load_verifier("default")
     if options.rounds:
         peer = load_peer(verifier, options)

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the files of ROWS and ATTACKS")
     parser.add_argument("--part", choices=["benchmarks", "attacks", "speed", "harness"], default="benchmarks")
     parser.add_argument("--names", default=None, help="benchmarks or families, separated by commas; all by default")
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--index", type=Path, default=None, help="index for the mitigations")
     parser.add_argument("--mitigations", default="none", help="of benchmarks, separated by commas, none first")
     parser.add_argument(

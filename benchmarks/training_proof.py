@@ -119,7 +119,7 @@ def starting_model(folder: Path) -> Path:
 
     from halluc.models.packaged_models import pull
 
-    packaged = pull("default")
+    packaged = pull("smollm2-135m")
     if not folder.exists():
         folder.mkdir(parents=True)
         tokenizer = AutoTokenizer.from_pretrained(packaged)

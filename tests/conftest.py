@@ -3,8 +3,13 @@
 The model is fetched and converted once, and comes from the cache afterwards.
 """
 
+import os
+
 import pytest
 from hypothesis import settings
+
+# "default" is the smallest model here, also in commands that tests start.
+os.environ["HALLUC_MODEL"] = "smollm2-135m"
 
 # Two processes share two cores, and coverage slows Python down: how long an example takes says nothing about the code.
 settings.register_profile("halluc", deadline=None)

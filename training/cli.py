@@ -202,6 +202,7 @@ def evaluate(
     """Measure right, wrong and abstained shares, calibration and side effects of training; compare with --before."""
     from halluc.files import check_output_path
     from halluc.models import load_model
+    from halluc.models.packaged_models import name_for_training
     from halluc.page_template import PAGE_MARKER
     from training.evaluation.compare import compare, comparison_table, evaluation_table
     from training.evaluation.evaluate import evaluate_factuality
@@ -214,7 +215,7 @@ def evaluate(
     rows = read_evaluation_rows(questions, text=text, choices=choices)
     earlier = read_evaluation(before) if before is not None else None
     with working(f"loading {model}"):
-        lm = load_model(model)
+        lm = load_model(name_for_training(model))
     evaluation = evaluate_factuality(lm, **rows, max_new_tokens=max_new_tokens)
     comparison = compare(earlier, evaluation) if earlier is not None else None
     if html is not None:

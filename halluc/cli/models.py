@@ -16,14 +16,14 @@ app = typer.Typer(help="List and fetch models that need no model hub.", no_args_
 @app.command("list")
 def list_models(json_: Json = None) -> None:
     """List the packaged models with sizes and licenses, and the folders they are in."""
-    from halluc.models.packaged_models import DEFAULT_MODEL, PACKAGED_MODELS, pulled_path
+    from halluc.models.packaged_models import PACKAGED_MODELS, default_model, pulled_path
     from retrieval.packaged import interrupted_bytes, models_directory
 
     paths = {name: pulled_path(name) for name in PACKAGED_MODELS}
     rows: list[dict[str, Any]] = [
         {
             "name": name,
-            "default": name == DEFAULT_MODEL,
+            "default": name == default_model(),
             "model": model.name,
             "purpose": model.purpose,
             "license": model.license,

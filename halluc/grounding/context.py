@@ -1,8 +1,8 @@
 """The choice of sentences of the retrieved passages that go into a prompt.
 
 A prompt holds whole sentences, best first, up to a token budget. A budget large enough for every passage keeps the passages
-whole; a small one keeps the sentences that share the rarest words with the question. Small models need a small budget:
-SmolLM2-135M answers more questions from the best sentence than from the passage around it (benchmarks/grounding.py).
+whole; a small one keeps the sentences that share the rarest words with the question. The smallest models need a small one:
+SmolLM2-135M answers more questions from the best sentence than from the passage around it (benchmarks/models.py).
 """
 
 from __future__ import annotations

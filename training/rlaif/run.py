@@ -140,11 +140,12 @@ def _loader(name: str, on_cpu: bool) -> Callable[[], LanguageModel]:
     def load() -> LanguageModel:
         from halluc.cli.output import working
         from halluc.models import load_model
+        from halluc.models.packaged_models import name_for_training
 
         if not loaded:
             options = {"device": "cpu"} if on_cpu and not name.lower().startswith(("http://", "https://")) else {}
             with working(f"loading {name}"):
-                loaded.append(load_model(name, **options))
+                loaded.append(load_model(name_for_training(name), **options))
         return loaded[0]
 
     return load

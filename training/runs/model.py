@@ -32,7 +32,7 @@ class ModelSettings:
     """Which model a run trains, how it is loaded, and which adapter is trained.
 
     Attributes:
-        model: "default", a folder or a hub id.
+        model: "default" (SmolLM2-135M-Instruct), a folder or a hub id.
         dtype: of the weights: "float32", "bfloat16", "float16" or "auto".
         attn_implementation: of transformers, such as "sdpa" or "flash_attention_2"; None for its choice.
         load_in_4bit: quantize the weights to 4 bits and train an adapter on them (QLoRA, arXiv 2305.14314); needs
@@ -130,16 +130,16 @@ def trainable_path(name: str, *, out: str | Path | None = None) -> str | Path:
     that merged model.
 
     Args:
-        name: "default" or another packaged model, a folder or a hub id.
+        name: "default" (SmolLM2-135M-Instruct) or another packaged model, a folder or a hub id.
         out: output folder of the run; needed for an adapter.
 
     Raises:
         InvalidInput: the name is an endpoint, or an adapter that cannot be merged.
     """
-    from halluc.models.packaged_models import LANGUAGE_MODELS, packaged_name, pull
+    from halluc.models.packaged_models import LANGUAGE_MODELS, name_for_training, pull
 
     _check_trainable(name)
-    if (packaged := packaged_name(name)) in LANGUAGE_MODELS:
+    if (packaged := name_for_training(name)) in LANGUAGE_MODELS:
         return pull(packaged)
     if (Path(name) / "adapter_config.json").is_file():
         if out is None:

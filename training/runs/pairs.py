@@ -134,6 +134,7 @@ def make_pairs(config: PairsConfig) -> dict[str, Any]:
 
 def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]], answers: list[list[Any]]) -> Dataset:
     from halluc.models import load_model
+    from halluc.models.packaged_models import name_for_training
 
     principles = load_principles(config.principles)
     with leaf_errors_as_ours():
@@ -141,7 +142,7 @@ def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]]
     with working("loading models"):
         # None is possible only for the methods that can do without a reward.
         reward: Any = _reward(config, index)
-        lm = load_model(config.model) if config.method != "answers" else None
+        lm = load_model(name_for_training(config.model)) if config.method != "answers" else None
     options: dict[str, Any] = {"columns": columns, "out": config.out}
     if lm is None:
         return pairs_from_answers(prompts, *answers, reward=reward, **options)

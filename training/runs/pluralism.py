@@ -144,9 +144,10 @@ def _scorers(config: PluralismConfig) -> Mapping[str, Callable[[], Any]]:
 
     def judge() -> Any:
         from halluc.models import load_model
+        from halluc.models.packaged_models import name_for_training
 
         if "judge" not in loaded:
-            loaded["judge"] = load_model(config.judge or config.model)
+            loaded["judge"] = load_model(name_for_training(config.judge or config.model))
         return loaded["judge"]
 
     def of(name: str, source: str) -> Callable[[], Any]:
@@ -168,9 +169,10 @@ def _samples(config: PluralismConfig, conversations: list[Any], out: Path) -> li
 
     def sample(numbers: range) -> list[dict[str, Any]]:
         from halluc.models import load_model
+        from halluc.models.packaged_models import name_for_training
 
         if not loaded:
-            loaded.append(load_model(config.model))
+            loaded.append(load_model(name_for_training(config.model)))
         sampled = loaded[0].generate(
             [conversations[number] for number in numbers],
             n=config.n_samples,
