@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from retrieval.encoders import DEFAULT_EMBEDDER, PULLED_ENCODERS, encoder_folder
-from retrieval.errors import EmbedderUnavailable, check_text, check_texts
+from retrieval.errors import EmbedderUnavailable, check_text, check_texts, first_line
 from retrieval.files import checksum
 from retrieval.hub import require_hub
 from retrieval.progress import no_transformers_bars, progress_bar
@@ -107,7 +107,7 @@ class SentenceTransformerEmbedder:
                 model = SentenceTransformer(str(path))
         except (OSError, ValueError) as error:
             raise EmbedderUnavailable(
-                f"embedder {self.name} cannot be loaded: {str(error).splitlines()[0]}; pass a sentence-transformers "
+                f"embedder {self.name} cannot be loaded: {first_line(error)}; pass a sentence-transformers "
                 f"folder, a hub id this machine can reach, or leave it out for {DEFAULT_EMBEDDER}"
             ) from error
         # Text that spells a special token, such as "[PAD]", is text.

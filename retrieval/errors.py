@@ -58,6 +58,7 @@ __all__ = [
     "UnreadableDocument",
     "check_text",
     "check_texts",
+    "first_line",
     "needs_extra",
 ]
 
@@ -211,9 +212,15 @@ def check_text(name: str, text: Any, *, allow_blank: bool = False) -> None:
     if not isinstance(text, str):
         raise InvalidQuery(f"{name} is {text!r}, not a text; pass a string")
     if not allow_blank and not text.strip():
-        raise InvalidQuery(f"{name} is empty; leave it out or write a text")
+        raise InvalidQuery(f"{name} is empty; write a text")
     if (position := lone_surrogate(text)) is not None:
         raise InvalidQuery(
             f"{name} has a lone surrogate, {text[position]!r}, at character {position + 1}; "
             "replace it with a whole character"
         )
+
+
+def first_line(error: BaseException) -> str:
+    """Shorten the error of a library to its first line, without a final period, or to its type if it has no message."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(" .") if lines else type(error).__name__

@@ -109,9 +109,13 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         check_plain(path)
         content = path.read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         if (folder / "segments").is_dir():
             raise _damaged(path, "is missing") from error
+        if folder.is_file():
+            raise IndexNotFound(
+                f"{folder} is a file, and an index is a folder; build one with 'halluc index build'"
+            ) from error
         raise IndexNotFound(f"there is no index at {folder}; build one with 'halluc index build'") from error
     except OSError as error:
         raise _damaged(path, f"cannot be read ({error.strerror or error})") from error

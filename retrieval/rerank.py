@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from retrieval.errors import InvalidQuery, RerankerUnavailable, check_text
+from retrieval.errors import InvalidQuery, RerankerUnavailable, check_text, first_line
 from retrieval.hub import require_hub
 from retrieval.passages import Hit
 from retrieval.progress import no_transformers_bars
@@ -67,7 +67,7 @@ class CrossEncoderReranker:
                 model = CrossEncoder(self.name, max_length=self.max_tokens)
         except (OSError, ValueError) as error:
             raise RerankerUnavailable(
-                f"reranker {self.name} cannot be loaded: {str(error).splitlines()[0]}; pass the folder of a cross-encoder, "
+                f"reranker {self.name} cannot be loaded: {first_line(error)}; pass the folder of a cross-encoder, "
                 "or a hub id this machine can reach"
             ) from error
         if model.num_labels != 1:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from halluc.claims.abstention import abstains
 from halluc.errors import InvalidInput, ModelUnavailable
+from retrieval.errors import first_line
 
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
@@ -229,8 +230,7 @@ def _load_classifier(path: str) -> tuple[Any, Any]:
             return AutoTokenizer.from_pretrained(path), AutoModelForSequenceClassification.from_pretrained(path).eval()
     # Damaged files fail in as many ways as there are parsers.
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ModelUnavailable(
-            f"the judge {path} could not be loaded: {reason}; pass 'refusal', 'lm', or a folder or hub id of a "
+            f"the judge {path} could not be loaded: {first_line(error)}; pass 'refusal', 'lm', or a folder or hub id of a "
             "text classifier"
         ) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from halluc.errors import InvalidInput, check_integer, needs_extra
 from halluc.evaluation.benchmark import Benchmark, HubRows, Row
 from halluc.files import read_rows
+from retrieval.errors import first_line
 
 __all__ = ["SAMPLE", "read_benchmark_rows"]
 
@@ -105,9 +106,8 @@ def _from_hub(source: HubRows, benchmark: Benchmark) -> list[Row]:
         loaded = datasets.load_dataset(source.id, source.configuration, split=source.split)
     # The hub, the cache and the readers of a dozen formats fail in as many ways.
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InvalidInput(
-            f"the split {source.split} of {name} cannot be loaded from the hub: {reason}; pass --data with a JSON-lines "
-            f"file{_or_sample(benchmark)}"
+            f"the split {source.split} of {name} cannot be loaded from the hub: {first_line(error)}; "
+            f"pass --data with a JSON-lines file{_or_sample(benchmark)}"
         ) from error
     return [(f"row {number} of {name}", dict(row)) for number, row in enumerate(loaded, 1)]

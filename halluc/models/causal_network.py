@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.control_tokens import break_control_tokens
 from halluc.errors import ContextOverflow, InvalidInput, ModelUnavailable, check_integer
 from halluc.models.language_model import Generation, Prompt, as_conversation, check_prompts
+from retrieval.errors import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -287,7 +288,7 @@ def _device(name: str | None) -> torch.device:
         # An empty tensor shows whether the device is there, before anything is loaded.
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise InvalidInput(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; pass 'cpu'") from error
+        raise InvalidInput(f"device {name!r} cannot be used: {first_line(error)}; pass 'cpu'") from error
 
 
 def end_tokens(tokenizer: Any, model: Any) -> list[int]:
@@ -329,8 +330,8 @@ def load_network(path: str | Path, dtype: str, device: torch.device, **options: 
             model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
     # Damaged files fail in as many ways as there are parsers: SafetensorError, KeyError, UnicodeDecodeError, ...
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), "")
-        if not reason or not isinstance(error, (OSError, ValueError)):
+        reason = first_line(error)
+        if not isinstance(error, (OSError, ValueError)):
             reason = f"{type(error).__name__}: {reason}"
         where = "folder" if isinstance(path, Path) else "hub id (no such local folder)"
         raise ModelUnavailable(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from halluc.errors import InvalidInput, ModelUnavailable
 from halluc.redteam.multilingual import LANGUAGES
+from retrieval.errors import first_line
 
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
@@ -200,8 +201,7 @@ def _is_encoder_decoder(name: str) -> bool:
 
 
 def _unavailable(name: str, error: Exception) -> ModelUnavailable:
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return ModelUnavailable(
-        f"the translator {name} could not be loaded: {reason}; pass a language model, or a folder or hub id of a "
+        f"the translator {name} could not be loaded: {first_line(error)}; pass a language model, or a folder or hub id of a "
         "translation model"
     )

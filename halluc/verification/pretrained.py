@@ -87,7 +87,7 @@ def _config(path: str | Path) -> Mapping[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise _unavailable(path, error) from error
     if not config:
-        raise ModelUnavailable(f"the verifier {str(path)!r} cannot be loaded: it has no config.json")
+        raise _unavailable(path, FileNotFoundError("it has no config.json"))
     return dict(config)
 
 
@@ -155,7 +155,8 @@ def _needs_code(config: Mapping[str, Any]) -> bool:
 
 
 def _unavailable(path: str | Path, error: Exception) -> ModelUnavailable:
+    reason = " ".join(str(error).split())[:300].rstrip(" .")
     return ModelUnavailable(
-        f"the verifier {str(path)!r} cannot be loaded: {' '.join(str(error).split())[:300]}; pass 'default', 'lm', a "
+        f"the verifier {str(path)!r} cannot be loaded: {reason}; pass 'default', 'lm', a "
         "folder, or the id of a verifier that is in the cache or can be fetched"
     )

@@ -242,6 +242,9 @@ def test_an_empty_corpus_is_refused(index):
 def test_a_missing_index_and_a_taken_path_are_told_apart(index, tmp_path):
     with pytest.raises(IndexNotFound, match="there is no index"):
         PassageIndex.open(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("This is no index.")
+    with pytest.raises(IndexNotFound, match=r"notes\.txt is a file, and an index is a folder; build one with"):
+        PassageIndex.open(tmp_path / "notes.txt")
     with pytest.raises(IndexExists, match="already exists"):
         PassageIndex.create(index.path)
 

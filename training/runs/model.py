@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from halluc.errors import InvalidInput
+from retrieval.errors import first_line
 
 __all__ = [
     "ModelSettings",
@@ -169,8 +170,7 @@ def _merged(adapter: Path, out: Path) -> Path:
                 model = AutoPeftModelForCausalLM.from_pretrained(str(adapter), dtype="float32").merge_and_unload()
                 AutoTokenizer.from_pretrained(adapter).save_pretrained(temporary)
             except (OSError, ValueError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise InvalidInput(f"the adapter {adapter} cannot be merged into its model: {reason}") from error
+                raise InvalidInput(f"the adapter {adapter} cannot be merged into its model: {first_line(error)}") from error
             model.save_pretrained(temporary)
             temporary.rename(folder)
     return folder
