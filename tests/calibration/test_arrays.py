@@ -39,16 +39,19 @@ def test_torch_tensors_of_every_type_are_accepted():
     torch = pytest.importorskip("torch")
     values = [0.25, 0.5, 0.75, 1.0]  # exact in every type
     correct = torch.tensor([True, False, True, True])
-    expected = expected_calibration_error(values, [True, False, True, True])
+    truth = [True, False, True, True]
+    expected = expected_calibration_error(values, truth)
+    weighted = expected_calibration_error(values, truth, weights=values)
+    by_class = class_wise_calibration_error([[value, 1 - value] for value in values], [int(right) for right in truth])
     for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
         for requires_grad in (False, True):
             confidence = torch.tensor(values, dtype=dtype, requires_grad=requires_grad)
             assert expected_calibration_error(confidence, correct) == pytest.approx(expected)
-            assert expected_calibration_error(confidence, correct.to(dtype), weights=confidence) >= 0
+            assert expected_calibration_error(confidence, correct.to(dtype), weights=confidence) == pytest.approx(weighted)
             fitted = PlattScaling().fit(confidence, correct)
             assert fitted.transform(confidence) == pytest.approx(fitted.transform(values))
             probabilities = torch.stack([confidence, 1 - confidence], dim=1)
-            assert class_wise_calibration_error(probabilities, correct.long()) >= 0
+            assert class_wise_calibration_error(probabilities, correct.long()) == pytest.approx(by_class)
             assert ConformalAbstention(0.9).fit(confidence, correct).answer(confidence).shape == (4,)
     with pytest.raises(InvalidInput, match="confidence cannot be made an array"):
         expected_calibration_error([torch.tensor([0.5, 0.5], requires_grad=True)], [True])

@@ -53,7 +53,7 @@ def model(tiny, tmp_path, request):
 )
 def test_a_run_trains_on_system_messages(configure, model, settings, run, column, row):
     facts = {"chosen_factuality": 1.0, "rejected_factuality": 0.0} if column == "pairs" else {}
-    run(load_config(settings, configure(column, [row | facts] * 2, model=model, max_steps=1)))
+    assert run(load_config(settings, configure(column, [row | facts] * 2, model=model, max_steps=1)))["steps"] == 1
 
 
 def test_prompts_are_written_as_generation_writes_them(model):
