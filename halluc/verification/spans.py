@@ -1,8 +1,8 @@
 """Which characters of an answer the evidence does not support.
 
-A verifier that marks them word by word reads each sentence of the answer that makes a claim, against the passages of its
-claims together. With any other verifier, and where an unsupported claim has no marked word, the span is the claim. Not
-covered: verdicts on claims (judge.py).
+A verifier that marks them word by word reads each sentence of the answer with an unsupported claim, against the passages of
+its claims together. With any other verifier, and where an unsupported claim has no marked word, the span is the claim. A
+supported claim has no span. Not covered: verdicts on claims (judge.py).
 """
 
 from __future__ import annotations
@@ -137,6 +137,9 @@ def _marked_by_words(
                 for i in sentence.verdicts
                 if verdicts[sentence.answer][i].claim.start < end and start < verdicts[sentence.answer][i].claim.end
             )
+            # Words of a supported claim that are marked beside those of an unsupported one are false alarms more often than not.
+            if all(verdicts[sentence.answer][i].label == "supported" for i in own):
+                continue
             spans[sentence.answer].append(Span(start, end, _LABEL_OF[span.kind], own, span.kind, span.probability))
     for i, answer in enumerate(answers):
         with_words = {number for span in spans[i] for number in span.verdicts}
@@ -147,7 +150,7 @@ def _marked_by_words(
 
 
 def _sentences(number: int, answer: str, verdicts: Sequence[Verdict]) -> list[_Sentence]:
-    """The sentences of an answer that make a claim that was judged, with single spaces."""
+    """The sentences of an answer that make a claim that is not supported, with single spaces."""
     from halluc.claims.markup import plain_text
     from retrieval.split import sentence_spans
 
@@ -163,7 +166,7 @@ def _sentences(number: int, answer: str, verdicts: Sequence[Verdict]) -> list[_S
             for i, verdict in enumerate(verdicts)
             if positions and verdict.claim.start <= positions[-1] and positions[0] < verdict.claim.end
         )
-        if own:
+        if any(verdicts[i].label != "supported" for i in own):
             text = "".join(" " if plain.text[i].isspace() else plain.text[i] for i in kept)
             sentences.append(_Sentence(number, text, positions, own))
     return sentences

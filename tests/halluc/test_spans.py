@@ -54,10 +54,27 @@ def test_a_marked_word_is_found_in_the_answer_with_its_markup():
     assert span.verdicts
 
 
-def test_sentences_that_claim_nothing_are_not_read():
+def test_sentences_without_an_unsupported_claim_are_not_read():
     verifier = MarksWord("zebra")
-    halluc.check("Is there a zebra? The bridge is long.", context="Text.", verifier=verifier)
-    assert [claim for _, claim in verifier.pairs] == ["The bridge is long."]
+    answer = "Is there a zebra? The bridge is long. It has a crooked zebra on it."
+    halluc.check(answer, context="Text.", verifier=verifier)
+    assert [claim for _, claim in verifier.pairs] == ["It has a crooked zebra on it."]
+
+
+def test_no_word_of_a_supported_claim_is_marked():
+    class MarksBoth(MarksWord):
+        def unsupported_spans(self, pairs):
+            return [
+                tuple(UnsupportedSpan(claim.find(word), claim.find(word) + 4, 0.8, "conflict") for word in ("long", "deep"))
+                for _, claim in pairs
+            ]
+
+    answer = "The bridge is long and the river is deep."
+    verdicts = [verdict(0, 18, "supported"), verdict(23, 41, "refuted")]
+    passages = [[Passage("a", "Long bridge.")], [Passage("a", "Long bridge.")]]
+    ((span,),) = unsupported_spans(MarksBoth("x"), [answer], [verdicts], [passages])
+    assert answer[span.start : span.end] == "deep"
+    assert unsupported_spans(MarksBoth("x"), [answer], [[verdict(0, 41, "supported")]], [passages[:1]]) == [()]
 
 
 def test_the_pieces_of_a_long_sentence_keep_their_places():
@@ -69,12 +86,13 @@ def test_the_pieces_of_a_long_sentence_keep_their_places():
 def test_the_passages_of_all_claims_of_a_sentence_are_read_together():
     verifier = MarksWord("zebra")
     answer = "The bridge is long and the river is deep."
-    verdicts = [verdict(0, 18, "supported"), verdict(23, 41, "supported")]
+    verdicts = [verdict(0, 18, "supported"), verdict(23, 41, "refuted")]
     passages = [
         [Passage("a", "Long bridge."), Passage("b", " ")],
         [Passage("c", "Deep river."), Passage("a", "Long bridge.")],
     ]
-    assert unsupported_spans(verifier, [answer], [verdicts], [passages]) == [()]
+    ((span,),) = unsupported_spans(verifier, [answer], [verdicts], [passages])
+    assert (span.start, span.end, span.kind) == (23, 41, "conflict")
     assert verifier.pairs == [("Long bridge.\n\nDeep river.", answer)]
 
 
