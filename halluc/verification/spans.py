@@ -137,7 +137,7 @@ def _marked_by_words(
                 for i in sentence.verdicts
                 if verdicts[sentence.answer][i].claim.start < end and start < verdicts[sentence.answer][i].claim.end
             )
-            # Words of a supported claim that are marked beside those of an unsupported one are false alarms more often than not.
+            # Marked words of a supported claim are false alarms more often than not.
             if all(verdicts[sentence.answer][i].label == "supported" for i in own):
                 continue
             spans[sentence.answer].append(Span(start, end, _LABEL_OF[span.kind], own, span.kind, span.probability))
