@@ -17,6 +17,7 @@ from halluc.cli.options import (
     VerifierName,
     code_options,
     load_named_judge,
+    open_named_index,
 )
 from halluc.cli.output import Json, console, print_json, wants_json, working
 from halluc.evaluation.answering import Mitigation
@@ -155,9 +156,8 @@ def _load(
     from halluc.evaluation.benchmark import Tools
     from halluc.models import load_model
     from halluc.verification import load_verifier
-    from retrieval import open_store
 
-    passages = open_store(index, embedder=embedder) if index is not None else None
+    passages = open_named_index(index, embedder)
     lm = load_model(model)
     judges_claims = mitigation in ("abstain", "revise") or "verifier" in benchmark.needs
     loaded_verifier = (

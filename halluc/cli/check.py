@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halluc.answers import LABEL_NAMES
-from halluc.cli.options import IndexEmbedder, TrustRemoteCode, VerifierName, WorkerCount, code_options
+from halluc.cli.options import IndexEmbedder, TrustRemoteCode, VerifierName, WorkerCount, code_options, open_named_index
 from halluc.cli.output import LABEL_STYLES, Json, console, print_json, print_notice, print_unchecked, wants_json, working
 from halluc.cli.text_files import file_context, file_text
 
@@ -177,9 +177,8 @@ def _load(
 ) -> tuple[Verifier, PassageStore | None]:
     """Load what checks need; each worker does so too."""
     from halluc.verification import load_verifier
-    from retrieval import open_store
 
-    passages = open_store(index, embedder=embedder) if index is not None else None
+    passages = open_named_index(index, embedder)
     return load_verifier(verifier, **code_options(trust_remote_code)), passages
 
 

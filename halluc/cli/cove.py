@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halluc.cli.ask import print_answer
-from halluc.cli.options import IndexEmbedder, ModelName
+from halluc.cli.options import IndexEmbedder, ModelName, open_named_index
 from halluc.cli.output import Json, console, print_json, wants_json, working
 from halluc.cove.trace import Variant
 
@@ -43,13 +43,12 @@ def cove(
     from halluc.errors import InvalidInput, check_text
     from halluc.models import load_model
     from halluc.verification import load_verifier
-    from retrieval import open_store
 
     check_text("the question", question)
     if verify and index is None:
         raise InvalidInput("--verify judges against an index; pass --index as well")
     load_prompts(prompts)  # checked before the model is loaded
-    passages = open_store(index, embedder=embedder) if index is not None else None
+    passages = open_named_index(index, embedder)
     with working(f"loading {model}"):
         lm = load_model(model)
         chain = ChainOfVerification(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from halluc.cli.options import IndexEmbedder, ModelName, TrustRemoteCode, VerifierName, code_options
+from halluc.cli.options import (
+    IndexEmbedder,
+    ModelName,
+    TrustRemoteCode,
+    VerifierName,
+    code_options,
+    open_named_index,
+)
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 
 if TYPE_CHECKING:
@@ -70,10 +77,9 @@ def detect(
     rows, broken = _read(prompts)
     if rows:
         from halluc.detectors.detect import detect as detect_all
-        from retrieval import open_store
 
         selected = _selected(detectors, ensemble)
-        passages = open_store(index, embedder=embedder) if index is not None else None
+        passages = open_named_index(index, embedder)
         lm, entailment = load_models(model, verifier, trust_remote_code=trust_remote_code)
         detection = detect_all(
             lm,

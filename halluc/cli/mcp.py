@@ -16,6 +16,7 @@ from halluc.cli.options import (
     TrustRemoteCode,
     VerifierName,
     code_options,
+    open_named_index,
 )
 from halluc.cli.output import print_notice
 from halluc.grounding.answerability import DEFAULT_THRESHOLD
@@ -44,9 +45,8 @@ def mcp(
     """
     from halluc.integrations.mcp import create_mcp_server
     from halluc.verification import load_verifier
-    from retrieval import open_store
 
-    passages = None if index is None else open_store(index, embedder=embedder)
+    passages = open_named_index(index, embedder)
     judge = load_verifier(verifier, **code_options(trust_remote_code))
     grounded = None
     if passages is not None and ask:

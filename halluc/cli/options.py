@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from halluc.evaluation.harm_judges import HarmJudge
     from halluc.models.language_model import LanguageModel
     from halluc.verification.verifier import Verifier
+    from retrieval.store import PassageStore
 
 __all__ = [
     "CalibratorFile",
@@ -38,6 +39,7 @@ __all__ = [
     "load_calibrator",
     "load_named_judge",
     "load_named_verifier",
+    "open_named_index",
 ]
 
 ModelName = Annotated[
@@ -146,6 +148,24 @@ def load_named_verifier(name: str, lm: LanguageModel, *, trust_remote_code: bool
     if name == "none":
         return None
     return load_verifier(name, lm=lm if name == "lm" else None, **code_options(trust_remote_code))
+
+
+def open_named_index(index: str | None, embedder: str | None) -> PassageStore | None:
+    """Open the index that an option names, if it names one, with the embedder of an `IndexEmbedder`.
+
+    Raises:
+        InvalidInput: there is an embedder without an index.
+    """
+    from halluc.errors import InvalidInput
+    from retrieval import open_store
+
+    if index is not None:
+        return open_store(index, embedder=embedder)
+    if embedder is not None:
+        raise InvalidInput(
+            f"--embedder is {embedder!r}, but there is no index; pass --index as well, or leave out --embedder"
+        )
+    return None
 
 
 def load_named_judge(name: str, lm: LanguageModel) -> HarmJudge:

@@ -16,6 +16,7 @@ from halluc.cli.options import (
     VerifierName,
     code_options,
     load_named_judge,
+    open_named_index,
 )
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 from halluc.redteam.attack import FAMILIES, Family
@@ -220,9 +221,8 @@ def _target(
     from halluc.models import load_model
     from halluc.redteam.targets import ChatTarget, GroundedTarget
     from halluc.verification import load_verifier
-    from retrieval import open_store
 
-    passages = open_store(index, embedder=embedder) if index is not None else None
+    passages = open_named_index(index, embedder)
     lm = load_model(model)
     loaded = None
     if defense == "support":

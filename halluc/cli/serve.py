@@ -26,6 +26,7 @@ from halluc.cli.options import (
     code_options,
     load_calibrator,
     load_named_verifier,
+    open_named_index,
 )
 from halluc.cli.output import Json, console, print_json, print_notice, wants_json, working
 from halluc.grounding.answerability import DEFAULT_THRESHOLD
@@ -148,7 +149,6 @@ def serve(
         raise InvalidInput("--uploads adds documents to an index; pass --index too, or leave it out")
     from halluc.server import ServerOptions, Wording, run_server
     from halluc.server.options import is_loopback
-    from retrieval import open_store
 
     options = ServerOptions(
         aliases=tuple(model_alias or ()),
@@ -167,7 +167,7 @@ def serve(
         max_claims=max_claims,
     )
     listener = _bind(host, port)
-    passages = None if index is None else open_store(index, embedder=embedder)
+    passages = open_named_index(index, embedder)
     if upstream is not None:
         app, name = _proxy(upstream, upstream_key, passages, verifier, trust_remote_code, k, options), upstream
     else:

@@ -1,4 +1,4 @@
-"""The `halluc` command as a user types it, in processes of its own."""
+"""The `halluc` command as a user types it; in processes of its own only where the process matters."""
 
 import json
 import os
@@ -12,13 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 import retrieval
+from halluc.cli.main import app
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "xquad"
 HALLUC = str(Path(sys.executable).with_name("halluc"))
-
-
-def halluc(*arguments):
-    return subprocess.run([HALLUC, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +23,18 @@ def index(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     lines = (EXAMPLES / "passages.jsonl").read_text(encoding="utf-8").splitlines()[:20]
     (folder / "some.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    built = halluc("index", "build", folder / "some.jsonl", "--out", folder / "x.index", "--json")
-    assert built.returncode == 0, built.stderr
+    built = CliRunner().invoke(
+        app, ["index", "build", f"{folder / 'some.jsonl'}", "--out", f"{folder / 'x.index'}", "--json"]
+    )
+    assert built.exit_code == 0, built.output
     assert json.loads(built.stdout)["passages"] >= 20
     return folder / "x.index"
 
 
-def test_a_question_is_answered_with_its_source(index, lm):
-    done = halluc("ask", "Who led the Panthers in sacks?", "--index", index, "--compare", "--json")
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+def test_a_question_is_answered_with_its_source(index, lm, halluc):
+    code, out, err = halluc("ask", "Who led the Panthers in sacks?", "--index", index, "--compare", "--json")
+    assert code == 0, err
+    answer = json.loads(out)
     assert "Short" in answer["text"]
     assert answer["citations"][0]["passage_id"] == "Super_Bowl_50#0"
     assert 0 < answer["confidence"] <= 1
@@ -43,17 +42,19 @@ def test_a_question_is_answered_with_its_source(index, lm):
     assert answer["ungrounded"]
 
 
-def test_documents_can_be_added_searched_and_described(index, tmp_path):
+def test_documents_can_be_added_searched_and_described(index, tmp_path, halluc):
+    def printed(*arguments):
+        return json.loads(halluc(*arguments)[1])
+
     (tmp_path / "zebra.txt").write_text("Zebras graze on the savannah of Kenya.", encoding="utf-8")
-    added = halluc("index", "add", tmp_path / "zebra.txt", "--index", index)
-    assert json.loads(added.stdout)["added"] == 1
-    hits = json.loads(halluc("index", "search", "What do zebras eat?", "--index", index, "--k", 1).stdout)
+    assert printed("index", "add", tmp_path / "zebra.txt", "--index", index)["added"] == 1
+    hits = printed("index", "search", "What do zebras eat?", "--index", index, "--k", 1)
     assert hits[0]["passage"]["title"] == "zebra"
-    facts = json.loads(halluc("index", "info", index).stdout)
+    facts = printed("index", "info", index)
     assert facts["embedder"] == "all-MiniLM-L6-v2"
     questions = tmp_path / "q.jsonl"
     questions.write_text(json.dumps({"question": "Who led the Panthers in sacks?", "passage_id": "Super_Bowl_50#0"}))
-    rows = json.loads(halluc("index", "eval", questions, "--index", index).stdout)
+    rows = printed("index", "eval", questions, "--index", index)
     assert {row["mode"]: row["hit_at"]["1"] for row in rows}["hybrid"] == 1.0
 
 
@@ -69,63 +70,83 @@ def test_documents_can_be_added_searched_and_described(index, tmp_path):
         (("index", "eval", str(EXAMPLES / "passages.jsonl"), "--index", "INDEX"), "line 1 of"),
     ],
 )
-def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(index, arguments, message):
-    done = halluc(*(argument.replace("INDEX", str(index)) for argument in arguments))
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("halluc: ")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(index, halluc, arguments, message):
+    code, out, err = halluc(*(argument.replace("INDEX", str(index)) for argument in arguments))
+    assert (code, out) == (2, "")
+    assert err.startswith("halluc: ")
+    assert message in err
+    assert err.count("\n") == 1
 
 
-def test_text_can_be_piped_and_a_search_without_hits_says_so(index):
-    search = halluc("index", "search", "Who led the Panthers in sacks?", "--index", index, "--no-json")
-    assert search.stdout.startswith("1. ")
-    nothing = halluc("index", "search", "zzyzx", "--index", index, "--mode", "sparse", "--no-json")
-    assert "zzyzx" in nothing.stdout
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check", "Zebras graze.", "--context", EXAMPLES.parent / "check" / "source.txt"),
+        ("cove", "What is DECnet?"),
+        ("detect", EXAMPLES / "questions.jsonl"),
+        ("mcp",),
+        ("serve", "--port", 0),
+    ],
+)
+def test_an_embedder_without_an_index_is_refused(halluc, command):
+    code, _, err = halluc(*command, "--embedder", "mpnet")
+    assert code == 2
+    assert err == "halluc: --embedder is 'mpnet', but there is no index; pass --index as well, or leave out --embedder\n"
 
 
-def test_labels_have_the_same_names_in_text_and_page(index, tmp_path):
+def test_the_installed_command_fails_as_the_function_does():
+    done = subprocess.run([HALLUC, "index", "info", "nowhere.index"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("halluc: there is no index at nowhere.index")
+
+
+def test_text_can_be_piped_and_a_search_without_hits_says_so(index, halluc):
+    _, found, _ = halluc("index", "search", "Who led the Panthers in sacks?", "--index", index, "--no-json")
+    assert found.startswith("1. ")
+    _, nothing, _ = halluc("index", "search", "zzyzx", "--index", index, "--mode", "sparse", "--no-json")
+    assert "zzyzx" in nothing
+
+
+def test_labels_have_the_same_names_in_text_and_page(index, tmp_path, halluc):
     """The same words in the text, in the page, and nowhere the names of the data."""
     answer = "Kawann Short led the team in sacks. The Panthers defense gave up 512 points. He likes tea."
     page = tmp_path / "page.html"
-    shown = halluc("check", answer, "--index", index, "--html", page, "--no-json")
-    assert shown.returncode == 0, shown.stderr
+    code, shown, err = halluc("check", answer, "--index", index, "--html", page, "--no-json")
+    assert code == 0, err
     words = re.sub(r"<[^>]*>", " ", page.read_text(encoding="utf-8").partition("<body>")[2].partition("<script>")[0])
-    for text in (shown.stdout, words):
+    for text in (shown, words):
         assert "supported" in text
         assert "contradicted" in text
         assert not re.search("refuted|not_enough_info|not enough info|unverified", text)
 
 
-def test_escapes_in_documents_do_not_reach_the_terminal(tmp_path):
+def test_escapes_in_documents_do_not_reach_the_terminal(tmp_path, halluc):
     document = tmp_path / "zebra \x1b]0;title\x07.txt"
     document.write_text("Zebras graze. \x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b2J", encoding="utf-8")
-    built = halluc("index", "build", document, "--out", tmp_path / "z.index", "--no-json")
-    assert built.returncode == 0, built.stderr
-    outputs = [built]
+    code, out, err = halluc("index", "build", document, "--out", tmp_path / "z.index", "--no-json")
+    assert code == 0, err
+    outputs = [out + err]
     for command in (("index", "search", "zebras"), ("ask", "What do zebras do?", "--min-answerability=0")):
         for form in ("--json", "--no-json"):
-            outputs.append(halluc(*command, "--index", tmp_path / "z.index", form))
-            assert "Zebras graze." in outputs[-1].stdout
-    for done in outputs:
-        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", done.stdout + done.stderr)
+            _, out, err = halluc(*command, "--index", tmp_path / "z.index", form)
+            assert "Zebras graze." in out
+            outputs.append(out + err)
+    for printed in outputs:
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", printed)
 
 
-def test_an_endpoint_that_is_down_fails_with_code_1(index):
-    done = halluc(
+def test_an_endpoint_that_is_down_fails_with_code_1(index, halluc):
+    code, _, err = halluc(
         "ask", "why?", "--index", index, "--model", "http://127.0.0.1:9/v1#m", "--verifier", "none", "--min-answerability=0"
     )
-    assert done.returncode == 1
-    assert done.stderr.startswith("halluc: ")
-    assert "127.0.0.1:9" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert code == 1
+    assert err.startswith("halluc: ")
+    assert "127.0.0.1:9" in err
+    assert "Traceback" not in err
 
 
 def test_every_command_has_help():
     from typer.main import get_command
-
-    from halluc.cli.main import app
 
     def commands(group, path=()):
         yield path, group
@@ -141,7 +162,6 @@ def test_every_command_has_help():
         assert "Usage" in shown.stdout
         assert command.help, path
         assert [parameter.name for parameter in command.params if not parameter.help] == [], path
-    assert "Usage" in halluc("--help").stdout
 
 
 def test_importing_is_quick_and_loads_nothing_heavy():
