@@ -10,7 +10,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from halluc.grounding.asynchronous import iterate_in_thread
@@ -94,12 +95,11 @@ class BatchedGenerator:
     def __init__(self, lm: Any, *, max_rows: int = 32, max_queue: int = 128) -> None:
         from halluc.models.continuous_batch import ContinuousBatch
 
-        self.max_running = max_rows + max_queue
+        self._places = _Places(max_rows + max_queue)
         self._batch = ContinuousBatch(lm, max_rows=max_rows)
         self._new: list[_Entry] = []
         self._entries: dict[Completion, _Entry] = {}
         self._condition = threading.Condition()
-        self._running = 0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="halluc-generator", daemon=True)
         self._thread.start()
@@ -107,31 +107,28 @@ class BatchedGenerator:
     @property
     def running(self) -> int:
         """Number of completions that have not ended."""
-        return self._running
+        return self._places.taken
 
     def stream(self, prompt: Prompt, **options: Any) -> TextStream:
         """Begin a completion when the stream is first read; see `Generator`."""
 
         async def pieces() -> AsyncIterator[str | Generation]:
-            if self._running >= self.max_running:
-                raise QueueFull(f"{self._running} completions are running or waiting already; try again later")
-            entry = _Entry(prompt, options)
-            self._running += 1
-            try:
-                with self._condition:
-                    self._new.append(entry)
-                    self._condition.notify()
-                while True:
-                    piece = await entry.received.get()
-                    stream.prompt_tokens = entry.prompt_tokens
-                    if isinstance(piece, Exception):
-                        raise piece
-                    yield piece
-                    if isinstance(piece, Generation):
-                        return
-            finally:
-                self._running -= 1
-                entry.left = True
+            with self._places.take():
+                entry = _Entry(prompt, options)
+                try:
+                    with self._condition:
+                        self._new.append(entry)
+                        self._condition.notify()
+                    while True:
+                        piece = await entry.received.get()
+                        stream.prompt_tokens = entry.prompt_tokens
+                        if isinstance(piece, Exception):
+                            raise piece
+                        yield piece
+                        if isinstance(piece, Generation):
+                            return
+                finally:
+                    entry.left = True
 
         stream = TextStream(pieces())
         return stream
@@ -215,24 +212,20 @@ class ThreadedGenerator:
     """Generates with any language model, each completion in a thread; see `BatchedGenerator` for the arguments."""
 
     def __init__(self, lm: LanguageModel, *, max_rows: int = 8, max_queue: int = 128) -> None:
-        self.max_running = max_rows + max_queue
+        self._places = _Places(max_rows + max_queue)
         self._lm = lm
         self._slots = asyncio.Semaphore(max_rows)
-        self._running = 0
 
     @property
     def running(self) -> int:
         """Number of completions that have not ended."""
-        return self._running
+        return self._places.taken
 
     def stream(self, prompt: Prompt, **options: Any) -> TextStream:
         """Begin a completion when the stream is first read; see `Generator`."""
 
         async def pieces() -> AsyncIterator[str | Generation]:
-            if self._running >= self.max_running:
-                raise QueueFull(f"{self._running} completions are running or waiting already; try again later")
-            self._running += 1
-            try:
+            with self._places.take():
                 async with self._slots:
                     stream.prompt_tokens = await asyncio.to_thread(self._lm.count_tokens, prompt)
                     source = iterate_in_thread(self._lm.stream(prompt, **options))
@@ -241,8 +234,6 @@ class ThreadedGenerator:
                             yield piece
                     finally:
                         await source.aclose()
-            finally:
-                self._running -= 1
 
         stream = TextStream(pieces())
         return stream
@@ -250,3 +241,29 @@ class ThreadedGenerator:
     def close(self, timeout: float | None = None) -> bool:
         """Completions end when their readers close them, each with its next piece."""
         return self._running == 0
+
+
+class _Places:
+    """Places for completions that run or wait; used from the event loop alone.
+
+    Attributes:
+        taken: number of places that are taken.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self.taken = count, 0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Hold a place.
+
+        Raises:
+            QueueFull: all are taken.
+        """
+        if self.taken >= self.count:
+            raise QueueFull(f"{self.taken} completions are running or waiting already; try again later")
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
