@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--rerank", default=None, help="reranker of the hits")
     parser.add_argument("--part", choices=("tune", "report"), default="report")
     parser.add_argument("--limit", type=int, default=60, help="questions of the part")
+    parser.add_argument("--min-answerability", type=float, default=None, help="as of GroundedModel; 0 to always answer")
     parser.add_argument("--answers", type=Path, default=None, help="file that keeps the answers")
     parser.add_argument("--verifier", default=None, help="also judge the answers, e.g. 'large'")
     arguments = parser.parse_args()
@@ -67,7 +68,8 @@ def _measure(arguments: argparse.Namespace, model, index, verifier, rows: list[d
     from halluc.grading.overlap import answer_f1
     from halluc.grounding.conversation import Conversation
 
-    options = {} if arguments.rerank is None else {"rerank": arguments.rerank}
+    named = {"rerank": arguments.rerank, "min_answerability": arguments.min_answerability}
+    options = {name: value for name, value in named.items() if value is not None}
     grounded = GroundedModel(model, index, verifier=verifier, passage_tokens=tokens, k=arguments.k, **options)
     prepared = grounded.prepare([Conversation(row["question"]) for row in rows])
     prompts = [p.prompt for p in prepared if p.prompt is not None]
@@ -87,7 +89,7 @@ def _measure(arguments: argparse.Namespace, model, index, verifier, rows: list[d
         judged = {"verifier": verifier.name, "unsupported": unsupported / len(given),
                   "unsupported_interval": wilson(unsupported, len(given))}  # fmt: skip
     show("answers", set=arguments.name, part=arguments.part, model=model.name, n=len(rows), k=arguments.k,
-         rerank=arguments.rerank, passage_tokens=grounded.passage_tokens, gold_among_hits=sum(gold) / len(rows),
+         rerank=arguments.rerank, min_answerability=grounded.min_answerability, passage_tokens=grounded.passage_tokens, gold_among_hits=sum(gold) / len(rows),
          abstained=1 - len(given) / len(rows), contained=sum(contained) / len(rows), token_f1=sum(f1) / len(rows),
          right=right / len(rows), right_interval=wilson(right, len(rows)), **judged,
          processor_seconds=median(model.processor_seconds(prompt, **length) for prompt in prompts))  # fmt: skip

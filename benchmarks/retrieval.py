@@ -35,7 +35,10 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, default=EXAMPLES / "questions.jsonl")
     parser.add_argument("--limit", type=int, default=None, help="questions to use, drawn with seed 0")
     parser.add_argument(
-        "--reranker", action="append", default=[], help="folder or hub id of a cross-encoder; may be repeated"
+        "--reranker",
+        action="append",
+        default=[],
+        help="'default', or a folder or hub id of a cross-encoder; repeatable",
     )
     parser.add_argument("--depth", type=int, default=20, help="hits that a reranker reads")
     parser.add_argument("--only", choices=("cost", "quality"), default=None)
@@ -113,7 +116,8 @@ def search_and_open(folder: Path, rows: int, rounds: int) -> None:
 
 
 def quality(folder: Path, arguments: argparse.Namespace) -> None:
-    from retrieval import CrossEncoderReranker, PassageIndex, evaluate_retrieval, load_documents, split_documents
+    from retrieval import PassageIndex, evaluate_retrieval, load_documents, split_documents
+    from retrieval.rerank import checked_reranker
 
     rows = read_rows(arguments.questions)
     random.Random(0).shuffle(rows)
@@ -122,7 +126,7 @@ def quality(folder: Path, arguments: argparse.Namespace) -> None:
     index, _ = PassageIndex.build(folder / "quality", split_documents(load_documents(arguments.passages)))
     index.search(questions[0])
     for name in (None, *arguments.reranker):
-        reranker = None if name is None else CrossEncoderReranker(name)
+        reranker = None if name is None else checked_reranker(name)
         if reranker is not None:
             reranker.score([(questions[0], "Loads the model.")])
         for mode in ("dense", "sparse", "hybrid"):

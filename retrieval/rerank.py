@@ -128,6 +128,8 @@ def checked_reranker(reranker: Any) -> Reranker:
 def reranked(reranker: Reranker, queries: Sequence[str], hits: Sequence[Sequence[Hit]], k: int) -> list[list[Hit]]:
     """Put the hits of each query in the order of the reranker's scores, and keep the first k.
 
+    A reranker with a method `combine` (scores, hits) also weighs what the search says about the hits.
+
     Hits of equal score stay in the order of the search.
 
     Raises:
@@ -145,6 +147,8 @@ def reranked(reranker: Reranker, queries: Sequence[str], hits: Sequence[Sequence
     for query_hits in hits:
         query_scores = scores[start : start + len(query_hits)]
         start += len(query_hits)
+        if (combine := getattr(reranker, "combine", None)) is not None:
+            query_scores = combine(query_scores, query_hits)
         order = np.argsort(-query_scores, kind="stable")[:k].tolist()
         results.append([replace(query_hits[i], score=float(query_scores[i]), rank=rank) for rank, i in enumerate(order, 1)])
     return results

@@ -1,6 +1,6 @@
 """The reranker that comes with this package, and others that are stored as differences from their base.
 
-    reranker.json       format, base and its fingerprint, longest pair, facts about the training
+    reranker.json       format, base and its fingerprint, longest pair, weights of rank and similarity, facts of the training
     weights.safetensors trained weights and head in float16, those of matrices as 4-bit differences from the base
 
 The network is a text encoder that reads query and passage together, with a head of one output on the first token. Not
@@ -24,8 +24,12 @@ from retrieval.precision import cpu_multiplies_bfloat16
 from retrieval.weight_differences import EMBEDDINGS, embeddings_fingerprint, pack_difference, packs, unpack_differences
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import nn
+
+    from retrieval.passages import Hit
 
 __all__ = [
     "DEFAULT_RERANKER",
@@ -98,6 +102,24 @@ class TrainedReranker:
         on_gpu = torch.cuda.is_available()
         dtype = torch.float16 if on_gpu else torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
         return network.eval().to("cuda" if on_gpu else "cpu", dtype), tokenizer, max_tokens
+
+    @cached_property
+    def fusion(self) -> tuple[float, float]:
+        """How much the logarithm of a hit's rank takes away, and how much its cosine similarity adds."""
+        stored = parse_json_object((self.folder / _FACTS).read_bytes()).get("fusion") or {}
+        return float(stored.get("rank", 0.0)), float(stored.get("similarity", 0.0))
+
+    def combine(self, scores: NDArray[np.float64], hits: Sequence[Hit]) -> NDArray[np.float64]:
+        """Combine the scores (N,) of the hits of one query with what the search says about them.
+
+        A network of this size alone is worse than a hybrid search, and the two together are better than either.
+        """
+        import numpy as np
+
+        of_rank, of_similarity = self.fusion
+        similarity = np.array([hit.similarity or 0.0 for hit in hits])
+        fused: NDArray[np.float64] = scores - of_rank * np.log(np.arange(1, len(hits) + 1)) + of_similarity * similarity
+        return fused
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Score N pairs of a query and the text of a passage; the ends of long texts are not read."""

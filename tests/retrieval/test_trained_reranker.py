@@ -1,14 +1,16 @@
 """Rerankers stored as differences from their base: written, read, refused when damaged; and the one that is packaged."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from retrieval.errors import RerankerUnavailable
-from retrieval.trained_reranker import TrainedReranker, new_network, save_trained_reranker
+from retrieval.trained_reranker import TrainedReranker, default_reranker, new_network, save_trained_reranker
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "xquad"
 PAIRS = [
     ("Who led the Panthers in sacks?", "Kawann Short led the team in sacks with 11."),
     ("Who led the Panthers in sacks?", "The Broncos defeated the Pittsburgh Steelers."),
@@ -71,6 +73,41 @@ def test_texts_longer_than_the_window_and_control_tokens_are_read(folder):
 def test_search_takes_its_folder(index, folder):
     hits = index.search("Who led the Panthers in sacks?", k=3, rerank=str(folder), rerank_depth=5)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_rank_and_similarity_are_weighed_with_the_score(index, folder, tmp_path):
+    import shutil
+
+    path = tmp_path / "fused"
+    shutil.copytree(folder, path)
+    _edit(path, "fusion", {"rank": 2.0, "similarity": 3.0})
+    question = "Who led the Panthers in sacks?"
+    plain = index.search(question, k=4)
+    scores = TrainedReranker(str(path)).score([(question, hit.passage.text) for hit in plain])
+    expected = {
+        hit.passage.id: score - 2 * np.log(hit.rank) + 3 * hit.similarity for hit, score in zip(plain, scores, strict=True)
+    }
+    hits = index.search(question, k=4, rerank=str(path), rerank_depth=4)
+    assert {hit.passage.id: hit.score for hit in hits} == pytest.approx(expected, abs=0.05)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_the_packaged_reranker_finds_what_the_search_ranks_lower(index):
+    """Questions of XQuAD, on which it was not trained, that hybrid search answers with another passage first."""
+    rows = [json.loads(line) for line in (EXAMPLES / "questions.jsonl").read_text().splitlines()]
+    known = {passage.id for passage in index}
+    rows = [row for row in rows if row["passage_id"] in known]
+    questions, gold = [row["question"] for row in rows], [row["passage_id"] for row in rows]
+
+    def right(**options):
+        hits = index.search(questions, **options)
+        return sum(first.passage.id == passage for (first, *_), passage in zip(hits, gold, strict=True))
+
+    assert len(rows) >= 3
+    assert right(rerank="default", rerank_depth=10) >= right()
+    assert default_reranker() is default_reranker()
+    facts = json.loads((default_reranker().folder / "reranker.json").read_text())["facts"]
+    assert "examples/xquad/passages.jsonl" in facts["settings"]["exclude"]
 
 
 @pytest.mark.parametrize(
