@@ -89,7 +89,8 @@ def _measure(arguments: argparse.Namespace, model, index, verifier, rows: list[d
         judged = {"verifier": verifier.name, "unsupported": unsupported / len(given),
                   "unsupported_interval": wilson(unsupported, len(given))}  # fmt: skip
     show("answers", set=arguments.name, part=arguments.part, model=model.name, n=len(rows), k=arguments.k,
-         rerank=arguments.rerank, min_answerability=grounded.min_answerability, passage_tokens=grounded.passage_tokens, gold_among_hits=sum(gold) / len(rows),
+         rerank=arguments.rerank, min_answerability=grounded.min_answerability,
+         passage_tokens=grounded.passage_tokens, gold_among_hits=sum(gold) / len(rows),
          abstained=1 - len(given) / len(rows), contained=sum(contained) / len(rows), token_f1=sum(f1) / len(rows),
          right=right / len(rows), right_interval=wilson(right, len(rows)), **judged,
          processor_seconds=median(model.processor_seconds(prompt, **length) for prompt in prompts))  # fmt: skip

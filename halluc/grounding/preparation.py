@@ -120,7 +120,8 @@ class Preparation:
                 mode=self.mode,
                 filter=filter,
                 min_similarity=-1.0,
-                **({} if self.reranker is None else {"rerank": self.reranker, "rerank_depth": max(self.k, _RERANK_DEPTH)}),
+                rerank=self.reranker,
+                rerank_depth=max(self.k, _RERANK_DEPTH),
             )
         scores = answerability([c.question for c in fitted], results)
         return [self._packed(*row) for row in zip(fitted, results, scores, rooms, strict=True)]
