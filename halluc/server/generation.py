@@ -240,7 +240,7 @@ class ThreadedGenerator:
 
     def close(self, timeout: float | None = None) -> bool:
         """Completions end when their readers close them, each with its next piece."""
-        return self._running == 0
+        return self.running == 0
 
 
 class _Places:

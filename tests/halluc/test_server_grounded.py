@@ -19,7 +19,7 @@ from halluc.errors import ContextOverflow, ModelUnavailable
 from halluc.models.endpoint import EndpointModel
 from halluc.models.language_model import Generation
 from halluc.server import ServerOptions, Wording, create_app
-from halluc.server.generation import BatchedGenerator
+from halluc.server.generation import BatchedGenerator, ThreadedGenerator
 from retrieval import Passage, PassageIndex
 
 PASSAGES = [
@@ -330,3 +330,22 @@ def test_unusable_options_of_the_command_are_named(halluc):
         code, _, error = halluc("serve", "--port", 0, *arguments)
         assert code == 2
         assert message in error
+
+
+def test_a_threaded_generator_is_closed_once_its_completions_have_ended():
+    """Closing it raised an AttributeError, so that a server of such a model did not stop cleanly."""
+
+    async def read():
+        generator = ThreadedGenerator(ScriptedModel("one two three"))
+        stream = generator.stream("count", max_new_tokens=8)
+        pieces = aiter(stream)
+        first = await anext(pieces)
+        during = (generator.running, generator.close())
+        others = [piece async for piece in pieces]
+        return first, during, others, (generator.running, generator.close())
+
+    first, during, others, after = asyncio.run(read())
+    assert first.strip() == "one"
+    assert during == (1, False)
+    assert isinstance(others[-1], Generation)
+    assert after == (0, True)
