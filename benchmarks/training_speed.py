@@ -200,6 +200,9 @@ def shared_memory(folder: Path) -> None:
     del scorer
     prompts = [[{"role": "user", "content": f"Question {number}?"}] for number in range(16)]
     answers = [[{"role": "assistant", "content": "An answer of a few words, as models give them."}]] * 16
+    # Weights that no one has read yet are not in memory.
+    for parameter in policy.parameters():
+        parameter.sum()
     for name, shared in (("own copy", None), ("shared", policy)):
         with PeakMemory() as memory:
             model = RewardModel(folder / "reward", policy=shared)
