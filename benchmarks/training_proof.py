@@ -12,6 +12,10 @@ whose answers it is not shown, training continues from there in seven ways:
 On the third part all models are asked the same questions, greedily. The alignment tax is measured on Wikipedia passages
 (perplexity) and on another task (which of four meanings a Spanish word has). Each stage of each seed leaves its results in
 the folder of the proof, so that the same command resumes it. Run by training.py.
+
+Online runs learn only from what the policy samples: if `factuality/abstained` in their log.jsonl is near 0 from the start,
+they find no abstention to reward, unlike runs on pairs, which are given one. The base model writes on after its answer,
+and some of its answers are wrong for that alone, so compare with SFT too.
 """
 
 from __future__ import annotations
