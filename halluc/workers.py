@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from retrieval import Embedder
 
-__all__ = ["ParallelEmbedder", "Workers", "WorkersFailed", "start_workers"]
+__all__ = ["ParallelEmbedder", "Workers", "WorkersFailed", "check_workers", "start_workers"]
 
 BatchT = TypeVar("BatchT")
 ResultT = TypeVar("ResultT")
@@ -32,6 +32,17 @@ _WAITING = 4
 _STORE_BYTES = 200_000_000
 # How often a worker that died is started again, and its batch repeated.
 _RESTARTS = 3
+
+
+def check_workers(count: int) -> None:
+    """Check, before any work is done, that several workers can be started if several are wanted.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+    """
+    if count > 1:
+        with needs_extra("ray"):
+            import ray  # noqa: F401
 
 
 class WorkersFailed(HallucError):

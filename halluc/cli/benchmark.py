@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,7 @@ from halluc.cli.options import (
     Retrieved,
     TrustRemoteCode,
     VerifierName,
+    WorkerCount,
     code_options,
     load_named_judge,
     open_named_index,
@@ -70,6 +73,7 @@ def _command(benchmark_name: str) -> Callable[..., None]:
             Path | None,
             typer.Option(help="Folder of answers, from which a killed run is resumed; the user's cache by default."),
         ] = None,
+        workers: WorkerCount = 1,
         out: Annotated[Path | None, typer.Option(help="Write the run as JSON, for --compare.")] = None,
         compare: Annotated[Path | None, typer.Option(help="An earlier run to compare with, row by row.")] = None,
         html: Annotated[Path | None, typer.Option(help="Write a page with the figures and every row.")] = None,
@@ -82,16 +86,17 @@ def _command(benchmark_name: str) -> Callable[..., None]:
         from halluc.evaluation.run_record import compare_runs
         from halluc.evaluation.runner import check_tools, run_benchmark
         from halluc.evaluation.table import load_benchmark
+        from halluc.workers import check_workers
 
         chosen = load_benchmark(benchmark_name)
         _check_outputs(out, html)
         earlier = _earlier_run(compare, chosen)
         rows, names = read_benchmark_rows(chosen, data or (), limit=limit, seed=seed)
         chosen.items(rows)  # a row that cannot be used is named before a model is loaded
+        check_workers(workers)
+        parts = _Parts(benchmark_name, model, mitigation, index, embedder, k, verifier, judge, trust_remote_code)
         with working(f"loading {model}"):
-            system, tools = _load(
-                chosen, model, mitigation, index, embedder, k, verifier, judge, trust_remote_code=trust_remote_code
-            )
+            system, tools = _load(parts)
         check_system(system, chosen.kind)
         check_tools(chosen, tools)
         run = run_benchmark(
@@ -102,6 +107,8 @@ def _command(benchmark_name: str) -> Callable[..., None]:
             data=names,
             cache=cache or default_cache_folder(),
             max_new_tokens=max_new_tokens,
+            workers=workers,
+            load=partial(_load_system, parts),
         )
         differences = compare_runs(chosen, earlier, run) if earlier is not None else []
         if out is not None:
@@ -140,37 +147,46 @@ def _earlier_run(path: Path | None, benchmark: Benchmark) -> EvaluationRun | Non
     return run
 
 
-def _load(
-    benchmark: Benchmark,
-    model: str,
-    mitigation: Mitigation,
-    index: str | None,
-    embedder: str | None,
-    k: int,
-    verifier: str,
-    judge: str | None,
-    *,
-    trust_remote_code: bool,
-) -> tuple[System, Tools]:
+@dataclass(frozen=True)
+class _Parts:
+    """What a run is made of, by the names that the command line takes."""
+
+    benchmark: str
+    model: str
+    mitigation: Mitigation
+    index: str | None
+    embedder: str | None
+    k: int
+    verifier: str
+    judge: str | None
+    trust_remote_code: bool
+
+
+def _load(parts: _Parts) -> tuple[System, Tools]:
     from halluc.evaluation.answering import System
     from halluc.evaluation.benchmark import Tools
+    from halluc.evaluation.table import load_benchmark
     from halluc.models import load_model
     from halluc.verification import load_verifier
 
-    passages = open_named_index(index, embedder)
-    lm = load_model(model)
-    judges_claims = mitigation in ("abstain", "revise") or "verifier" in benchmark.needs
-    loaded_verifier = (
-        load_verifier(verifier, lm=lm if verifier == "lm" else None, **code_options(trust_remote_code))
+    benchmark = load_benchmark(parts.benchmark)
+    passages = open_named_index(parts.index, parts.embedder)
+    lm = load_model(parts.model)
+    judges_claims = parts.mitigation in ("abstain", "revise") or "verifier" in benchmark.needs
+    verifier = (
+        load_verifier(parts.verifier, lm=lm if parts.verifier == "lm" else None, **code_options(parts.trust_remote_code))
         if judges_claims
         else None
     )
     default_judge = "lm" if "statement_judge" in benchmark.needs else "refusal"
-    harm_judge = load_named_judge(default_judge if judge is None else judge, lm) if benchmark.judged else None
-    return (
-        System(lm, mitigation, passages, loaded_verifier, k),
-        Tools(judge=harm_judge, verifier=loaded_verifier, index=passages),
-    )
+    judge = load_named_judge(parts.judge or default_judge, lm) if benchmark.judged else None
+    system = System(lm, parts.mitigation, passages, verifier, parts.k)
+    return system, Tools(judge=judge, verifier=verifier, index=passages)
+
+
+def _load_system(parts: _Parts) -> System:
+    """Load the system in a worker; scoring, with its tools, is done in one process."""
+    return _load(replace(parts, judge="refusal"))[0]
 
 
 def _print(run: EvaluationRun, differences: list[Difference]) -> None:

@@ -66,7 +66,7 @@ def check(
     context = context or None
     _check_arguments(answer, context, index, question, batch, out, html)
     if workers > 1:
-        _check_workers(batch)
+        _check_workers(batch, workers)
     # Everything that can be wrong with the input is found before the model is loaded.
     answer = _answer(answer) if answer is not None else None
     source = file_context(context) if context else None
@@ -162,14 +162,14 @@ def _check_arguments(
             raise InvalidInput(f"--html and --out both name {out}; name two files")
 
 
-def _check_workers(batch: Path | None) -> None:
+def _check_workers(batch: Path | None, workers: int) -> None:
     """Refuse workers that have nothing to share, or that cannot be started."""
-    from halluc.errors import InvalidInput, needs_extra
+    from halluc.errors import InvalidInput
+    from halluc.workers import check_workers
 
     if batch is None:
         raise InvalidInput("--workers share the rows of --batch; leave it out to check one answer")
-    with needs_extra("ray"):
-        import ray  # noqa: F401
+    check_workers(workers)
 
 
 def _load(

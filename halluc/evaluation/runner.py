@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_tools", "run_benchmark"]
 
-# Items between two writes to the cache: what a kill loses at most.
+# Items between two writes to the cache: what a kill loses at most, for each worker.
 _CHUNK = 32
+_Answer = Callable[[Iterable[Sequence[Item]]], Iterator[Sequence[Outcome]]]
 
 
 def run_benchmark(
@@ -34,6 +37,8 @@ def run_benchmark(
     data: Sequence[str] = (),
     cache: Path | None = None,
     max_new_tokens: int | None = None,
+    workers: int = 1,
+    load: Callable[[], System] | None = None,
 ) -> EvaluationRun:
     """Run a benchmark on rows.
 
@@ -45,6 +50,8 @@ def run_benchmark(
         data: where the rows came from, for the record.
         cache: folder of outcomes; None keeps none, and a killed run starts again.
         max_new_tokens: longest reply; the benchmark's own by default.
+        workers: number of processes that answer (`halluc.workers`); the outcomes are those of one process.
+        load: with several workers, loads the system in each of them; it is pickled.
 
     Returns:
         The run.
@@ -63,12 +70,13 @@ def run_benchmark(
     settings = _settings(benchmark, system, tokens)
     judge = tools.judge if benchmark.judged else None
     start = time.perf_counter()
+    answering = partial(_answering, benchmark.kind, tokens, system, workers, load)
     if cache is None:
-        outcomes, cached = _compute(benchmark, system, items, tokens, None), 0
+        outcomes, cached = _compute(benchmark.name, items, answering, None), 0
     else:
         with AnswerCache(cache, settings) as answers:
             cached = sum(item.key in answers for item in items)
-            outcomes = _compute(benchmark, system, items, tokens, answers)
+            outcomes = _compute(benchmark.name, items, answering, answers)
     scores = benchmark.score(items, outcomes, tools)
     figures = tuple(measure(figure, len(scores)) for figure in benchmark.figures(scores))
     return EvaluationRun(
@@ -114,18 +122,22 @@ def check_tools(benchmark: Benchmark, tools: Tools) -> None:
 
 
 def _compute(
-    benchmark: Benchmark, system: System, items: Sequence[Item], tokens: int, cache: AnswerCache | None
+    name: str,
+    items: Sequence[Item],
+    answering: Callable[[], AbstractContextManager[_Answer]],
+    cache: AnswerCache | None,
 ) -> list[Outcome]:
     outcomes: dict[str, Outcome] = {}
     if cache is not None:
         outcomes = {item.key: cache[item.key] for item in items if item.key in cache}
     pending = list({item.key: item for item in items if item.key not in outcomes}.items())
+    if not pending:
+        return [outcomes[item.key] for item in items]
     # Items of similar length share batches.
     pending.sort(key=lambda entry: (sum(len(query.context) for query in entry[1].choices), len(str(entry[1].prompt))))
-    with progress_bar(benchmark.name, len(pending)) as advance:
-        for start in range(0, len(pending), _CHUNK):
-            chunk = pending[start : start + _CHUNK]
-            computed = _outcomes(benchmark, system, [item for _, item in chunk], tokens)
+    chunks = [pending[start : start + _CHUNK] for start in range(0, len(pending), _CHUNK)]
+    with progress_bar(name, len(pending)) as advance, answering() as answer:
+        for chunk, computed in zip(chunks, answer([item for _, item in chunk] for chunk in chunks), strict=True):
             for (key, _), outcome in zip(chunk, computed, strict=True):
                 outcomes[key] = outcome
                 if cache is not None:
@@ -134,8 +146,24 @@ def _compute(
     return [outcomes[item.key] for item in items]
 
 
-def _outcomes(benchmark: Benchmark, system: System, items: Sequence[Item], tokens: int) -> Sequence[Outcome]:
-    if benchmark.kind == "likelihood":
+@contextmanager
+def _answering(kind: str, tokens: int, system: System, workers: int, load: Callable[[], System] | None) -> Iterator[_Answer]:
+    """A function that answers chunks of items, in order."""
+    if workers == 1 or load is None:
+        yield partial(map, partial(_outcomes, kind, tokens, system))
+        return
+    from halluc.workers import start_workers
+
+    with start_workers(workers, partial(_load_outcomes, kind, tokens, load)) as running:
+        yield running.map
+
+
+def _load_outcomes(kind: str, tokens: int, load: Callable[[], System]) -> Callable[[Sequence[Item]], Sequence[Outcome]]:
+    return partial(_outcomes, kind, tokens, load())
+
+
+def _outcomes(kind: str, tokens: int, system: System, items: Sequence[Item]) -> Sequence[Outcome]:
+    if kind == "likelihood":
         return score_likelihoods(system, items)
     return generate_replies(system, items, tokens)
 

@@ -57,7 +57,7 @@ def test_a_search_a_check_and_a_generation_have_spans_without_texts(spans, lm, i
     check("Zebras graze in Kenya.", index=index)
     search, verification = spans()
     assert (search.name, verification.name) == ("retrieval", "verification")
-    assert dict(verification.attributes) == {"verification.verifier": "default", "verification.claims": 1}
+    assert dict(verification.attributes) == {"verification.verifier": "halluc-minilm", "verification.claims": 1}
     ((generation,),) = lm.generate(["Say yes."], max_new_tokens=3)
     (span,) = spans()
     assert (span.name, span.attributes["gen_ai.request.model"]) == (f"chat {lm.name}", lm.name)
