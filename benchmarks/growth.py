@@ -1,7 +1,7 @@
 """What grows how: time, memory and disk by number of passages, and time and memory by number of checks.
 
 Prints one JSON line per size, and what follows for a million: the value of the line through the sizes, or, for the building
-of a graph, of the line in n·log2(n). Each size runs in a process of its own, so that its peak memory is its own; seconds are CPU
+of a graph, of the line in n·log2(n). Each size runs in its own process, so that its peak memory is its own; seconds are CPU
 seconds of one thread. Texts are the example passages, each made unique by a number; vectors of the stores are random, since
 embedding is measured on its own.
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from halluc.cli.options import WorkerCount
 from halluc.cli.output import Json, console, print_json, wants_json, working
 
 __all__ = ["app"]
@@ -166,7 +167,7 @@ def pluralism(config: Config, set_: Set = [], json_: Json = None) -> None:  # no
 
 
 @app.command("pairs")
-def pairs(config: Config, set_: Set = [], json_: Json = None) -> None:  # noqa: B006
+def pairs(config: Config, set_: Set = [], workers: WorkerCount = 1, json_: Json = None) -> None:  # noqa: B006
     """Make preference pairs: from samples, from right and wrong answers, or from verified or revised drafts.
 
     Settings: training.runs.pairs.PairsConfig.
@@ -175,7 +176,7 @@ def pairs(config: Config, set_: Set = [], json_: Json = None) -> None:  # noqa: 
     from training.runs.pairs import PairsConfig, make_pairs
 
     settings = load_config(PairsConfig, config, set_)
-    facts = make_pairs(settings)
+    facts = make_pairs(settings, workers=workers)
     if wants_json(json_):
         print_json(facts)
     else:

@@ -182,3 +182,34 @@ def test_workers_that_cannot_work_are_refused(halluc, batch, tmp_path, monkeypat
     assert code == 2
     assert err == "halluc: ray is not installed; install it with pip install 'halluc[ray]'\n"
     assert not (tmp_path / "x.jsonl").exists()
+
+
+@pytest.mark.parametrize("benchmark", ["wmdp", "nq-open"])
+def test_benchmarks_have_the_outcomes_of_one_process_and_resume(halluc, tmp_path, monkeypatch, benchmark):
+    """One benchmark of likelihoods, and one of generation."""
+    monkeypatch.setattr("halluc.evaluation.runner._CHUNK", 4)
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"question": f"What is {n} plus {n}?", "choices": ["1", "2", "3", "4"], "answer": n % 4}
+        if benchmark == "wmdp"
+        else {"question": f"What is {n} plus {n}?", "answer": [str(2 * n)]}
+        for n in range(12)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    runs = {}
+    for workers in (1, 2):
+        out = tmp_path / f"{workers}.json"
+        options = ["--data", path, "--cache", tmp_path / f"cache {workers}", "--out", out, "--max-new-tokens", 4]
+        code, _, err = halluc("eval", benchmark, *options, "--workers", workers)
+        assert (code, err) == (0, "")
+        runs[workers] = json.loads(out.read_text(encoding="utf-8"))
+    assert [without_numbers(row)[0] for row in runs[2]["rows"]] == [without_numbers(row)[0] for row in runs[1]["rows"]]
+    # Half of the outcomes of the second run are lost; the rest are not computed again.
+    (cache,) = (tmp_path / "cache 2").glob("*.jsonl")
+    lines = cache.read_bytes().splitlines(keepends=True)
+    cache.write_bytes(b"".join(lines[:7]) + lines[7][:10])
+    code, printed, _ = halluc("eval", benchmark, *options, "--workers", 2)
+    assert (code, json.loads(printed)["cached"]) == (0, 6)
+    assert json.loads(out.read_text(encoding="utf-8"))["rows"] == runs[2]["rows"]
+    monkeypatch.setattr("halluc.workers.start_workers", lambda *_: pytest.fail("there is nothing to do"))
+    assert halluc("eval", benchmark, *options, "--workers", 2)[0] == 0

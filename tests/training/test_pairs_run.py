@@ -133,3 +133,33 @@ def test_rows_may_have_either_kind_of_evidence(settings_for, tmp_path):
     rows = [ROWS[0], {**ROWS[1], "context": None, "references": ["1928"]}]
     facts = make_pairs(load_config(PairsConfig, None, settings_for(rows, method="answers")))
     assert (facts["rows"], facts["pairs"]) == (2, 2)
+
+
+def test_two_workers_make_the_pairs_of_one_process_and_resume(settings_for, tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    rows = [{"question": f"Who wrote book number {number}?"} for number in range(4)]
+    options = {"method": "constitution", "verifier": None, "max_new_tokens": 32, "max_length_ratio": 99.0, "batch_size": 1}
+    settings = settings_for(rows, **options)
+
+    def pairs(name, workers):
+        config = load_config(PairsConfig, None, [*settings, f"out={tmp_path / name}"])
+        facts = make_pairs(config, workers=workers)
+        return {key: value for key, value in facts.items() if key != "out"}, load_from_disk(str(tmp_path / name)).to_list()
+
+    one = pairs("one", 1)
+    assert one[1]
+    # A run is stopped before it saves, and the file of one batch is lost.
+    with monkeypatch.context() as patch:
+        patch.setattr("training.preferences.dataset._save", lambda *_: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception, match="stopped"):
+            pairs("two", 2)
+    files = sorted((tmp_path / "two.partial").glob("batch-*.json"))
+    assert len(files) == 4
+    files[1].unlink()
+    times = [path.stat().st_mtime_ns for path in files if path.exists()]
+    with monkeypatch.context() as patch:
+        patch.setattr("training.preferences.dataset._save", lambda *_: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception, match="stopped"):
+            pairs("two", 2)
+    assert [path.stat().st_mtime_ns for path in files if path != files[1]] == times
+    assert pairs("two", 2) == one

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from training.rows import check_output_folder, without_progress_bars
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["PairFolder", "check_pairs_folder"]
+__all__ = ["BuildPairs", "PairFolder", "check_pairs_folder"]
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
@@ -69,45 +70,55 @@ class PairFolder:
             for folder in (self.out, _partial(self.out)):
                 self._check(folder)
 
-    def build(self, batches: int, make_batch: Callable[[int], dict[str, Any]], activity: str) -> Dataset:
+    def build(
+        self,
+        batches: int,
+        make_batch: Callable[[int], dict[str, Any]],
+        activity: str,
+        compute: Callable[[Iterable[int]], Iterator[dict[str, Any]]] | None = None,
+    ) -> Dataset:
         """Make the pairs of all batches, except those that are on disk already.
 
         Args:
             batches: number of batches.
             make_batch: from the number of a batch to its pairs and counts.
             activity: shown beside the progress bar.
+            compute: makes the batches of some numbers, in order; None calls `make_batch` for each.
 
         Raises:
             InvalidInput: another process is building the folder, it holds other pairs, or no batch gives a pair.
         """
         from datasets import load_from_disk
 
+        compute = compute or partial(map, make_batch)
         if self.out is None:
-            return _data_set(self._all_batches(None, batches, make_batch, activity))
+            return _data_set(self._all_batches(None, batches, compute, activity))
         if not _is_taken(self.out):
-            with self._locked(self.out) as partial:
+            with self._locked(self.out) as folder:
                 # Another process may have finished the folder in the meantime.
                 if not _is_taken(self.out):
-                    self._check(partial)
-                    write_text(partial / _MANIFEST, _pretty(self._described()))
-                    results = self._all_batches(partial, batches, make_batch, activity)
+                    self._check(folder)
+                    write_text(folder / _MANIFEST, _pretty(self._described()))
+                    results = self._all_batches(folder, batches, compute, activity)
                     dataset = _data_set(results)
-                    _save(dataset, partial, self.out, self._described() | _statistics(dataset, results))
+                    _save(dataset, folder, self.out, self._described() | _statistics(dataset, results))
                     return dataset
         self._check(self.out)
         return load_from_disk(str(self.out))
 
     def _all_batches(
-        self, partial: Path | None, batches: int, make_batch: Callable[[int], dict[str, Any]], activity: str
+        self, folder: Path | None, batches: int, compute: Callable[[Iterable[int]], Iterator[dict[str, Any]]], activity: str
     ) -> list[Batch]:
         results: list[Batch] = []
+        paths = [folder / f"batch-{number:06}.json" if folder else None for number in range(batches)]
+        done = {number for number, path in enumerate(paths) if path is not None and path.exists()}
+        computed = iter(compute(number for number in range(batches) if number not in done))
         with progress_bar(activity, batches) as advance:
-            for number in range(batches):
-                path = partial / f"batch-{number:06}.json" if partial else None
-                if path is not None and path.exists():
+            for number, path in enumerate(paths):
+                if path is not None and number in done:
                     results.append(parse_json_object(path.read_bytes()))
                 else:
-                    results.append(make_batch(number))
+                    results.append(next(computed))
                     if path is not None:
                         write_json(path, dict(results[-1]))
                 advance(1)
@@ -138,6 +149,10 @@ class PairFolder:
             raise InvalidInput(
                 f"{folder} holds pairs made from other data or with other settings; name a new folder or remove it"
             )
+
+
+BuildPairs = Callable[[PairFolder, int, Callable[[int], dict[str, Any]], str], Any]
+"""`PairFolder.build`, or another function of its arguments."""
 
 
 def _partial(out: Path) -> Path:

@@ -17,7 +17,7 @@ from halluc.errors import InvalidInput
 from halluc.grading.matching import normalize_answer
 from retrieval.files import whole_characters
 from training.preferences.constitution import Principle, load_principles
-from training.preferences.dataset import PairFolder
+from training.preferences.dataset import BuildPairs, PairFolder
 from training.preferences.pairing import (
     PairOptions,
     check_prompts,
@@ -55,6 +55,7 @@ def pairs_from_verification(
     columns: Mapping[str, Sequence[Any]] | None = None,
     batch_size: int = 16,
     out: str | Path | None = None,
+    build: BuildPairs = PairFolder.build,
 ) -> Dataset:
     """Pair a draft (rejected) with the answer after chain-of-verification (chosen; arXiv 2309.11495).
 
@@ -69,7 +70,7 @@ def pairs_from_verification(
         min_chosen: least score of the answer; None for any.
         columns: N values each that the reward takes, such as `context` or `references`.
         batch_size: questions per batch.
-        out: see `training.build_preference_pairs`.
+        out, build: see `training.build_preference_pairs`.
 
     Raises:
         InvalidInput: an option is out of range, a question cannot be used (its row is named), a column has another length, a
@@ -98,7 +99,7 @@ def pairs_from_verification(
         details = [{"checks": [f"{check.question} {check.answer}".strip() for check in answer.checks]} for answer in answers]
         return pairing.pairs(rows, [answer.draft for answer in answers], [answer.text for answer in answers], details)
 
-    return PairFolder(out, settings, pairing.inputs).build(pairing.batches, batch, "verifying drafts")
+    return build(PairFolder(out, settings, pairing.inputs), pairing.batches, batch, "verifying drafts")
 
 
 def pairs_from_constitution(
@@ -116,6 +117,7 @@ def pairs_from_constitution(
     batch_size: int = 16,
     seed: int = 0,
     out: str | Path | None = None,
+    build: BuildPairs = PairFolder.build,
 ) -> Dataset:
     """Pair a draft (rejected) with its revision after a critique (chosen; Constitutional AI, arXiv 2212.08073, sec. 3.1).
 
@@ -132,7 +134,7 @@ def pairs_from_constitution(
         max_new_tokens: of each of the three.
         batch_size: prompts per batch.
         seed: of the drafts and of the draw of principles.
-        out: see `training.build_preference_pairs`.
+        out, build: see `training.build_preference_pairs`.
 
     Raises:
         InvalidInput: as `pairs_from_verification`, or the principles cannot be used.
@@ -163,7 +165,7 @@ def pairs_from_constitution(
     used = [{name: text for name, text in p.to_dict().items() if name != "preference"} for p in principles]
     settings |= {"principles": used, "temperature": temperature}
     settings |= {"max_new_tokens": max_new_tokens, "seed": seed}
-    return PairFolder(out, settings, pairing.inputs).build(pairing.batches, batch, "revising drafts")
+    return build(PairFolder(out, settings, pairing.inputs), pairing.batches, batch, "revising drafts")
 
 
 def criticize_and_revise(

@@ -24,7 +24,7 @@ from halluc.claims.abstention import abstains
 from halluc.errors import InvalidInput
 from halluc.grading.matching import normalize_answer
 from retrieval.files import whole_characters
-from training.preferences.dataset import PairFolder
+from training.preferences.dataset import BuildPairs, PairFolder
 from training.preferences.pairing import (
     PairOptions,
     Scored,
@@ -91,6 +91,7 @@ def build_preference_pairs(
     batch_size: int = 16,
     seed: int = 0,
     out: str | Path | None = None,
+    build: BuildPairs = PairFolder.build,
 ) -> Dataset:
     """Sample completions of each prompt, score them, and pair the best with the worst (FactTune, arXiv 2311.08401).
 
@@ -119,6 +120,8 @@ def build_preference_pairs(
         seed: of sampling; batch i samples with seed + i.
         out: new folder for the data set and its manifest.json; `datasets.load_from_disk` reads it. The same call resumes an
             interrupted build, and reads a finished one. One process at a time may build a folder.
+        build: builds the data set from the folder, the number of batches, and the function that makes one (see
+            `training.runs.pairs`, which shares the batches among workers).
 
     Raises:
         InvalidInput: an option is out of range, the abstention does not read as one, a prompt cannot be used (its row is
@@ -138,7 +141,7 @@ def build_preference_pairs(
     settings = {"method": "sampled", "model": lm.name, "reward": reward_name(reward), **asdict(sampling), **asdict(options)}
     inputs: dict[str, Any] = {"prompts": [as_messages(prompt) for prompt in prompts], "columns": columns}
     inputs |= {"contents": content_identity([lm, reward]) if out is not None else None}
-    return PairFolder(out, settings, inputs).build(options.batches(len(prompts)), batch, "sampling pairs")
+    return build(PairFolder(out, settings, inputs), options.batches(len(prompts)), batch, "sampling pairs")
 
 
 def pairs_from_answers(
@@ -149,6 +152,7 @@ def pairs_from_answers(
     reward: RewardFunction | None = None,
     columns: Mapping[str, Sequence[Any]] | None = None,
     out: str | Path | None = None,
+    build: BuildPairs = PairFolder.build,
 ) -> Dataset:
     """Make pairs from rows with a right and a hallucinated answer, such as HaluEval's questions (arXiv 2305.11747).
 
@@ -158,7 +162,7 @@ def pairs_from_answers(
         reward: scores the answers; rows whose right answer does not score higher are left out and counted in the manifest.
             None scores right answers 1 and wrong answers 0.
         columns: N values each that the reward takes, such as `context`.
-        out: see `build_preference_pairs`.
+        out, build: see `build_preference_pairs`.
 
     Raises:
         InvalidInput: lengths differ, an answer is missing, empty or equal to its counterpart (the row is named), a score is
@@ -192,7 +196,7 @@ def pairs_from_answers(
         "columns": columns,
     }
     inputs |= {"contents": content_identity(reward) if out is not None else None}
-    return PairFolder(out, {"method": "answers", "reward": reward_name(reward)}, inputs).build(1, batch, "scoring pairs")
+    return build(PairFolder(out, {"method": "answers", "reward": reward_name(reward)}, inputs), 1, batch, "scoring pairs")
 
 
 def _check_answers(right: Sequence[str], wrong: Sequence[str]) -> None:

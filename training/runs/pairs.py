@@ -6,14 +6,17 @@ Not covered: how the pairs are made (training/preferences).
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from halluc.cli.output import working
 from halluc.errors import InvalidInput, leaf_errors_as_ours
+from halluc.workers import check_workers, start_workers
 from training.preferences.constitution import load_principles
-from training.preferences.dataset import check_pairs_folder
+from training.preferences.dataset import BuildPairs, PairFolder, check_pairs_folder
 from training.preferences.pairing import PairOptions
 from training.preferences.revised import pairs_from_constitution, pairs_from_verification
 from training.preferences.sampled import SamplingOptions, build_preference_pairs, pairs_from_answers
@@ -106,8 +109,13 @@ class PairsConfig:
                 raise InvalidInput(f"variant is {self.variant!r}; choose from {', '.join(get_args(Variant))}")
 
 
-def make_pairs(config: PairsConfig) -> dict[str, Any]:
+def make_pairs(config: PairsConfig, *, workers: int = 1) -> dict[str, Any]:
     """Make the pairs and save them to `config.out`.
+
+    Args:
+        config: the settings.
+        workers: number of processes that make the batches (`halluc.workers`), each with models of its own; the pairs are
+            those of one process. "answers" makes one batch, so that workers do nothing for it.
 
     Returns:
         The number of rows, and the manifest of the pairs.
@@ -117,7 +125,9 @@ def make_pairs(config: PairsConfig) -> dict[str, Any]:
             gives a pair.
         ModelUnavailable: the model or the verifier cannot be loaded.
         RetrievalFailed: the index cannot be opened.
+        MissingExtra, WorkersFailed: workers cannot be started, or keep dying.
     """
+    check_workers(workers)
     check_pairs_folder(config.out)
     rows = read_rows(config.rows).to_list()
     if not rows:
@@ -127,12 +137,46 @@ def make_pairs(config: PairsConfig) -> dict[str, Any]:
     if config.verifier is not None and config.index is None:
         _check_evidence(rows, columns, config)
     answers = [_column(rows, name, config) for name in ("right", "wrong")] if config.method == "answers" else []
-    pairs = _make(config, prompts, columns, answers)
+    work = (config, prompts, columns, answers)
+    # A worker does the same up to the function that makes a batch, and takes that.
+    load = partial(_make, *work, out=None, build=_batch_function)
+    build = PairFolder.build if workers == 1 else partial(_build_with_workers, workers, load)
+    pairs = _make(*work, out=config.out, build=build)
     manifest = json.loads((Path(config.out) / "manifest.json").read_text(encoding="utf-8"))
     return {"rows": len(rows), "out": config.out, **manifest, "pairs": len(pairs)}
 
 
-def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]], answers: list[list[Any]]) -> Dataset:
+def _build_with_workers(
+    workers: int,
+    load: Callable[[], Callable[[int], dict[str, Any]]],
+    folder: PairFolder,
+    batches: int,
+    make_batch: Callable[[int], dict[str, Any]],
+    activity: str,
+) -> Dataset:
+    def compute(numbers: Iterable[int]) -> Iterator[dict[str, Any]]:
+        with start_workers(workers, load) as running:
+            yield from running.map(numbers)
+
+    return folder.build(batches, make_batch, activity, compute)
+
+
+def _batch_function(
+    _folder: PairFolder, _batches: int, make_batch: Callable[[int], dict[str, Any]], _activity: str
+) -> Callable[[int], dict[str, Any]]:
+    return make_batch
+
+
+def _make(
+    config: PairsConfig,
+    prompts: list[Any],
+    columns: dict[str, list[Any]],
+    answers: list[list[Any]],
+    *,
+    out: str | None,
+    build: BuildPairs,
+) -> Any:
+    """Load the models and make the pairs, or what `build` makes of them."""
     from halluc.models import load_model
     from halluc.models.packaged_models import name_for_training
 
@@ -143,7 +187,7 @@ def _make(config: PairsConfig, prompts: list[Any], columns: dict[str, list[Any]]
         # None is possible only for the methods that can do without a reward.
         reward: Any = _reward(config, index)
         lm = load_model(name_for_training(config.model)) if config.method != "answers" else None
-    options: dict[str, Any] = {"columns": columns, "out": config.out}
+    options: dict[str, Any] = {"columns": columns, "out": out, "build": build}
     if lm is None:
         return pairs_from_answers(prompts, *answers, reward=reward, **options)
     options |= {name: getattr(config, name) for name in ("min_margin", "max_length_ratio", "min_chosen", "batch_size")}
