@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,6 +15,7 @@ from halluc.cli.options import (
     ModelName,
     TrustRemoteCode,
     VerifierName,
+    WorkerCount,
     code_options,
     open_named_index,
 )
@@ -22,8 +24,7 @@ from halluc.cli.output import Json, console, print_json, print_notice, wants_jso
 if TYPE_CHECKING:
     from halluc.detectors.detect import ClaimScores, Detection
     from halluc.detectors.detector import Detector
-    from halluc.models.language_model import LanguageModel, Prompt
-    from halluc.verification.verifier import Verifier
+    from halluc.models.language_model import Prompt
 
 __all__ = ["DEFAULT_DETECTORS", "DetectorNames", "SampleCount", "detect", "load_models", "names_in"]
 
@@ -58,6 +59,7 @@ def detect(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
     temperature: Annotated[float, typer.Option(min=0.01, help="Temperature of the samples; the answer is greedy.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
+    workers: WorkerCount = 1,
     claims: Annotated[bool, typer.Option("--claims", help="Also score each claim of the answers.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the detectors and what they need, and exit.")] = False,
     json_: Json = None,
@@ -76,23 +78,26 @@ def detect(
         raise InvalidInput("the prompts are missing; write 'halluc detect PROMPTS.jsonl', or --list for the detectors")
     rows, broken = _read(prompts)
     if rows:
-        from halluc.detectors.detect import detect as detect_all
+        from halluc.detectors.detect_batches import detect_batches
+        from halluc.workers import check_workers
 
+        check_workers(workers)
         selected = _selected(detectors, ensemble)
-        passages = open_named_index(index, embedder)
-        lm, entailment = load_models(model, verifier, trust_remote_code=trust_remote_code)
-        detection = detect_all(
-            lm,
+        load = partial(load_models, model, verifier, trust_remote_code, index, embedder)
+        with working(f"loading {model}"):
+            models = load()
+        detection = detect_batches(
             [row.prompt for row in rows],
+            models,
             detectors=selected,
             answers=[row.answer for row in rows],
             contexts=[row.context for row in rows],
-            index=passages,
-            verifier=entailment,
             n_samples=n_samples,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             seed=seed,
+            workers=workers,
+            load=load,
         )
         _report(rows, detection, detection.claims() if claims else None, wants_json(json_))
     if broken:
@@ -125,17 +130,20 @@ def _selected(detectors: str, ensemble: Path | None) -> list[str | Detector]:
     return names if ensemble is None else [*names, Ensemble.load(ensemble).detector(DETECTORS)]
 
 
-def load_models(model: str, verifier: str, *, trust_remote_code: bool = False) -> tuple[LanguageModel, Verifier | None]:
-    """Load the language model and, unless it is the default, the verifier: that is loaded only if a detector needs it."""
+def load_models(
+    model: str, verifier: str, trust_remote_code: bool, index: str | None = None, embedder: str | None = None
+) -> dict[str, Any]:
+    """Load the models that `halluc.detect` takes; each worker does so too.
+
+    The default verifier is left out: it is loaded only if a detector needs it.
+    """
     from halluc.models import load_model
     from halluc.verification import load_verifier
 
-    with working(f"loading {model}"):
-        lm = load_model(model)
-        if verifier == "default":
-            return lm, None
-        lm_to_ask = lm if verifier == "lm" else None
-        return lm, load_verifier(verifier, lm=lm_to_ask, **code_options(trust_remote_code))
+    passages = open_named_index(index, embedder)
+    lm = load_model(model)
+    options = {"lm": lm if verifier == "lm" else None, **code_options(trust_remote_code)}
+    return {"lm": lm, "index": passages, "verifier": None if verifier == "default" else load_verifier(verifier, **options)}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +10,8 @@ import typer
 
 from halluc.cli.benchmark import add_benchmarks
 from halluc.cli.detect import DetectorNames, SampleCount, load_models, names_in
-from halluc.cli.options import ModelName, TrustRemoteCode, VerifierName
-from halluc.cli.output import Json, console, print_json, wants_json
+from halluc.cli.options import ModelName, TrustRemoteCode, VerifierName, WorkerCount
+from halluc.cli.output import Json, console, print_json, wants_json, working
 
 if TYPE_CHECKING:
     from halluc.detectors.benchmark_rows import LabeledPrompts
@@ -45,6 +46,7 @@ def detectors(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 24,
     temperature: Annotated[float, typer.Option(min=0.01, help="Temperature of the samples; the answer is greedy.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the draw of rows, the samples and the split.")] = 0,
+    workers: WorkerCount = 1,
     plot: Annotated[
         Path | None, typer.Option(help="Write a scatter plot of quality against cost (.png, .svg, .pdf).")
     ] = None,
@@ -55,33 +57,38 @@ def detectors(
 
     Calibration and ensemble are fitted on half of the rows; the figures are of the held-out half.
     """
-    from halluc.detectors.detect import detect
+    from halluc.detectors.detect_batches import detect_batches
     from halluc.detectors.evaluation import evaluate_detectors, plot_quality_against_cost
+    from halluc.workers import check_workers
 
     names = names_in(detectors)
     rows = _read(data, limit, seed)
     _check_outputs(plot, save)
-    lm, entailment = load_models(model, verifier, trust_remote_code=trust_remote_code)
-    detection = detect(
-        lm,
+    check_workers(workers)
+    load = partial(load_models, model, verifier, trust_remote_code)
+    with working(f"loading {model}"):
+        models = load()
+    detection = detect_batches(
         rows.prompts,
+        models,
         detectors=names,
         answers=rows.responses,
         contexts=rows.contexts,
-        verifier=entailment,
         n_samples=n_samples,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         seed=seed,
         stop=() if rows.responses else ("\n",),
+        workers=workers,
+        load=load,
     )
     evaluation = evaluate_detectors(detection, rows.wrong(detection.statistics.answers), seed=seed)
     if plot is not None:
-        title = f"{lm.name}, {evaluation.n} answers, {evaluation.n_wrong} wrong"
+        title = f"{models['lm'].name}, {evaluation.n} answers, {evaluation.n_wrong} wrong"
         plot_quality_against_cost(evaluation.rows, plot, title=title)
     if save is not None:
         evaluation.ensemble.save(save)
-    report: dict[str, Any] = {"model": lm.name, "data": [str(path) for path in data], **evaluation.to_dict()}
+    report: dict[str, Any] = {"model": models["lm"].name, "data": [str(path) for path in data], **evaluation.to_dict()}
     if wants_json(json_):
         print_json(report)
     else:

@@ -84,10 +84,16 @@ def read_facts(connection: Connection) -> QdrantFacts:
 
 def read_payload(connection: Connection) -> dict[str, Any] | None:
     """Read the point of the facts; None if it or its collection is not there."""
-    name = connection.address.facts
-    if not connection.call("collection_exists", name):
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+    try:
+        points = connection.call("retrieve", connection.address.facts, ids=[_POINT], with_payload=True)
+    except (UnexpectedResponse, ValueError) as error:
+        # The embedded mode raises a ValueError of which only the text says why.
+        is_missing = "not found" in str(error) if isinstance(error, ValueError) else error.status_code == 404
+        if not is_missing:
+            raise
         return None
-    points = connection.call("retrieve", name, ids=[_POINT], with_payload=True)
     return dict(points[0].payload or {}) if points else None
 
 

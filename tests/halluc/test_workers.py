@@ -184,7 +184,7 @@ def test_workers_that_cannot_work_are_refused(halluc, batch, tmp_path, monkeypat
     assert not (tmp_path / "x.jsonl").exists()
 
 
-@pytest.mark.parametrize("benchmark", ["wmdp", "nq-open"])
+@pytest.mark.parametrize("benchmark", ["wmdp", "nq"])
 def test_benchmarks_have_the_outcomes_of_one_process_and_resume(halluc, tmp_path, monkeypatch, benchmark):
     """One benchmark of likelihoods, and one of generation."""
     monkeypatch.setattr("halluc.evaluation.runner._CHUNK", 4)
@@ -213,3 +213,28 @@ def test_benchmarks_have_the_outcomes_of_one_process_and_resume(halluc, tmp_path
     assert json.loads(out.read_text(encoding="utf-8"))["rows"] == runs[2]["rows"]
     monkeypatch.setattr("halluc.workers.start_workers", lambda *_: pytest.fail("there is nothing to do"))
     assert halluc("eval", benchmark, *options, "--workers", 2)[0] == 0
+
+
+@pytest.mark.parametrize("command", [["detect"], ["eval", "detectors", "--data"]], ids=["detect", "eval detectors"])
+def test_detection_has_the_scores_of_one_process(halluc, tmp_path, monkeypatch, command):
+    rows = [{"question": f"What is {n} plus {n}?", "answer": str(2 * n + n % 2)} for n in range(20)]
+    if command[0] == "eval":
+        rows = [{**row, "response": row["answer"], "hallucinated": n % 2 == 1} for n, row in enumerate(rows)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    monkeypatch.setattr("halluc.detectors.detect_batches._BATCH_ROWS", 8)
+    options = ["--detectors", "perplexity,eccentricity", "--n-samples", 2, "--max-new-tokens", 4]
+    reports = {}
+    for workers in (1, 2):
+        code, out, err = halluc(*command, path, *options, "--workers", workers)
+        assert (code, err) == (0, "")
+        reports[workers] = json.loads(out)
+    one, two = (without_numbers(strip_times(reports[workers])) for workers in (1, 2))
+    assert two[0] == one[0]
+    assert two[1] == pytest.approx(one[1], abs=1e-4)
+
+
+def strip_times(value):
+    if isinstance(value, dict):
+        return {key: strip_times(item) for key, item in value.items() if "seconds" not in key}
+    return [strip_times(item) for item in value] if isinstance(value, list) else value
