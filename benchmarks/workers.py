@@ -3,7 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/workers.py [--rows 400] [--workers 2]
 
 Prints rows per second of one process with one thread and of all workers, and the ratio per worker: 1 is perfect. The time to
-start the workers, in which each loads a verifier, is measured apart. More workers than free CPU cores measure the machine.
+start the workers, in which each loads a verifier, is measured separately. With more workers than free CPU cores the ratio
+says what the machine allows; the ratio of CPU seconds per row, those of all processes of Ray included, then says what the
+workers cost.
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ import json
 import os
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from halluc.files import read_rows
 from halluc.verification import load_verifier
@@ -43,6 +48,7 @@ def main() -> None:
     print(f"one process: {arguments.rows / one[0]:.2f} rows/s")
     print(f"{arguments.workers} workers: {arguments.rows / many[0]:.2f} rows/s, and {many[1]:.1f} s until the first result")
     print(f"throughput of a worker ÷ that of the process alone: {one[0] / many[0] / arguments.workers:.2f}")
+    print(f"CPU seconds per row: {one[2]:.3f} alone, {many[2]:.3f} with workers; ratio {one[2] / many[2]:.2f}")
     print(f"the same labels, evidence and order: {same}")
 
 
@@ -61,22 +67,32 @@ def load() -> tuple[Any, None]:
     return load_verifier(), None
 
 
-def timed(rows: Path, out: Path, workers: int) -> tuple[float, float]:
-    """Seconds from the first batch of results to the last, scaled to all rows, and seconds until the first."""
-    moments: list[tuple[float, int]] = []
+def timed(rows: Path, out: Path, workers: int) -> tuple[float, float, float]:
+    """Seconds from the first batch of results to the last, scaled to all rows; seconds until the first; CPU s per row."""
+    moments: list[tuple[float, float, int]] = []
     begin = time.perf_counter()
 
     def advance(count: int) -> None:
-        moments.append((time.perf_counter(), count))
+        moments.append((time.perf_counter(), cpu_seconds(), count))
 
     verifier, _ = load()
     verifier.support([("Zebras graze.", "Zebras graze.")])
     check_rows(rows, out, verifier=verifier, advance=advance, workers=workers, load=partial(load))
-    total = sum(count for _, count in moments)
+    total = sum(count for *_, count in moments)
     # The first batch of each worker includes its start.
-    first = moments[workers - 1]
-    counted = sum(count for _, count in moments[workers:])
-    return (moments[-1][0] - first[0]) / counted * total, first[0] - begin
+    first, last = moments[workers - 1], moments[-1]
+    counted = sum(count for *_, count in moments[workers:])
+    return (last[0] - first[0]) / counted * total, first[0] - begin, (last[1] - first[1]) / counted
+
+
+def cpu_seconds() -> float:
+    """CPU time so far of this process and of those that it started."""
+    total = 0.0
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def results(path: Path) -> list[Any]:
