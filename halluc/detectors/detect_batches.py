@@ -56,8 +56,8 @@ def detect_batches(
     """
     batches = []
     for start in range(0, len(prompts), _BATCH_ROWS):
-        part = slice(start, start + _BATCH_ROWS)
-        batches.append(_Batch(start, prompts[part], answers and answers[part], contexts and contexts[part]))
+        rows = slice(start, start + _BATCH_ROWS)
+        batches.append(_Batch(start, prompts[rows], answers and answers[rows], contexts and contexts[rows]))
     parts = []
     run = partial(_detect, {"detectors": detectors, **options}, seed)
     with _computing(run, models, workers, load) as compute, progress_bar("detecting", len(prompts)) as advance:

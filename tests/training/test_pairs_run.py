@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from halluc.errors import HallucError, InvalidInput
 from training.cli import app
+from training.preferences.dataset import PairFolder
 from training.runs.config import load_config
-from training.runs.pairs import PairsConfig, make_pairs
+from training.runs.pairs import PairsConfig, _build_with_workers, make_pairs
 from training.runs.preference import DPORun, run_dpo
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "training" / "pairs.yaml"
@@ -135,31 +136,41 @@ def test_rows_may_have_either_kind_of_evidence(settings_for, tmp_path):
     assert (facts["rows"], facts["pairs"]) == (2, 2)
 
 
-def test_two_workers_make_the_pairs_of_one_process_and_resume(settings_for, tmp_path, monkeypatch):
+def test_two_workers_make_the_pairs_of_one_process(settings_for, tmp_path):
     pytest.importorskip("ray", reason="the extra ray is not installed")
-    rows = [{"question": f"Who wrote book number {number}?"} for number in range(4)]
-    options = {"method": "constitution", "verifier": None, "max_new_tokens": 32, "max_length_ratio": 99.0, "batch_size": 1}
-    settings = settings_for(rows, **options)
+    made = {}
+    for workers in (1, 2):
+        settings = [*settings_for(ROWS, method="answers", verifier=None), f"out={tmp_path / str(workers)}"]
+        facts = make_pairs(load_config(PairsConfig, None, settings), workers=workers)
+        facts.pop("out")
+        made[workers] = facts, load_from_disk(str(tmp_path / str(workers))).to_list()
+    assert made[1] == made[2]
+    assert len(made[1][1]) == 2
 
-    def pairs(name, workers):
-        config = load_config(PairsConfig, None, [*settings, f"out={tmp_path / name}"])
-        facts = make_pairs(config, workers=workers)
-        return {key: value for key, value in facts.items() if key != "out"}, load_from_disk(str(tmp_path / name)).to_list()
 
-    one = pairs("one", 1)
-    assert one[1]
-    # A run is stopped before it saves, and the file of one batch is lost.
-    with monkeypatch.context() as patch:
-        patch.setattr("training.preferences.dataset._save", lambda *_: pytest.fail("stopped"))
-        with pytest.raises(pytest.fail.Exception, match="stopped"):
-            pairs("two", 2)
-    files = sorted((tmp_path / "two.partial").glob("batch-*.json"))
-    assert len(files) == 4
-    files[1].unlink()
-    times = [path.stat().st_mtime_ns for path in files if path.exists()]
-    with monkeypatch.context() as patch:
-        patch.setattr("training.preferences.dataset._save", lambda *_: pytest.fail("stopped"))
-        with pytest.raises(pytest.fail.Exception, match="stopped"):
-            pairs("two", 2)
-    assert [path.stat().st_mtime_ns for path in files if path != files[1]] == times
-    assert pairs("two", 2) == one
+def test_a_build_with_workers_resumes_after_its_last_batch(tmp_path):
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    marker = tmp_path / "go on"
+
+    def load():
+        def make_batch(number):
+            if number == 2 and not marker.exists():
+                raise InvalidInput("batch 2 cannot be made")
+            reply = [{"role": "assistant", "content": "yes"}]
+            pair = {"row": number, "chosen": reply, "rejected": reply}
+            return {"pairs": [pair], "made": number * marker.exists()}
+
+        return make_batch
+
+    def build():
+        folder = PairFolder(tmp_path / "pairs", {}, {})
+        return _build_with_workers(2, load, folder, 5, lambda _: pytest.fail("made here"), "making pairs")
+
+    with pytest.raises(InvalidInput, match="batch 2 cannot be made"):
+        build()
+    files = sorted(path.name for path in (tmp_path / "pairs.partial").glob("batch-*"))
+    assert files == ["batch-000000.json", "batch-000001.json"]
+    marker.write_text("")
+    assert list(build()["row"]) == [0, 1, 2, 3, 4]
+    # Batches 0 and 1 are those of the first run.
+    assert json.loads((tmp_path / "pairs" / "manifest.json").read_text())["made"] == 2 + 3 + 4
