@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_readme import assert_shows, commands, run
+from test_readme import assert_shows, commands, run, shorten
 
 # Their default standard error is the one at the time of their import, which must be a file.
 pytest.importorskip("mcp.client.stdio", reason="the extra mcp is not installed")
@@ -31,6 +31,9 @@ SHORTER = {
     "halluc detect examples": " --n-samples 2 --max-new-tokens 8",
     "halluc eval detectors": " --limit 30 --n-samples 2 --max-new-tokens 4",
     "halluc cove": " --max-new-tokens 24 --max-questions 2",
+    # test_workers.py shares the rows and texts of these two commands among workers.
+    "halluc check --batch examples/check/answers.jsonl --out shared": " --workers 1",
+    "halluc index build examples/xquad/passages.jsonl --out shared": " --workers 1",
     "halluc train pairs": " --set n_samples=4 --set max_new_tokens=32",
     "halluc train dpo": " --set max_steps=1 --set gradient_accumulation_steps=1",
 }
@@ -45,14 +48,24 @@ def blocks(page):
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory):
-    """A third of the example passages, with those that the pages ask about."""
-    from retrieval import Passage, PassageIndex
+def examples(tmp_path_factory):
+    """The examples with fewer rows: passages that the pages ask about, and prompts of which some give a preference pair."""
+    folder = tmp_path_factory.mktemp("documentation") / "examples"
+    shutil.copytree(ROOT / "examples", folder, ignore=shutil.ignore_patterns("*.index"))
+    shorten(folder)
+    passages = folder / "xquad" / "passages.jsonl"
+    lines = passages.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["title"] in ("Packet_switching", "Super_Bowl_50", "Huguenot")]
+    passages.write_text("".join(kept), encoding="utf-8")
+    return folder
 
-    lines = (ROOT / "examples/xquad/passages.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["title"] in ("Packet_switching", "Super_Bowl_50", "Huguenot")]
+
+@pytest.fixture(scope="module")
+def index(examples, tmp_path_factory):
+    from retrieval import PassageIndex, load_documents, split_documents
+
     folder = tmp_path_factory.mktemp("documentation") / "xquad.index"
-    PassageIndex.build(folder, [Passage(row["id"], row["text"], row["title"]) for row in rows])
+    PassageIndex.build(folder, split_documents(load_documents(examples / "xquad" / "passages.jsonl")))
     return folder
 
 
@@ -79,8 +92,8 @@ def servers():
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if runs(page)])
-def test_the_blocks_of_a_page_run_in_order(page, lm, index, servers, tmp_path, monkeypatch, capsys):
-    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("*.index"))
+def test_the_blocks_of_a_page_run_in_order(page, lm, examples, index, servers, tmp_path, monkeypatch, capsys):
+    shutil.copytree(examples, tmp_path / "examples")
     shutil.copytree(index, tmp_path / "xquad.index")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
