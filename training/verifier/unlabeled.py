@@ -40,7 +40,7 @@ def unlabeled_pairs(pairs: Sequence[Pair], number: int, seed: int) -> list[Pair]
         return []
     retriever = bm25s.BM25()
     retriever.index([terms(text) for text in evidence], show_progress=False)
-    made = []
+    made: list[Pair] = []
     for pair in random.Random(seed).sample(training, len(training)):
         if len(made) == number:
             break
