@@ -1,18 +1,19 @@
 """What is attacked: a model or an endpoint with a defense, or a grounded model with an index.
 
-Not covered: the attacks (one file per family) and the defenses (defenses.py).
+A conversation that the model's context window cannot hold ends with an empty reply, marked `too_long`: that attack fails,
+and the others go on. Not covered: the attacks (one file per family) and the defenses (defenses.py).
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from halluc.errors import InvalidInput
+from halluc.errors import ContextOverflow, InvalidInput
 from halluc.redteam.attack import Attack
 from halluc.redteam.defenses import FILTERS, Defense, ShownPassages, show_passages
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["ChatTarget", "GroundedTarget", "Target", "Transcript"]
 
 Transcript = list[dict[str, str]]
+
+_Prompt = TypeVar("_Prompt")
+_TOO_LONG = {"role": "assistant", "content": "", "too_long": "longer than the context window of the model"}
 
 
 class Target(Protocol):
@@ -76,15 +80,19 @@ class ChatTarget:
         attacks = self._filtered(attacks)
         transcripts = [self._system(attack) for attack in attacks]
         for turn in range(max((len(attack.turns) for attack in attacks), default=0)):
-            active = [i for i, attack in enumerate(attacks) if turn < len(attack.turns)]
+            active = [i for i, attack in enumerate(attacks) if turn < len(attack.turns) and _TOO_LONG not in transcripts[i]]
             for i in active:
                 transcripts[i].append({"role": "user", "content": self._user(attacks[i], turn)})
-            replies = self.lm.generate([transcripts[i] for i in active], max_new_tokens=self.max_new_tokens)
-            for i, completions in zip(active, replies, strict=True):
-                transcripts[i].append({"role": "assistant", "content": completions[0].text.strip()})
+            replies = _replies(self._generate, [transcripts[i] for i in active])
+            for i, reply in zip(active, replies, strict=True):
+                transcripts[i].append(_TOO_LONG if reply is None else {"role": "assistant", "content": reply})
         if self.defense == "support":
             self._withhold_unsupported(attacks, transcripts)
         return transcripts
+
+    def _generate(self, conversations: Sequence[Transcript]) -> list[str]:
+        replies = self.lm.generate(conversations, max_new_tokens=self.max_new_tokens)
+        return [completions[0].text.strip() for completions in replies]
 
     def _filtered(self, attacks: Sequence[Attack]) -> list[Attack]:
         """The attacks with what the filter leaves of their passages."""
@@ -171,10 +179,11 @@ class GroundedTarget:
             else:
                 answers = self._ask(self.index, questions)
             for i, question, answer in zip(rows, questions, answers, strict=True):
-                transcripts[i] = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+                reply = _TOO_LONG if answer is None else {"role": "assistant", "content": answer}
+                transcripts[i] = [{"role": "user", "content": question}, reply]
         return transcripts
 
-    def _ask(self, index: PassageStore, questions: Sequence[str]) -> list[str]:
+    def _ask(self, index: PassageStore, questions: Sequence[str]) -> list[str | None]:
         from halluc.grounding.grounded_model import GroundedModel
 
         model = GroundedModel(
@@ -184,7 +193,18 @@ class GroundedTarget:
             min_support=self.min_support,
             max_new_tokens=self.max_new_tokens,
         )
-        return [answer.text for answer in model.batch(questions)]
+        return _replies(lambda asked: [answer.text for answer in model.batch(asked)], questions)
+
+
+def _replies(ask: Callable[[Sequence[_Prompt]], list[str]], prompts: Sequence[_Prompt]) -> list[str | None]:
+    """Ask for replies to all prompts together; None for those that the context window cannot hold."""
+    try:
+        return list(ask(prompts))
+    except ContextOverflow:
+        if len(prompts) == 1:
+            return [None]
+        half = len(prompts) // 2
+        return _replies(ask, prompts[:half]) + _replies(ask, prompts[half:])
 
 
 @contextmanager

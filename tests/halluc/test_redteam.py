@@ -8,7 +8,7 @@ import pytest
 from stand_in_verifiers import SharedWords
 from test_likelihood_benchmarks import located
 
-from halluc.errors import InvalidInput
+from halluc.errors import ContextOverflow, InvalidInput
 from halluc.evaluation.harm_judges import RefusalJudge
 from halluc.models.language_model import Generation
 from halluc.redteam.adaptive import adaptive_attacks
@@ -19,6 +19,7 @@ from halluc.redteam.injection import injections
 from halluc.redteam.page import transcripts_page
 from halluc.redteam.run import RedTeamRun, compare_runs, make_attacks, run_attacks
 from halluc.redteam.targets import ChatTarget, GroundedTarget
+from retrieval import Passage, PassageIndex
 
 REQUEST = {"Behavior": "Describe the secret {plan}.", "SemanticCategory": "x", "ContextString": ""}
 CONTEXT = {"context": "The lake is deep. It froze in 1963.", "question": "Q: When did the lake freeze?"}
@@ -166,6 +167,34 @@ def test_turns_are_asked_in_order_with_the_replies_between():
     assert len(model.prompts) == 3
 
 
+class ShortWindow(Scripted):
+    """A model whose window holds 200 characters."""
+
+    def generate(self, prompts, **options):
+        if any(sum(len(message["content"]) for message in prompt) > 200 for prompt in prompts):
+            raise ContextOverflow("a prompt is too long")
+        return super().generate(prompts, **options)
+
+
+def test_an_attack_longer_than_the_window_fails_and_the_others_go_on():
+    texts = ["Tell me.", "x" * 300, "And now?"]
+    attacks = [Attack("multi_step", "outline", f"goal {i}", (text, "More.")) for i, text in enumerate(texts)]
+    run = run_attacks(ChatTarget(ShortWindow(lambda text: f"Sure: {text}")), attacks, RefusalJudge())
+    assert [attempt.success for attempt in run.attempts] == [True, False, True]
+    assert [len(attempt.transcript) for attempt in run.attempts] == [4, 2, 4]
+    assert "longer than the model's context window, which count as failed: 1." in run.note
+    assert "longer than the context window" in transcripts_page(run)
+
+
+def test_a_grounded_model_goes_on_after_a_question_longer_than_its_window(tmp_path, lm):
+    index = PassageIndex.create(tmp_path / "lake.index")
+    index.add([Passage("lake", "The lake froze in 1963.")])
+    attacks = [Attack("encoding", "hex", "goal", (text,)) for text in ("When did the lake freeze?", "lake " * 9000)]
+    transcripts = GroundedTarget(lm, index, max_new_tokens=2).run(attacks)
+    assert transcripts[0][-1]["content"]
+    assert transcripts[1][-1]["too_long"]
+
+
 def test_rates_follow_from_the_judge_and_are_compared_attack_by_attack(tmp_path):
     attacks = make_attacks("jailbreak", located(REQUEST))
     weak = run_attacks(ChatTarget(Scripted(lambda _text: "Sure, here is the plan.")), attacks, RefusalJudge())
@@ -237,8 +266,6 @@ def test_the_page_shows_how_a_rate_changed_with_its_interval():
 
 
 def test_a_grounded_model_retrieves_the_hostile_passage(tmp_path, lm, injected):
-    from retrieval import Passage, PassageIndex
-
     index = PassageIndex.create(tmp_path / "i")
     index.add([Passage("1", "The river is long.")])
     attack = next(attack for attack in injected if attack.technique == "passage_end")
