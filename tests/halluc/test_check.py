@@ -129,7 +129,7 @@ def test_advice_instructions_and_opinions_with_a_factual_core_are_checked(answer
     ("options", "message"),
     [
         ({"answer": " ", "context": "c"}, "answer is empty"),
-        ({"answer": "a", "context": "\n"}, "context is empty; leave it out"),
+        ({"answer": "a", "context": "\n"}, "context is empty; write a text"),
         ({"answer": 3, "context": "c"}, "answer is 3, not a text"),
         ({"answer": "a", "context": b"c"}, "context is b.c., not a text"),
         ({"answer": "Paris \ud800 is in France.", "context": "c"}, "answer has a lone surrogate, .* at character 7"),
