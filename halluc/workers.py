@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from halluc.errors import HallucError, check_integer, needs_extra
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from retrieval import Embedder
 
-__all__ = ["ParallelEmbedder", "Workers", "WorkersFailed", "check_workers", "start_workers"]
+__all__ = ["ParallelEmbedder", "Workers", "WorkersFailed", "batch_mapper", "check_workers", "start_workers"]
 
 BatchT = TypeVar("BatchT")
 ResultT = TypeVar("ResultT")
@@ -127,6 +128,27 @@ def start_workers(count: int, load: Callable[[], Callable[[BatchT], ResultT]]) -
             ray.kill(actor)
         if started:
             ray.shutdown()
+
+
+@contextmanager
+def batch_mapper(
+    work: Callable[[BatchT], ResultT], workers: int = 1, load: Callable[[], Callable[[BatchT], ResultT]] | None = None
+) -> Iterator[Callable[[Iterable[BatchT]], Iterator[ResultT]]]:
+    """Give a function that does some work on batches, in order, in this process or in several while the block runs.
+
+    Args:
+        work: from a batch to its result, in this process.
+        workers: number of processes.
+        load: with several workers, returns that function in each of them (see `start_workers`); None for this process.
+
+    Raises:
+        MissingExtra, WorkersFailed: as `start_workers`.
+    """
+    if workers == 1 or load is None:
+        yield partial(map, work)
+        return
+    with start_workers(workers, load) as running:
+        yield running.map
 
 
 class ParallelEmbedder:

@@ -6,8 +6,7 @@ workers. Not covered: the detection of one batch (detect.py), and the processes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from halluc.detectors.detect import Detection, detect
 from halluc.detectors.detector import Detector
 from halluc.detectors.statistics import Statistics
 from halluc.detectors.table import detectors_named
+from halluc.workers import batch_mapper
 from retrieval.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def detect_batches(
         batches.append(_Batch(start, prompts[rows], answers and answers[rows], contexts and contexts[rows]))
     parts = []
     run = partial(_detect, {"detectors": detectors, **options}, seed)
-    with _computing(run, models, workers, load) as compute, progress_bar("detecting", len(prompts)) as advance:
+    mapper = batch_mapper(partial(run, models), workers, None if load is None else partial(_load, run, load))
+    with mapper as compute, progress_bar("detecting", len(prompts)) as advance:
         for batch, part in zip(batches, compute(batches), strict=True):
             parts.append(part)
             advance(len(batch.prompts))
@@ -116,22 +117,6 @@ def _detect(options: Mapping[str, Any], seed: int, models: Mapping[str, Any], ba
     )
     # The detectors are functions of this process, and the same in all parts.
     return replace(detection, detectors=())
-
-
-@contextmanager
-def _computing(
-    run: Callable[..., Detection],
-    models: Mapping[str, Any],
-    workers: int,
-    load: Callable[[], Mapping[str, Any]] | None,
-) -> Iterator[Callable[[Sequence[_Batch]], Iterator[Detection]]]:
-    if workers == 1 or load is None:
-        yield partial(map, partial(run, models))
-        return
-    from halluc.workers import start_workers
-
-    with start_workers(workers, partial(_load, run, load)) as running:
-        yield running.map
 
 
 def _load(run: Callable[..., Detection], load: Callable[[], Mapping[str, Any]]) -> Callable[[_Batch], Detection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from halluc.evaluation.answering import System, check_system, generate_replies, 
 from halluc.evaluation.benchmark import Benchmark, Item, Outcome, Reply, Row, Tools
 from halluc.evaluation.figures import measure
 from halluc.evaluation.run_record import EvaluationRun, ItemResult
+from halluc.workers import batch_mapper
 from retrieval.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def run_benchmark(
     settings = _settings(benchmark, system, tokens)
     judge = tools.judge if benchmark.judged else None
     start = time.perf_counter()
-    answering = partial(_answering, benchmark.kind, tokens, system, workers, load)
+    load_outcomes = None if load is None else partial(_load_outcomes, benchmark.kind, tokens, load)
+    answering = partial(batch_mapper, partial(_outcomes, benchmark.kind, tokens, system), workers, load_outcomes)
     if cache is None:
         outcomes, cached = _compute(benchmark.name, items, answering, None), 0
     else:
@@ -144,18 +146,6 @@ def _compute(
                     cache.add(key, outcome)
             advance(len(chunk))
     return [outcomes[item.key] for item in items]
-
-
-@contextmanager
-def _answering(kind: str, tokens: int, system: System, workers: int, load: Callable[[], System] | None) -> Iterator[_Answer]:
-    """A function that answers chunks of items, in order."""
-    if workers == 1 or load is None:
-        yield partial(map, partial(_outcomes, kind, tokens, system))
-        return
-    from halluc.workers import start_workers
-
-    with start_workers(workers, partial(_load_outcomes, kind, tokens, load)) as running:
-        yield running.map
 
 
 def _load_outcomes(kind: str, tokens: int, load: Callable[[], System]) -> Callable[[Sequence[Item]], Sequence[Outcome]]:

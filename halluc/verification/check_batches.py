@@ -6,7 +6,7 @@ Not covered: the files that rows come from and results go to (check_file.py), an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import ContextOverflow, InvalidInput
 from halluc.verification.check import CheckReport, check_many
 from halluc.verification.contexts import Context
+from halluc.workers import batch_mapper
 
 if TYPE_CHECKING:
     from halluc.verification.verifier import Verifier
@@ -57,7 +58,6 @@ class CheckedBatch:
         return len(self.reports) + len(self.refused)
 
 
-@contextmanager
 def batch_checker(
     path: Path,
     verifier: Verifier,
@@ -65,8 +65,8 @@ def batch_checker(
     k: int,
     workers: int = 1,
     load: Callable[[], tuple[Verifier, PassageStore | None]] | None = None,
-) -> Iterator[Callable[[Iterable[Sequence[Row]]], Iterator[CheckedBatch]]]:
-    """A function that checks batches, in order.
+) -> AbstractContextManager[Callable[[Iterable[Sequence[Row]]], Iterator[CheckedBatch]]]:
+    """A function that checks batches, in order, while the block runs.
 
     Args:
         path: the file of the rows, for messages.
@@ -74,13 +74,8 @@ def batch_checker(
         workers: number of processes.
         load: with several workers, loads the verifier and the index in each of them; it is pickled.
     """
-    if workers == 1 or load is None:
-        yield partial(map, _BatchCheck(path, verifier, index, k))
-        return
-    from halluc.workers import start_workers
-
-    with start_workers(workers, partial(_load_check, path, load, k)) as running:
-        yield running.map
+    load_check = None if load is None else partial(_load_check, path, load, k)
+    return batch_mapper(_BatchCheck(path, verifier, index, k), workers, load_check)
 
 
 def _load_check(
