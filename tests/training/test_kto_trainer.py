@@ -7,11 +7,10 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from tiny_model import tiny_llama
 from trl import KTOConfig, KTOTrainer
 
 from halluc.errors import InvalidInput
-from halluc.models.packaged_models import pull
 from training.rewards.credit import located_sentences
 from training.runs.config import load_config
 from training.runs.kto import KTORun, run_kto
@@ -28,19 +27,6 @@ ROWS = {
         [{"text": "No.", "start": 0, "credit": 0}],
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return AutoTokenizer.from_pretrained(pull("smollm2-135m"))
-
-
-def tiny_llama(tokenizer, seed):
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
-    )
-    return LlamaForCausalLM(config)
 
 
 @pytest.fixture

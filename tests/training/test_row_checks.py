@@ -23,11 +23,6 @@ def assistant(content):
     return [{"role": "assistant", "content": content}]
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
-    return AutoTokenizer.from_pretrained(pull("smollm2-135m"))
-
-
 @pytest.fixture
 def pairs():
     return pairs_from_answers(QUESTIONS, ["Alexander Fleming", "1928"], ["Marie Curie", "1800"])

@@ -1,7 +1,7 @@
-"""A model of SmolLM2's architecture and tokenizer, small enough to be trained in several processes of a test."""
+"""Models small enough to be trained in a test: of SmolLM2's architecture, on disk, and a random Llama."""
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from halluc.models.packaged_models import pull
 
@@ -19,3 +19,11 @@ def save_tiny_model(folder, *, dropout=0.0):
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(pull("smollm2-135m")).save_pretrained(folder)
     return str(folder)
+
+
+def tiny_llama(tokenizer, seed):
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    return LlamaForCausalLM(config)

@@ -1,4 +1,7 @@
-"""The factuality columns of preference pairs: their names, their check, and a mixin that passes them to a trainer's loss."""
+"""Columns of the rows that TRL's trainers do not know: what passes them to a trainer's loss, and the factuality of pairs.
+
+Not covered: the losses (dpo.py, reward.py, kto.py).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,39 @@ from typing import Any
 
 from halluc.errors import InvalidInput
 
-__all__ = ["COLUMNS", "FactualityColumns"]
+__all__ = ["COLUMNS", "FactualityColumns", "KeptColumns", "check_weight", "data_sets_of"]
 
 COLUMNS = ("chosen_factuality", "rejected_factuality")
 
 
-class FactualityColumns:
+def check_weight(name: str, weight: float) -> None:
+    """Check the weight of a term of a loss.
+
+    Raises:
+        InvalidInput: it is negative or not finite.
+    """
+    if not (math.isfinite(weight) and weight >= 0):
+        raise InvalidInput(f"{name} is {weight}; pass 0 or more")
+
+
+def data_sets_of(trainer: Any) -> dict[str, Any]:
+    """The data sets of a trainer by name: "train", and "eval" or the names that its user gave."""
+    evaluated = trainer.eval_dataset if isinstance(trainer.eval_dataset, dict) else {"eval": trainer.eval_dataset}
+    return {name: rows for name, rows in {"train": trainer.train_dataset, **evaluated}.items() if rows is not None}
+
+
+class KeptColumns:
+    """A mixin, placed before a trainer of TRL, that hands `kept_columns` of the rows to its collator."""
+
+    kept_columns: tuple[str, ...] = ()
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()  # type: ignore[misc]
+        columns: Any = self._signature_columns
+        self._signature_columns: Any = list(dict.fromkeys([*columns, *self.kept_columns]))
+
+
+class FactualityColumns(KeptColumns):
     """A mixin, placed before a preference trainer of TRL, that adds the factuality of both sides to its batches, (B,) each.
 
     Args:
@@ -25,25 +55,16 @@ class FactualityColumns:
     """
 
     def __init__(self, *args: Any, factuality_weight: float = 0.0, **kwargs: Any) -> None:
-        if not (math.isfinite(factuality_weight) and factuality_weight >= 0):
-            raise InvalidInput(f"factuality_weight is {factuality_weight}; pass 0 or more")
+        check_weight("factuality_weight", factuality_weight)
         self.factuality_weight = factuality_weight
+        self.kept_columns = COLUMNS if factuality_weight else ()
         super().__init__(*args, **kwargs)
         if not factuality_weight:
             return
         trainer: Any = self
-        data_sets = {"train": trainer.train_dataset}
-        data_sets |= trainer.eval_dataset if isinstance(trainer.eval_dataset, dict) else {"eval": trainer.eval_dataset}
-        for name, dataset in data_sets.items():
-            if dataset is not None:
-                _check_factuality(dataset, name)
+        for name, rows in data_sets_of(trainer).items():
+            _check_factuality(rows, name)
         trainer.data_collator = _WithFactuality(trainer.data_collator)
-
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()  # type: ignore[misc]
-        if self.factuality_weight:
-            columns: Any = self._signature_columns
-            self._signature_columns: Any = list(dict.fromkeys([*columns, *COLUMNS]))
 
 
 class _WithFactuality:

@@ -6,7 +6,6 @@ completions (training/runs/kto.py).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from trl import KTOTrainer  # type: ignore[attr-defined]
 
 from halluc.errors import InvalidInput
+from training.trainers.columns import KeptColumns, check_weight, data_sets_of
 
 __all__ = ["SENTENCES", "SentenceKTOTrainer", "sentence_losses"]
 
@@ -24,7 +24,7 @@ _SPAN_OF_TOKEN, _CREDITS = "span_of_token", "credit_of_span"
 _PLACE, _CREDIT = "sentence_of_token", "credit_of_token"
 
 
-class SentenceKTOTrainer(KTOTrainer):
+class SentenceKTOTrainer(KeptColumns, KTOTrainer):
     """TRL's `KTOTrainer` with the sentence-level loss of fKTO (FactAlign, arXiv 2410.01691) added, times a weight.
 
     Every sentence with a credit is treated as a completion of its own that follows the text before it; see
@@ -44,22 +44,24 @@ class SentenceKTOTrainer(KTOTrainer):
     def __init__(
         self, *args: Any, sentence_weight: float = 0.0, locate: Callable[..., list[int]] | None = None, **kwargs: Any
     ) -> None:
-        if not (math.isfinite(sentence_weight) and sentence_weight >= 0):
-            raise InvalidInput(f"sentence_weight is {sentence_weight}; pass 0 or more")
+        check_weight("sentence_weight", sentence_weight)
         self.sentence_weight = sentence_weight
+        self.kept_columns = (_SPAN_OF_TOKEN, _CREDITS) if sentence_weight else ()
         super().__init__(*args, **kwargs)
         if not sentence_weight:
             return
         if self.precompute_ref_logps:
             raise InvalidInput("sentence_weight is set, and precompute_ref_log_probs too; set one of them")
-        data_sets: dict[str, Any] = {"train": self.train_dataset, "eval": self.eval_dataset}
-        for name, rows in data_sets.items():
-            if rows is not None and SENTENCES not in rows.column_names:
+        for name, rows in data_sets_of(self).items():
+            if SENTENCES not in rows.column_names:
                 raise InvalidInput(f"the {name} data set has no column {SENTENCES!r}; add it, or set sentence_weight to 0")
         if locate is None:
             raise InvalidInput("sentence_weight is set, and locate is not; pass training.rewards.credit.located_sentences")
         self.train_dataset = self._placed(self.train_dataset, locate)
-        self.eval_dataset = self._placed(self.eval_dataset, locate) if self.eval_dataset is not None else None
+        if isinstance(self.eval_dataset, dict):
+            self.eval_dataset = {name: self._placed(rows, locate) for name, rows in self.eval_dataset.items()}
+        elif self.eval_dataset is not None:
+            self.eval_dataset = self._placed(self.eval_dataset, locate)
         if not any(any(credits) for credits in self.train_dataset[_CREDITS]):
             raise InvalidInput("no sentence of any completion is supported or contradicted; set sentence_weight to 0")
         self.data_collator = _WithSentences(self.data_collator)
@@ -74,12 +76,6 @@ class SentenceKTOTrainer(KTOTrainer):
             }
 
         return rows.map(place, remove_columns=[SENTENCES])
-
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        if self.sentence_weight:
-            columns: Any = self._signature_columns
-            self._signature_columns: Any = list(dict.fromkeys([*columns, _SPAN_OF_TOKEN, _CREDITS]))
 
     def _compute_loss(self, model: Any, inputs: Mapping[str, Any], return_outputs: bool) -> Any:
         if not self.sentence_weight:
