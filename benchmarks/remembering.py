@@ -1,4 +1,7 @@
-"""A language model that completes each prompt once, and keeps the completions in a file for the next run."""
+"""A language model that completes each prompt once, and keeps the completions in a file for the next run.
+
+A stopped run is resumed by it, and runs with the same prompts share their completions.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from figures import read_rows
-
 
 class Remembering:
-    """Completes as the model does, with greedy options.
+    """Completes as the model does. Only greedy completions are kept: they do not depend on a seed.
 
     Args:
         lm: the model.
@@ -23,7 +24,9 @@ class Remembering:
 
     def __init__(self, lm: Any, path: Path | None = None, *, batch: int = 16) -> None:
         self._lm, self._path, self._batch = lm, path, batch
-        self._rows = {row["key"]: row for row in read_rows(path)} if path is not None and path.exists() else {}
+        # The model's own method, which a caller may then replace by this one.
+        self._generate = lm.generate
+        self._rows = {row["key"]: row for row in _kept(path)} if path is not None and path.exists() else {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lm, name)
@@ -32,6 +35,8 @@ class Remembering:
         """Complete the prompts that are new, and look up the others."""
         from halluc.models.language_model import Generation
 
+        if options.get("n", 1) != 1 or options.get("temperature"):
+            return self._generate(prompts, **options)
         keys = [self._key(prompt, options) for prompt in prompts]
         new = list({key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._rows}.items())
         for i in range(0, len(new), self._batch):
@@ -48,7 +53,7 @@ class Remembering:
 
     def _complete(self, new: list[tuple[str, Any]], options: dict[str, Any]) -> None:
         start = time.process_time()
-        completions = self._lm.generate([prompt for _, prompt in new], **options)
+        completions = self._generate([prompt for _, prompt in new], **options)
         seconds = round((time.process_time() - start) / len(new), 3)
         for (key, _), (generation, *_) in zip(new, completions, strict=True):
             row = {
@@ -66,3 +71,12 @@ class Remembering:
 
     def _key(self, prompt: Any, options: dict[str, Any]) -> str:
         return hashlib.sha256(json.dumps([self._lm.name, prompt, options], sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _kept(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file; a last line that an interruption has cut is removed, and computed again."""
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]

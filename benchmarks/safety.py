@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 
 from figures import show
+from remembering import Remembering
 from safety_harness import compare_with_harness
-from safety_replies import keep_replies
 
 # A script beside this one has the same name as a package, and Python looks in a script's own folder first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -80,7 +80,8 @@ def main() -> None:
     lm = load_model(arguments.model)
     if arguments.runs is not None:
         arguments.runs.mkdir(parents=True, exist_ok=True)
-        keep_replies(lm, arguments.runs / f"replies-{lm.name}.jsonl")
+        # The model itself stays, whose likelihoods share the beginnings of prompts.
+        lm.generate = Remembering(lm, arguments.runs / f"replies-{lm.name}.jsonl", batch=32).generate
     parts = {"benchmarks": _benchmarks, "attacks": _attacks, "speed": _speed, "harness": _harness}
     parts[arguments.part](lm, arguments)
 
