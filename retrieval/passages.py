@@ -221,13 +221,14 @@ def checked_passages(passages: Sequence[Passage]) -> list[Passage]:
 def _check_texts(name: str, passages: Sequence[Passage]) -> None:
     """Check that a field is text, or None where it may be, and that it can be written as UTF-8."""
     values = list(map(attrgetter(name), passages))
-    for passage, value in zip(passages, values, strict=True) if set(map(type, values)) != {str} else ():
-        if not isinstance(value, str) and (value is not None or name in ("id", "text")):
-            raise _cannot_be_stored(passage, f"its {name} is {value!r}, not a text")
-    texts = list(filter(None, values))
-    if lone_surrogate("".join(texts)) is not None:
-        (passage, error) = next((p, e) for p, v in zip(passages, values, strict=True) if (e := _fault(v)) is not None)
-        raise _cannot_be_stored(passage, f"its {name} {error}")
+    if set(map(type, values)) != {str}:
+        for passage, value in zip(passages, values, strict=True):
+            if not isinstance(value, str) and (value is not None or name in ("id", "text")):
+                raise _cannot_be_stored(passage, f"its {name} is {value!r}, not a text")
+    if lone_surrogate("".join(filter(None, values))) is not None:
+        for passage, value in zip(passages, values, strict=True):
+            if (fault := _fault(value)) is not None:
+                raise _cannot_be_stored(passage, f"its {name} {fault}")
 
 
 def _fault(value: Any) -> ValueError | None:

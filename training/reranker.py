@@ -146,8 +146,9 @@ def train_reranker(config: RerankerConfig, data: str | Path, out: str | Path) ->
     _check_run(config, Path(data), out)
     start = time.perf_counter()
     rows = with_negatives(config, questions, load_embedder())
-    _fit(config, rows, base, out)
-    facts = {"settings": asdict(config), "questions": len(rows), "seconds": round(time.perf_counter() - start)}
+    facts: dict[str, Any] = {"settings": asdict(config), "questions": len(rows)}
+    _fit(config, rows, base, out, facts)
+    facts["seconds"] = round(time.perf_counter() - start)
     shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
     (out / _RUN).unlink()
     write_json(out / "training.json", facts)
@@ -217,7 +218,7 @@ def _at_most(most: dict[str, int], questions: Iterable[Question]) -> list[Questi
     return kept
 
 
-def _fit(config: RerankerConfig, rows: list[dict[str, Any]], base: Path | None, out: Path) -> None:
+def _fit(config: RerankerConfig, rows: list[dict[str, Any]], base: Path | None, out: Path, facts: dict[str, Any]) -> None:
     import torch
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
@@ -262,7 +263,6 @@ def _fit(config: RerankerConfig, rows: list[dict[str, Any]], base: Path | None, 
     trainer.train(resume_from_checkpoint=last)
     if config.packed:
         name = None if base is None else str(base)
-        facts = {"settings": asdict(config), "questions": len(rows)}
         save_trained_reranker(out, as_pair_scorer(model, name), base=name, max_tokens=config.max_tokens, facts=facts)
     else:
         model.save_pretrained(str(out))

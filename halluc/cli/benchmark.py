@@ -179,7 +179,7 @@ def _load(parts: _Parts) -> tuple[System, Tools]:
         else None
     )
     default_judge = "lm" if "statement_judge" in benchmark.needs else "refusal"
-    judge = load_named_judge(parts.judge or default_judge, lm) if benchmark.judged else None
+    judge = load_named_judge(default_judge if parts.judge is None else parts.judge, lm) if benchmark.judged else None
     system = System(lm, parts.mitigation, passages, verifier, parts.k)
     return system, Tools(judge=judge, verifier=verifier, index=passages)
 

@@ -87,7 +87,7 @@ def _config(path: str | Path) -> Mapping[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise _unavailable(path, error) from error
     if not config:
-        raise _unavailable(path, FileNotFoundError("it has no config.json"))
+        raise _unavailable(path, "it has no config.json")
     return dict(config)
 
 
@@ -154,7 +154,7 @@ def _needs_code(config: Mapping[str, Any]) -> bool:
     return bool(config.get("auto_map")) and config.get("model_type") not in CONFIG_MAPPING
 
 
-def _unavailable(path: str | Path, error: Exception) -> ModelUnavailable:
+def _unavailable(path: str | Path, error: Exception | str) -> ModelUnavailable:
     reason = " ".join(str(error).split())[:300].rstrip(" .")
     return ModelUnavailable(
         f"the verifier {str(path)!r} cannot be loaded: {reason}; pass 'default', 'lm', a "

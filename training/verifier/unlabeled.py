@@ -32,6 +32,7 @@ def unlabeled_pairs(pairs: Sequence[Pair], number: int, seed: int) -> list[Pair]
     """
     import bm25s
 
+    from retrieval.sparse import search_sparse
     from retrieval.terms import terms
 
     training = [pair for pair in pairs if pair.part == "train"]
@@ -44,11 +45,7 @@ def unlabeled_pairs(pairs: Sequence[Pair], number: int, seed: int) -> list[Pair]
     for pair in random.Random(seed).sample(training, len(training)):
         if len(made) == number:
             break
-        known = [term for term in terms(pair.claim) if term in retriever.vocab_dict]
-        if not known:
-            continue
-        rows, scores = retriever.retrieve([known], k=2, show_progress=False)
-        found = [evidence[row] for row, score in zip(rows[0], scores[0], strict=True) if score > 0]
-        if other := next((text for text in found if text != pair.evidence), None):
+        (found,) = search_sparse(retriever, [pair.claim], 2, None)
+        if other := next((evidence[row] for row, _ in found if evidence[row] != pair.evidence), None):
             made.append(Pair(other, pair.claim, "unlabeled", pair.source, "train"))
     return made
