@@ -21,7 +21,10 @@ PAIRS = [
 @pytest.fixture(scope="module")
 def network():
     """A network whose weights differ a little from those of the base."""
-    model, _ = new_network()
+    with torch.random.fork_rng():
+        # The weights of the new head are random.
+        torch.manual_seed(0)
+        model, _ = new_network()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, weights in model.named_parameters():
