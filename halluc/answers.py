@@ -112,22 +112,22 @@ class Verdict(Record):
         label: "supported", "refuted" or "not_enough_info".
         support: probability in [0, 1] that the evidence supports the claim.
         evidence: what decides; empty if there was nothing to read.
-        supporting: of a supported claim, the ids of the passages that support it, best first: each does alone, or, if none
-            does, all of them do together.
+        sources: the ids of the passages to cite for the claim, best first: those that support it, or nearly do. Empty for a
+            refuted claim, and for one that no passage comes near to supporting.
     """
 
     claim: Claim
     label: Label
     support: float
     evidence: tuple[Evidence, ...] = ()
-    supporting: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
         """Rebuild the verdict that `to_dict` described."""
         evidence = tuple(Evidence.from_dict(item) for item in values["evidence"])
-        supporting = tuple(values.get("supporting", ()))
-        return cls(Claim(**values["claim"]), values["label"], values["support"], evidence, supporting)
+        sources = tuple(values.get("sources", ()))
+        return cls(Claim(**values["claim"]), values["label"], values["support"], evidence, sources)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Citations of grounded answers: which passages support each sentence.
 
-With verdicts, a sentence whose claims are all supported cites the passages that support them; any other sentence cites
+With verdicts, a sentence cites the passages that support its claims, or nearly do; if one of its claims has none, it cites
 nothing. Without a verifier, a sentence cites the passages that the model names, or those that share most words with it. Not
 covered: the verdicts (judging.py), and how good citations are (citation_scores.py).
 """
@@ -24,7 +24,7 @@ _LEAST_SHARE = 0.5
 
 
 def cite_by_verdicts(answer: Answer, packed: Sequence[PackedPassage]) -> tuple[Citation, ...]:
-    """Cite for each sentence the passages by which all of its claims are supported, at most three.
+    """Cite for each sentence the passages that its claims are from (`Verdict.sources`), at most three.
 
     Args:
         answer: an answer that was judged.
@@ -36,10 +36,10 @@ def cite_by_verdicts(answer: Answer, packed: Sequence[PackedPassage]) -> tuple[C
     quotes: dict[str, str] = {}
     for start, end in sentence_spans(answer.text):
         verdicts = [verdict for verdict in answer.verdicts if start <= verdict.claim.start < end]
-        if any(verdict.label != "supported" for verdict in verdicts):
+        if not all(verdict.sources for verdict in verdicts):
             continue
         # The best passage of each claim comes before the second best of any.
-        ranks = [(rank, name) for verdict in verdicts for rank, name in enumerate(verdict.supporting)]
+        ranks = [(rank, name) for verdict in verdicts for rank, name in enumerate(verdict.sources)]
         names = list(dict.fromkeys(name for _, name in sorted(ranks, key=lambda pair: pair[0])))
         for name in names[: max(MAX_PER_SENTENCE, len(verdicts))]:
             sentences.setdefault(name, []).append((start, end))

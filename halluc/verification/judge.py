@@ -14,8 +14,10 @@ p_i(not enough information).
 3. *Long claims.* A claim longer than verifiers read is cut into pieces of whole words, each is judged by rule 2, and the
    worst piece counts: a refuted one before any other, then the one with the least support. A long statement holds only if
    all of it does.
-4. *What supports it.* Each passage with p_i(supported) of at least 0.5 supports a supported claim. If there is none, it was
-   the joined reading that did: then the fewest of the best passages that do together.
+4. *What is cited for it.* Nothing for a refuted claim. For any other, the passages with p_i(supported) of at least 0.4 and
+   at least 0.8 of the largest: verifiers are less sure of a short answer than of which passage it is from. If a supported
+   claim has no such passage, it was the joined reading that supports it: then the fewest of the best passages that do
+   together.
 5. *A whole answer* has the support of its least supported claim. If nothing in it was checked, that is 0: nothing shows
    that it is right, so every threshold on support holds it back (`answer_support`).
 
@@ -53,6 +55,10 @@ _MAX_KEPT = 100_000
 # Sentences of a passage that are read alone to find the one that decides: those nearest in words, and neighbors of the
 # best.
 _MAX_CANDIDATES = 4
+# Least probability at which a passage is cited for a claim, and its least share of the best one. Chosen by citations of
+# accepted answers, on passages that the default verifier is trained on (benchmarks/citations.py --part known).
+_LEAST_CITED = 0.4
+_LEAST_CITED_SHARE = 0.8
 # Passages that are tried together where none supports a claim alone.
 _MAX_TOGETHER = 4
 # Tokens of a claim, roughly counted, that are judged at once; and the characters at which a word is cut.
@@ -109,14 +115,14 @@ class Judge:
             min((self._decide(piece, row) for piece in own_pieces), key=_worst_first) if row else None
             for row, own_pieces in zip(readable, pieces, strict=True)
         ]
-        supporting = self._supporting(pieces, readable, decisions)
+        sources = self._sources(pieces, readable, decisions)
         if quote:
             decisions = self._quoted(decisions)
         return [
             Verdict(claim, decision.label, decision.support, (decision.evidence,), ids)
             if decision
             else Verdict(claim, "not_enough_info", 0.0)
-            for claim, decision, ids in zip(claims, decisions, supporting, strict=True)
+            for claim, decision, ids in zip(claims, decisions, sources, strict=True)
         ]
 
     def _decide(self, piece: str, passages: Sequence[Passage]) -> _Decision:
@@ -133,19 +139,20 @@ class Judge:
         probability = _probability(label, alone[deciding])
         return _Decision(piece, label, support, Evidence(passage, 0, len(passage.text), probability))
 
-    def _supporting(
+    def _sources(
         self, pieces: Sequence[Sequence[str]], passages: Sequence[Sequence[Passage]], decisions: Sequence[_Decision | None]
     ) -> list[tuple[str, ...]]:
-        """The passages that support each supported claim; those of all its pieces, if it was cut."""
+        """The passages to cite for each claim (rule 4); those of all its pieces, if it was cut."""
         found: list[dict[str, None]] = [{} for _ in decisions]
         together: list[tuple[int, str, list[Passage]]] = []
         for i, decision in enumerate(decisions):
-            for piece in pieces[i] if decision is not None and decision.label == "supported" else []:
+            for piece in pieces[i] if decision is not None and decision.label != "refuted" else []:
                 support = [self._rows[passage.text, piece][0] for passage in passages[i]]
                 ranked = [passages[i][n] for n in sorted(range(len(support)), key=lambda n, s=support: -s[n])]  # type: ignore[misc]
-                if alone := sum(value >= 0.5 for value in support):
+                least = max(_LEAST_CITED, _LEAST_CITED_SHARE * max(support))
+                if alone := sum(value >= least for value in support):
                     found[i].update(dict.fromkeys(passage.id for passage in ranked[:alone]))
-                else:
+                elif decision is not None and decision.label == "supported":
                     together.append((i, piece, ranked))
         self._read((_joined(ranked[:n]), piece) for _, piece, ranked in together for n in _sizes(ranked))
         for i, piece, ranked in together:

@@ -150,10 +150,38 @@ class TwoTogether:
 def test_a_claim_that_needs_two_passages_names_both_and_not_a_third():
     passages = [Passage("other", "nothing"), Passage("r", "right"), Passage("l", "left")]
     (verdict,) = Judge(TwoTogether()).verdicts([Claim("both", 0, 4)], [passages])
-    assert (verdict.label, verdict.supporting) == ("supported", ("l", "r"))
+    assert (verdict.label, verdict.sources) == ("supported", ("l", "r"))
     (alone,) = Judge(TwoTogether()).verdicts([Claim("both", 0, 4)], [passages[:2]])
-    assert (alone.label, alone.supporting) == ("not_enough_info", ())
-    assert type(verdict).from_dict(verdict.to_dict()).supporting == ("l", "r")
+    assert (alone.label, alone.sources) == ("not_enough_info", ())
+    assert type(verdict).from_dict(verdict.to_dict()).sources == ("l", "r")
+
+
+class ByPassage:
+    """The text of a passage says how far it supports and refutes every claim; passages that are joined do neither."""
+
+    name = "by passage"
+
+    def probabilities(self, pairs):
+        rows = [[0.1, 0.1] if "\n" in evidence else [float(word) for word in evidence.split()] for evidence, _ in pairs]
+        return np.array([[supported, refuted, 1 - supported - refuted] for supported, refuted in rows])
+
+
+@pytest.mark.parametrize(
+    ("texts", "label", "sources"),
+    [
+        # A short answer is cited although the verifier is not sure enough of it.
+        ({"a": "0.45 0.1", "b": "0.2 0.1"}, "not_enough_info", ("a",)),
+        ({"a": "0.39 0.1", "b": "0.2 0.1"}, "not_enough_info", ()),
+        # What is refuted has no source.
+        ({"a": "0.45 0.5", "b": "0.2 0.1"}, "refuted", ()),
+        # Only passages about as good as the best one are cited.
+        ({"a": "0.6 0.1", "b": "0.9 0.1", "c": "0.8 0.1"}, "supported", ("b", "c")),
+    ],
+)
+def test_a_claim_is_cited_by_the_passages_that_support_it_or_nearly_do(texts, label, sources):
+    passages = [Passage(name, text) for name, text in texts.items()]
+    (verdict,) = Judge(ByPassage()).verdicts([Claim("claim", 0, 5)], [passages])
+    assert (verdict.label, verdict.sources) == (label, sources)
 
 
 @pytest.mark.parametrize(
