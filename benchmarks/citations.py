@@ -38,7 +38,10 @@ def main() -> None:
     parser.add_argument("--verifier", default="default", help="chooses the citations")
     parser.add_argument("--judge", default=None, help="another verifier, which judges them")
     parser.add_argument(
-        "--part", choices=("all", "known", "unseen"), default="all", help="passages the verifier knows or not"
+        "--part",
+        choices=("all", "known", "unseen"),
+        default="all",
+        help="documents in the verifiers' training part, or others",
     )
     parser.add_argument("--limit", type=int, default=60, help="questions of XQuAD, drawn with seed 0; 0 for none")
     parser.add_argument("--answers", type=int, default=40, help="answers of LFQA, drawn with seed 0")
@@ -56,14 +59,21 @@ def main() -> None:
         _references(arguments.passages, questions, arguments.limit, arguments.part, verifier)
     if arguments.lfqa is not None:
         judges = [verifier] if arguments.judge is None else [verifier, load_verifier(arguments.judge)]
-        _lfqa(read_rows(arguments.lfqa), arguments.answers, verifier, judges)
+        rows = read_rows(arguments.lfqa)
+        if arguments.part != "all":
+            rows = [row for row in rows if _is_known(row["evidence"]) == (arguments.part == "known")]
+        _lfqa(rows, arguments.answers, verifier, judges)
 
 
 def known_passages(path: Path) -> set[str]:
     """The ids of the passages that are in the training part of the packaged verifiers."""
+    return {row["id"] for row in read_rows(path) if _is_known(row["text"])}
+
+
+def _is_known(text: str) -> bool:
     from training.verifier.pairs import part_of
 
-    return {row["id"] for row in read_rows(path) if part_of(row["text"]) == "train"}
+    return part_of(text) == "train"
 
 
 def gold_scores(answers, gold: list[str]):

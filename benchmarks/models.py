@@ -3,9 +3,10 @@
 XQuAD has one passage that answers each question; HotpotQA questions need two paragraphs, which are searched among those of
 other questions. Prints one JSON line per size of the context: the share of answers that contain an accepted answer as whole
 words, SQuAD's token F1 (arXiv 1606.05250, section 6.1), the share that counts as right (token F1 of at least 0.5, or
-contained), with `--verifier` the share of the answers given with a claim that the passages do not support, and the
-processor seconds of one answer, generated alone. `--part tune` uses other questions than `--part report`: sizes are chosen
-on the first.
+contained), with `--verifier` the share of the answers given with a claim that the passages do not support and, on XQuAD,
+ALCE's recall and precision of their citations by gold passages, and the processor seconds of one answer, generated alone.
+`--part tune` uses other questions than `--part report`: sizes are chosen on the first. `--part unseen`, of XQuAD, has the
+questions about passages that the packaged verifiers are not trained on.
 
 Answers are kept in a file, so that a run that was stopped is resumed and no answer is generated twice.
 
@@ -21,6 +22,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+from citations import gold_scores, known_passages
 from figures import read_rows, show, wilson
 from remembering import Remembering
 
@@ -42,18 +44,25 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, nargs="*", default=None, help="sizes of the context; by default the model's")
     parser.add_argument("--k", type=int, default=3, help="passages retrieved per question")
     parser.add_argument("--rerank", default=None, help="reranker of the hits")
-    parser.add_argument("--part", choices=("tune", "report"), default="report")
+    parser.add_argument("--part", choices=("tune", "report", "unseen"), default="report")
     parser.add_argument("--limit", type=int, default=60, help="questions of the part")
     parser.add_argument("--min-answerability", type=float, default=None, help="as of GroundedModel; 0 to always answer")
     parser.add_argument("--answers", type=Path, default=None, help="file that keeps the answers")
     parser.add_argument("--verifier", default=None, help="also judge the answers, e.g. 'large'")
     arguments = parser.parse_args()
+    if arguments.part == "unseen" and arguments.name != "xquad":
+        parser.error("--part unseen has questions of XQuAD only; leave out --set")
 
     from halluc import load_model, load_verifier
     from retrieval import PassageIndex
 
     rows, passages = _xquad(arguments.data) if arguments.name == "xquad" else _hotpotqa(arguments.data)
-    rows = (rows[:TUNING] if arguments.part == "tune" else rows[TUNING:])[: arguments.limit]
+    if arguments.part == "unseen":
+        known = known_passages(arguments.data / "xquad" / "passages.jsonl")
+        rows = [row for row in rows if row["gold"][0] not in known]
+    else:
+        rows = rows[:TUNING] if arguments.part == "tune" else rows[TUNING:]
+    rows = rows[: arguments.limit]
     model = Remembering(load_model(arguments.model), arguments.answers, batch=1)
     verifier = None if arguments.verifier is None else load_verifier(arguments.verifier)
     with tempfile.TemporaryDirectory() as folder:
@@ -88,6 +97,8 @@ def _measure(arguments: argparse.Namespace, model, index, verifier, rows: list[d
         unsupported = sum(any(v.label != "supported" for v in answer.verdicts) for answer in given)
         judged = {"verifier": verifier.name, "unsupported": unsupported / len(given),
                   "unsupported_interval": wilson(unsupported, len(given))}  # fmt: skip
+        if arguments.name == "xquad":
+            judged["citations"] = gold_scores(answers, [row["gold"][0] for row in rows]).to_dict()
     show("answers", set=arguments.name, part=arguments.part, model=model.name, n=len(rows), k=arguments.k,
          rerank=arguments.rerank, min_answerability=grounded.min_answerability,
          passage_tokens=grounded.passage_tokens, gold_among_hits=sum(gold) / len(rows),
