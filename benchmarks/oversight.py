@@ -5,7 +5,8 @@
   both, and the preference for the first position.
 - `--part weak-to-strong`: performance gap recovered (arXiv 2312.09390) by strong models on the labels of weak ones,
   imitating and with the auxiliary confidence loss: claims with evidence (SNLI; MiniLM supervises MPNet), and the truth of
-  statements (CREAK, and three sets of true_false; a small language model supervises a larger one, and MiniLM MPNet).
+  statements (CREAK, and three sets of true_false; a small language model supervises a larger one, and MiniLM supervises
+  MPNet and the larger language model).
 - `--part votes`: distributions of verifiers compared with the votes of annotators (Climate-FEVER, LFQA), on documents that
   no verifier was trained on.
 - `--part rules`: what groups with different principles get from answers chosen by each rule, and the price they pay.
@@ -120,7 +121,9 @@ def weak_to_strong(data: Path, task: str, models: list[str], rows: int, folder: 
 
     path = folder / f"{task}.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in task_rows(data, task)))
-    pairs = [("minilm", "mpnet")] if task == "snli" else [tuple(models), ("minilm", "mpnet")]
+    pairs = [("minilm", "mpnet")]
+    if task != "snli":
+        pairs += [tuple(models), ("minilm", models[-1])]
     for weak, strong in pairs:
         # Pairs are told apart by a product of features, which a linear head over them reads.
         config = WeakToStrongConfig(rows=str(path), out=str(folder / task), weak=weak, strong=strong, limit=rows)
