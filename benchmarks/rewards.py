@@ -11,9 +11,11 @@ shares of them above the middle of the two medians: a kind with few values pays 
 
 `--part attacks`: what replies earn that do not answer, with the penalties that runs have. The right order is: a right answer
 before every attack. `right` is the share of questions for which that holds, `reversed` the share for which the attack earns
-more than the right answer, and `paid` the share for which it earns more than an abstention.
+more than the right answer, and `paid` the share for which it earns more than an abstention. `attacks_below` counts attacks
+that earn less than right answers on average, by more than the 95 % interval of the difference.
 
-Sets that DATA lacks are left out.
+Intervals resample documents. The packaged verifiers learned from four fifths of the documents of these sets, so only the
+others are used unless `--all-documents` is set. Sets that DATA lacks are left out.
 
     python benchmarks/rewards.py --data DATA --rows 60
 """
@@ -36,6 +38,7 @@ from figures import read_rows, show
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
 
 CONFIDENCE = "\nConfidence: 0.9"
+RESAMPLES = 500
 ABSTENTION = "I don't know."
 
 
@@ -49,6 +52,30 @@ class Reply:
     references: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where rows are drawn from, and how many of each kind."""
+
+    data: Path
+    rows: int
+    seed: int = 0
+    all_documents: bool = False
+
+    def read(self, path: str, text: Callable[[dict], str]) -> list[dict]:
+        """The rows of a file whose documents are used; `text` gives that of a row. A missing file has none."""
+        if not (self.data / path).is_file():
+            return []
+        return [row for row in read_rows(self.data / path) if self.uses(text(row))]
+
+    def uses(self, document: str) -> bool:
+        from training.verifier.pairs import part_of
+
+        return self.all_documents or part_of(document) != "train"
+
+    def drawn(self, rows: list[dict]) -> list[dict]:
+        return random.Random(self.seed).sample(rows, min(self.rows, len(rows)))
+
+
 def main(arguments: list[str] | None = None) -> None:
     import halluc
 
@@ -58,12 +85,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=60, help="questions, and pairs of each comparison")
     parser.add_argument("--verifier", default="default")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--all-documents", action="store_true", help="also those that the packaged verifiers learned from")
     options = parser.parse_args(arguments)
     verifier = halluc.load_verifier(options.verifier)
+    source = Source(options.data, options.rows, options.seed, options.all_documents)
     if options.part != "attacks":
-        separation(verifier, options.data, options.rows, options.seed)
+        separation(verifier, source)
     if options.part != "separation":
-        attacks(verifier, options.data, options.rows, options.seed)
+        attacks(verifier, source)
 
 
 def reward_kinds() -> dict[str, Callable[[Any], float]]:
@@ -84,32 +113,30 @@ def reward_kinds() -> dict[str, Callable[[Any], float]]:
 # -- separation ----------------------------------------------------------------------------------------------------------
 
 
-def separation(verifier: Any, data: Path, rows: int, seed: int) -> None:
-    from sklearn.metrics import roc_auc_score
-
-    for form, wrong_kind, right, wrong in comparisons(data, rows, seed):
+def separation(verifier: Any, source: Source) -> None:
+    for form, wrong_kind, right, wrong in comparisons(source):
         judged = [[completion for completion, _ in _judged(verifier, replies)] for replies in (right, wrong)]
+        documents = [reply.context for reply in (*right, *wrong)]
         for name, kind in reward_kinds().items():
             good, bad = (np.array([kind(completion) for completion in side]) for side in judged)
-            labels = [1] * len(good) + [0] * len(bad)
+            value, interval = _auroc(np.array([*good, *bad]), np.arange(len(documents)) < len(good), documents)
             line = (np.median(good) + np.median(bad)) / 2 if np.median(good) > np.median(bad) else np.median(good)
             show("separation", form=form, wrong=wrong_kind, kind=name, verifier=verifier.name, n=[len(good), len(bad)],
-                 auroc=roc_auc_score(labels, [*good, *bad]), mean_right=float(np.mean(good)),
-                 mean_wrong=float(np.mean(bad)), right_paid=float(np.mean(good >= line)),
-                 wrong_paid=float(np.mean(bad >= line)))  # fmt: skip
+                 auroc=value, interval=interval, mean_right=float(np.mean(good)), mean_wrong=float(np.mean(bad)),
+                 right_paid=float(np.mean(good >= line)), wrong_paid=float(np.mean(bad >= line)))  # fmt: skip
 
 
-def comparisons(data: Path, rows: int, seed: int) -> Iterator[tuple[str, str, list[Reply], list[Reply]]]:
+def comparisons(source: Source) -> Iterator[tuple[str, str, list[Reply], list[Reply]]]:
     """Form of the answers, what is wrong with the wrong ones, and the right and wrong replies."""
-    questions = xquad_questions(data, rows, seed)
+    questions = xquad_questions(source)
     for wrong, name in (("other", "other span"), ("invented", "invented")):
         yield (
             "short answer",
             name,
             *([Reply(q["question"], q[side], q["context"]) for q in questions] for side in ("right", wrong)),
         )
-    if (path := data / "halueval" / "qa_one_turn.jsonl").is_file():
-        drawn = _drawn(read_rows(path), rows, seed)
+    if rows := source.read("halueval/qa_one_turn.jsonl", lambda row: row["knowledge"]):
+        drawn = source.drawn(rows)
         yield (
             "short answer",
             "hallucinated",
@@ -122,41 +149,44 @@ def comparisons(data: Path, rows: int, seed: int) -> Iterator[tuple[str, str, li
         for wrong, name in (("other", "other span"), ("invented", "invented")):
             sides = [[_statement(q, side, cut) for q in questions] for side in ("right", wrong)]
             yield form, name, *sides
-    if (path := data / "fever_symmetric" / "dev.jsonl").is_file():
-        yield "sentence", "hallucinated", *_labeled(read_rows(path), rows, seed)
-    if (path := data / "bump" / "pairs.jsonl").is_file():
-        yield "paragraph", "hallucinated", *_labeled(read_rows(path), rows, seed)
-    if (path := data / "ragtruth" / "responses.jsonl").is_file():
-        answers = [row for row in read_rows(path) if row["task"] == "qa"]
+    for form, path in (("sentence", "fever_symmetric/dev.jsonl"), ("paragraph", "bump/pairs.jsonl")):
+        # The first evidence of a document decides which part it is in.
+        first: dict[str, str] = {}
+        if rows := source.read(path, lambda row, first=first: first.setdefault(row.get("doc", ""), row["evidence"])):
+            yield form, "hallucinated", *_labeled(rows, source)
+    if answers := source.read("ragtruth/responses.jsonl", lambda row: row["context"]):
+        answers = [row for row in answers if row["task"] == "qa"]
         sides = ([row for row in answers if bool(row["spans"]) == spans] for spans in (False, True))
         yield (
             "paragraph",
             "hallucinated, RAGTruth",
-            *(
-                [Reply(row["question"], row["response"], row["context"]) for row in _drawn(side, rows, seed)]
-                for side in sides
-            ),
+            *([Reply(row["question"], row["response"], row["context"]) for row in source.drawn(side)] for side in sides),
         )
 
 
-def xquad_questions(data: Path, rows: int, seed: int) -> list[dict[str, str]]:
+def xquad_questions(source: Source) -> list[dict[str, str]]:
     """Questions with their passage, the right answer, another answer of the passage and one of another passage."""
-    passages = {row["id"]: row["text"] for row in read_rows(data / "xquad" / "passages.jsonl")}
+    passages = {row["id"]: row["text"] for row in read_rows(source.data / "xquad" / "passages.jsonl")}
     by_passage: dict[str, list[dict]] = {}
-    for row in read_rows(data / "xquad" / "questions.jsonl"):
-        by_passage.setdefault(row["passage_id"], []).append(row)
-    generator = random.Random(seed)
-    several = sorted(name for name, asked in by_passage.items() if len({row["answers"][0] for row in asked}) > 1)
-    chosen = generator.sample(several, min(rows, len(several)))
+    for row in read_rows(source.data / "xquad" / "questions.jsonl"):
+        if source.uses(passages[row["passage_id"]]):
+            by_passage.setdefault(row["passage_id"], []).append(row)
+    generator = random.Random(source.seed)
+    names = generator.sample(sorted(by_passage), len(by_passage))
+    shuffled = {name: generator.sample(by_passage[name], len(by_passage[name])) for name in names}
+    # Two questions of each passage, then two others of each, for as long as there are any.
+    longest = max(map(len, shuffled.values()), default=0)
+    pairs = [(name, shuffled[name][i : i + 2]) for i in range(0, longest, 2) for name in names]
     questions = []
-    for name in chosen:
-        row, other = generator.sample(by_passage[name], 2)
-        elsewhere = by_passage[generator.choice([one for one in several if one != name])]
+    for name, pair in pairs:
+        if len(pair) < 2 or len(questions) == source.rows or len(names) < 2:
+            continue
+        right, other = (row["answers"][0] for row in pair)
+        elsewhere = by_passage[generator.choice([one for one in names if one != name])]
         invented = generator.choice(elsewhere)["answers"][0]
-        same = other["answers"][0] == row["answers"][0] or invented in passages[name]
-        if not same:
-            questions.append({"question": row["question"], "context": passages[name], "right": row["answers"][0],
-                              "other": other["answers"][0], "invented": invented})  # fmt: skip
+        if right != other and invented not in passages[name]:
+            questions.append({"question": pair[0]["question"], "context": passages[name], "right": right, "other": other,
+                              "invented": invented})  # fmt: skip
     return questions
 
 
@@ -172,34 +202,47 @@ def _statement(question: dict[str, str], side: str, neighbors: int) -> Reply:
     return Reply(question["question"], text.replace(question["right"], question[side]), context)
 
 
-def _labeled(labeled: list[dict], rows: int, seed: int) -> tuple[list[Reply], list[Reply]]:
+def _labeled(labeled: list[dict], source: Source) -> tuple[list[Reply], list[Reply]]:
     sides = ([row for row in labeled if (row["label"] == "supported") == right] for right in (True, False))
-    right, wrong = (
-        [Reply("", row["claim"], row["evidence"]) for row in _drawn(side, rows, seed)] for side in sides
-    )  # fmt: skip
+    right, wrong = ([Reply("", row["claim"], row["evidence"]) for row in source.drawn(side)] for side in sides)
     return right, wrong
 
 
-def _drawn(rows: list[dict], count: int, seed: int) -> list[dict]:
-    return random.Random(seed).sample(rows, min(count, len(rows)))
+def _auroc(rewards: np.ndarray, right: np.ndarray, documents: list[str]) -> tuple[float, list[float]]:
+    """The area under the ROC curve, and its 95 % interval."""
+    from calibration import auroc
+
+    # Any values with the order of the rewards and their ties.
+    ranks = np.unique(rewards, return_inverse=True)[1] / len(rewards)
+    drawn = [weights for weights in _resamples(documents) if len(set(right[weights > 0])) == 2]
+    values = [float(auroc(ranks, right, weights=weights)) for weights in drawn]
+    return float(auroc(ranks, right)), list(np.quantile(values, [0.025, 0.975]))
+
+
+def _resamples(documents: list[str]) -> np.ndarray:
+    """(R, N) weights of N rows in each resample of their documents."""
+    distinct, of_row = np.unique(documents, return_inverse=True)
+    counts = np.random.default_rng(0).multinomial(len(distinct), np.full(len(distinct), 1 / len(distinct)), RESAMPLES)
+    return counts[:, of_row].astype(float)
 
 
 # -- attacks -------------------------------------------------------------------------------------------------------------
 
 
-def attacks(verifier: Any, data: Path, rows: int, seed: int) -> None:
-    questions = xquad_questions(data, rows, seed)
+def attacks(verifier: Any, source: Source) -> None:
+    questions = xquad_questions(source)
     replies = {"right": lambda q: q["right"], "abstention": lambda _: ABSTENTION, **ATTACKS}
     judged = {
         name: _judged(verifier, [_reply(question, make(question)) for question in questions])
         for name, make in replies.items()
     }
+    weights = _resamples([question["context"] for question in questions])
     for name, kind in reward_kinds().items():
         for with_references in (False, True):
             if with_references and name.startswith(("precision", "binary")):
                 continue  # They do not read references beside a context.
             rewards = {reply: _earned(kind, rows_, with_references) for reply, rows_ in judged.items()}
-            _show_attacks(f"{name}, with references" if with_references else name, verifier.name, rewards)
+            _show_attacks(f"{name}, with references" if with_references else name, verifier.name, rewards, weights)
 
 
 def _earned(kind: Callable[[Any], float], judged: list[tuple[Any, float]], with_references: bool) -> np.ndarray:
@@ -207,20 +250,24 @@ def _earned(kind: Callable[[Any], float], judged: list[tuple[Any, float]], with_
     return np.array([kind(one) - penalty for one, (_, penalty) in zip(completions, judged, strict=True)])
 
 
-def _show_attacks(kind: str, verifier: str, rewards: dict[str, np.ndarray]) -> None:
+def _show_attacks(kind: str, verifier: str, rewards: dict[str, np.ndarray], weights: np.ndarray) -> None:
+    """One line per attack, and one with their means; `weights` are those of the questions in each resample."""
     right, silent = rewards["right"], rewards["abstention"]
-    n = len(right)
-    ordered = {attack: float(np.mean(right > rewards[attack])) for attack in ATTACKS}
-    paid = {attack: float(np.mean(rewards[attack] > silent)) for attack in ATTACKS}
-    turned = {attack: float(np.mean(rewards[attack] > right)) for attack in ATTACKS}
-    for attack in ATTACKS:
-        mean = float(np.mean(rewards[attack]))
-        show("attack", kind=kind, attack=attack, n=n, right=ordered[attack], reversed=turned[attack],
-             paid=paid[attack], mean=mean)  # fmt: skip
-    show("attacks", kind=kind, verifier=verifier, n=n, mean_of_right=float(np.mean(right)),
-         mean_of_abstention=float(np.mean(silent)), right=float(np.mean(list(ordered.values()))),
-         reversed=float(np.mean(list(turned.values()))),
-         paid=float(np.mean(list(paid.values()))), worst=min(ordered, key=lambda attack: ordered[attack]))  # fmt: skip
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    ordered = np.stack([right > rewards[attack] for attack in ATTACKS]).astype(float)
+    turned = np.stack([rewards[attack] > right for attack in ATTACKS])
+    paid = np.stack([rewards[attack] > silent for attack in ATTACKS])
+    margins = [np.quantile(weights @ (right - rewards[attack]), [0.025, 0.975]) for attack in ATTACKS]
+    for number, attack in enumerate(ATTACKS):
+        show("attack", kind=kind, attack=attack, n=len(right), right=float(np.mean(ordered[number])),
+             reversed=float(np.mean(turned[number])), paid=float(np.mean(paid[number])),
+             mean=float(np.mean(rewards[attack])), margin=float(np.mean(right - rewards[attack])),
+             margin_interval=list(margins[number]))  # fmt: skip
+    show("attacks", kind=kind, verifier=verifier, n=len(right), mean_of_right=float(np.mean(right)),
+         mean_of_abstention=float(np.mean(silent)), right=float(np.mean(ordered)),
+         right_interval=list(np.quantile(weights @ ordered.mean(axis=0), [0.025, 0.975])), reversed=float(np.mean(turned)),
+         paid=float(np.mean(paid)), attacks=len(ATTACKS), attacks_below=sum(bool(low > 0) for low, _ in margins),
+         worst=list(ATTACKS)[int(np.argmin(ordered.mean(axis=1)))])  # fmt: skip
 
 
 def _with_edits(question: dict[str, str]) -> str:

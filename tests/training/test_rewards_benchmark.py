@@ -65,7 +65,7 @@ def test_it_measures_every_kind_and_every_attack(benchmark, data, monkeypatch, c
             return np.array(rows)
 
     monkeypatch.setattr("halluc.load_verifier", lambda _: Perfect({}))
-    benchmark.main(["--data", str(data), "--rows", "3"])
+    benchmark.main(["--data", str(data), "--rows", "3", "--all-documents"])
     figures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     separation = {(f["form"], f["wrong"], f["kind"]): f for f in figures if f["figure"] == "separation"}
     assert {form for form, _, _ in separation} == {"short answer", "sentence", "paragraph"}
