@@ -5,8 +5,8 @@
   both, and the preference for the first position.
 - `--part weak-to-strong`: performance gap recovered (arXiv 2312.09390) by strong models on the labels of weak ones,
   imitating and with the auxiliary confidence loss: claims with evidence (SNLI; MiniLM supervises MPNet), and the truth of
-  statements (CREAK, and three sets of true_false; a small language model supervises a larger one, and MiniLM supervises
-  MPNet and the larger language model).
+  statements (CREAK, and sets of true_false, three together or one by its name; a small language model supervises a larger
+  one, and MiniLM supervises MPNet and the larger language model).
 - `--part votes`: distributions of verifiers compared with the votes of annotators (Climate-FEVER, LFQA), on documents that
   no verifier was trained on.
 - `--part rules`: what groups with different principles get from answers chosen by each rule, and the price they pay.
@@ -151,9 +151,10 @@ def task_rows(data: Path, task: str) -> list[dict]:
         ]
     if task == "creak":
         return [{"statement": row["claim"], "label": row["label"]} for row in read_rows(data / "creak" / "train.jsonl")]
+    names = ("cities", "companies_true_false", "common_claim_true_false") if task == "true_false" else (task,)
     return [
         {"statement": row["statement"], "label": str(row["label"])}
-        for name in ("cities", "companies_true_false", "common_claim_true_false")
+        for name in names
         for row in read_rows(data / "true_false" / f"{name}.jsonl")
     ]
 
