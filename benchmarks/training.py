@@ -21,7 +21,7 @@ from pathlib import Path
 
 from training_gaming import gaming
 from training_proof import STAGES, proof
-from training_speed import grpo_scoring, online_steps, pair_steps, shared_memory
+from training_speed import ONLINE_TRAINERS, PAIR_TRAINERS, grpo_scoring, online_steps, pair_steps, shared_memory
 
 # This script has the name of a package, and Python searches the folder of a script first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the public data sets")
     parser.add_argument("--part", choices=["speed", "proof", "gaming"], default="speed")
     parser.add_argument("--rounds", type=int, default=20, help="steps per trainer; 0 for none")
+    trainers = [*PAIR_TRAINERS, *ONLINE_TRAINERS, "memory of reward models"]
+    parser.add_argument("--trainers", nargs="*", choices=trainers, default=trainers, help="of the part speed")
     parser.add_argument("--steps", type=int, default=8, help="GRPO steps with scoring; 0 for none")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the proof")
     parser.add_argument("--cities", type=int, default=170, help="cities in the reward training of the proof")
@@ -50,11 +52,19 @@ def main() -> None:
             gaming(folder, arguments.seeds[0], arguments.cities, minutes=arguments.minutes)
         else:
             if arguments.rounds:
-                shared_memory(Path(temporary))
-                pair_steps(arguments.data, Path(temporary), arguments.rounds)
-                online_steps(arguments.data, Path(temporary), arguments.rounds)
+                _steps(arguments, Path(temporary))
             if arguments.steps:
                 grpo_scoring(arguments.data, Path(temporary), arguments.steps)
+
+
+def _steps(arguments: argparse.Namespace, folder: Path) -> None:
+    pairs, online = ([name for name in names if name in arguments.trainers] for names in (PAIR_TRAINERS, ONLINE_TRAINERS))
+    if "memory of reward models" in arguments.trainers:
+        shared_memory(folder)
+    if pairs:
+        pair_steps(arguments.data, folder, arguments.rounds, pairs)
+    if online:
+        online_steps(arguments.data, folder, arguments.rounds, online)
 
 
 if __name__ == "__main__":

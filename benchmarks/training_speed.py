@@ -9,9 +9,10 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from figures import read_rows, show
@@ -23,7 +24,11 @@ COMMON = {"report_to": "none", "use_cpu": True, "bf16": False, "gradient_checkpo
 ONLINE = {**COMMON, "per_device_train_batch_size": 8, "max_completion_length": 16, "learning_rate": 1e-5}
 
 
-def pair_steps(data: Path, folder: Path, rounds: int) -> None:
+PAIR_TRAINERS = ("dpo with margin", "kto of sentences", "reward model with factuality", "reward model of soft labels")
+ONLINE_TRAINERS = ("grpo with credit", "ppo / grpo")
+
+
+def pair_steps(data: Path, folder: Path, rounds: int, names: Sequence[str]) -> None:
     """DPO, KTO and reward models on HaluEval pairs."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer
@@ -54,7 +59,8 @@ def pair_steps(data: Path, folder: Path, rounds: int) -> None:
         ),
         "reward model of soft labels": (RewardConfig, SoftLabelRewardTrainer, RewardTrainer, soft, {}),
     }  # fmt: skip
-    for name, (config, ours, theirs, dataset, options) in cases.items():
+    for name in names:
+        config, ours, theirs, dataset, options = cases[name]
         outputs = (2 if options else 1) if config is RewardConfig else 0
         rows = dataset.to_dict()
         settings = config(str(folder / "pairs"), max_length=256, **COMMON)
@@ -68,7 +74,7 @@ def pair_steps(data: Path, folder: Path, rounds: int) -> None:
         compare(name, *steps, rounds=rounds, examples_per_step=2, bar=1.02 if name.startswith("dpo") else None)
 
 
-def online_steps(data: Path, folder: Path, rounds: int) -> None:
+def online_steps(data: Path, folder: Path, rounds: int, names: Sequence[str]) -> None:
     """GRPO with credit for sentences, and PPO, as multiples of TRL's GRPO, with a reward that costs nothing."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
@@ -94,22 +100,24 @@ def online_steps(data: Path, folder: Path, rounds: int) -> None:
         signs[:, : ids.shape[1] // 2] *= -1
         return signs
 
-    theirs = _trainer(GRPOTrainer, GRPOConfig(str(folder / "grpo"), **ONLINE, **groups), 0,
-                      train_dataset=Dataset.from_list(rows), reward_funcs=[reward("theirs")])  # fmt: skip
-    credit = _trainer(CreditGRPOTrainer, GRPOConfig(str(folder / "credit"), **ONLINE, **groups), 0,
-                      train_dataset=Dataset.from_list(rows), reward_funcs=[reward("credit")], credit=halves)  # fmt: skip
-    passes = {"num_mini_batches": 1, "num_ppo_epochs": 1}
-    ppo = _trainer(PPOTrainer, PPOConfig(str(folder / "ppo"), **ONLINE, **passes), 0,
-                   train_dataset=Dataset.from_list(rows), reward_funcs=[reward("ppo")])  # fmt: skip
+    def trainer(key: str, kind: Any, config: Any, **options) -> Any:
+        return _trainer(kind, config, 0, train_dataset=Dataset.from_list(rows), reward_funcs=[reward(key)], **options)
+
     generator = random.Random(0)
     batches = [generator.sample(rows, 8) for _ in range(rounds + 1)]
     grouped = [[row for row in batch[:2] for _ in range(4)] for batch in batches]
-    for name, ours, prompts in (("grpo with credit", credit, grouped), ("ppo / grpo", ppo, batches)):
+    theirs = trainer("theirs", GRPOTrainer, GRPOConfig(str(folder / "grpo"), **ONLINE, **groups))
+    for name in names:
+        if name == "grpo with credit":
+            config = GRPOConfig(str(folder / "credit"), **ONLINE, **groups)
+            ours, prompts = trainer("ours", CreditGRPOTrainer, config, credit=halves), grouped
+        else:
+            config = PPOConfig(str(folder / "ppo"), **ONLINE, num_mini_batches=1, num_ppo_epochs=1)
+            ours, prompts = trainer("ours", PPOTrainer, config), batches
         tokens.clear()
-        key = "credit" if ours is credit else "ppo"
         compare(
             name, _steps_of(ours, prompts), _steps_of(theirs, grouped), rounds=rounds, completions_per_step=8,
-            tokens=lambda key=key: [tokens[key], tokens["theirs"]],
+            tokens=lambda: [tokens["ours"], tokens["theirs"]],
         )  # fmt: skip
 
 
