@@ -23,6 +23,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from figures import read_rows, show, wilson
+from gold_passages import gold_scores, is_known, known_passages
 
 # A script beside this one has the same name as a package, and Python looks in a script's own folder first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
@@ -61,41 +62,8 @@ def main() -> None:
         judges = [verifier] if arguments.judge is None else [verifier, load_verifier(arguments.judge)]
         rows = read_rows(arguments.lfqa)
         if arguments.part != "all":
-            rows = [row for row in rows if _is_known(row["evidence"]) == (arguments.part == "known")]
+            rows = [row for row in rows if is_known(row["evidence"]) == (arguments.part == "known")]
         _lfqa(rows, arguments.answers, verifier, judges)
-
-
-def known_passages(path: Path) -> set[str]:
-    """The ids of the passages that are in the training part of the packaged verifiers."""
-    return {row["id"] for row in read_rows(path) if _is_known(row["text"])}
-
-
-def _is_known(text: str) -> bool:
-    from training.verifier.pairs import part_of
-
-    return part_of(text) == "train"
-
-
-def gold_scores(answers, gold: list[str]):
-    """ALCE's scores if a statement follows from its question's own passage alone; `gold` has the ids of these passages."""
-    from halluc import CitationScores, citation_scores
-    from halluc.grounding.citation_scores import cited_statements
-
-    parts = []
-    for answer, passage_id in zip(answers, gold, strict=True):
-        statements = cited_statements(answer)
-        if statements:
-            ids = (passage_id,)
-            parts.append(
-                citation_scores([statements], lambda cited, _, ids=ids: any((p.document_id or p.id) in ids for p in cited))
-            )
-    return CitationScores(
-        sum(part.recall for part in parts) / len(parts),
-        sum(part.precision for part in parts) / len(parts),
-        len(parts),
-        sum(part.statements for part in parts),
-        sum(part.citations for part in parts),
-    )
 
 
 def _references(passages: Path, rows: list[dict], limit: int, part: str, verifier) -> None:

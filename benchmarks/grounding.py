@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from citations import gold_scores
 from figures import read_rows, show, wilson
+from gold_passages import gold_scores
 
 # A script beside this one has the same name as a package, and Python looks in a script's own folder first.
 sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]

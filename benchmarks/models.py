@@ -22,8 +22,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from citations import gold_scores, known_passages
 from figures import read_rows, show, wilson
+from gold_passages import gold_scores, known_passages
 from remembering import Remembering
 
 # A script beside this one has the same name as a package, and Python looks in a script's own folder first.
