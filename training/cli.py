@@ -78,7 +78,8 @@ def verifier(
 ) -> None:
     """Train, calibrate and save a verifier; use it with --verifier FOLDER or halluc.load_verifier(FOLDER)."""
     from training.runs.config import load_config
-    from training.verifier.train import VerifierConfig, train_verifier
+    from training.verifier.config import VerifierConfig
+    from training.verifier.train import train_verifier
 
     facts = train_verifier(load_config(VerifierConfig, config, set_), data, out)
     if wants_json(json_):

@@ -3,7 +3,7 @@ import pytest
 from halluc.errors import InvalidInput
 from training.runs.config import load_config
 from training.runs.preference import DPORun
-from training.verifier.train import VerifierConfig
+from training.verifier.config import VerifierConfig
 
 
 def test_a_file_and_settings_on_top_make_a_configuration(tmp_path):

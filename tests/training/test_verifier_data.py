@@ -4,9 +4,11 @@ import re
 import pytest
 
 from halluc.errors import InvalidInput
+from training.verifier.config import VerifierConfig
 from training.verifier.data_sets import read_pairs
 from training.verifier.pairs import ClaimSpan, Pair, changed_spans, part_of, single_spaced
 from training.verifier.thresholds import even_weights, span_f1
+from training.verifier.train import read_all_pairs
 
 
 def write(folder, name, rows):
@@ -233,13 +235,46 @@ def test_an_answer_to_another_question_about_the_passage_is_wrong(tmp_path):
         ],
     )
     labels = {pair.claim: pair.label for pair in read_pairs(tmp_path, ["xquad"], seed=0)}
-    assert labels == {
-        "When did it open? 1987": "supported",
-        "When did it open? in 1987": "supported",
-        "When did it open? Paula Ostrov": "not_supported",
-        "Who built it? Paula Ostrov": "supported",
-        "Who built it? 1987": "not_supported",
-    }
+    assert (
+        labels.items()
+        >= {
+            "When did it open? 1987": "supported",
+            "When did it open? in 1987": "supported",
+            "When did it open? Paula Ostrov": "not_supported",
+            "Who built it? Paula Ostrov": "supported",
+            "Who built it? 1987": "not_supported",
+        }.items()
+    )
+    # Another year than the one that the passage states.
+    (other,) = (
+        set(labels)
+        - {f"When did it open? {answer}" for answer in ("1987", "in 1987", "Paula Ostrov")}
+        - {claim for claim in labels if claim.startswith("Who")}
+    )
+    assert labels[other] == "refuted"
+    assert other.removeprefix("When did it open? ").isdigit()
+
+
+def test_more_seeds_add_made_claims_to_the_training_part_alone(tmp_path):
+    rows = [
+        {
+            "knowledge": f"Castle {i} of Linz was built in {1400 + i}. It has {i + 3} towers. Anna Berg lives there.",
+            "question": "When was it built?",
+            "right_answer": str(1400 + i),
+            "hallucinated_answer": "It was never built at all.",
+        }
+        for i in range(30)
+    ]
+    for name in ("qa_one_turn", "qa_multi_turn", "qa_data_train"):
+        write(tmp_path, f"halueval/{name}.jsonl", rows)
+    one, three = (read_all_pairs(VerifierConfig(sources=("halueval_qa",), claim_seeds=n, seed=4), tmp_path) for n in (1, 3))
+    assert one == read_pairs(tmp_path, ["halueval_qa"], seed=4)
+    assert three[: len(one)] == one
+    added = three[len(one) :]
+    assert added
+    assert {pair.part for pair in added} == {"train"}
+    assert {pair.part for pair in one} > {"train"}
+    assert len({(pair.evidence, pair.claim) for pair in three}) == len(three)
 
 
 def test_changed_facts_in_supported_sentences_of_answers_are_marked(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,11 +13,14 @@ from halluc import load_verifier
 from halluc.errors import InvalidInput
 from halluc.verification.pair_encoder import PairOutput
 from training.cli import app
+from training.runs.config import load_config
 from training.verifier import train
+from training.verifier.config import VerifierConfig
 from training.verifier.encoding import PairCollator, encode
+from training.verifier.loss import verifier_loss
 from training.verifier.pairs import ClaimSpan, Pair
 from training.verifier.thresholds import calibration_pairs
-from training.verifier.train import VerifierConfig, train_verifier, training_pairs
+from training.verifier.train import train_verifier, training_pairs
 from training.verifier.unlabeled import unlabeled_pairs
 
 COLORS = ["red", "blue", "green", "white", "black", "yellow"]
@@ -117,7 +121,7 @@ def test_tokens_of_the_claim_have_the_labels_of_its_spans():
             Pair("It opened in 1987.", "It closed.", "refuted", "x", "train", None),
         ],
         tokenizer,
-        64,
+        [64] * 3,
     )
     labeled = dict(zip(tokenizer.convert_ids_to_tokens(rows[0]["input_ids"]), rows[0]["token_labels"], strict=True))
     assert (labeled["1990"], labeled["kilograms"], labeled["[CLS]"]) == (1, 0, -100)
@@ -133,26 +137,35 @@ def test_tokens_of_the_claim_have_the_labels_of_its_spans():
 
 
 def test_an_interrupted_run_goes_on_from_its_checkpoint(data, tmp_path, monkeypatch):
+    """In its second epoch too, whose pairs are drawn anew, and with dropout."""
     settings = VerifierConfig(
-        sources=("snli",), epochs=1, batch_size=16, max_tokens=32, save_steps=5, frozen_layers=4, limit=256
-    )
-    out = tmp_path / "v"
-    loss, calls = train._loss, []
+        sources=("snli",), epochs=2, batch_size=16, max_tokens=32, save_steps=5, frozen_layers=4, limit=128, dropout=0.1,
+        repeats={"snli": 1.25}, supported_repeats={"snli": 0.75}, bf16=False,
+    )  # fmt: skip
+    out, losses, last = tmp_path / "v", [], [0]
 
-    def fails_at_the_twelfth(*arguments):
-        calls.append(1)
-        if len(calls) == 12:
+    def recorded(*arguments):
+        if len(losses) == last[0]:
             raise KeyboardInterrupt
-        return loss(*arguments)
+        losses.append(verifier_loss(*arguments))
+        return losses[-1]
 
-    monkeypatch.setattr(train, "_loss", fails_at_the_twelfth)
+    monkeypatch.setattr(train, "verifier_loss", recorded)
+    last[0] = -1
+    train_verifier(settings, data, tmp_path / "uninterrupted")
+    curve = [loss.item() for loss in losses]
+    assert len(curve) == pytest.approx(16, abs=2)
+    losses.clear()
+    last[0] = 12
     with pytest.raises(KeyboardInterrupt):
         train_verifier(settings, data, out)
     with pytest.raises(InvalidInput, match=r"unfinished run with another learning_rate: 0\.0001, not 0\.001"):
         train_verifier(replace(settings, learning_rate=1e-3), data, out)
+    losses.clear()
+    last[0] = -1
     facts = train_verifier(settings, data, out)
-    assert len(calls) == 12 + 16 - 10
-    assert facts["training_pairs"] == 256
+    assert [loss.item() for loss in losses] == pytest.approx(curve[10:], abs=1e-4)
+    assert facts["training_pairs"] == 128
     assert facts["training_seconds"] >= 0 < facts["training_processor_seconds"]
     assert sorted(path.name for path in out.iterdir()) == ["verifier.json", "weights.safetensors"]
     with pytest.raises(InvalidInput, match="is not empty; name a new folder"):
@@ -183,39 +196,46 @@ def test_a_student_learns_from_a_teacher_and_from_where_another_ended(data, tmp_
     assert load_verifier(tmp_path / "student").fingerprint != load_verifier(tmp_path / "teacher").fingerprint
 
 
+LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 1.0]])
+TOKENS = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]], [[0.0, 0.0, 0.0], [0.0, 0.0, 3.0]]])
+TEACHER = torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
+
+
+def fixed_network(**_inputs):
+    return PairOutput(LOGITS, TOKENS)
+
+
 def test_the_loss_is_that_of_labels_teacher_and_tokens():
-    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 1.0]])
-    tokens = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]], [[0.0, 0.0, 0.0], [0.0, 0.0, 3.0]]])
-    teacher = torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
     labels = {"labels": torch.tensor([0, 3]), "token_labels": torch.tensor([[0, -100], [-100, 3]])}
-
-    def model(**_inputs):
-        return PairOutput(logits, tokens)
-
-    logs = logits.log_softmax(-1)
+    logs, token_logs = LOGITS.log_softmax(-1), TOKENS.log_softmax(-1)
     # Label 3 is either of the two labels other than "supported".
     of_labels = -(logs[0, 0] + torch.log(1 - logs[1, 0].exp())) / 2
-    of_tokens = -(tokens[0, 0].log_softmax(-1)[0] + torch.log(1 - tokens[1, 1].log_softmax(-1)[0].exp())) / 2
-    of_teacher = -(teacher * logs).sum(-1).mean()
-    settings = VerifierConfig(teacher_share=0.25, span_share=0.5)
-    assert train._loss(settings, model, dict(labels)).item() == pytest.approx((of_labels + 0.5 * of_tokens).item())
-    loss = train._loss(settings, model, {**labels, "teacher": teacher}).item()
-    assert loss == pytest.approx((0.75 * of_labels + 0.25 * of_teacher + 0.5 * of_tokens).item())
+    of_tokens = -(token_logs[0, 0, 0] + torch.log(1 - token_logs[1, 1, 0].exp())) / 2
+    of_teacher = -(TEACHER * logs).sum(-1)
+    assert verifier_loss(fixed_network, dict(labels), 0.5).item() == pytest.approx((of_labels + 0.5 * of_tokens).item())
+    taught = {**labels, "teacher": TEACHER, "teacher_share": torch.tensor([0.25, 0.25])}
+    expected = 0.75 * of_labels + 0.25 * of_teacher.mean()
+    assert verifier_loss(fixed_network, dict(taught), 0.5).item() == pytest.approx((expected + 0.5 * of_tokens).item())
+    assert verifier_loss(fixed_network, dict(taught), 0.0).item() == pytest.approx(expected.item())
+    # The teacher judged both tokens of the second claim.
+    token_teacher = torch.stack([torch.zeros(2, 3), TEACHER])
+    of_token_teacher = -(TEACHER * token_logs[1]).sum(-1).mean()
+    expected = expected + 0.5 * (of_tokens + of_token_teacher) / 2
+    loss = verifier_loss(fixed_network, {**taught, "token_teacher": token_teacher}, 0.5).item()
+    assert loss == pytest.approx(expected.item())
 
 
 def test_a_pair_without_a_label_is_learned_from_the_teacher_alone():
-    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 1.0]])
-    teacher = torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
-    inputs = {"labels": torch.tensor([0, -100]), "token_labels": torch.full((2, 2), -100), "teacher": teacher}
-
-    def model(**_inputs):
-        return PairOutput(logits, torch.zeros(2, 2, 3))
-
-    logs = logits.log_softmax(-1)
-    of_teacher = -(teacher * logs).sum(-1)
+    inputs = {"labels": torch.tensor([0, -100]), "token_labels": torch.full((2, 2), -100), "teacher": TEACHER}
+    inputs |= {"teacher_share": torch.tensor([0.25, 1.0])}
+    logs = LOGITS.log_softmax(-1)
+    of_teacher = -(TEACHER * logs).sum(-1)
     expected = (-0.75 * logs[0, 0] + 0.25 * of_teacher[0] + of_teacher[1]) / 2
-    loss = train._loss(VerifierConfig(teacher_share=0.25), model, inputs).item()
-    assert loss == pytest.approx(expected.item())
+    assert verifier_loss(fixed_network, dict(inputs), 0.5).item() == pytest.approx(expected.item())
+    token_teacher = torch.stack([torch.zeros(2, 3), TEACHER])
+    of_tokens = -(TEACHER * TOKENS[1].log_softmax(-1)).sum(-1).mean()
+    loss = verifier_loss(fixed_network, {**inputs, "token_teacher": token_teacher}, 0.5).item()
+    assert loss == pytest.approx((expected + 0.5 * of_tokens).item())
 
 
 def test_pairs_without_a_label_join_a_claim_with_evidence_on_its_subject_from_another_pair():
@@ -241,6 +261,16 @@ def test_pairs_without_a_label_join_a_claim_with_evidence_on_its_subject_from_an
         ({"unlabeled": -1}, "unlabeled is -1; it must be 0 or more"),
         ({"teacher_share": 1.5}, r"teacher_share is 1.5; it must be in \[0, 1\]"),
         ({"most": {"snl": 3}}, "most names the data set 'snl'"),
+        ({"most": {"snli": -3}}, "most of snli is -3; it must be 0 or more"),
+        ({"repeats": {"snl": 3}}, "repeats names the data set 'snl'; choose from mnli"),
+        ({"supported_repeats": {"snli": -0.5}}, "supported_repeats of snli is -0.5; it must be 0 or more"),
+        ({"repeats": {"snli": float("nan")}}, "repeats of snli is nan; it must be 0 or more"),
+        ({"repeats": {"snli": float("inf")}}, "repeats of snli is inf; it must be 0 or more"),
+        ({"teacher": "large", "teacher_shares": {"snli": 2}}, r"teacher_shares of snli is 2; it must be in \[0, 1\]"),
+        ({"teacher_shares": {"snli": 0.5}}, "teacher_shares is set, but there is no teacher"),
+        ({"dropout": 1.0}, r"dropout is 1.0; it must be in \[0, 1\)"),
+        ({"excerpts": (256, 0)}, "excerpts has the length 0; each must be above 0"),
+        ({"claim_seeds": 0}, "claim_seeds is 0; it must be above 0"),
         ({"save_steps": 0}, "save_steps is 0; it must be above 0"),
     ],
 )
@@ -252,3 +282,40 @@ def test_settings_that_cannot_be_used_are_named(settings, message):
 def test_no_layer_to_train_is_refused(data, tmp_path):
     with pytest.raises(InvalidInput, match="frozen_layers is 6, but the encoder has 6 layers; leave some to train"):
         train_verifier(VerifierConfig(sources=("snli",), frozen_layers=6), data, tmp_path / "v")
+
+
+def test_excerpts_without_room_for_a_claim_are_refused_before_training(data, tmp_path):
+    with pytest.raises(
+        InvalidInput, match="max_tokens is 600, which leaves no room for a claim in the 512 tokens of MiniLM"
+    ):
+        train_verifier(VerifierConfig(sources=("snli",), excerpts=(128, 600)), data, tmp_path / "v")
+
+
+@pytest.mark.parametrize("path", sorted(Path("examples/training").glob("verifier*.yaml")), ids=lambda path: path.stem)
+def test_the_settings_of_the_packaged_verifiers_can_be_read(path):
+    config = load_config(VerifierConfig, path)
+    # A data set that is drawn from, repeated or weighted is one that is trained on.
+    assert {*config.most, *config.repeats, *config.supported_repeats, *config.teacher_shares} <= set(config.sources)
+
+
+def test_repeats_and_the_share_of_the_teacher_depend_on_the_data_set_and_the_label():
+    config = VerifierConfig(
+        repeats={"snli": 2.5, "rte": 3.0}, supported_repeats={"snli": 0.5}, teacher="large", teacher_share=0.6,
+        teacher_shares={"rte": 0.2},
+    )  # fmt: skip
+    pairs = [pair("snli", "refuted"), pair("snli"), pair("rte"), pair("cb"), pair("snli", "unlabeled")]
+    assert [config.repeats_of(pair) for pair in pairs] == [2.5, 0.5, 3.0, 1.0, 1.0]
+    assert [config.teacher_share_of(pair) for pair in pairs] == [0.6, 0.6, 0.2, 0.6, 1.0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_dropout_is_that_of_the_settings_and_never_in_attention(share):
+    model, _ = train._initial(VerifierConfig(dropout=share))
+    of = {name: module.p for name, module in model.named_modules() if isinstance(module, torch.nn.Dropout)}
+    in_attention = {name for name in of if ".self." in name}
+    assert len(in_attention) == 6
+    assert {of[name] for name in in_attention} == {0.0}
+    assert {of[name] for name in of.keys() - in_attention} == {share}
+    # The embeddings are those of the base.
+    assert not any(parameter.requires_grad for parameter in model.encoder.embeddings.parameters())
+    assert all(parameter.requires_grad for parameter in model.encoder.encoder.parameters())

@@ -148,11 +148,12 @@ def _multispanqa(folder: Path, generator: random.Random) -> Iterator[Row]:
         previous = spans[0]
 
 
-def _xquad(folder: Path, _generator: random.Random) -> Iterator[Row]:
-    """Short answers to questions about a passage, right ones and those to the other questions about it."""
+def _xquad(folder: Path, generator: random.Random) -> Iterator[Row]:
+    """Short answers to questions about a passage: right ones, and wrong ones from the same passage or another."""
     passages = {row["id"]: row["text"] for row in _rows(folder / "xquad" / "passages.jsonl")}
     of_passage: dict[str, list[dict[str, Any]]] = {}
-    for row in _rows(folder / "xquad" / "questions.jsonl"):
+    questions = _rows(folder / "xquad" / "questions.jsonl")
+    for row in questions:
         of_passage.setdefault(row["passage_id"], []).append(row)
     for passage_id, rows in of_passage.items():
         for row in rows:
@@ -163,6 +164,8 @@ def _xquad(folder: Path, _generator: random.Random) -> Iterator[Row]:
                 answer = other["answers"][0]
                 if not any(answer in right or right in answer for right in answers):
                     yield Row(passages[passage_id], f"{row['question']} {answer}", "not_supported")
+            answer = generator.choice(questions)["answers"][0]
+            yield from wrong_answers(row["question"], answers, passages[passage_id], answer, generator)
 
 
 def _bbq(folder: Path, generator: random.Random) -> Iterator[Row]:

