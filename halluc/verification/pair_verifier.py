@@ -32,7 +32,7 @@ from halluc.verification.verifier import (
     room_for_claims,
     weights_fingerprint,
 )
-from halluc.verification.wording import shares_terms, states_verbatim
+from halluc.verification.wording import answers_question, shares_terms, states_verbatim
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +105,7 @@ def load_pair_verifier(
         name=name or str(folder),
         max_tokens=trained.max_tokens if max_tokens is None else max_tokens,
         calibrator=trained.calibrator,
+        answer_calibrator=trained.answer_calibrator,
         span_threshold=trained.span_threshold,
         batch_tokens=batch_tokens,
     )
@@ -119,6 +120,7 @@ class PairVerifier:
         name: name of the verifier in results.
         max_tokens: longest excerpt of evidence, in tokens.
         calibrator: maps the probability of support to a calibrated one; None to use it uncalibrated.
+        answer_calibrator: the same for claims that are a question with its answer; None for `calibrator`.
         span_threshold: least probability of "not supported" of a word in an unsupported span.
         batch_tokens: tokens, padding included, per forward pass.
 
@@ -134,6 +136,7 @@ class PairVerifier:
         name: str,
         max_tokens: int,
         calibrator: Recalibrator | PlattMap | None = None,
+        answer_calibrator: Recalibrator | PlattMap | None = None,
         span_threshold: float = 0.5,
         batch_tokens: int = 4096,
     ) -> None:
@@ -144,6 +147,7 @@ class PairVerifier:
         tokenizer.split_special_tokens = True
         self.max_tokens = max_tokens
         self.calibrator = calibrator
+        self.answer_calibrator = answer_calibrator
         self.span_threshold = span_threshold
         self.batch_tokens = batch_tokens
         self._fast = bfloat16_copy(model)
@@ -154,8 +158,8 @@ class PairVerifier:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of everything that decides a result: weights, longest excerpt, calibrator, threshold of spans."""
-        calibrator = self.calibrator.to_dict() if self.calibrator else None
-        return weights_fingerprint(self.model, [self.max_tokens, calibrator, self.span_threshold])
+        calibrators = [fitted.to_dict() if fitted else None for fitted in (self.calibrator, self.answer_calibrator)]
+        return weights_fingerprint(self.model, [self.max_tokens, *calibrators, self.span_threshold])
 
     def support(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """Compute the (N,) probabilities in [0, 1] that the evidence supports the claim; see `probabilities`."""
@@ -178,7 +182,7 @@ class PairVerifier:
 
         pairs = list(pairs)
         table = self.network_probabilities(pairs)
-        support = self._calibrated(table[:, 0])
+        support = self._calibrated(table[:, 0], [claim for _, claim in pairs])
         refuted = table[:, 1] / np.maximum(1 - table[:, 0], 1e-12) * (1 - support)
         for i, (evidence, claim) in enumerate(pairs):
             read = as_read(evidence), as_read(claim)
@@ -252,8 +256,15 @@ class PairVerifier:
         """Quantities of the claim, at places in it as it is read, that are nowhere in the evidence."""
         return [conflict for conflict in quantity_conflicts(as_read(evidence), as_read(claim)) if conflict.reliable]
 
-    def _calibrated(self, support: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.calibrator.predict(support) if self.calibrator and len(support) else support
+    def _calibrated(self, support: NDArray[np.float64], claims: Sequence[str]) -> NDArray[np.float64]:
+        import numpy as np
+
+        calibrated = support.copy()
+        answers = np.array([answers_question(claim) for claim in claims], bool)
+        for fitted, rows in ((self.calibrator, ~answers), (self.answer_calibrator or self.calibrator, answers)):
+            if fitted and rows.any():
+                calibrated[rows] = fitted.predict(support[rows])
+        return calibrated
 
     def _read(self, pairs: Sequence[tuple[str, str]]) -> list[_Reading]:
         """The readings of pairs, of which those kept from before are not read again."""
@@ -264,7 +275,8 @@ class PairVerifier:
         unread = [key for key in dict.fromkeys(keys) if key not in readings]
         fresh = dict(zip(unread, self._forward(unread, self._fast or self.model), strict=True))
         if self._fast is not None and fresh:
-            support = self._calibrated(np.array([reading.labels[0] for reading in fresh.values()]))
+            probabilities = np.array([reading.labels[0] for reading in fresh.values()])
+            support = self._calibrated(probabilities, [claim for _, claim in fresh])
             near = [key for key, value in zip(fresh, support, strict=True) if abs(value - 0.5) < _REREAD_MARGIN]
             fresh.update(zip(near, self._forward(near, self.model), strict=True))
         readings |= fresh

@@ -42,6 +42,7 @@ class TrainedVerifier:
         tokenizer: its tokenizer.
         max_tokens: longest excerpt of evidence, in tokens.
         calibrator: recalibrator of the probability of support, or None.
+        answer_calibrator: the same for claims that are a question with its answer; None for `calibrator`.
         span_threshold: least probability of "not supported" of a token in an unsupported span.
         facts: about the training.
     """
@@ -50,6 +51,7 @@ class TrainedVerifier:
     tokenizer: Any
     max_tokens: int
     calibrator: Recalibrator | PlattMap | None
+    answer_calibrator: Recalibrator | PlattMap | None
     span_threshold: float
     facts: dict[str, Any]
 
@@ -103,6 +105,7 @@ def save_weights(
     calibrator: Recalibrator | PlattMap | None,
     span_threshold: float,
     facts: dict[str, Any],
+    answer_calibrator: Recalibrator | PlattMap | None = None,
     packed: bool = False,
 ) -> None:
     """Write a folder that `read_weights` reads; the file that makes it valid is written last.
@@ -112,8 +115,7 @@ def save_weights(
         model: the trained model.
         base: the base that it was trained on, as for `new_pair_encoder`.
         max_tokens: longest excerpt of evidence, in tokens.
-        calibrator: recalibrator of the probability of support, or None.
-        span_threshold: see `TrainedVerifier`.
+        calibrator, span_threshold, answer_calibrator: see `TrainedVerifier`.
         facts: about the training, to keep with the weights.
         packed: write the matrices of the encoder as 4-bit differences from the base.
 
@@ -141,6 +143,7 @@ def save_weights(
         "fingerprint": embeddings_fingerprint(original),
         "max_tokens": max_tokens,
         "calibrator": calibrator.to_dict() if calibrator else None,
+        "answer_calibrator": answer_calibrator.to_dict() if answer_calibrator else None,
         "span_threshold": span_threshold,
         "facts": facts,
     }
@@ -180,6 +183,7 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
             )
         trained_on, max_tokens = str(description["base"]), int(description["max_tokens"])
         calibrator = _calibrator(description["calibrator"])
+        answer_calibrator = _calibrator(description.get("answer_calibrator"))
         span_threshold, facts = float(description["span_threshold"]), dict(description["facts"])
         fingerprint = str(description["fingerprint"])
         tensors = load_file(folder / _WEIGHTS)
@@ -198,7 +202,7 @@ def read_weights(folder: Path, *, base: str | None = None) -> TrainedVerifier:
         model.load_state_dict(state | unpack_differences(tensors, state))
     except (RuntimeError, KeyError) as error:
         raise VerifierMismatch(f"the weights in {folder} do not fit {trained_on}: {error}") from error
-    return TrainedVerifier(model.eval(), tokenizer, max_tokens, calibrator, span_threshold, facts)
+    return TrainedVerifier(model.eval(), tokenizer, max_tokens, calibrator, answer_calibrator, span_threshold, facts)
 
 
 def _calibrator(stored: dict[str, Any] | None) -> Recalibrator | PlattMap | None:

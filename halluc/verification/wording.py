@@ -1,7 +1,8 @@
 """What the words of evidence and claim alone decide, whatever the network says.
 
 A claim that the evidence states in the same words is supported, and evidence that has none of the words of a claim cannot
-refute it. Not covered: quantities (halluc.quantities).
+refute it. Questions with their answers, which have a calibration of their own, are recognized. Not covered: quantities
+(halluc.quantities).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import lru_cache
 
 from halluc.verification.evidence import terms
 
-__all__ = ["shares_terms", "states_verbatim"]
+__all__ = ["answers_question", "shares_terms", "states_verbatim"]
 
 _SHORTEST_STATEMENT = 3  # words
 # Words of any subject, cut as `terms` cuts them.
@@ -64,3 +65,8 @@ def shares_terms(evidence: str, claim: str) -> bool:
 @lru_cache(maxsize=1024)
 def _content_terms(text: str) -> frozenset[str]:
     return frozenset(terms(text) - _FUNCTION_WORDS)
+
+
+def answers_question(claim: str) -> bool:
+    """Whether a claim is a question followed by its answer, as short answers are judged ("Who wrote it? Ada Lovelace")."""
+    return re.search(r"\?\s+\S", claim) is not None

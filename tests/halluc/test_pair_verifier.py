@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from calibration.platt_map import PlattMap
 from halluc.errors import InvalidInput, ModelUnavailable
 from halluc.verification import load_verifier
 from halluc.verification.verifier import SpanVerifier
@@ -115,13 +116,24 @@ def test_the_fingerprint_covers_all_that_decides_a_probability(verifier):
     import copy
 
     shorter = load_verifier(max_tokens=100)
-    uncalibrated, retrained, stricter = (load_verifier(batch_tokens=1) for _ in range(3))
+    uncalibrated, retrained, stricter, without_answers = (load_verifier(batch_tokens=1) for _ in range(4))
     uncalibrated.calibrator = None
+    without_answers.answer_calibrator = None
     stricter.span_threshold += 0.01
     retrained.model = copy.deepcopy(retrained.model)
     retrained.model.pair_head[2].bias.data[0] += 0.01
-    prints = {v.fingerprint for v in (verifier, shorter, uncalibrated, retrained, stricter)}
-    assert len(prints) == 5
+    prints = {v.fingerprint for v in (verifier, shorter, uncalibrated, retrained, stricter, without_answers)}
+    assert len(prints) == 6
+
+
+def test_a_question_with_its_answer_has_its_own_calibrator(verifier):
+    context = "The Tamarind Bridge opened in 1987. Paula Ostrov was its engineer."
+    pairs = [(context, "Who was the engineer? Paula Ostrov"), (context, "Paula Ostrov built the bridge.")]
+    strict = load_verifier(batch_tokens=1)
+    strict.answer_calibrator = PlattMap(1.0, -20.0)
+    answer, statement = strict.support(pairs)
+    assert answer < 0.01
+    assert statement == pytest.approx(verifier.support(pairs)[1], abs=1e-6)
 
 
 def test_the_output_setting_of_scikit_learn_does_not_reach_the_verifier(verifier):

@@ -9,18 +9,21 @@ import pytest
 import torch
 
 import halluc.verification
+from calibration.platt_map import PlattMap
 from halluc.errors import InvalidInput, ModelUnavailable, VerifierMismatch
 from halluc.verification import load_verifier
 from halluc.verification.weights import new_pair_encoder, read_weights, save_weights
 
 PACKAGED = Path(halluc.verification.__file__).parent / "default"
 SETTINGS = {"base": None, "max_tokens": 64, "calibrator": None, "span_threshold": 0.6}
+ANSWERS = PlattMap(0.5, -0.25)
 
 
 def test_weights_are_read_back_as_they_were_saved(tmp_path):
     model, _ = new_pair_encoder()
-    save_weights(tmp_path / "v", model, **SETTINGS, facts={"pairs": 0})
+    save_weights(tmp_path / "v", model, **SETTINGS, facts={"pairs": 0}, answer_calibrator=ANSWERS)
     trained = read_weights(tmp_path / "v")
+    assert trained.answer_calibrator == ANSWERS
     assert (trained.max_tokens, trained.calibrator, trained.facts) == (64, None, {"pairs": 0})
     assert trained.span_threshold == 0.6
     assert trained.model.token_head.weight.detach().numpy() == pytest.approx(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from calibration import PlattScaling
     from halluc.verification.pair_verifier import PairVerifier
 
-__all__ = ["best_span_threshold", "calibrate", "calibration_pairs", "even_weights", "span_f1"]
+__all__ = ["best_span_threshold", "calibrate", "calibrate_answers", "calibration_pairs", "even_weights", "span_f1"]
 
 # Data sets in which people marked what is not supported, in answers of language models and of Wikipedia.
 _MARKED = ("ragtruth", "wice_tokens")
@@ -51,6 +51,14 @@ def calibrate(verifier: PairVerifier, pairs: Sequence[Pair]) -> PlattScaling:
 
     support = verifier.network_probabilities([(pair.evidence, pair.claim) for pair in pairs])[:, 0]
     return PlattScaling().fit(support, [pair.label == "supported" for pair in pairs], even_weights(pairs))
+
+
+def calibrate_answers(verifier: PairVerifier, pairs: Sequence[Pair]) -> PlattScaling | None:
+    """Fit Platt scaling on the pairs whose claim is a question with its answer; None if they are not of both classes."""
+    from halluc.verification.wording import answers_question
+
+    answers = [pair for pair in pairs if answers_question(pair.claim)]
+    return calibrate(verifier, answers) if len({pair.label == "supported" for pair in answers}) == 2 else None
 
 
 def best_span_threshold(verifier: PairVerifier, pairs: Sequence[Pair]) -> float:

@@ -30,7 +30,7 @@ from training.verifier.encoding import PairCollator, encode
 from training.verifier.loss import verifier_loss
 from training.verifier.pairs import Pair
 from training.verifier.sampling import EpochSampler
-from training.verifier.thresholds import best_span_threshold, calibrate, calibration_pairs
+from training.verifier.thresholds import best_span_threshold, calibrate, calibrate_answers, calibration_pairs
 from training.verifier.unlabeled import unlabeled_pairs
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def train_verifier(config: VerifierConfig, data: str | Path, out: str | Path) ->
         base=config.base,
         max_tokens=config.max_tokens,
         calibrator=calibrate(verifier, calibration),
+        answer_calibrator=calibrate_answers(verifier, calibration),
         span_threshold=best_span_threshold(verifier, calibration),
         facts=facts,
         packed=config.packed,
