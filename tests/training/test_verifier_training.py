@@ -23,6 +23,7 @@ from training.verifier.thresholds import calibration_pairs
 from training.verifier.train import train_verifier, training_pairs
 from training.verifier.unlabeled import unlabeled_pairs
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "training"
 COLORS = ["red", "blue", "green", "white", "black", "yellow"]
 
 
@@ -291,7 +292,7 @@ def test_excerpts_without_room_for_a_claim_are_refused_before_training(data, tmp
         train_verifier(VerifierConfig(sources=("snli",), excerpts=(128, 600)), data, tmp_path / "v")
 
 
-@pytest.mark.parametrize("path", sorted(Path("examples/training").glob("verifier*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("verifier*.yaml")), ids=lambda path: path.stem)
 def test_the_settings_of_the_packaged_verifiers_can_be_read(path):
     config = load_config(VerifierConfig, path)
     # A data set that is drawn from, repeated or weighted is one that is trained on.
