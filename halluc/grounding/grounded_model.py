@@ -38,7 +38,7 @@ class GroundedModel(GroundedSteps, AsyncTwins):
         rerank: puts the first hits in a better order: "default" (comes with halluc), another `retrieval.Reranker`, or the
             folder or hub id of one.
         passage_tokens: tokens of passage text in a prompt, in whole sentences. By default what was measured for the packaged
-            models (16 to 64), and 16 to 2048 by the size of others, limited by the model's window;
+            models (16 to 300), and 16 to 2048 by the size of others, limited by the model's window;
             `halluc.choose_passage_tokens` measures it.
         max_new_tokens: longest answer.
         min_answerability: abstain if the probability that the passages answer the question is below this, in [0, 1]; 0 to

@@ -216,9 +216,10 @@ def test_what_is_no_reranker_is_named_before_a_question_is_asked(lm, index):
 def test_a_measured_model_is_shown_what_suits_it_and_another_what_its_size_suggests(lm, index):
     assert GroundedModel(lm, index).passage_tokens == 16
     for name, parameters, tokens in (
-        ("Qwen2.5-Coder-1.5B-Instruct", 10**12, 64),
+        ("Qwen2.5-Coder-1.5B-Instruct", 10**12, 300),
         ("another", 10**8, 16),
-        ("another", 10**9, 64),
+        ("another", 5 * 10**8, 64),
+        ("another", 10**9, 300),
         ("another", 10**11, 2048),
         ("an endpoint", None, 2048),
     ):
