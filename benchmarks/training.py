@@ -40,14 +40,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the proof")
     parser.add_argument("--cities", type=int, default=170, help="cities in the reward training of the proof")
     parser.add_argument("--stages", nargs="+", choices=AFTER_SFT, default=AFTER_SFT, help="of the proof, after SFT")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of sampling in PPO, GRPO and RLOO of the proof")
     parser.add_argument("--minutes", type=float, default=1e9, help="after which the proof begins no other stage")
     parser.add_argument("--keep", type=Path, help="folder for models and results, which a second run resumes from")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         if arguments.part == "proof":
-            stages, minutes = arguments.stages, arguments.minutes
-            proof(arguments.data, folder, arguments.seeds, arguments.cities, stages=stages, minutes=minutes)
+            options = {name: getattr(arguments, name) for name in ("stages", "temperature", "minutes")}
+            proof(arguments.data, folder, arguments.seeds, arguments.cities, **options)
         elif arguments.part == "gaming":
             gaming(folder, arguments.seeds[0], arguments.cities, minutes=arguments.minutes)
         else:

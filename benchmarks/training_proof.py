@@ -14,7 +14,8 @@ On the third part all models are asked the same questions, greedily. The alignme
 the folder of the proof, so that the same command resumes it. Run by training.py.
 
 Online runs learn only from what the policy samples: if `factuality/abstained` in their log.jsonl is near 0 from the start,
-they find no abstention to reward, unlike runs on pairs, which are given one. The base model writes on after its answer,
+they find no abstention to reward, unlike runs on pairs, which are given one. A higher temperature of sampling samples more
+abstentions. The base model writes on after its answer,
 and some of its answers are wrong for that alone, so compare with SFT too.
 """
 
@@ -83,20 +84,28 @@ PRINCIPLE = {
     "preference": "Which answer names the country that the city is really in? To say that one does not know is better than "
     "a wrong country, and worse than the right one.",
 }  # fmt: skip
+ONLINE = ("ppo", "grpo", "rloo")
 METRICS = ("hallucination_rate", "right", "wrong", "abstained", "coverage", "ece", "perplexity", "choice_accuracy")
 
 
-def proof(data: Path, folder: Path, seeds: list[int], training_cities: int, *, stages: list[str], minutes: float) -> None:
-    """Run the stages that have no results yet, until the time is up, and print the table of those that have."""
+def proof(
+    data: Path, folder: Path, seeds: list[int], cities: int, *, stages: list[str], temperature: float, minutes: float
+) -> None:
+    """Run the stages that have no results yet, until the time is up, and print the table of those that have.
+
+    The temperature is that at which PPO, GRPO and RLOO sample.
+    """
     deadline = time.monotonic() + 60 * minutes
-    _check_same_settings(folder, training_cities)
-    form, rewarded, held_out = city_parts(training_cities)
+    sampling = {"temperature": temperature} if temperature != 1 else {}
+    _check_same_settings(folder, cities, sampling)
+    form, rewarded, held_out = city_parts(cities)
     side_effects = {"texts": read_rows(data / "xquad" / "passages.jsonl")[:4], "choices": spanish_words(data)[:40]}
     for seed, name in [(None, "base"), *((seed, name) for seed in seeds for name in ["sft", *stages])]:
         results = folder / f"{name}-{seed}.json" if seed is not None else folder / "base.json"
         if results.is_file() or time.monotonic() > deadline:
             continue
         start = {"model": str(starting_model(folder / "start"))}
+        start |= {"sampling": sampling} if name in ONLINE else {}
         facts = start if seed is None else train(name, form, rewarded, folder / str(seed), seed, **start)
         metrics = _evaluate(facts["model"], held_out, side_effects)
         results.write_text(json.dumps({"facts": facts, "metrics": metrics}))
@@ -147,7 +156,9 @@ def spanish_words(data: Path) -> list[dict]:
     return rows
 
 
-def train(name: str, form: list[dict], rewarded: list[dict], folder: Path, seed: int, *, model: str) -> dict:
+def train(
+    name: str, form: list[dict], rewarded: list[dict], folder: Path, seed: int, *, model: str, sampling: dict | None = None
+) -> dict:
     """Run a stage after `model`, or after its SFT; gives the folder of its model, steps, seconds, and peak memory in MiB."""
     from training.rlaif.run import RLAIFConfig, run_rlaif
     from training.runs.kto import KTORun, run_kto
@@ -165,7 +176,7 @@ def train(name: str, form: list[dict], rewarded: list[dict], folder: Path, seed:
         "rloo": (RLOORun, run_rloo, lambda: {"prompts": _write(folder / "prompts.jsonl", rewarded)}),
         "rlaif": (RLAIFConfig, run_rlaif, lambda: _rlaif_inputs(rewarded, folder, own_pairs(rewarded, folder, seed))),
     }[name]
-    values = {**STAGES[name], **inputs(), "output_dir": str(folder / name), "seed": seed}
+    values = {**STAGES[name], **(sampling or {}), **inputs(), "output_dir": str(folder / name), "seed": seed}
     # A run of a stage that was cut off has saved nothing, but each stage of RLAIF has.
     values |= {"training": {**RUN}} if name == "rlaif" else {**RUN, "resume": True}
     values["model"] = model if name == "sft" else str(folder / "sft")
@@ -268,10 +279,11 @@ def _mean_and_spread(values: list[float]) -> list[float] | None:
     return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0]
 
 
-def _check_same_settings(folder: Path, training_cities: int) -> None:
+def _check_same_settings(folder: Path, training_cities: int, sampling: dict) -> None:
     """Refuse a folder with results of other settings."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = json.dumps({"stages": STAGES, "run": RUN, "cities": training_cities, "principle": PRINCIPLE}, sort_keys=True)
+    values = {"stages": STAGES, "run": RUN, "cities": training_cities, "principle": PRINCIPLE, **sampling}
+    settings = json.dumps(values, sort_keys=True)
     path = folder / "settings.json"
     if not path.is_file():
         path.write_text(settings)

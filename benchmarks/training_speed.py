@@ -251,7 +251,7 @@ def _steps_of(trainer, batches: list, collate: Callable = lambda rows: rows) -> 
 
     def step(number: int) -> None:
         trainer.model.train()
-        trainer.training_step(trainer.model, collate(batches[number]))
+        trainer.training_step(trainer.model, collate(batches[number]), None)
         trainer.optimizer.step()
         trainer.optimizer.zero_grad()
         trainer.state.global_step += 1

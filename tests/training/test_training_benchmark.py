@@ -59,7 +59,8 @@ def test_the_table_compares_seeds_with_their_own_start(proof, tmp_path, capsys):
 
 
 def test_a_folder_of_other_settings_is_refused(proof, tmp_path):
-    proof._check_same_settings(tmp_path, 170)
-    proof._check_same_settings(tmp_path, 170)
-    with pytest.raises(SystemExit, match="holds results of a proof with other settings"):
-        proof._check_same_settings(tmp_path, 160)
+    proof._check_same_settings(tmp_path, 170, {})
+    proof._check_same_settings(tmp_path, 170, {})
+    for cities, sampling in ((160, {}), (170, {"temperature": 1.5})):
+        with pytest.raises(SystemExit, match="holds results of a proof with other settings"):
+            proof._check_same_settings(tmp_path, cities, sampling)
