@@ -179,6 +179,13 @@ def test_copying_the_passage_is_penalized_by_the_share_that_is_copied():
     assert score(" ".join(passage.split()[:19]) + ".", context=passage) == pytest.approx(0.9)
 
 
+def test_a_stated_confidence_does_not_make_the_penalty_for_a_copy_smaller():
+    passage = "Paris is the capital of France. " + " ".join(f"word{number}" for number in range(40)) + "."
+    copy, line = passage * 3, "Confidence: 0.9"
+    penalties = {"copy_penalty": 1.0, "repetition_penalty": 1.0}
+    assert score(f"{copy}\n{line}", context=passage, **penalties) == score(copy, context=passage, **penalties)
+
+
 def test_disagreement_of_two_verifiers_is_penalized_by_their_mean_difference():
     other = Scripted({"Paris": (0.5, 0.0), "Rome": (0.6, 0.0)}, "other")
     reward = score("Paris is big. Rome is old.", second_verifier=other, disagreement_penalty=0.5)

@@ -47,7 +47,8 @@ def test_a_few_words_between_do_not_hide_a_copy():
     words = passage.split()
     for every in (15, 8, 5):
         edited = " and ".join(" ".join(words[i : i + every]) for i in range(0, 60, every))
-        assert copied_share(edited, [passage]) > 0.8, every
+        # Otherwise such a copy would earn a little more than an abstention.
+        assert copied_share(edited, [passage]) == 1.0, every
     # Phrases that any answer quotes are no copy.
     quoting = (
         "The report says that w1 w2 w3 w4 happened, while others hold that w9 w10 w11 w12 w13 came much later than that."

@@ -167,7 +167,8 @@ class FactualityReward:
             claim_credits(row.answer, verdicts_of_row) for row, verdicts_of_row in zip(rows, verdicts, strict=True)
         ]
         judged = [_judged(row, verdicts_of_row) for row, verdicts_of_row in zip(rows, verdicts, strict=True)]
-        repeated = [repeated_share(row.text) for row in rows]
+        # Of the answer alone: a stated confidence would make both shares smaller.
+        repeated = [repeated_share(row.answer) for row in rows]
         copied = [_copied(row, passages_of_row) for row, passages_of_row in zip(rows, passages, strict=True)]
         disagreement = self._disagreement(judged, claims, passages)
         penalties = [
@@ -354,7 +355,7 @@ def _is_hedged(claim: Claim) -> bool:
 
 
 def _copied(row: _Row, passages: Sequence[Sequence[Passage]]) -> float:
-    return copied_share(row.text, [passage.text for passages_of_claim in passages for passage in passages_of_claim])
+    return copied_share(row.answer, [passage.text for passages_of_claim in passages for passage in passages_of_claim])
 
 
 def _unsupported(completion: JudgedCompletion) -> str:

@@ -43,8 +43,8 @@ def copied_share(text: str, passages: Sequence[str], *, run: int = 20) -> float:
     """Share in [0, 1] of a text's words that are in stretches of at least `run` words copied from a passage.
 
     This is the coverage of extractive fragments (arXiv 1804.11283) without the short ones: any answer must quote names,
-    numbers and phrases. A stretch may have up to two other words between pieces of four copied ones, so that a word here and
-    there does not hide a copy.
+    numbers and phrases. A stretch may have up to two other words between pieces of four copied ones, which count as copied
+    too, so that a word here and there neither hides a copy nor makes it worth more than an abstention.
 
     Args:
         text: the text.
@@ -60,7 +60,7 @@ def copied_share(text: str, passages: Sequence[str], *, run: int = 20) -> float:
     for i, piece in enumerate(_grams(words, n)):
         if piece in pieces:
             copied[i : i + n] = [True] * n
-    return sum(sum(copied[start:end]) for start, end in _stretches(copied) if end - start >= run) / len(words)
+    return sum(end - start for start, end in _stretches(copied) if end - start >= run) / len(words)
 
 
 def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
