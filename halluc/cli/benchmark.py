@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from halluc.evaluation.answering import System
-    from halluc.evaluation.benchmark import Benchmark, Tools
+    from halluc.evaluation.benchmark import Benchmark, Item, Tools
     from halluc.evaluation.figures import Difference, Measured
     from halluc.evaluation.run_record import EvaluationRun
 
@@ -90,9 +90,9 @@ def _command(benchmark_name: str) -> Callable[..., None]:
 
         chosen = load_benchmark(benchmark_name)
         _check_outputs(out, html)
-        earlier = _earlier_run(compare, chosen)
         rows, names = read_benchmark_rows(chosen, data or (), limit=limit, seed=seed)
-        chosen.items(rows)  # a row that cannot be used is named before a model is loaded
+        items = chosen.items(rows)  # a row that cannot be used is named before a model is loaded
+        earlier = _earlier_run(compare, chosen, items)
         check_workers(workers)
         parts = _Parts(benchmark_name, model, mitigation, index, embedder, k, verifier, judge, trust_remote_code)
         with working(f"loading {model}"):
@@ -110,9 +110,9 @@ def _command(benchmark_name: str) -> Callable[..., None]:
             workers=workers,
             load=partial(_load_system, parts),
         )
-        differences = compare_runs(chosen, earlier, run) if earlier is not None else []
         if out is not None:
             run.save(out)
+        differences = compare_runs(chosen, earlier, run) if earlier is not None else []
         if html is not None:
             write_run_page(html, run, differences)
         if wants_json(json_):
@@ -135,15 +135,13 @@ def _check_outputs(out: Path | None, html: Path | None) -> None:
         check_output_path(html, replaces=PAGE_MARKER)
 
 
-def _earlier_run(path: Path | None, benchmark: Benchmark) -> EvaluationRun | None:
-    from halluc.errors import InvalidInput
-    from halluc.evaluation.run_record import EvaluationRun
+def _earlier_run(path: Path | None, benchmark: Benchmark, items: Sequence[Item]) -> EvaluationRun | None:
+    from halluc.evaluation.run_record import EvaluationRun, check_comparable
 
     if path is None:
         return None
     run = EvaluationRun.load(path)
-    if run.benchmark != benchmark.name:
-        raise InvalidInput(f"{path} is a run of {run.benchmark}, not of {benchmark.name}; pass a run of the same benchmark")
+    check_comparable(run, benchmark.name, [item.key for item in items])
     return run
 
 
@@ -189,10 +187,17 @@ def _load_system(parts: _Parts) -> System:
     return _load(replace(parts, judge="refusal"))[0]
 
 
+# Skipped rows that are printed; the run and the page name all.
+_NAMED = 5
+
+
 def _print(run: EvaluationRun, differences: list[Difference]) -> None:
     out = console()
     title = f"{run.benchmark}, {run.model}, mitigation {run.mitigation}, {len(run.rows)} rows"
     out.print(figures_table(title, "figure", "value", run.figures, differences))
+    if run.skipped:
+        places = ", ".join(item.where for item in run.skipped[:_NAMED]) + (" ..." if len(run.skipped) > _NAMED else "")
+        out.print(f"skipped {len(run.skipped)} longer than the context window: {places}", style="yellow")
     if run.judge:
         out.print(f"judge: {run.judge}", style="dim")
     if run.note:

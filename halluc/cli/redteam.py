@@ -88,7 +88,7 @@ def redteam(
 ) -> None:
     """Attack a model and print attack success rates with 95 % intervals."""
     from halluc.redteam.page import write_transcripts_page
-    from halluc.redteam.run import RedTeamRun, compare_runs, make_attacks, run_attacks
+    from halluc.redteam.run import RedTeamRun, check_comparable, compare_runs, make_attacks, run_attacks
 
     _check_outputs(out, html)
     earlier = RedTeamRun.load(compare) if compare is not None else None
@@ -97,6 +97,9 @@ def redteam(
     if translator is not None and "multilingual" in rows:
         rows["multilingual"] = _translated(rows["multilingual"], translator, languages, limit)
     attacks = [attack for family in rows for attack in make_attacks(family, rows[family], limit=limit, seed=seed)]
+    # What an attacker model writes is known only afterwards.
+    if earlier is not None and not attacker:
+        check_comparable(earlier, [attack.key for attack in attacks])
     with working(f"loading {model}"):
         lm, target = _target(
             model,
@@ -112,9 +115,9 @@ def redteam(
         harm_judge = load_named_judge("refusal" if judge is None else judge, lm)
     adaptive = _adaptive(target, attacker, harm_judge, rows.get("multi_step", []), limit) if attacker else []
     run = run_attacks(target, attacks, harm_judge, defense=defense, more=adaptive)
-    differences = compare_runs(earlier, run) if earlier is not None else []
     if out is not None:
         run.save(out)
+    differences = compare_runs(earlier, run) if earlier is not None else []
     if html is not None:
         write_transcripts_page(html, run, differences)
     if wants_json(json_):

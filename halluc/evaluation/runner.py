@@ -1,4 +1,8 @@
-"""Run a benchmark: rows -> items -> outcomes, cached -> scores -> figures with intervals."""
+"""Run a benchmark: rows -> items -> outcomes, cached -> scores -> figures with intervals.
+
+A row that lacks what the benchmark needs is refused before anything is computed. A row that is longer than the context
+window, which only the model can tell, is skipped: no figure counts it, and the run names it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import InvalidInput
 from halluc.evaluation.answer_cache import AnswerCache
 from halluc.evaluation.answering import System, check_system, generate_replies, score_likelihoods
-from halluc.evaluation.benchmark import Benchmark, Item, Outcome, Reply, Row, Tools
+from halluc.evaluation.benchmark import Benchmark, Item, Outcome, Reply, Row, Scores, Tools
+from halluc.evaluation.context_limits import TooLong, compute_those_that_fit
 from halluc.evaluation.figures import measure
-from halluc.evaluation.run_record import EvaluationRun, ItemResult
+from halluc.evaluation.run_record import EvaluationRun, ItemResult, SkippedItem
 from halluc.workers import batch_mapper
 from retrieval.progress import progress_bar
 
@@ -26,7 +31,7 @@ __all__ = ["check_tools", "run_benchmark"]
 
 # Items between two writes to the cache: what a kill loses at most, for each worker.
 _CHUNK = 32
-_Answer = Callable[[Iterable[Sequence[Item]]], Iterator[Sequence[Outcome]]]
+_Answer = Callable[[Iterable[Sequence[Item]]], Iterator[Sequence[Outcome | TooLong]]]
 
 
 def run_benchmark(
@@ -58,7 +63,8 @@ def run_benchmark(
         The run.
 
     Raises:
-        InvalidInput: a row cannot be used, a tool is missing, or the system cannot run this kind of benchmark.
+        InvalidInput: a row cannot be used, a tool is missing, the system cannot run this kind of benchmark, or every row is
+            longer than the context window.
         HallucError: the model, the index or the judge failed.
     """
     tools = tools or Tools()
@@ -79,7 +85,20 @@ def run_benchmark(
         with AnswerCache(cache, settings) as answers:
             cached = sum(item.key in answers for item in items)
             outcomes = _compute(benchmark.name, items, answering, answers)
-    scores = benchmark.score(items, outcomes, tools)
+    answered = [(item, outcome) for item, outcome in zip(items, outcomes, strict=True) if not isinstance(outcome, TooLong)]
+    graded = compute_those_that_fit(partial(_score, benchmark, tools), answered)
+    scored = [(*pair, score) for pair, score in zip(answered, graded, strict=True) if not isinstance(score, TooLong)]
+    unread = [
+        *zip(items, outcomes, strict=True),
+        *((item, score) for (item, _), score in zip(answered, graded, strict=True)),
+    ]
+    skipped = _skipped(benchmark, rows, [(item, result) for item, result in unread if isinstance(result, TooLong)])
+    if not scored:
+        raise InvalidInput(
+            f"no row of {benchmark.name} fits the context window; of {skipped[0].where}, {skipped[0].reason}. "
+            "Pass shorter rows, or a model with a longer window"
+        )
+    scores = [score for _, _, score in scored]
     figures = tuple(measure(figure, len(scores)) for figure in benchmark.figures(scores))
     return EvaluationRun(
         benchmark=benchmark.name,
@@ -90,9 +109,9 @@ def run_benchmark(
         settings=settings,
         figures=figures,
         rows=tuple(
-            ItemResult(item.key, item.question, _shown(item, outcome), dict(score))
-            for item, outcome, score in zip(items, outcomes, scores, strict=True)
+            ItemResult(item.key, item.question, _shown(item, outcome), dict(score)) for item, outcome, score in scored
         ),
+        skipped=skipped,
         curve=benchmark.curve(scores) if benchmark.curve else None,
         note=" ".join(filter(None, [benchmark.note, judge.note if judge is not None else ""])),
         seconds=time.perf_counter() - start,
@@ -128,8 +147,8 @@ def _compute(
     items: Sequence[Item],
     answering: Callable[[], AbstractContextManager[_Answer]],
     cache: AnswerCache | None,
-) -> list[Outcome]:
-    outcomes: dict[str, Outcome] = {}
+) -> list[Outcome | TooLong]:
+    outcomes: dict[str, Outcome | TooLong] = {}
     if cache is not None:
         outcomes = {item.key: cache[item.key] for item in items if item.key in cache}
     pending = list({item.key: item for item in items if item.key not in outcomes}.items())
@@ -142,20 +161,34 @@ def _compute(
         for chunk, computed in zip(chunks, answer([item for _, item in chunk] for chunk in chunks), strict=True):
             for (key, _), outcome in zip(chunk, computed, strict=True):
                 outcomes[key] = outcome
-                if cache is not None:
+                if cache is not None and not isinstance(outcome, TooLong):
                     cache.add(key, outcome)
             advance(len(chunk))
     return [outcomes[item.key] for item in items]
 
 
-def _load_outcomes(kind: str, tokens: int, load: Callable[[], System]) -> Callable[[Sequence[Item]], Sequence[Outcome]]:
+def _load_outcomes(
+    kind: str, tokens: int, load: Callable[[], System]
+) -> Callable[[Sequence[Item]], Sequence[Outcome | TooLong]]:
     return partial(_outcomes, kind, tokens, load())
 
 
-def _outcomes(kind: str, tokens: int, system: System, items: Sequence[Item]) -> Sequence[Outcome]:
+def _outcomes(kind: str, tokens: int, system: System, items: Sequence[Item]) -> Sequence[Outcome | TooLong]:
     if kind == "likelihood":
-        return score_likelihoods(system, items)
-    return generate_replies(system, items, tokens)
+        return compute_those_that_fit(partial(score_likelihoods, system), items)
+    return compute_those_that_fit(partial(generate_replies, system, max_new_tokens=tokens), items)
+
+
+def _score(benchmark: Benchmark, tools: Tools, pairs: Sequence[tuple[Item, Outcome]]) -> list[Scores]:
+    return benchmark.score([item for item, _ in pairs], [outcome for _, outcome in pairs], tools)
+
+
+def _skipped(benchmark: Benchmark, rows: Sequence[Row], too_long: Sequence[tuple[Item, TooLong]]) -> tuple[SkippedItem, ...]:
+    """Name the rows of items that were too long; of several equal rows the first."""
+    if not too_long:
+        return ()
+    places = {item.key: row[0] for row in reversed(rows) for item in benchmark.items([row])}
+    return tuple(SkippedItem(places.get(item.key, "a row"), item.question, result.reason) for item, result in too_long)
 
 
 def _settings(benchmark: Benchmark, system: System, tokens: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from halluc.claims.markup import final_answer
 from halluc.grading.matching import contains_answer
+from halluc.grading.number_words import numbers_in_digits, without_dates_and_names
 
 __all__ = ["gives_answer"]
 
@@ -57,6 +58,7 @@ _PLACED = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_PHRASE = 6
+_NUMBER = re.compile(r"\W*\d+\W*")
 
 
 def gives_answer(answer: str, references: Sequence[str]) -> bool:
@@ -64,7 +66,8 @@ def gives_answer(answer: str, references: Sequence[str]) -> bool:
 
     It does not if a reference is denied ("not in France"), or if the reply offers other candidates of the same kind beside
     it: alternatives ("France or Spain"), a list of them, or the same sentence with other answers ("It is France. It is
-    Spain."). Other references are not other candidates. Thoughts (`<think>…</think>`) do not count.
+    Spain."). Other references are not other candidates. Thoughts (`<think>…</think>`) do not count. Numbers in words are the
+    same as in digits ("seven", "7"), whichever of them the reference has.
 
     Args:
         answer: what the model wrote.
@@ -77,8 +80,25 @@ def gives_answer(answer: str, references: Sequence[str]) -> bool:
     (True, False)
     """
     text = final_answer(answer)
-    if not contains_answer(text, references):
-        return False
+    # "Seven or Alien" offers another film only as written, "7 or eight" another number only in digits.
+    readings = [(text, references), *_in_digits(text, references)]
+    committed = [_commits(reading, accepted) for reading, accepted in readings if contains_answer(reading, accepted)]
+    return bool(committed) and all(committed)
+
+
+def _in_digits(text: str, references: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Reply and references with numbers in digits, if they have any; "four" is neither "Home Alone 4" nor "May 4"."""
+    digits, accepted = numbers_in_digits(text), [numbers_in_digits(reference) for reference in references]
+    if (digits, accepted) == (text, list(references)):
+        return []
+    return [
+        (digits, [reference for reference in accepted if not _NUMBER.fullmatch(reference)]),
+        (without_dates_and_names(digits), accepted),
+    ]
+
+
+def _commits(text: str, references: Sequence[str]) -> bool:
+    """Whether a text that contains a reference neither denies it nor offers others beside it."""
     sentences = [sentence for sentence in _SENTENCE_END.split(text) if sentence.strip()]
     accepted = [words for words in map(_words, references) if words]
     places = [(i, place) for i, sentence in enumerate(sentences) for place in _places(sentence, accepted)]

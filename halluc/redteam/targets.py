@@ -7,13 +7,14 @@ and the others go on. Not covered: the attacks (one file per family) and the def
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-from halluc.errors import ContextOverflow, InvalidInput
+from halluc.errors import InvalidInput
+from halluc.evaluation.context_limits import TooLong, compute_those_that_fit
 from halluc.redteam.attack import Attack
 from halluc.redteam.defenses import FILTERS, Defense, ShownPassages, show_passages
 
@@ -27,7 +28,6 @@ __all__ = ["ChatTarget", "GroundedTarget", "Target", "Transcript"]
 
 Transcript = list[dict[str, str]]
 
-_Prompt = TypeVar("_Prompt")
 _TOO_LONG = {"role": "assistant", "content": "", "too_long": "longer than the context window of the model"}
 
 
@@ -83,9 +83,9 @@ class ChatTarget:
             active = [i for i, attack in enumerate(attacks) if turn < len(attack.turns) and _TOO_LONG not in transcripts[i]]
             for i in active:
                 transcripts[i].append({"role": "user", "content": self._user(attacks[i], turn)})
-            replies = _replies(self._generate, [transcripts[i] for i in active])
+            replies = compute_those_that_fit(self._generate, [transcripts[i] for i in active])
             for i, reply in zip(active, replies, strict=True):
-                transcripts[i].append(_TOO_LONG if reply is None else {"role": "assistant", "content": reply})
+                transcripts[i].append(_TOO_LONG if isinstance(reply, TooLong) else {"role": "assistant", "content": reply})
         if self.defense == "support":
             self._withhold_unsupported(attacks, transcripts)
         return transcripts
@@ -179,11 +179,11 @@ class GroundedTarget:
             else:
                 answers = self._ask(self.index, questions)
             for i, question, answer in zip(rows, questions, answers, strict=True):
-                reply = _TOO_LONG if answer is None else {"role": "assistant", "content": answer}
+                reply = _TOO_LONG if isinstance(answer, TooLong) else {"role": "assistant", "content": answer}
                 transcripts[i] = [{"role": "user", "content": question}, reply]
         return transcripts
 
-    def _ask(self, index: PassageStore, questions: Sequence[str]) -> list[str | None]:
+    def _ask(self, index: PassageStore, questions: Sequence[str]) -> list[str | TooLong]:
         from halluc.grounding.grounded_model import GroundedModel
 
         model = GroundedModel(
@@ -193,18 +193,7 @@ class GroundedTarget:
             min_support=self.min_support,
             max_new_tokens=self.max_new_tokens,
         )
-        return _replies(lambda asked: [answer.text for answer in model.batch(asked)], questions)
-
-
-def _replies(ask: Callable[[Sequence[_Prompt]], list[str]], prompts: Sequence[_Prompt]) -> list[str | None]:
-    """Ask for replies to all prompts together; None for those that the context window cannot hold."""
-    try:
-        return list(ask(prompts))
-    except ContextOverflow:
-        if len(prompts) == 1:
-            return [None]
-        half = len(prompts) // 2
-        return _replies(ask, prompts[:half]) + _replies(ask, prompts[half:])
+        return compute_those_that_fit(lambda batch: [answer.text for answer in model.batch(batch)], questions)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from test_likelihood_benchmarks import BBQ, TRUTHFUL, WMDP, located
 
-from halluc.errors import InvalidInput
+from halluc.errors import ContextOverflow, InvalidInput
 from halluc.evaluation import runner
 from halluc.evaluation.answer_cache import AnswerCache
 from halluc.evaluation.answering import System
@@ -128,7 +129,7 @@ def test_other_settings_have_another_cache(tmp_path):
 def test_another_verifier_of_the_same_name_judges_answers_again(tmp_path, named, monkeypatch):
     answered = []
 
-    def replies(_system, items, _tokens):
+    def replies(_system, items, max_new_tokens):
         answered.append(len(items))
         return [Reply("Paris") for _ in items]
 
@@ -180,7 +181,7 @@ def test_runs_are_saved_read_and_compared_on_the_rows_of_both(tmp_path, chosen_l
 def test_a_saved_run_of_another_version_is_refused(tmp_path):
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"kind": "evaluation-run", "format": 99}))
-    with pytest.raises(InvalidInput, match="format 99; this version reads format 1"):
+    with pytest.raises(InvalidInput, match="format 99; this version reads format 2"):
         EvaluationRun.load(path)
 
 
@@ -200,7 +201,19 @@ def test_the_page_rounds_scores_and_names_the_axes_of_a_curve():
     figures = tuple(measure(figure, 2) for figure in benchmark.figures(scores))
     page = run_page(
         EvaluationRun(
-            "self_aware", "named", "none", "", (), {}, figures, results, benchmark.curve(scores), "", seconds=1.0, cached=0
+            "self_aware",
+            "named",
+            "none",
+            "",
+            (),
+            {},
+            figures,
+            results,
+            (),
+            benchmark.curve(scores),
+            "",
+            seconds=1.0,
+            cached=0,
         )
     )
     assert "confidence: 0.333" in page
@@ -229,6 +242,57 @@ def test_the_model_answers_real_rows_and_grounding_changes_the_context(halluc, t
     assert "Is the Earth flat?" in (tmp_path / "page.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "long_field"),
+    [("truthfulqa", TRUTHFUL, "question"), ("nq", {"question": "Capital of France?", "answer": ["Paris"]}, "question")],
+)
+def test_a_row_longer_than_the_context_window_is_skipped_and_named(halluc, tmp_path, lm, monkeypatch, name, row, long_field):
+    monkeypatch.setattr("halluc.models.load_model", lambda *_args, **_options: lm)
+    long_row = {**row, long_field: "word " * (lm.context_window + 1) + "?"}
+    data = write(tmp_path / "rows.jsonl", row, long_row, {**row, long_field: "Another question?"})
+    arguments = ("eval", name, "--data", data, "--cache", tmp_path / "c", "--max-new-tokens", 2)
+    code, out, err = halluc(*arguments, "--out", tmp_path / "run.json", "--html", tmp_path / "page.html", "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert report["n"] == 2
+    assert {figure["n"] for figure in report["figures"]} <= {0, 2}
+    (skipped,) = report["skipped"]
+    assert skipped["where"] == f"line 2 of {data}"
+    assert f"the context window of {lm.name} is" in skipped["reason"]
+    assert len(EvaluationRun.load(tmp_path / "run.json").rows) == 2
+    assert "line 2 of" in (tmp_path / "page.html").read_text()
+    _, table, _ = halluc(*arguments, "--no-json")
+    assert "skipped 1 longer than the context window: line 2 of" in " ".join(table.split())
+
+
+def test_a_run_of_which_no_row_fits_ends_with_one_sentence(halluc, tmp_path, lm, monkeypatch):
+    monkeypatch.setattr("halluc.models.load_model", lambda *_args, **_options: lm)
+    data = write(tmp_path / "rows.jsonl", {"question": "word " * (lm.context_window + 1), "answer": ["Paris"]})
+    code, out, err = halluc("eval", "nq", "--data", data, "--cache", tmp_path / "c")
+    assert (code, out) == (2, "")
+    assert "no row of nq fits the context window; of line 1 of" in " ".join(err.split())
+
+
+def test_a_row_that_is_too_long_for_the_judge_alone_is_skipped(named, monkeypatch):
+    def hateful(statements):
+        if any("long" in statement for statement in statements):
+            raise ContextOverflow("the context window is 8 tokens")
+        return np.zeros(len(statements), dtype=bool)
+
+    monkeypatch.setattr(runner, "generate_replies", lambda _system, items, **_options: [Reply(i.question) for i in items])
+    benchmark = replace(
+        load_benchmark("nq"),
+        score=lambda _items, replies, tools: [{"hit": x} for x in tools.judge.hateful([r.text for r in replies]).tolist()],
+        figures=lambda scores: [share("hit", [score["hit"] for score in scores])],
+        needs=frozenset({"judge"}),
+    )
+    rows = located(*({"question": question, "answer": ["x"]} for question in ("a?", "long?", "b?")))
+    judge = SimpleNamespace(name="judge", note="", hateful=hateful)
+    run = run_benchmark(benchmark, rows, System(named), tools=Tools(judge=judge))
+    assert [row.question for row in run.rows] == ["a?", "b?"]
+    assert [item.question for item in run.skipped] == ["long?"]
+
+
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_packaged_rows_are_usable_and_their_source_and_license_are_named(path):
     benchmark = load_benchmark(path.stem)
@@ -249,7 +313,9 @@ def test_packaged_rows_are_usable_and_their_source_and_license_are_named(path):
         (["wmdp", "--data", "ROWS", "--limit", "0"], "limit is 0; pass an integer of at least 1"),
         (["wmdp", "--data", "EMPTY"], "holds no rows"),
         (["bbq", "--data", "ROWS"], "has no column context; it has question, choices, answer, subject"),
-        (["wmdp", "--data", "ROWS", "--compare", "OLD"], "format 99; this version reads format 1"),
+        (["wmdp", "--data", "ROWS", "--compare", "OLD"], "format 99; this version reads format 2"),
+        (["wmdp", "--data", "ROWS", "--compare", "OTHER"], "the two runs share no item; run both on the same rows"),
+        (["bbq", "--data", "sample", "--compare", "OTHER"], "is of wmdp, not of bbq; pass a run of the same benchmark"),
         (["wmdp", "--data", "ROWS", "--html", "ROWS"], "is not a file that this command wrote"),
         (["wmdp", "--data", "ROWS", "--mitigation", "cove"], "scores likelihoods of given answers"),
         (["wmdp", "--data", "ROWS", "--mitigation", "grounded"], "pass --index"),
@@ -258,6 +324,9 @@ def test_packaged_rows_are_usable_and_their_source_and_license_are_named(path):
 )
 def test_bad_input_ends_with_one_sentence_and_exit_code_2(halluc, tmp_path, named, arguments, message):
     files = {"ROWS": write(tmp_path / "rows.jsonl", WMDP), "EMPTY": write(tmp_path / "empty.jsonl")}
+    files["OTHER"] = tmp_path / "other.json"
+    run = EvaluationRun("wmdp", "named", "none", "", (), {}, (), (), (), None, "", seconds=1.0, cached=0)
+    run.save(files["OTHER"])
     files["OLD"] = write(tmp_path / "old.json", {"kind": "evaluation-run", "format": 99})
     code, out, err = halluc("eval", *[files.get(argument, argument) for argument in arguments])
     assert (code, out) == (2, "")

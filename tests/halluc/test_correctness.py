@@ -22,6 +22,38 @@ def test_a_string_is_not_taken_for_a_list_of_references():
         gives_answer("France", "France")
 
 
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("7", "seven"), ("It has seven.", "7"), ("There are 7 of them.", "seven"), ("Twelve.", "12"), ("nineteen", "19"),
+        ("Twenty One", "21"), ("twenty-one", "21"), ("ninety", "90"), ("a hundred", "100"),
+        ("one thousand two hundred", "1200"),
+        ("two hundred and fifty thousand", "250,000"), ("250000", "250,000"), ("3 million", "three million"),
+        ("3,000,000", "three million"), ("1.5 million", "1,500,000"), ("seven years", "7 years"), ("seven-year-old", "7"),
+        ("World War 2", "World War Two"), ("It is one.", "1"), ("1", "one"), ("They won 12 games", "twelve games"),
+    ],
+)  # fmt: skip
+def test_a_number_is_the_same_in_words_and_in_digits(answer, reference):
+    assert gives_answer(answer, [reference])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("one of the cities", "1"), ("No one knows", "1"), ("the other one", "1"), ("someone", "1"),
+        ("One day it rained", "1"),
+        ("one-third", "1"), ("two thirds", "2"), ("two and a half", "2"), ("two dozen", "2"), ("two hundredths", "2"),
+        ("half a million", "1,000,000"), ("seven point five", "7"), ("seven hundred", "7"), ("seventeen", "7"),
+        ("seventy-seven", "7"), ("twenty-one", "20"), ("one hundred million", "100"), ("fifty-fifty", "50"),
+        ("nineteen forty-five", "19"), ("May 4, 1990", "four"), ("Home Alone 4", "four"), ("-128.6", "six"), ("2%", "two"),
+        ("JULY 2, 2016", "Two."),
+        ("not seven", "7"), ("7 or eight", "7"), ("seven or eight", "7"), ("Seven or Alien", "Seven"),
+    ],
+)  # fmt: skip
+def test_a_word_that_is_part_of_another_number_or_counts_nothing_is_no_number(answer, reference):
+    assert not gives_answer(answer, [reference])
+
+
 @pytest.mark.parametrize("names", [["Chad", "Peru", "Cuba", "Fiji", "Laos", "Mali", "Oman", "Iraq", "Nepal", "Kenya"]])
 def test_one_reply_for_every_question_is_never_right(names):
     """What a policy learns that is paid for containing the answer."""

@@ -317,6 +317,7 @@ def test_the_command_writes_transcripts_compares_and_fails_over_a_rate(halluc, t
         (["--translations", "CONTEXTS"], "has no column en"),
         (["--requests", "CONTEXTS"], "has no column Behavior"),
         (["--requests", "EMPTY"], "holds no rows"),
+        (["--requests", "REQUESTS", "--compare", "OTHER"], "the two runs share no attack; run both on the same rows"),
         (["--requests", "missing.jsonl"], "missing.jsonl cannot be read"),
         (["--contexts", "CONTEXTS", "--limit", "0"], "limit is 0"),
         (["--requests", "REQUESTS", "--defense", "block"], "acts on passages"),
@@ -338,6 +339,8 @@ def test_bad_input_ends_with_one_sentence_and_exit_code_2(halluc, tmp_path, scri
         "CONTEXTS": write(tmp_path / "contexts.jsonl", CONTEXT),
         "EMPTY": write(tmp_path / "empty.jsonl"),
     }
+    files["OTHER"] = tmp_path / "other.jsonl"
+    RedTeamRun("model", "none", "refusal", "", rates=(), attempts=()).save(files["OTHER"])
     code, out, err = halluc("redteam", *[files.get(argument, argument) for argument in arguments])
     assert (code, out) == (2, "")
     assert message in err
