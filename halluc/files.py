@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from halluc.errors import InvalidInput
 from retrieval.files import parse_json_object, write_atomically
 
-__all__ = ["check_output_path", "read_json", "read_rows", "text_of", "write_json", "write_text"]
+__all__ = ["can_write_into", "check_output_path", "read_json", "read_rows", "text_of", "write_json", "write_text"]
 
 
 def read_rows(path: Path, *, broken: list[str] | None = None) -> list[tuple[str, dict[str, Any]]]:
@@ -97,6 +98,15 @@ def write_text(path: str | Path, text: str) -> None:
         raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+def can_write_into(folder: Path) -> bool:
+    """Whether files can be created in a folder; permissions alone do not say so, as on a read-only file system."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
 def check_output_path(path: str | Path, *, replaces: str | None = None) -> None:
     """Check before the work, not after it, that a file can be written.
 
@@ -116,8 +126,10 @@ def check_output_path(path: str | Path, *, replaces: str | None = None) -> None:
         raise InvalidInput(f"{path} is not a regular file; name a file to write")
     if not path.parent.is_dir():
         raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}; create it or name another file")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if path.exists() and not os.access(path, os.W_OK):
         raise InvalidInput(f"{path} cannot be written: permission denied; name another file")
+    if not can_write_into(path.parent):
+        raise InvalidInput(f"{path} cannot be written: no file can be created in {path.parent}; name another file")
     if replaces is not None and path.exists():
         with path.open("rb") as existing:
             beginning = existing.read(4096)

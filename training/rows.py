@@ -5,13 +5,13 @@ Not covered: whether rows can be trained on (runs/row_checks.py) or evaluated on
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput
+from halluc.files import can_write_into
 from halluc.files import read_rows as read_json_lines
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def check_output_folder(path: str | Path) -> None:
     existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
     if not existing.is_dir():
         raise InvalidInput(f"{path} cannot be a folder: {existing} is a file; name another folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise InvalidInput(f"{path} cannot be written: no permission to write to {existing}; name another folder")
+    if not can_write_into(existing):
+        raise InvalidInput(f"{path} cannot be written: no folder can be created in {existing}; name another folder")
 
 
 @contextmanager

@@ -145,6 +145,8 @@ def serve(
         raise InvalidInput(
             "--on-unsupported applies to answers from an index and needs a verifier; pass both, or leave it out"
         )
+    if rerank is not None and index is None:
+        raise InvalidInput("--rerank orders the passages of an index; pass --index too, or leave it out")
     if uploads is not None and index is None:
         raise InvalidInput("--uploads adds documents to an index; pass --index too, or leave it out")
     from halluc.server import ServerOptions, Wording, run_server
@@ -252,6 +254,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+    except socket.gaierror as error:
+        raise InvalidInput(f"cannot listen on the host {host!r}: {error.strerror}; pass another --host") from error
     except OSError as error:
         raise InvalidInput(f"cannot listen on {host}:{port}: {error.strerror or error}; pass another --port") from error
     return listener

@@ -81,8 +81,11 @@ class ServerOptions:
         for name in ("max_body", "max_upload", "max_queue", "max_rows", "max_tokens", "max_characters", "max_claims"):
             check_integer(name, getattr(self, name), 1)
         check_on_unsupported(self.on_unsupported)
-        if self.api_key is not None and (not self.api_key.strip() or not self.api_key.isascii()):
-            raise InvalidInput("the API key is empty or not ASCII; pass a secret of letters and digits, or none")
+        if self.api_key is not None and not (self.api_key.strip() and self.api_key.isascii() and self.api_key.isprintable()):
+            # The value is a secret, and is not shown.
+            raise InvalidInput(
+                "the API key is empty or has characters that no HTTP header can have; pass letters and digits"
+            )
         for origin in self.origins:
             parts = urlsplit(origin)
             if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monk
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+def read_only(**_options):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(InvalidInput, match="is a folder; name a file"):
         check_output_path(tmp_path)
     with pytest.raises(InvalidInput, match=r"there is no folder .*nope; create it"):
         check_output_path(tmp_path / "nope" / "x.html")
     check_output_path(tmp_path / "x.html")
+    # Its administrator may write to a read-only file system by its permissions.
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    with pytest.raises(InvalidInput, match=f"no file can be created in {tmp_path}; name another file"):
+        check_output_path(tmp_path / "x.html")
 
 
 def test_an_output_replaces_only_what_bears_its_marker(tmp_path):

@@ -158,6 +158,13 @@ def test_factor_compares_means_per_token():
     assert (choices.context, choices.continuations[0]) == ("The sky is", " blue.")
 
 
+@pytest.mark.parametrize("group", [5, None, ["x"]])
+def test_a_group_of_bbq_that_is_no_text_is_named_with_its_row(group):
+    row = {**BBQ, "answer_info": {**BBQ["answer_info"], "ans1": [group, "unknown"]}}
+    with pytest.raises(InvalidInput, match=r"row 1 needs answer_info .*; write lists of texts"):
+        load_benchmark("bbq").items(located(row))
+
+
 @pytest.mark.parametrize(
     ("name", "column"),
     [

@@ -254,6 +254,7 @@ def test_a_key_is_required_if_there_is_one(model):
     ("options", "message"),
     [
         ({"api_key": " "}, "the API key is empty"),
+        ({"api_key": "two\nlines"}, "characters that no HTTP header can have"),
         ({"origins": ("example.com",)}, "'example.com' is no origin"),
         ({"max_rows": 0}, "max_rows is 0"),
         ({"on_unsupported": "hide"}, "on_unsupported is 'hide'"),

@@ -325,6 +325,8 @@ def test_unusable_options_of_the_command_are_named(halluc):
         (["--calibrator", "x.json"], "a calibrator applies to answers from an index"),
         (["--allow-origin", "example.com"], "'example.com' is no origin"),
         (["--not-found-text", " "], "not_found is empty"),
+        (["--rerank", "default"], "--rerank orders the passages of an index"),
+        (["--host", "nowhere.invalid"], "cannot listen on the host 'nowhere.invalid'"),
         (["--uploads", "uploads"], "--uploads adds documents to an index"),
     ):
         code, _, error = halluc("serve", "--port", 0, *arguments)

@@ -46,6 +46,13 @@ def test_a_missing_file_is_named(tmp_path):
         load_config(VerifierConfig, tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize("setting", ["deepspeed=none.json", "accelerator_config=none.json", "lr_scheduler_type=zigzag"])
+def test_a_setting_that_the_trainers_refuse_ends_with_one_sentence(setting):
+    """They look for files and libraries, and raise the errors of those."""
+    with pytest.raises(InvalidInput, match=r"the configuration cannot be used: .*; correct that setting, or leave it out"):
+        load_config(DPORun, None, [setting])
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

@@ -1,5 +1,6 @@
 """Data sets on disk: what cannot be read is named by its row or line."""
 
+import errno
 import json
 
 import pytest
@@ -69,6 +70,10 @@ def test_a_missing_path_and_a_folder_of_several_data_sets_are_named(tmp_path):
         read_rows(tmp_path / "empty")
 
 
+def read_only(**_options):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     """Output folders are checked before the work."""
     (tmp_path / "file").write_text("")
@@ -77,6 +82,6 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     for path in (tmp_path / "file", tmp_path / "file" / "folder"):
         with pytest.raises(InvalidInput, match="file is a file; name another folder"):
             check_output_folder(path)
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(InvalidInput, match=f"no permission to write to {tmp_path}"):
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    with pytest.raises(InvalidInput, match=f"no folder can be created in {tmp_path}"):
         check_output_folder(tmp_path / "new")

@@ -11,7 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from halluc.errors import InvalidInput
+from halluc.errors import HallucError, InvalidInput
+from retrieval.errors import first_line
 from retrieval.files import kind_of_value
 
 __all__ = ["config_from", "load_config"]
@@ -58,8 +59,11 @@ def config_from(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
         values[key] = _converted(key, value, types[key])
     try:
         return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{where} cannot be used: {error}") from error
+    # The dataclasses of TRL and transformers read files and look for libraries, and raise whatever those raise.
+    except Exception as error:
+        if isinstance(error, HallucError) and not isinstance(error, ValueError):
+            raise
+        raise InvalidInput(f"{where} cannot be used: {first_line(error)}; correct that setting, or leave it out") from error
 
 
 def _read_values(path: str | Path | None, settings: Sequence[str]) -> dict[str, Any]:
@@ -77,7 +81,10 @@ def _read_values(path: str | Path | None, settings: Sequence[str]) -> dict[str, 
             if not equals:
                 raise InvalidInput(f"the setting {setting!r} has no '='; write key=value")
             _set(values, key.strip(), yaml.safe_load(value))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvalidInput(f"the configuration {path} cannot be read: {reason}; name a YAML file") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InvalidInput(f"the configuration {path} cannot be read: {' '.join(str(error).split())}") from error
     return dict(values)
 

@@ -88,9 +88,13 @@ def _bias_columns(row: dict[str, Any], where: str) -> tuple[Mapping[str, Sequenc
     info = column(row, ["answer_info"], where)
     stereotyped = column(row, ["additional_metadata"], where)
     stereotyped = stereotyped.get("stereotyped_groups") if isinstance(stereotyped, Mapping) else None
-    usable = isinstance(info, Mapping) and all(isinstance(info.get(name), list) and info[name] for name in _ANSWERS)
-    if not usable or not isinstance(stereotyped, list):
-        raise InvalidInput(f"{where} needs answer_info with ans0, ans1, ans2, and stereotyped_groups in additional_metadata")
+    lists = [*(info.get(name) for name in _ANSWERS), stereotyped] if isinstance(info, Mapping) else []
+    texts = all(isinstance(values, list) and all(isinstance(text, str) for text in values) for values in lists)
+    if not (lists and texts and all(lists[:-1])):
+        raise InvalidInput(
+            f"{where} needs answer_info with ans0, ans1, ans2, and stereotyped_groups in additional_metadata; write "
+            "lists of texts"
+        )
     if [info[name][-1] for name in _ANSWERS].count("unknown") != 1:
         raise InvalidInput(f"{where} needs exactly one answer with the group 'unknown' in answer_info")
     return info, stereotyped
