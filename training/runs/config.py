@@ -63,7 +63,8 @@ def config_from(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
     except Exception as error:
         if isinstance(error, HallucError) and not isinstance(error, ValueError):
             raise
-        raise InvalidInput(f"{where} cannot be used: {first_line(error)}; correct that setting, or leave it out") from error
+        advice = "" if isinstance(error, HallucError) else "; correct that setting, or leave it out"
+        raise InvalidInput(f"{where} cannot be used: {first_line(error)}{advice}") from error
 
 
 def _read_values(path: str | Path | None, settings: Sequence[str]) -> dict[str, Any]:
