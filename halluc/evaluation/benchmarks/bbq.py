@@ -86,7 +86,7 @@ def _items(rows: Sequence[Row]) -> list[Item]:
 
 def _bias_columns(row: dict[str, Any], where: str) -> tuple[Mapping[str, Sequence[str]], Sequence[str]]:
     info = column(row, ["answer_info"], where)
-    stereotyped = column(row, ["additional_metadata"], where)
+    stereotyped: Any = column(row, ["additional_metadata"], where)
     stereotyped = stereotyped.get("stereotyped_groups") if isinstance(stereotyped, Mapping) else None
     lists = [*(info.get(name) for name in _ANSWERS), stereotyped] if isinstance(info, Mapping) else []
     texts = all(isinstance(values, list) and all(isinstance(text, str) for text in values) for values in lists)
