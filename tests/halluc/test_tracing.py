@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -30,14 +31,19 @@ def provider():
 
 @pytest.fixture
 def spans(provider):
-    """Gives the spans since the test began, and forgets them."""
+    """Gives the spans since the test began, once one of a name is among them, and forgets them."""
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
 
-    def finished():
-        names = exporter.get_finished_spans()
+    def finished(name=None):
+        # The span of a request ends after its reply was sent.
+        deadline = time.monotonic() + 20
+        while name is not None and name not in {span.name for span in exporter.get_finished_spans()}:
+            assert time.monotonic() < deadline, f"no span {name!r} ended"
+            time.sleep(0.01)
+        ended = exporter.get_finished_spans()
         exporter.clear()
-        return names
+        return ended
 
     yield finished
     exporter.shutdown()
@@ -79,15 +85,15 @@ def test_all_work_for_a_request_to_the_server_is_in_its_trace(spans, lm, index):
         headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
         question = {"messages": [{"role": "user", "content": "Where do zebras graze?"}], "max_tokens": 12}
         assert served.chat(question, headers=headers).status_code == 200
-        chat = spans()
+        chat = spans("POST /v1/chat/completions")
         body = {"answer": "Zebras graze.", "context": "Zebras graze in Kenya."}
         assert served.post("/check", body, headers=headers).status_code == 200
-        checked = spans()
+        checked = spans("POST /check")
     finally:
         served.stop()
     assert {f"{span.context.trace_id:032x}" for span in [*chat, *checked]} == {TRACE}
-    assert {"POST /v1/chat/completions", "retrieval", f"chat {lm.name}", "verification"} <= {span.name for span in chat}
-    assert {"POST /check", "verification"} <= {span.name for span in checked}
+    assert {"retrieval", f"chat {lm.name}", "verification"} <= {span.name for span in chat}
+    assert "verification" in {span.name for span in checked}
     said = " ".join(str(value) for span in [*chat, *checked] for value in span.attributes.values())
     assert "ebras" not in said
 
