@@ -50,7 +50,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_setting_that_the_trainers_refuse_ends_with_one_sentence(setting):
     """They look for files and libraries, and raise the errors of those."""
     with pytest.raises(InvalidInput, match=r"the configuration cannot be used: .*; correct that setting, or leave it out"):
-        load_config(DPORun, None, [setting])
+        load_config(DPORun, None, ["pairs=pairs.jsonl", setting])
 
 
 @pytest.mark.parametrize(
