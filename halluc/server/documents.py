@@ -6,7 +6,6 @@ own, through another object than the one that searches. Not covered: the types o
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from halluc.errors import InvalidInput, RetrievalFailed
+from halluc.files import can_write_into
 from halluc.server.worker import Worker
 from retrieval.documents import DOCUMENT_TYPES, read_documents
 from retrieval.embedders import is_endpoint
@@ -212,5 +212,5 @@ def _check_writable(folder: Path, index: PassageStore | None) -> None:
     except OSError as error:
         raise InvalidInput(f"the folder {folder} for uploads cannot be made: {error.strerror or error}") from error
     for place, what in places:
-        if not os.access(place, os.W_OK):
+        if not can_write_into(place):
             raise InvalidInput(f"the {what} {place} cannot be written to; make it writable, or serve without uploads")
