@@ -92,7 +92,7 @@ def _references(passages: Path, rows: list[dict], limit: int, part: str, verifie
         ]
         scores = gold_scores(answers, gold)
         show("citations of accepted answers", of="XQuAD", part=part, verifier=verifier.name, judge="gold passage",
-             n=len(questions), gold_among_hits=sum(found) / len(found), **_intervals(answers, gold),
+             n=len(questions), gold_among_hits=sum(found) / len(found), **_intervals(scores),
              supported=_share_supported(answers), **scores.to_dict())  # fmt: skip
         wrong = [_other_answer(row, rows) for row in questions]
         pairs = [(p, Generation(text)) for p, text in zip(prepared, wrong, strict=True) if text is not None]
@@ -103,9 +103,8 @@ def _references(passages: Path, rows: list[dict], limit: int, part: str, verifie
              cited_interval=wilson(cited, len(judged)), supported=_share_supported(judged))  # fmt: skip
 
 
-def _intervals(answers, gold: list[str]) -> dict[str, tuple[float, float]]:
+def _intervals(scores) -> dict[str, tuple[float, float]]:
     """95 % Wilson intervals; most accepted answers are one statement with one citation, so that both scores are shares."""
-    scores = gold_scores(answers, gold)
     return {
         f"{name}_interval": wilson(round(getattr(scores, name) * scores.answers), scores.answers)
         for name in ("recall", "precision")

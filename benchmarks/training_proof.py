@@ -14,8 +14,7 @@ On the third part all models are asked the same questions, greedily. The alignme
 the folder of the proof, so that the same command resumes it. Run by training.py.
 
 Online runs learn only from what the policy samples: if `factuality/abstained` in their log.jsonl is near 0 from the start,
-they find no abstention to reward, unlike runs on pairs, which are given one. A higher temperature of sampling samples more
-abstentions. The base model writes on after its answer,
+they find no abstention to reward, unlike runs on pairs, which are given one. The base model writes on after its answer,
 and some of its answers are wrong for that alone, so compare with SFT too.
 """
 

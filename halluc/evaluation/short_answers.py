@@ -1,8 +1,8 @@
 """Short questions with accepted answers: what SimpleQA, PopQA, TriviaQA and NQ-open share.
 
 A reply is not attempted if it abstains, correct if it contains an accepted answer as whole words (both normalized, and
-numbers in words or digits), and else incorrect. With the numbers
-of each (SimpleQA, Wei et al. 2024, arXiv 2411.04368, section 2.3):
+numbers in words or digits), and else incorrect. With the numbers of each (SimpleQA, Wei et al. 2024, arXiv 2411.04368,
+section 2.3):
 
     correct, incorrect, not attempted     shares of all questions
     correct given attempted               correct / (correct + incorrect)

@@ -150,7 +150,8 @@ class PairVerifier:
         self.answer_calibrator = answer_calibrator
         self.span_threshold = span_threshold
         self.batch_tokens = batch_tokens
-        self._fast = bfloat16_copy(model)
+        # What reads first: a copy in bfloat16 where the CPU has instructions for it, else the model itself.
+        self.fast_model = bfloat16_copy(model) or model
         self._texts: dict[str, EvidenceText] = {}
         self._readings: dict[tuple[str, str], _Reading] = {}
         self._claim_tokens = room_for_claims(tokenizer, reading_window(model, tokenizer), max_tokens, name)
@@ -273,8 +274,8 @@ class PairVerifier:
         keys = self._units(checked_pairs(pairs))
         readings = {key: self._readings[key] for key in keys if key in self._readings}
         unread = [key for key in dict.fromkeys(keys) if key not in readings]
-        fresh = dict(zip(unread, self._forward(unread, self._fast or self.model), strict=True))
-        if self._fast is not None and fresh:
+        fresh = dict(zip(unread, self._forward(unread, self.fast_model), strict=True))
+        if self.fast_model is not self.model and fresh:
             probabilities = np.array([reading.labels[0] for reading in fresh.values()])
             support = self._calibrated(probabilities, [claim for _, claim in fresh])
             near = [key for key, value in zip(fresh, support, strict=True) if abs(value - 0.5) < _REREAD_MARGIN]

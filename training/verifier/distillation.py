@@ -59,12 +59,11 @@ def _add_network(
 ) -> None:
     import torch
 
-    from halluc.verification.batches import bfloat16_copy, read_in_batches
+    from halluc.verification.batches import read_in_batches
 
     read = encode(pairs, teacher.tokenizer, excerpts)
     encoded = {name: [row[name] for row in read] for name in teacher.tokenizer.model_input_names if name in read[0]}
-    network = bfloat16_copy(teacher.model) or teacher.model
-    for numbers, output in read_in_batches(network, teacher.tokenizer, encoded, teacher.batch_tokens):
+    for numbers, output in read_in_batches(teacher.fast_model, teacher.tokenizer, encoded, teacher.batch_tokens):
         labels = torch.softmax(output.logits.float(), dim=-1).cpu()
         tokens = torch.softmax(output.token_logits.float(), dim=-1).cpu().numpy()
         for i, number in enumerate(numbers):
