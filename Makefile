@@ -18,10 +18,10 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 demo: setup
 	$(BIN)/python examples/demo.py
 
-# Two processes with one thread each use two cores better than one process with two threads. The default model is fetched
+# Two processes with one thread each use two cores better than one process with two threads. The model of the tests is fetched
 # before both of them ask for it. With COVERAGE=1 the lines that the tests run are counted, which takes about an eighth longer.
 test: setup
-	$(BIN)/halluc models pull
+	$(BIN)/halluc models pull smollm2-135m
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 lint: setup

@@ -3,8 +3,9 @@
 XQuAD has one passage that answers each question; HotpotQA questions need two paragraphs, which are searched among those of
 other questions. Prints one JSON line per size of the context: the share of answers that contain an accepted answer as whole
 words, SQuAD's token F1 (arXiv 1606.05250, section 6.1), the share that counts as right (token F1 of at least 0.5, or
-contained), with `--verifier` the share of the answers given with a claim that the passages do not support and, on XQuAD,
-ALCE's recall and precision of their citations by gold passages, and the processor seconds of one answer, generated alone.
+contained), the same where "4" and "four" are equal, with `--verifier` the share of the answers given with a claim that the
+passages do not support and, on XQuAD, ALCE's recall and precision of their citations by gold passages, and the processor
+seconds of one answer, generated alone.
 `--part tune` uses other questions than `--part report`: sizes are chosen on the first. `--part unseen`, of XQuAD, has the
 questions about passages that the packaged verifiers are not trained on.
 
@@ -73,6 +74,7 @@ def main() -> None:
 
 def _measure(arguments: argparse.Namespace, model, index, verifier, rows: list[dict], tokens: int | None) -> None:
     from halluc import GroundedModel
+    from halluc.grading.correctness import gives_answer
     from halluc.grading.matching import contains_answer
     from halluc.grading.overlap import answer_f1
     from halluc.grounding.conversation import Conversation
@@ -88,7 +90,12 @@ def _measure(arguments: argparse.Namespace, model, index, verifier, rows: list[d
     texts = ["" if answer.abstained else answer.text for answer in answers]
     f1 = [answer_f1(text, row["references"]) for text, row in zip(texts, rows, strict=True)]
     contained = [contains_answer(text, row["references"]) for text, row in zip(texts, rows, strict=True)]
-    right = sum(f >= 0.5 or c for f, c in zip(f1, contained, strict=True))
+    by_words = [f >= 0.5 or c for f, c in zip(f1, contained, strict=True)]
+    right = sum(by_words)
+    # "4" for "four" is wrong by words.
+    with_digits = sum(
+        known or gives_answer(text, row["references"]) for known, text, row in zip(by_words, texts, rows, strict=True)
+    )
     gold = [set(row["gold"]) <= {(h.passage.document_id or h.passage.id) for h in a.hits}
             for a, row in zip(answers, rows, strict=True)]  # fmt: skip
     given = [answer for answer in answers if not answer.abstained]
@@ -103,7 +110,8 @@ def _measure(arguments: argparse.Namespace, model, index, verifier, rows: list[d
          rerank=arguments.rerank, min_answerability=grounded.min_answerability,
          passage_tokens=grounded.passage_tokens, gold_among_hits=sum(gold) / len(rows),
          abstained=1 - len(given) / len(rows), contained=sum(contained) / len(rows), token_f1=sum(f1) / len(rows),
-         right=right / len(rows), right_interval=wilson(right, len(rows)), **judged,
+         right=right / len(rows), right_interval=wilson(right, len(rows)), right_with_digits=with_digits / len(rows),
+         **judged,
          processor_seconds=median(model.processor_seconds(prompt, **length) for prompt in prompts))  # fmt: skip
 
 

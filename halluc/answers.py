@@ -137,7 +137,7 @@ class Citation(Record):
     Attributes:
         number: the one it had in the prompt; passages that the model did not read are counted on from there.
         passage_id, title, source: of the passage.
-        quote: what the model read of it; of a passage that it did not read, the sentence that supports the answer.
+        quote: what of it supports the answer, as the verifier found; without that, what the model read of it.
         sentences: the sentences of the answer that it supports, as characters [start, end).
     """
 

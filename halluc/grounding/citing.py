@@ -55,7 +55,7 @@ def cite_by_verdicts(answer: Answer, packed: Sequence[PackedPassage]) -> tuple[C
             passage.id,
             passage.title,
             passage.source,
-            read.get(passage.id) or quotes.get(passage.id, passage.text),
+            quotes.get(passage.id) or read.get(passage.id, passage.text),
             tuple(sentences[passage.id]),
         )
         for number, passage in enumerate(passages, 1)
