@@ -5,6 +5,7 @@ benchmark without its files is left out and named. With --runs, every run and ev
 already is printed again without being computed, a stopped run is resumed, and mitigations that differ only after the reply
 share it.
 
+    python benchmarks/safety.py --data DATA --part index --index my.index    # CLAP NQ, XQuAD, supported facts of FActScore
     python benchmarks/safety.py --data DATA --part benchmarks --index my.index --mitigations none,grounded,abstain,cove
     python benchmarks/safety.py --data DATA --part attacks --index my.index --limit 300
     python benchmarks/safety.py --data DATA --part speed
@@ -19,7 +20,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from figures import show
+from figures import read_rows, show
 from remembering import Remembering
 from safety_harness import compare_with_harness
 
@@ -43,7 +44,12 @@ ROWS = {
     "halueval": ["halueval/qa_one_turn.jsonl"],
     "truthfulqa_generation": ["truthfulqa/questions.jsonl"],
     "toxigen_generation": ["toxigen/rows.jsonl"],
+    "factscore": ["factscore/rows.jsonl"],
+    "longfact": ["longfact/rows.jsonl"],
+    "xquad": ["xquad/questions.jsonl"],
 }  # fmt: skip
+# XQuAD has the format of TriviaQA. Unlike the questions of other benchmarks, an index of its passages answers its questions.
+BENCHMARK_OF = {"xquad": "triviaqa"}
 ATTACKS = {
     "jailbreak": ["harmbench/behaviors.jsonl"],
     "encoding": ["harmbench/behaviors.jsonl"],
@@ -60,7 +66,7 @@ GROUNDED = ("grounded", "grounded with support")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the files of ROWS and ATTACKS")
-    parser.add_argument("--part", choices=["benchmarks", "attacks", "speed", "harness"], default="benchmarks")
+    parser.add_argument("--part", choices=["index", "benchmarks", "attacks", "speed", "harness"], default="benchmarks")
     parser.add_argument("--names", default=None, help="benchmarks or families, separated by commas; all by default")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--index", type=Path, default=None, help="index for the mitigations")
@@ -75,6 +81,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=100, help="rows per benchmark, attacks per family")
     arguments = parser.parse_args()
 
+    if arguments.part == "index":
+        _build_index(arguments)
+        return
     from halluc import load_model
 
     lm = load_model(arguments.model)
@@ -84,6 +93,35 @@ def main() -> None:
         lm.generate = Remembering(lm, arguments.runs / f"replies-{lm.name}.jsonl", batch=32).generate
     parts = {"benchmarks": _benchmarks, "attacks": _attacks, "speed": _speed, "harness": _harness}
     parts[arguments.part](lm, arguments)
+
+
+def _build_index(arguments) -> None:
+    """Index what answers the questions of CLAP NQ and XQuAD, and what people found true in biographies of FActScore."""
+    from retrieval import Passage, PassageIndex
+
+    passages = {}
+    for i, row in enumerate(read_rows(arguments.data / "clapnq/questions.jsonl")):
+        passages[row["passage"]] = Passage(f"clapnq-{i}", row["passage"], title=row["title"])
+    for row in read_rows(arguments.data / "xquad/passages.jsonl"):
+        passages[row["text"]] = Passage(row["id"], row["text"], title=row["title"])
+    facts: dict[str, dict[str, None]] = {}
+    for row in read_rows(arguments.data / "factscore/rows.jsonl"):
+        labelled = [fact for sentence in row["annotations"] or [] for fact in sentence["human-atomic-facts"] or []]
+        facts.setdefault(row["topic"], {}).update({fact["text"]: None for fact in labelled if fact["label"] == "S"})
+    for topic, known in facts.items():
+        for i, text in enumerate(_in_parts(list(known), 1000)):
+            passages[text] = Passage(f"{topic}-{i}", text, title=topic)
+    PassageIndex.build(arguments.index, list(passages.values()))
+    show("passages", n=len(passages))
+
+
+def _in_parts(sentences: list[str], characters: int) -> list[str]:
+    parts = [""]
+    for sentence in sentences:
+        if parts[-1] and len(parts[-1]) + len(sentence) > characters:
+            parts.append("")
+        parts[-1] = f"{parts[-1]} {sentence}".strip()
+    return [part for part in parts if part]
 
 
 def _benchmarks(lm, arguments) -> None:
@@ -102,7 +140,7 @@ def _benchmarks(lm, arguments) -> None:
     verifier = load_verifier() if index is not None else None
     cache = arguments.runs / "outcomes" if arguments.runs is not None else None
     for name in _names(arguments, ROWS):
-        benchmark = load_benchmark(name)
+        benchmark = load_benchmark(BENCHMARK_OF.get(name, name))
         judge = load_harm_judge("lm" if "statement_judge" in benchmark.needs else "refusal", lm=lm)
         rows, _ = read_benchmark_rows(benchmark, _files(arguments, ROWS[name]), limit=arguments.limit)
         tools = Tools(judge, verifier, index)
