@@ -266,14 +266,13 @@ def _default_model(folder: Path) -> Any:
     """MiniLM without sentence-transformers, whose import takes four seconds of processor time."""
     import json
 
-    from transformers import AutoTokenizer
-
     from retrieval.bert import MeanPooledBert, load_bert
+    from retrieval.encoder_tokenizer import load_tokenizer
 
     try:
         encoder = load_bert(folder)
         longest = int(json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"])
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = load_tokenizer(folder)
     except (OSError, ValueError, KeyError) as error:
         raise EmbedderUnavailable(
             f"embedder {DEFAULT_EMBEDDER} cannot be loaded: {error}; reinstall it with "

@@ -198,15 +198,14 @@ def new_network(base: str | None = None) -> tuple[nn.Module, Any]:
         EmbedderUnavailable: there is no such base.
         ValueError: it has another architecture.
     """
-    from transformers import AutoTokenizer
-
     from retrieval.bert import PairScorer, load_bert
+    from retrieval.encoder_tokenizer import load_tokenizer
 
     folder = encoder_folder(base)
     encoder = load_bert(folder)
     if encoder is None:
         raise ValueError(f"{folder} is no encoder of BERT's architecture")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(folder)
     # Text that spells a special token, such as "[SEP]", is text.
     tokenizer.split_special_tokens = True
     return PairScorer(encoder), tokenizer

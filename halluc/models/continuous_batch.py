@@ -3,7 +3,8 @@
 Continuous batching (Orca, OSDI 2022) without paged memory: the rows share one left-padded key-value cache. A completion
 that joins is computed once and padded to the others; one that ends, or is removed, leaves with the next step. Each row has
 sampling options and random numbers of its own, so that it does not depend on its neighbors. Not covered: the text and the
-end of a single completion (completion.py), and the thread that steps a batch for a server (halluc/server/generation.py).
+end of a single completion (completion.py), which beginnings of prompts are kept (prefix_cache.py), and the thread that steps
+a batch for a server (halluc/server/generation.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from halluc.models.completion import Completion
 from halluc.models.language_model import Prompt, check_options
+from halluc.models.prefix_cache import Beginning, PrefixCache
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +51,7 @@ class ContinuousBatch:
         self._rows: list[Completion] = []
         self._cache: Any = None
         self._mask: torch.Tensor | None = None
+        self._prefixes = PrefixCache()
         penalty = getattr(network.model.generation_config, "repetition_penalty", None)
         self._penalty: float = 1.0 if penalty is None else float(penalty)
 
@@ -151,18 +154,15 @@ class ContinuousBatch:
         self._choose(joining, logits)
 
     def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Any, torch.Tensor]:
-        """Run the model over (B,) prompts; returns its output, with logits of the last position, and the (B, L) mask.
-
-        A beginning that all have in common, such as the instructions of a system message, is computed once.
-        """
+        """Run the model over (B,) distinct prompts; returns its output, with logits of the last position, and the mask."""
         import torch
 
-        shared = _common_length(prompts) if self._shares else 0
         cache = _new_cache() if self._joins else None
+        beginning = self._beginning(prompts) if self._shares else None
+        shared = 0 if beginning is None else len(beginning.ids)
         ids, mask = self.network.pad([prompt[shared:] for prompt in prompts], left=True)
-        if shared:
-            beginning = torch.tensor([prompts[0][:shared]], device=self.network.device)
-            cache = self.network.model(input_ids=beginning, past_key_values=cache, use_cache=True).past_key_values
+        if beginning is not None:
+            cache = _new_cache(beginning.layers)
             cache.batch_repeat_interleave(len(prompts))
             mask = torch.cat([torch.ones_like(mask[:, :1]).expand(-1, shared), mask], 1)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
@@ -175,6 +175,25 @@ class ContinuousBatch:
             logits_to_keep=1,
         )
         return output, mask
+
+    def _beginning(self, prompts: Sequence[tuple[int, ...]]) -> Beginning | None:
+        """The beginning that all prompts have in common, computed here if it is not kept; None if there is none to use."""
+        import torch
+
+        known, length = self._prefixes.find(prompts)
+        start = 0 if known is None else len(known.ids)
+        if length == start:
+            return known
+        output = self.network.model(
+            input_ids=torch.tensor([prompts[0][start:length]], device=self.network.device),
+            past_key_values=_new_cache(None if known is None else known.layers),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        layers = tuple((layer.keys, layer.values) for layer in output.past_key_values.layers)
+        beginning = Beginning(prompts[0][:length], layers)
+        self._prefixes.keep(beginning)
+        return beginning
 
     def _decode(self) -> None:
         import torch
@@ -229,21 +248,6 @@ class ContinuousBatch:
 
     def _layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return [(layer.keys, layer.values) for layer in self._cache.layers]
-
-
-# A common beginning is computed on its own if that saves this many tokens: each pass reads all weights.
-_LEAST_SAVED = 64
-
-
-def _common_length(prompts: Sequence[tuple[int, ...]]) -> int:
-    """Length of the common beginning of the prompts, without their last tokens; 0 if it is not worth a pass of its own."""
-    length = 0
-    for tokens in zip(*prompts, strict=False):
-        if len(set(tokens)) > 1:
-            break
-        length += 1
-    length = min(length, min(map(len, prompts)) - 1)
-    return length if length * (len(prompts) - 1) >= _LEAST_SAVED else 0
 
 
 def _new_cache(layers: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None) -> Any:

@@ -124,7 +124,7 @@ class Chat:
     async def begin(self) -> None:
         """Do what comes before the first token: rewrite the question, search, and write the prompt."""
         if self._conversation is None:
-            self._prompt, self.dropped_turns = await self._service.worker.run("fit", _each(Chat._fitted), self)
+            self._prompt, self.dropped_turns = await self._service.worker.run("fit", _each(Chat._fitted), self, urgent=True)
             return
         prepared = await self._prepare(await self._stand_alone(self._conversation))
         self._prepared, self._prompt, self.dropped_turns = prepared, prepared.prompt, prepared.dropped_turns
@@ -241,7 +241,9 @@ class Chat:
         assert grounded is not None
         if not conversation.history:
             return conversation
-        conversation, prompt = await self._service.worker.run("rewriting", _each(grounded.rewriting), conversation)
+        conversation, prompt = await self._service.worker.run(
+            "rewriting", _each(grounded.rewriting), conversation, urgent=True
+        )
         if prompt is None:
             return conversation
         generation: Generation | None = None
@@ -264,7 +266,7 @@ class Chat:
             return grounded.prepare(conversations, filter=metadata, max_new_tokens=tokens)
 
         key = ("prepare", json.dumps(metadata, sort_keys=True), tokens)
-        return await self._service.worker.run(key, work, conversation)
+        return await self._service.worker.run(key, work, conversation, urgent=True)
 
     async def _finish(self, prepared: Prepared, generation: Generation | None, gate: SentenceGate | None) -> Answer:
         grounded = self._service.grounded

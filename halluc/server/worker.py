@@ -17,6 +17,10 @@ __all__ = ["QueueFull", "Worker", "post"]
 
 T = TypeVar("T")
 
+# Requests that arrive together are worked on together: an urgent job waits until no further one has come for this long, but
+# not longer than the second number, in seconds.
+_GATHER, _LONGEST_GATHER = 0.004, 0.02
+
 
 class QueueFull(Exception):
     """More requests wait than the queue holds; the server answers it with status 429."""
@@ -29,6 +33,7 @@ class _Job:
     item: Any
     done: asyncio.Future[Any]
     context: contextvars.Context
+    urgent: bool
 
 
 class Worker:
@@ -54,7 +59,7 @@ class Worker:
         """Number of jobs that have not begun."""
         return len(self._queue)
 
-    async def run(self, key: Hashable, work: Callable[[list[Any]], Sequence[T]], item: Any) -> T:
+    async def run(self, key: Hashable, work: Callable[[list[Any]], Sequence[T]], item: Any, *, urgent: bool = False) -> T:
         """Run `work` on the item in the thread, in one batch with the waiting items of the same key.
 
         If a batch raises, each of its items is run again on its own, so that only the one at fault fails. A job whose
@@ -64,6 +69,7 @@ class Worker:
             key: what jobs of one batch have in common.
             work: takes a list of items and returns one result per item.
             item: what to work on.
+            urgent: whether a reply has not begun before this is done; such jobs come before others.
 
         Returns:
             The item's result.
@@ -74,7 +80,7 @@ class Worker:
         """
         if len(self._queue) >= self.max_queue:
             raise QueueFull(f"{len(self._queue)} requests are waiting already; try again later")
-        job = _Job(key, work, item, asyncio.get_running_loop().create_future(), contextvars.copy_context())
+        job = _Job(key, work, item, asyncio.get_running_loop().create_future(), contextvars.copy_context(), urgent)
         self._queue.append(job)
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run_queue())
@@ -89,10 +95,18 @@ class Worker:
 
     async def _run_queue(self) -> None:
         while self._queue:
-            key = self._queue[0].key
+            await self._gather()
+            key = next((job.key for job in self._queue if job.urgent), self._queue[0].key)
             batch = [job for job in self._queue if job.key == key][: self.max_batch]
             self._queue = [job for job in self._queue if job not in batch]
             await self._run_batch(batch)
+
+    async def _gather(self) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LONGEST_GATHER
+        urgent = 0
+        while urgent < (urgent := sum(job.urgent for job in self._queue)) < self.max_batch and loop.time() < end:
+            await asyncio.sleep(_GATHER)
 
     async def _run_batch(self, batch: list[_Job]) -> None:
         batch = [job for job in batch if not job.done.done()]

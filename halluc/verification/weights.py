@@ -69,14 +69,13 @@ def new_pair_encoder(base: str | None = None) -> tuple[PairEncoder, Any]:
     Raises:
         ModelUnavailable: there is no encoder in that folder, or the packaged one was not pulled.
     """
-    from transformers import AutoTokenizer
-
     from halluc.verification.pair_encoder import PairEncoder
     from retrieval.bert import load_bert
+    from retrieval.encoder_tokenizer import load_tokenizer
 
     folder = _base_folder(base)
     encoder = load_bert(folder)
-    return PairEncoder(encoder or _other_encoder(folder)), AutoTokenizer.from_pretrained(folder)
+    return PairEncoder(encoder or _other_encoder(folder)), load_tokenizer(folder)
 
 
 def _other_encoder(folder: Path) -> Any:

@@ -1,8 +1,9 @@
 import pytest
+import torch
 
 from halluc.errors import ContextOverflow, InvalidInput
-from halluc.models import continuous_batch
 from halluc.models.continuous_batch import ContinuousBatch
+from halluc.models.prefix_cache import Beginning, PrefixCache
 
 PROMPTS = ["What is the capital of France?", "Count from one to ten in words, please.", "Name a color."]
 
@@ -60,12 +61,65 @@ def test_the_first_tokens_of_waiting_completions_come_from_one_pass(lm, monkeypa
     assert [c.generation.text for c in completions] == [*expected, *expected[:2]]
 
 
+def test_a_beginning_that_recent_prompts_share_is_computed_once_and_kept(lm, monkeypatch):
+    shapes = []
+    forward = lm.model.forward
+
+    def counted(*arguments, **options):
+        shapes.append(tuple(options["input_ids"].shape))
+        return forward(*arguments, **options)
+
+    batch = ContinuousBatch(lm)
+    instructions = {"role": "system", "content": "You answer questions about cities, numbers and colors. " * 3}
+    prompts = [[instructions, {"role": "user", "content": prompt}] for prompt in (*PROMPTS, "Name a city.")]
+    monkeypatch.setattr(lm.model, "forward", counted)
+    completions = []
+    for together in (prompts[:1], prompts[1:2], prompts[2:]):
+        completions += [batch.add(prompt, max_new_tokens=4) for prompt in together]
+        batch.step()
+    whole, (one, kept), (_, rest), (rows, length) = shapes
+    lengths = [len(c.prompt_ids) for c in completions]
+    assert (whole, one, kept + rest) == ((1, lengths[0]), 1, lengths[1])
+    assert (rows, kept + length) == (2, max(lengths[2:]))
+    monkeypatch.undo()
+    run(batch)
+    assert [c.generation.text for c in completions] == [c.text for (c,) in lm.generate(prompts, max_new_tokens=4)]
+
+
 def test_a_common_beginning_is_computed_alone_if_that_saves_enough():
-    prompts = [(1,) * 40 + (n,) * 3 for n in range(3)]
-    assert continuous_batch._common_length(prompts) == 40
-    assert continuous_batch._common_length(prompts[:2]) == 0
-    assert continuous_batch._common_length([(1,) * 100]) == 0
-    assert continuous_batch._common_length([(1,) * 100, (1,) * 90]) == 89
+    def found(prompts, cache=None):
+        return (cache or PrefixCache()).find(prompts)
+
+    prompts = [(1,) * 40 + (n,) * 3 for n in range(2, 5)]
+    assert found(prompts) == (None, 40)
+    assert found(prompts[:2]) == (None, 0)
+    assert found([(1,) * 100]) == (None, 0)
+    assert found([(1,) * 100, (1,) * 90]) == (None, 89)
+    cache = PrefixCache()
+    assert found(prompts[:1], cache) == (None, 0)
+    # The same prompt again says nothing about others; another prompt does, and only its last token is never shared.
+    assert found(prompts[:1], cache) == (None, 0)
+    assert found(prompts[1:2], cache) == (None, 40)
+    assert found([(1,) * 30], cache) == (None, 29)
+    assert found([(1,) * 10 + (9,)], cache) == (None, 0)
+
+
+def test_a_kept_beginning_is_cut_extended_and_forgotten():
+    def beginning(length, token=1):
+        return Beginning((token,) * length, ((torch.zeros(1, 1, length, 1), torch.zeros(1, 1, length, 1)),))
+
+    cache = PrefixCache()
+    cache.keep(beginning(40))
+    known, length = cache.find([(1,) * 30 + (2,)])
+    assert (known.ids, length) == ((1,) * 30, 30)
+    assert known.layers[0][0].shape[2] == 30
+    # One that goes on replaces it, and the longest is not kept whole.
+    cache.keep(beginning(1000))
+    known, length = cache.find([(1,) * 2000])
+    assert len(known.ids) == length == 256
+    for token in range(2, 6):
+        cache.keep(beginning(40, token))
+    assert cache.find([(1,) * 30 + (9,)])[0] is None
 
 
 def test_a_removed_completion_gets_no_further_token(lm):

@@ -359,6 +359,37 @@ def test_waiting_jobs_are_batched_and_a_bad_one_fails_alone(kind):
     assert batches == [["a"], ["b", "bad", "d"], ["b"], ["bad"], ["d"], ["c"], ["e"]]
 
 
+def test_jobs_before_a_first_token_are_gathered_and_come_before_others():
+    batches = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(items):
+        batches.append(items)
+        begun.set()
+        go_on.wait(10)
+        return items
+
+    async def run():
+        worker = Worker()
+
+        async def later(key, item, delay, urgent):
+            await asyncio.sleep(delay)
+            await worker.run(key, work, item, urgent=urgent)
+
+        prepared = [asyncio.create_task(later("prepare", n, 0.0005 * n, True)) for n in range(3)]
+        await asyncio.to_thread(begun.wait)
+        judged = asyncio.create_task(worker.run("judge", work, "sentence"))
+        await asyncio.sleep(0)
+        prepared.append(asyncio.create_task(worker.run("prepare", work, 3, urgent=True)))
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(*prepared, judged)
+        worker.close()
+
+    asyncio.run(run())
+    assert batches == [[0, 1, 2], [3], ["sentence"]]
+
+
 def test_a_work_function_that_loses_results_fails_instead_of_hanging():
     async def run():
         worker = Worker()
