@@ -1,9 +1,10 @@
 """Load on `halluc serve`: many clients on this machine, a third of them bad or leaving early.
 
-Starts the command with an index of a few passages, and prints: the time to the first text of one stream and of five at once;
-counts of replies by kind and status, median and 95th percentile of good ones, and the server's memory before and after; the
-time from SIGTERM to its end while requests run. Exits with 1 if a good request got a server error, or if the server outlived
-its grace.
+Starts the command with an index of a few passages, and prints: the time to the first text of one stream and of five at once,
+beside that of the same model and retrieval in this process, where no prompt comes twice and the machine is idle between the
+measurements; counts of replies by kind and status, median and 95th percentile of good ones, and the server's memory before
+the load, after half of it and at its end; the time from SIGTERM to its end while requests run. Exits with 1 if a good
+request got a server error, or if the server outlived its grace.
 
     python benchmarks/serve.py --clients 100 --seconds 60
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import signal
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -43,6 +46,8 @@ QUESTIONS = [
     "Where does the Danube end?",
     "How do I bake sourdough bread?",
 ]
+# Put before a question, one or two of them, so that no prompt comes twice.
+OPENINGS = ["", "Please tell me: ", "Say it: ", "Quickly: ", "A friend asks: ", "Once more: ", "For a quiz: ", "I forgot: "]
 BAD = [
     b"{",
     b'{"messages": []}',
@@ -59,6 +64,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--max-tokens", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=7, help="measurements of a time to the first text")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         index = _build_index(Path(folder))
@@ -68,7 +74,7 @@ def main() -> None:
             assert server.stdout is not None
             try:
                 url = json.loads(server.stdout.readline())["url"]
-                failed = asyncio.run(_run(url, psutil.Process(server.pid), arguments))
+                failed = asyncio.run(_run(url, index, psutil.Process(server.pid), arguments))
                 took = _stop(server, url)
             finally:
                 if server.poll() is None:
@@ -84,37 +90,105 @@ def _build_index(folder: Path) -> Path:
     return folder / "serve.index"
 
 
-async def _run(url: str, process: psutil.Process, arguments: argparse.Namespace) -> int:
+async def _run(url: str, index: Path, process: psutil.Process, arguments: argparse.Namespace) -> int:
     """Print the figures; returns how many good requests got a server error."""
     limits = httpx2.Limits(max_connections=None)
     async with httpx2.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
-        await _first_text(client, 0)  # warm
-        one = [await _first_text(client, number) for number in range(3)]
-        five = [max(await asyncio.gather(*(_first_text(client, n) for n in range(5)))) for _ in range(3)]
-        show("time to the first text", one=float(np.median(one)), slowest_of_five=float(np.median(five)),
-             ratio=float(np.median(five) / np.median(one)), bar=1.5)  # fmt: skip
+        questions = map("".join, itertools.product(OPENINGS, OPENINGS, QUESTIONS[:4]))
+        for _ in range(2):
+            await _first_text(client, next(questions))
+        one, five, alone, retrieval, batches = [], [], [], [], []
+        here = _Here(index, arguments.model)
+        for _ in range(arguments.rounds):
+            await _idle(client)
+            one.append(await _first_text(client, next(questions)))
+            await _idle(client)
+            five.append(max(await asyncio.gather(*(_first_text(client, next(questions)) for _ in range(5)))))
+            await _idle(client)
+            asked = [next(questions) for _ in range(5)]
+            retrieval.append(here.retrieval(asked[0]))
+            alone.append(here.first_text(asked[0]))
+            batches.append(here.prefill(asked) / here.prefill(asked[:1]))
+        del here
+        first, slowest, generation = float(np.median(one)), float(np.median(five)), float(np.median(alone))
+        show("time to the first text", rounds=arguments.rounds, one=first, slowest_of_five=slowest, ratio=slowest / first,
+             bar=1.5, generation_alone=generation, retrieval_alone=float(np.median(retrieval)),
+             to_generation=first / generation, bar_to_generation=1.1,
+             prompts_of_five_to_one=float(np.median(batches)))  # fmt: skip
         before = process.memory_info().rss
         counts: Counter[str] = Counter()
         seconds: list[float] = []
         end = time.monotonic() + arguments.seconds
         load = [_client(client, number, end, arguments.max_tokens, counts, seconds) for number in range(arguments.clients)]
+        half = asyncio.create_task(_memory_at(process, end - arguments.seconds / 2))
         await asyncio.gather(*load)
         after = process.memory_info().rss
         p50, p95 = np.percentile(seconds, [50, 95]) if seconds else (float("nan"), float("nan"))
         failed = sum(n for kind, n in counts.items() if kind.startswith("good 5"))
         show("load", clients=arguments.clients, **{kind.replace(" ", "_"): n for kind, n in sorted(counts.items())},
-             p50=float(p50), p95=float(p95), memory_before=before / 2**20, memory_after=after / 2**20)  # fmt: skip
+             p50=float(p50), p95=float(p95), memory_before=before / 2**20, memory_half=await half / 2**20,
+             memory_after=after / 2**20)  # fmt: skip
     return failed
 
 
-async def _first_text(client: httpx2.AsyncClient, number: int) -> float:
-    body = _body(QUESTIONS[number % 4], 16, stream=True)
+async def _first_text(client: httpx2.AsyncClient, question: str) -> float:
+    """Seconds to the first text of a stream, which is then left."""
     start = time.perf_counter()
-    async with client.stream("POST", "/chat/completions", json=body) as reply:
+    async with client.stream("POST", "/chat/completions", json=_body(question, 16, stream=True)) as reply:
         async for line in reply.aiter_lines():
             if '"content"' in line:
                 return time.perf_counter() - start
     raise RuntimeError("the stream had no text")
+
+
+async def _idle(client: httpx2.AsyncClient) -> None:
+    """Wait until the server has nothing to do."""
+    while (await client.get(client.base_url.join("/health"))).json()["running"]:
+        await asyncio.sleep(0.05)
+
+
+class _Here:
+    """The model and the index in this process: what the work takes without a server."""
+
+    def __init__(self, index: Path, model: str) -> None:
+        from halluc import GroundedModel, load_model
+        from retrieval import PassageIndex
+
+        self.lm = load_model(model)
+        self.grounded = GroundedModel(self.lm, PassageIndex.open(index))
+        self.first_text(QUESTIONS[0])
+
+    def retrieval(self, question: str) -> float:
+        start = time.perf_counter()
+        self._prompts([question])
+        return time.perf_counter() - start
+
+    def first_text(self, question: str) -> float:
+        (prompt,) = self._prompts([question])
+        start = time.perf_counter()
+        stream = self.lm.stream(prompt, max_new_tokens=16)
+        next(stream)
+        return time.perf_counter() - start
+
+    def prefill(self, questions: list[str]) -> float:
+        """Seconds of one forward pass over the prompts."""
+        import torch
+
+        ids, mask = self.lm.pad(self.lm.encode(self._prompts(questions)), left=True)
+        start = time.perf_counter()
+        with torch.inference_mode():
+            self.lm.prefill(ids, mask)
+        return time.perf_counter() - start
+
+    def _prompts(self, questions: list[str]) -> list[Any]:
+        from halluc.grounding.conversation import Conversation
+
+        return [prepared.prompt for prepared in self.grounded.prepare([Conversation(question) for question in questions])]
+
+
+async def _memory_at(process: psutil.Process, moment: float) -> int:
+    await asyncio.sleep(moment - time.monotonic())
+    return int(process.memory_info().rss)
 
 
 async def _client(

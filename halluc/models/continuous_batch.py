@@ -52,6 +52,7 @@ class ContinuousBatch:
         self._cache: Any = None
         self._mask: torch.Tensor | None = None
         self._prefixes = PrefixCache()
+        self._row_turn = False
         penalty = getattr(network.model.generation_config, "repetition_penalty", None)
         self._penalty: float = 1.0 if penalty is None else float(penalty)
 
@@ -96,7 +97,9 @@ class ContinuousBatch:
             self._waiting.remove(completion)
 
     def step(self) -> list[Completion]:
-        """Compute the next token: the first ones of completions that wait, if there is room for them, else one of each row.
+        """Compute the next token: the first ones of completions that wait, if there is room for them, or one of each row.
+
+        If there are both, the two take turns: completions that keep coming do not stop those that have begun.
 
         An exception of the model does not concern all: each completion is computed again on its own, and the exception
         becomes the `error` of those that fail alone.
@@ -108,7 +111,8 @@ class ContinuousBatch:
 
         with torch.inference_mode():
             self._leave()
-            joining = self._next_waiting()
+            joining = [] if self._rows and self._row_turn else self._next_waiting()
+            self._row_turn = bool(joining)
             if not joining and not self._rows:
                 return []
             try:

@@ -212,12 +212,16 @@ def sampling_options(body: ChatBody, *, default_tokens: int, max_tokens: int) ->
 
 
 def validation_message(errors: Sequence[Mapping[str, Any]], body: Any) -> str:
-    """Put the first error of pydantic into a sentence that names the parameter and its value."""
-    error = errors[0]
+    """Put the errors of pydantic into a sentence that names the parameter and its value, or all that are unknown."""
+    unknown = [_place(error["loc"], body)[0] for error in errors if error["type"] == "extra_forbidden"]
+    if unknown:
+        names = " or ".join(map(repr, unknown))
+        return f"there is no parameter {names} here; leave {'it' if len(unknown) == 1 else 'them'} out"
+    # Each member of a union has an error; the one that got furthest into the value is the one that was meant.
+    first = _place(errors[0]["loc"], body)[0]
+    error = max((e for e in errors if _place(e["loc"], body)[0].startswith(first)), key=lambda e: len(e["loc"]))
     path, value = _place(error["loc"], body)
     kind = error["type"]
-    if kind == "extra_forbidden":
-        return f"there is no parameter {path!r} here; leave it out"
     if kind == "missing":
         return f"{path} is missing; send it" if path else "the request is empty; send a JSON object"
     if kind == "string_unicode":

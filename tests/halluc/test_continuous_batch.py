@@ -133,6 +133,18 @@ def test_a_removed_completion_gets_no_further_token(lm):
     assert second.generation.text == lm.generate(PROMPTS[1:2], max_new_tokens=8)[0][0].text
 
 
+def test_completions_that_keep_coming_do_not_stop_the_others(lm):
+    batch = ContinuousBatch(lm)
+    first = batch.add(PROMPTS[1], max_new_tokens=4)
+    steps = 0
+    while not first.ended and steps < 10:
+        batch.step()
+        batch.add(PROMPTS[2], max_new_tokens=8)
+        steps += 1
+    # Its own first token, and then one for each pass over prompts that came later.
+    assert (first.ended, steps) == (True, 6)
+
+
 def test_samples_depend_on_their_seed_and_not_on_their_neighbors(lm):
     def sample(seeds):
         batch = ContinuousBatch(lm)
@@ -163,8 +175,9 @@ def test_a_pass_that_fails_for_all_is_repeated_for_each_and_only_the_bad_one_fai
 
     def failing(*arguments, **options):
         rows = [row.prompt_ids for row in batch._rows] or [good.prompt_ids, bad.prompt_ids]
+        # Without the beginning that both prompts share.
         ids = options["input_ids"]
-        if ids.shape[0] > 1 or tuple(ids[0].tolist()) == bad.prompt_ids:
+        if ids.shape[0] > 1 or tuple(ids[0].tolist()) == bad.prompt_ids[-ids.shape[1] :]:
             raise RuntimeError(f"out of memory with {len(rows)} rows")
         return forward(*arguments, **options)
 
