@@ -81,7 +81,7 @@ class EncoderTokenizer:
         # The file may ask for both.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self.pad_token_id: int = self._tokenizer.token_to_id("[PAD]")
+        self.pad_token_id = self._tokenizer.token_to_id("[PAD]") or 0
 
     @property
     def split_special_tokens(self) -> bool:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from halluc.answers import Answer, Claim, Verdict
-from halluc.claims import RuleClaimExtractor
 from halluc.verification.judge import Judge, answer_support
 
 if TYPE_CHECKING:
@@ -47,6 +46,9 @@ def judge_parts(verifier: Verifier, parts: Sequence[Part]) -> list[tuple[tuple[V
     Returns:
         (N,) for each part one verdict per check-worthy claim, and the claims that were not checked.
     """
+    # Its expressions take a third of the start of a command.
+    from halluc.claims import RuleClaimExtractor
+
     claims = RuleClaimExtractor().extract([part.text for part in parts], questions=[part.question for part in parts])
     inside = [
         [claim for claim in claims_of_part if part.start <= claim.start < part.end]
