@@ -4,6 +4,7 @@ from scripted import Scripted
 from halluc.errors import InvalidInput
 from training import FactualityReward
 from training.rewards.composite import CompositeReward, format_reward, length_reward
+from training.rewards.kinds import claim_precision
 
 
 def preference(*, completions, **_):
@@ -14,7 +15,7 @@ def test_the_reward_is_the_weighted_sum_of_its_terms_and_each_is_logged():
     logged = {}
     reward = CompositeReward(
         preference,
-        FactualityReward(Scripted({"ab": (0.5, 0.0)})),
+        FactualityReward(Scripted({"ab": (0.5, 0.0)}), kind=claim_precision),
         factuality_weight=4.0,
         format=format_reward(r".*\."),
         format_weight=10.0,

@@ -11,7 +11,8 @@ from retrieval import Passage, PassageIndex
 from retrieval.files import whole_characters
 from training import FactualityReward
 from training.rewards.completions import prompt_question
-from training.rewards.kinds import brier_confidence, claim_precision, ternary_truth
+from training.rewards.kinds import brier_confidence, claim_precision, reward_kind, ternary_truth
+from training.runs.online import GRPORun
 
 FACTS = {"Paris": (0.9, 0.0), "Rome": (0.6, 0.1), "Oslo": (0.1, 0.8), "Bern": (0.2, 0.1)}
 
@@ -40,18 +41,24 @@ def index(tmp_path):
     return index_
 
 
-def score(completion, verifier=None, *, context="A passage.", prompt="Tell me.", columns=None, **options):
-    reward = FactualityReward(verifier or Scripted(FACTS), **options)
+def score(completion, verifier=None, *, context="A passage.", prompt="Tell me.", columns=None, kind=claim_precision, **options):
+    reward = FactualityReward(verifier or Scripted(FACTS), kind=kind, **options)
     columns = {name: [value] for name, value in (columns or {}).items()}
     return reward(prompts=[prompt], completions=[completion], context=[context] if context else None, **columns)[0]
 
 
-def test_the_reward_is_the_share_of_supported_claims(index):
+@pytest.mark.parametrize(("options", "half"), [({}, 0.0), ({"kind": claim_precision}, 0.5)])
+def test_a_completion_with_an_unsupported_claim_earns_nothing_unless_the_share_is_asked_for(index, options, half):
     verifier = Contained()
-    reward = FactualityReward(verifier, index)
+    reward = FactualityReward(verifier, index, **options)
     completions = ["Paris is in France.", "Paris is in France. It is in Peru.", "Nobody knows.", ""]
-    assert reward(prompts=["?"] * 4, completions=completions) == [1.0, 0.5, 0.0, 0.0]
+    assert reward(prompts=["?"] * 4, completions=completions) == [1.0, half, 0.0, 0.0]
     assert verifier.calls == 1
+
+
+def test_the_default_is_that_of_online_runs():
+    default = inspect.signature(FactualityReward).parameters["kind"].default
+    assert default is reward_kind(GRPORun.kind).func
 
 
 class Everything:
@@ -148,7 +155,7 @@ def test_verdicts_are_cached_by_evidence_and_claim(index):
 
 def test_clearing_the_cache_changes_no_reward(index, monkeypatch):
     monkeypatch.setattr("halluc.verification.judge._MAX_KEPT", 1)
-    reward = FactualityReward(Scripted(FACTS), index, k=1)
+    reward = FactualityReward(Scripted(FACTS), index, k=1, kind=claim_precision)
     completions = ["Paris is big.", "Paris is big. Rome is old.", "Bern is small. Rome is old."]
     for _ in range(2):
         assert [reward(prompts=["?"], completions=[text])[0] for text in completions] == pytest.approx([0.9, 0.75, 0.4])

@@ -22,7 +22,7 @@ from training.rewards.credit import CreditedSpan, claim_credits, credited_advant
 from training.rewards.evidence import row_evidence
 from training.rewards.guards import copied_share, repeated_share, restates
 from training.rewards.hacking import GapReport, Measurement, gap_report
-from training.rewards.kinds import JudgedClaim, JudgedCompletion, RewardKind, claim_precision
+from training.rewards.kinds import JudgedClaim, JudgedCompletion, RewardKind, binary_factuality
 
 if TYPE_CHECKING:
     import torch
@@ -59,10 +59,12 @@ class _Row(NamedTuple):
 
 
 class FactualityReward:
-    """The reward of a completion for being true: by default the mean support of its claims, minus penalties for hacking.
+    """The reward of a completion for being true, minus penalties for reward hacking.
 
-    By default a completion without a claim earns 0, so that saying nothing never pays. Verdicts are cached, so that a claim
-    that many completions make is judged once. TRL logs the reward under `__name__`.
+    By default a completion earns 1 if the evidence supports all of its claims, and else 0, also if it has none, so that saying
+    nothing never pays. The mean support of the claims (`claim_precision`) separates answers more finely, but pays ten times as
+    many replies that do not answer (benchmarks/rewards.py). Verdicts are cached, so that a claim that many completions make is
+    judged once. TRL logs the reward under `__name__`.
 
     Args:
         verifier: gives the probability that evidence supports a claim.
@@ -94,7 +96,7 @@ class FactualityReward:
         index: PassageStore | None = None,
         *,
         k: int = 3,
-        kind: RewardKind = claim_precision,
+        kind: RewardKind = binary_factuality,
         extractor: ClaimExtractor | None = None,
         repetition_penalty: float = 1.0,
         copy_penalty: float = 1.0,
