@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 
 from halluc.claims.markup import final_answer
+from halluc.grading.candidates import Candidate, candidate, exclude, offered, restates
 from halluc.grading.matching import contains_answer
 from halluc.grading.number_words import numbers_in_digits, without_dates_and_names
 
@@ -19,7 +19,15 @@ __all__ = ["gives_answer"]
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ARTICLES = frozenset(("a", "an", "the"))
+_ARTICLE_BEFORE = re.compile(r"\b(?:the|an?) $", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\W*[A-Z0-9])|\s*\n+\s*")
+_DATE_COMMA = re.compile(r"(?<=[a-z] )(\d{1,2}),(?= \d{4}\b)")
+_ITEM_NUMBER = re.compile(r"^[ \t]*\(?\d{1,2}[.)][ \t]+", re.MULTILINE)
+# A clause that gives an answer of its own: "it is Paris and it is 1987"; not a correction ("…, but it is Paris").
+_OWN_CLAUSE = re.compile(
+    r"(?:\s*[,;]\s*(?:and |or )?|\s+(?:and|or)\s+)(?=(?:it|that)(?:['’]s| (?:is|was|could|might|may)\b(?! not\b|n['’]t)))",
+    re.IGNORECASE,
+)
 # A clause in which a negation may stand, and negations that deny nothing of what follows.
 _CLAUSE_END = re.compile(r"[,;:–—]|\bbut\b|\bhowever\b", re.IGNORECASE)
 _NEGATION = re.compile(
@@ -39,8 +47,8 @@ _DENIED_AFTER = re.compile(
 )
 # Words between a negation and what it denies.
 _NEGATED_WORDS = 6
-_SEPARATOR = re.compile(r"\s*(?:[,;/|•]|\bor\b|\band\b|\bor else\b)\s*", re.IGNORECASE)
-_OR = re.compile(r"\bor\b|/", re.IGNORECASE)
+_SEPARATOR = re.compile(r"\s*(?:(?:[,;/|•]|\b(?:or|else|and|also|alternatively)\b)\s*)+", re.IGNORECASE)
+_OR = re.compile(r"\bor\b|/|\balso\b|\balternatively\b", re.IGNORECASE)
 _LEAD = re.compile(
     r"^(?:\W|\b(?:and|or|either|maybe|perhaps|possibly|probably|also|even|then|it|its|it's|is|was|are|were|could|might|may|be|in|at"
     r"|on|by|from|to|of|for|the|a|an|answer|answers|not)\b)+",
@@ -49,14 +57,10 @@ _LEAD = re.compile(
 _CANDIDATE_WORDS = 4
 # In a list, so many other candidates make a guess of each; two may be apposition ("Lyon, Rhône, France").
 _OTHERS_IN_LIST = 3
-# Or so many of any kind, such as "1987, London, the committee, Ada Berg".
+# Or so many of any kind with descriptions, such as "1987, London, the committee, Ada Berg".
 _BARE_IN_LIST = 4
-# Other sentences in the same words with a name or number: "It is 1900. It is Ada Berg. It is Eva Falk."
-_NAMES_IN_FRAME = 2
-_PLACED = re.compile(
-    r"\W*(?:is|was|are|were|could|might|may|be|in|at|on|by|from|to|of|for|with|during|after|before|which|who|where|when|its|it)\b",
-    re.IGNORECASE,
-)
+# Or fewer of different kinds, such as "1987, silver, Ada Berg".
+_KINDS_IN_LIST = 3
 _LONGEST_PHRASE = 6
 _NUMBER = re.compile(r"\W*\d+\W*")
 
@@ -99,7 +103,7 @@ def _in_digits(text: str, references: Sequence[str]) -> list[tuple[str, list[str
 
 def _commits(text: str, references: Sequence[str]) -> bool:
     """Whether a text that contains a reference neither denies it nor offers others beside it."""
-    sentences = [sentence for sentence in _SENTENCE_END.split(text) if sentence.strip()]
+    sentences = _sentences(text)
     accepted = [words for words in map(_words, references) if words]
     places = [(i, place) for i, sentence in enumerate(sentences) for place in _places(sentence, accepted)]
     if not places:
@@ -112,6 +116,14 @@ def _commits(text: str, references: Sequence[str]) -> bool:
     return not any(
         _in_list(sentences[i], place, accepted) or _among_sentences(sentences, i, place, accepted) for i, place in affirmed
     )
+
+
+def _sentences(text: str) -> list[str]:
+    """Sentences, lines, and clauses that give an answer of their own; without the numbers of a numbered list."""
+    text = _DATE_COMMA.sub(r"\1", text)
+    if len(_ITEM_NUMBER.findall(text)) > 1:
+        text = _ITEM_NUMBER.sub("", text)
+    return [clause for sentence in _SENTENCE_END.split(text) for clause in _OWN_CLAUSE.split(sentence) if clause.strip()]
 
 
 def _words(text: str) -> list[str]:
@@ -150,55 +162,86 @@ def _in_list(sentence: str, place: tuple[int, int], accepted: Sequence[Sequence[
         *(edge for match in _SEPARATOR.finditer(sentence) if not _overlap(match.span(), place) for edge in match.span()),
     ]
     edges.append(len(sentence))
-    items = [(edges[i], edges[i + 1]) for i in range(0, len(edges) - 1, 2)]
-    own = next(i for i, (first, last) in enumerate(items) if first <= start and end <= last)
-    others = [
-        i for i, (first, last) in enumerate(items) if i != own and _is_other(sentence[first:last], reference, accepted)
+    spans = [(edges[i], edges[i + 1]) for i in range(0, len(edges) - 1, 2)]
+    own = next(i for i, (first, last) in enumerate(spans) if first <= start and end <= last)
+    items = [sentence[first:last] for first, last in spans]
+    others = items[:own] + items[own + 1 :]
+    if sum(_is_other(item, reference, accepted) for item in others) >= _OTHERS_IN_LIST or _is_list(items, own, accepted):
+        return True
+    beside = [
+        i
+        for i in (own - 1, own + 1)
+        if 0 <= i < len(items) and _OR.search(sentence[spans[min(i, own)][1] : spans[max(i, own)][0]])
     ]
-    if len(others) >= _OTHERS_IN_LIST:
-        return True
-    if sum(
-        _is_bare(sentence[first:last], accepted) for first, last in (items[i] for i in range(len(items)) if i != own)
-    ) >= (_BARE_IN_LIST):
-        return True
-    beside = [pair for pair in pairwise(range(len(items))) if own in pair and set(pair) & set(others)]
-    if any(_OR.search(sentence[items[a][1] : items[b][0]]) for a, b in beside):
+    if any(_is_alternative(items[i], items[own], reference, accepted) for i in beside):
         return True
     # A run of names without separators.
-    phrase = _WORD.findall(_LEAD.sub("", sentence[items[own][0] : items[own][1]]))
+    phrase = _WORD.findall(_LEAD.sub("", items[own]))
     extra = len(phrase) - len(_WORD.findall(reference))
     return extra > _LONGEST_PHRASE and all(word[:1].isupper() or word[:1].isdigit() for word in phrase)
 
 
-def _is_bare(text: str, accepted: Sequence[Sequence[str]]) -> bool:
-    """Whether an item is a few words without a preposition or verb before them, and no reference."""
-    words = _WORD.findall(text)
-    return 0 < len(words) <= _CANDIDATE_WORDS and not _PLACED.match(text) and not _places(text, accepted)
+def _is_list(items: Sequence[str], own: int, accepted: Sequence[Sequence[str]]) -> bool:
+    """Whether a sentence goes on from an answer to others: of three kinds, three of any kind, or four with descriptions."""
+    if len(items) < _KINDS_IN_LIST:
+        return False
+    others = [item for i, item in enumerate(items) if i != own and not _places(item, accepted)]
+    found = [one for one in map(candidate, others) if one is not None and not one.preposition]
+    if sum(len(one.words) <= _CANDIDATE_WORDS for one in found) >= _BARE_IN_LIST:
+        return True
+    # A sentence about something else may list much.
+    answer = offered(items[own]) if offered(items[0]) else None
+    if answer is None:
+        return False
+    bare = [one for one in found if not one.determiner and not restates(answer, one)]
+    return len(bare) >= _OTHERS_IN_LIST or len({answer.kind, *(one.kind for one in bare)}) >= _KINDS_IN_LIST
+
+
+def _is_alternative(text: str, own: str, reference: str, accepted: Sequence[Sequence[str]]) -> bool:
+    """Whether what "or" or "also" joins to the answer is another one, of whatever kind."""
+    answer, other = offered(own), offered(text)
+    if answer and other and restates(answer, other):
+        return False
+    if _is_other(text, reference, accepted):
+        return True
+    if answer is None or other is None or _places(text, accepted) or not set(_words(reference)) <= answer.words:
+        return False
+    return other.preposition == answer.preposition and (other.kind != "adjective" or answer.kind == "adjective")
 
 
 def _among_sentences(
     sentences: Sequence[str], number: int, place: tuple[int, int], accepted: Sequence[Sequence[str]]
 ) -> bool:
-    """Whether another sentence gives another candidate in the same words, or alone; or two do, of whatever kind."""
-    names = 0
+    """Whether another sentence gives another answer, in the same words ("Its capital is …") or in those of any answer."""
+    if len(sentences) == 1:
+        return False
     sentence, (start, end) = sentences[number], place
-    reference, frame = sentence[start:end], _words(sentence[:start])
-    bare = not _WORD.findall(_LEAD.sub("", sentence[:start])) and not _WORD.findall(sentence[end:])
+    fragment = not _WORD.findall(sentence[:start] + sentence[end:])
+    frame = _words(sentence[:start])
+    # A reference that has a verb is an answer all the same.
+    answer = offered(sentence, accepted=not _LEAD.sub("", sentence[:start]))
+    general = answer is not None and set(_words(sentence[start:end])) <= answer.words | {answer.preposition}
+    rivals: list[Candidate] = []
+    article = _ARTICLE_BEFORE.search(sentence, 0, start)
+    own = candidate(sentence[article.start() if article else start :])
     for i, other in enumerate(sentences):
-        if i == number or not (words := _words(other)):
+        if i == number or _places(other, accepted):
             continue
-        if frame and words[: len(frame)] == frame:
-            remainder = _WORD.finditer(other)
-            kept = [word for word in remainder if word[0].lower() not in _ARTICLES][len(frame) :]
-            candidate = other[kept[0].start() :] if kept else ""
-            if kept and _is_other(candidate, reference, accepted):
-                return True
-            names += _is_bare(candidate, accepted) and all(
-                word[:1].isupper() or word[:1].isdigit() for word in candidate.split()
-            )
-        if bare and _is_other(other, reference, accepted):
+        found = offered(other)
+        # In a list of words, parts of speech are guesses.
+        if fragment and _LEAD.sub("", other) == other.lstrip("-*• ") and _is_other(other, sentence[start:end], accepted):
             return True
-    return names >= _NAMES_IN_FRAME
+        if general and answer is not None and found is not None:
+            if exclude(answer, found) or any(exclude(rival, found) for rival in rivals):
+                return True
+            # Two names or numbers that exclude each other, although the answer might go with either.
+            rivals += [found] if found.kind in ("name", "number") else []
+        if frame and own is not None and _words(other)[: len(frame)] == frame:
+            last = [word for word in _WORD.finditer(other) if word[0].lower() not in _ARTICLES][len(frame) - 1]
+            found = candidate(other[last.end() :])
+            if found is not None and exclude(own, found):
+                return True
+    return False
 
 
 def _is_other(text: str, reference: str, accepted: Sequence[Sequence[str]]) -> bool:

