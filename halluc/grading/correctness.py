@@ -68,10 +68,10 @@ _NUMBER = re.compile(r"\W*\d+\W*")
 def gives_answer(answer: str, references: Sequence[str]) -> bool:
     """Whether a reply commits to one of the references.
 
-    It does not if a reference is denied ("not in France"), or if the reply offers other candidates of the same kind beside
-    it: alternatives ("France or Spain"), a list of them, or the same sentence with other answers ("It is France. It is
-    Spain."). Other references are not other candidates. Thoughts (`<think>…</think>`) do not count. Numbers in words are the
-    same as in digits ("seven", "7"), whichever of them the reference has.
+    It does not if a reference is denied ("not in France"), or if the reply offers other answers beside it, of whatever kind:
+    alternatives ("France or Spain"), a list of them, or further sentences or lines ("It is France. It is Spain."). What
+    describes or restates the answer, and other references, are no other answers. Thoughts (`<think>…</think>`) do not count.
+    Numbers in words are the same as in digits ("seven", "7"), whichever of them the reference has.
 
     Args:
         answer: what the model wrote.

@@ -9,7 +9,6 @@ from halluc.errors import InvalidInput
 from halluc.grading.correctness import gives_answer
 
 
-
 def cases(name):
     lines = (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]

@@ -41,8 +41,9 @@ def index(tmp_path):
     return index_
 
 
-def score(completion, verifier=None, *, context="A passage.", prompt="Tell me.", columns=None, kind=claim_precision, **options):
-    reward = FactualityReward(verifier or Scripted(FACTS), kind=kind, **options)
+def score(completion, verifier=None, *, context="A passage.", prompt="Tell me.", columns=None, **options):
+    """What a completion earns: by default the mean support of its claims, which shows each of them."""
+    reward = FactualityReward(verifier or Scripted(FACTS), **{"kind": claim_precision, **options})
     columns = {name: [value] for name, value in (columns or {}).items()}
     return reward(prompts=[prompt], completions=[completion], context=[context] if context else None, **columns)[0]
 

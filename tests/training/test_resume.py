@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from curves import largest_difference
 from tiny_model import save_tiny_model
 from typer.testing import CliRunner
 
@@ -82,7 +83,7 @@ def test_a_dpo_run_that_was_killed_twice_has_the_losses_of_one_that_was_not(conf
     assert (facts["steps"], facts["resumed_from"]) == (9, str(out / "checkpoint-3"))
     expected = losses(tmp_path / "whole")
     assert sorted(expected) == list(range(1, 10))
-    assert losses(out) == pytest.approx(expected, abs=1e-4)
+    assert largest_difference("dpo", expected, losses(out)) <= 1e-4
     assert max(expected.values()) - min(expected.values()) > 0.1
 
 
@@ -96,7 +97,7 @@ def test_a_grpo_run_that_was_killed_has_the_losses_rewards_and_gap_of_one_that_w
     kill_after(3, "grpo", config, tmp_path / "killed")
     facts = run("grpo", config, tmp_path / "killed")
     assert facts["resumed_from"] in {str(tmp_path / "killed" / f"checkpoint-{step}") for step in (2, 4)}
-    assert losses(tmp_path / "killed") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
+    assert largest_difference("grpo", losses(tmp_path / "whole"), losses(tmp_path / "killed")) <= 1e-4
     assert facts["gap"] == whole["gap"]
     assert facts["gap"]["steps"] >= 4
 

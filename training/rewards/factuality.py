@@ -61,10 +61,10 @@ class _Row(NamedTuple):
 class FactualityReward:
     """The reward of a completion for being true, minus penalties for reward hacking.
 
-    By default a completion earns 1 if the evidence supports all of its claims, and else 0, also if it has none, so that saying
-    nothing never pays. The mean support of the claims (`claim_precision`) separates answers more finely, but pays ten times as
-    many replies that do not answer (benchmarks/rewards.py). Verdicts are cached, so that a claim that many completions make is
-    judged once. TRL logs the reward under `__name__`.
+    By default a completion earns 1 if the evidence supports all of its claims, else 0; also 0 if it has none, so that saying
+    nothing never pays. The mean support of the claims (`claim_precision`) separates answers more finely, but pays ten times
+    as many replies that do not answer (benchmarks/rewards.py). Verdicts are cached, so that a claim that many completions
+    make is judged once. TRL logs the reward under `__name__`.
 
     Args:
         verifier: gives the probability that evidence supports a claim.
