@@ -14,7 +14,7 @@ from typing import Any
 
 
 class Remembering:
-    """Completes as the model does. Only greedy completions are kept: they do not depend on a seed.
+    """Completes as the model does. Only greedy completions are kept, which do not depend on a seed, without other tokens.
 
     Args:
         lm: the model.
@@ -35,7 +35,7 @@ class Remembering:
         """Complete the prompts that are new, and look up the others."""
         from halluc.models.language_model import Generation
 
-        if options.get("n", 1) != 1 or options.get("temperature"):
+        if options.get("n", 1) != 1 or options.get("temperature") or options.get("top_logprobs"):
             return self._generate(prompts, **options)
         keys = [self._key(prompt, options) for prompt in prompts]
         new = list({key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in self._rows}.items())
