@@ -60,7 +60,7 @@ def split_spec(spec: str) -> tuple[str, str]:
     if "@" in url:
         raise InvalidInput("the URL of the endpoint contains a user name or password; pass the key as api_key=")
     if not usable or re.search(r"\s", url):
-        raise InvalidInput(f"{spec!r} is not the URL of an endpoint; {form}")
+        raise InvalidInput(f"{url!r} is not the URL of an endpoint; {form}")
     if parts.query:
         # It may be a key, so it is not repeated.
         raise InvalidInput(f"the URL of {parts.hostname} has a query (?…); {form}")

@@ -186,8 +186,9 @@ def test_errors_of_the_server_and_its_absence_are_passed_on():
         assert proxy.get("/health").json()["running"] == 0
     with Scripted(["not an event"]) as server, proxy_of(server.url) as proxy:
         assert events(proxy.chat(conversation(stream=True))) == []
-    with pytest.raises(InvalidInput, match="is not the URL of an endpoint"):
-        create_proxy("localhost:1", verifier=SharedWords())
+    for url in ("localhost:1", ""):
+        with pytest.raises(InvalidInput, match=f"^'{url}' is not the URL of an endpoint"):
+            create_proxy(url, verifier=SharedWords())
 
 
 def test_unusable_options_of_the_proxy_are_named(behind):
