@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -22,9 +23,11 @@ from typing import Any
 
 import psutil
 
-from halluc.files import read_rows
-from halluc.verification import load_verifier
-from halluc.verification.check_file import check_rows
+# A script of this folder has the name of a package, and Python looks beside a script first.
+sys.path = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]
+from halluc.files import read_rows  # noqa: E402
+from halluc.verification import load_verifier  # noqa: E402
+from halluc.verification.check_file import check_rows  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 

@@ -41,6 +41,10 @@ class Change:
     unchanged: int
     duplicates: tuple[tuple[str, str], ...]
 
+    def select(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take those of the passages to write from the vectors of all that were passed, without a copy if these are all."""
+        return vectors if len(self.rows) == len(vectors) else vectors[self.rows]
+
     @property
     def documents(self) -> set[str]:
         """Documents that the change touches."""
@@ -63,24 +67,23 @@ def plan_change(
         places = list(dict.fromkeys([*replaced, *state.places([passage.id for passage in passages]).values()]))
         stored = dict(zip(places, state.passages_at(places), strict=True))
     with_id = {passage.id: passage for passage in stored.values()}
-    equal = {passage.id for passage in passages if with_id.get(passage.id) == passage}
+    equal = {passage.id for passage in passages if with_id.get(passage.id) == passage} if with_id else set()
     removed = {place: passage for place, passage in stored.items() if passage.id not in equal}
     id_of_text: dict[str, str] = {}
     if duplicates == "skip" and state is not None:
         removed_ids = {passage.id for passage in removed.values()}
         texts = state.ids_of_texts([passage.text for passage in passages])
         id_of_text = {text: passage_id for text, passage_id in texts.items() if passage_id not in removed_ids}
-    rows: list[int] = []
+    rows = [i for i, passage in enumerate(passages) if passage.id not in equal]
     left_out: list[tuple[str, str]] = []
-    for i, passage in enumerate(passages):
-        if passage.id in equal:
-            continue
-        if passage.text in id_of_text:
-            left_out.append((passage.id, id_of_text[passage.text]))
-            continue
-        rows.append(i)
-        if duplicates == "skip":
-            id_of_text[passage.text] = passage.id
+    if duplicates == "skip":
+        candidates, rows = rows, []
+        for i in candidates:
+            first = id_of_text.setdefault(passages[i].text, passages[i].id)
+            if first == passages[i].id:
+                rows.append(i)
+            else:
+                left_out.append((passages[i].id, first))
     return Change(rows, [passages[i] for i in rows], removed, len(equal), tuple(left_out))
 
 

@@ -7,6 +7,7 @@ folder after it. Not covered: which files an index has (manifest.py).
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -14,9 +15,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 __all__ = [
+    "SummedFile",
     "check_encodable",
     "checksum",
     "flush",
@@ -174,6 +179,26 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class SummedFile(io.BufferedWriter):
+    """A new file, whose checksum is computed while it is written, so that it need not be read again."""
+
+    def __init__(self, path: Path) -> None:
+        import xxhash
+
+        super().__init__(io.FileIO(path, "w"))
+        self._digest = xxhash.xxh3_128()
+
+    @property
+    def checksum(self) -> str:
+        """The value that `checksum` has for the finished file."""
+        return str(self._digest.hexdigest())
+
+    def write(self, data: Buffer) -> int:
+        """Append bytes."""
+        self._digest.update(data)
+        return super().write(data)
 
 
 def checksum(path: Path) -> str:

@@ -128,14 +128,20 @@ class PassageIndex(PassageStore):
 
     @classmethod
     def fill(
-        cls, path: str | Path, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]
-    ) -> None:
+        cls,
+        path: str | Path,
+        origin: Origin,
+        batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]],
+        *,
+        embedder: Embedder | None = None,
+    ) -> PassageIndex:
         """Create an index of passages and their vectors, which appears at `path` only once all of them are in it.
 
         Args:
             path: as in `create`.
             origin: the embedder that made the vectors.
             batches: passages with different ids, and their (N, d) vectors.
+            embedder: the embedder of the origin, if it is loaded.
 
         Raises:
             IndexExists, IndexWriteFailed: as `create`.
@@ -147,6 +153,7 @@ class PassageIndex(PassageStore):
             for passages, vectors in batches:
                 manifest = storage.commit(partial, manifest, snapshot.segments, passages, vectors, [])
                 snapshot = Snapshot(partial, manifest, snapshot)
+        return cls(folder, Snapshot(folder, manifest, snapshot), embedder)
 
     @classmethod
     def checked_location(cls, path: str | Path) -> str:

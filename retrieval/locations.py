@@ -42,8 +42,13 @@ class _Kind(Protocol):
     def check_vacant(self, location: Any) -> None: ...
     def checked_location(self, location: Any) -> str: ...
     def fill(
-        self, location: Any, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]
-    ) -> None: ...
+        self,
+        location: Any,
+        origin: Origin,
+        batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]],
+        *,
+        embedder: Embedder | None = None,
+    ) -> PassageStore: ...
 
 
 def open_store(location: str | Path, *, embedder: Embedder | str | None = None) -> PassageStore:
@@ -78,8 +83,7 @@ def create_store(location: str | Path, *, embedder: Embedder | str | None = None
     kind = _kind(location)
     kind.check_vacant(location)
     model = checked_embedder(embedder)
-    kind.fill(location, Origin(model.name, model.fingerprint, model.dimension), [])
-    return kind.open(location, embedder=model)
+    return kind.fill(location, Origin(model.name, model.fingerprint, model.dimension), [], embedder=model)
 
 
 def build_store(
@@ -115,9 +119,10 @@ def build_store(
         texts = [passage.text for passage in change.new]
         matrix = checked_vectors(embed_ahead(texts, model.encode)(texts), len(texts), model.dimension)
     else:
-        matrix = vectors[change.rows]
-    kind.fill(location, Origin(model.name, model.fingerprint, model.dimension), [(change.new, matrix)])
-    return kind.open(location, embedder=model), AddReport(len(change.new), change.duplicates)
+        matrix = change.select(vectors)
+    origin = Origin(model.name, model.fingerprint, model.dimension)
+    store = kind.fill(location, origin, [(change.new, matrix)], embedder=model)
+    return store, AddReport(len(change.new), change.duplicates)
 
 
 def copy_store(source: str | Path, target: str | Path) -> int:
@@ -140,9 +145,9 @@ def copy_store(source: str | Path, target: str | Path) -> int:
     with open_store(source) as opened:
         kind.check_vacant(target)
         facts = opened.info()
-        kind.fill(target, Origin(facts.embedder, facts.fingerprint, facts.dimension), opened.batches())
-    with kind.open(target) as copy:
-        return len(copy)
+        origin = Origin(facts.embedder, facts.fingerprint, facts.dimension)
+        with kind.fill(target, origin, opened.batches()) as copy:
+            return len(copy)
 
 
 def check_vacant(location: str | Path) -> None:

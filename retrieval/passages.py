@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import filterfalse
 from numbers import Integral
 from operator import attrgetter
 from typing import Any
@@ -199,20 +200,20 @@ def checked_passages(passages: Sequence[Passage]) -> list[Passage]:
     for i, passage in enumerate(passages):
         if not isinstance(passage, Passage):
             raise InvalidPassage(f"passages[{i}] is a {type(passage).__name__}; pass Passage(id, text)")
-    # By column, which takes a third of the time.
+    # By column, where one step of C finds that all values are sound; the loops only name the one that is not.
     for name in ("id", "text", "title", "source", "document_id"):
         _check_texts(name, passages)
     for passage in passages:
-        if not passage.text.strip():
+        if not passage.text or passage.text.isspace():
             raise EmptyCorpus(f"passage {passage.id!r} has no text; leave it out")
-        plain = type(passage.metadata) is dict and not passage.metadata and passage.start is passage.end is None
-        if not plain:
-            try:
-                _check_others(passage)
-            except (TypeError, ValueError) as error:
-                raise _cannot_be_stored(passage, error) from error
-    counts = Counter(map(attrgetter("id"), passages))
-    if repeated := [passage_id for passage_id, count in counts.items() if count > 1]:
+    for name in ("start", "end"):
+        _check_positions(name, passages)
+    for passage in passages:
+        if type(passage.metadata) is not dict or passage.metadata:
+            _check_metadata(passage)
+    ids = list(map(attrgetter("id"), passages))
+    if len(set(ids)) < len(ids):
+        repeated = [passage_id for passage_id, count in Counter(ids).items() if count > 1]
         named = ", ".join(map(repr, repeated[:5]))
         raise DuplicateId(f"{len(repeated)} passage ids occur twice in one call ({named}); give each passage its own id")
     return passages
@@ -221,11 +222,12 @@ def checked_passages(passages: Sequence[Passage]) -> list[Passage]:
 def _check_texts(name: str, passages: Sequence[Passage]) -> None:
     """Check that a field is text, or None where it may be, and that it can be written as UTF-8."""
     values = list(map(attrgetter(name), passages))
-    if set(map(type, values)) != {str}:
+    optional = name not in ("id", "text")
+    if not set(map(type, values)) <= {str, *([type(None)] if optional else [])}:
         for passage, value in zip(passages, values, strict=True):
-            if not isinstance(value, str) and (value is not None or name in ("id", "text")):
+            if not isinstance(value, str) and not (optional and value is None):
                 raise _cannot_be_stored(passage, f"its {name} is {value!r}, not a text")
-    if lone_surrogate("".join(filter(None, values))) is not None:
+    if lone_surrogate("".join(filterfalse(str.isascii, filter(None, values)))) is not None:
         for passage, value in zip(passages, values, strict=True):
             if (fault := _fault(value)) is not None:
                 raise _cannot_be_stored(passage, f"its {name} {fault}")
@@ -239,22 +241,28 @@ def _fault(value: Any) -> ValueError | None:
     return None
 
 
-def _check_others(passage: Passage) -> None:
-    """Check the fields that are not texts."""
-    for name in ("start", "end"):
-        value = getattr(passage, name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
-            raise TypeError(f"its {name} is {value!r}, not a whole number")
+def _check_positions(name: str, passages: Sequence[Passage]) -> None:
+    """Check that a field is a whole number or None."""
+    values = list(map(attrgetter(name), passages))
+    if not set(map(type, values)) <= {int, type(None)}:
+        for passage, value in zip(passages, values, strict=True):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+                raise _cannot_be_stored(passage, f"its {name} is {value!r}, not a whole number")
+
+
+def _check_metadata(passage: Passage) -> None:
+    """Check that the metadata are a mapping that JSON can hold."""
     if not isinstance(passage.metadata, Mapping):
-        raise TypeError(f"its metadata is a {type(passage.metadata).__name__}, not a mapping")
+        raise _cannot_be_stored(passage, f"its metadata is a {type(passage.metadata).__name__}, not a mapping")
     if not all(isinstance(key, str) for key in passage.metadata):
-        raise TypeError("a key of its metadata is not a text")
+        raise _cannot_be_stored(passage, "a key of its metadata is not a text")
     try:
         json.dumps(dict(passage.metadata), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"its metadata is not JSON ({error}); use texts, finite numbers, lists and mappings") from error
+        reason = f"its metadata is not JSON ({error}); use texts, finite numbers, lists and mappings"
+        raise _cannot_be_stored(passage, reason) from error
     if (fault := _fault(passage.metadata)) is not None:
-        raise ValueError(f"its metadata {fault}")
+        raise _cannot_be_stored(passage, f"its metadata {fault}")
 
 
 def _cannot_be_stored(passage: Passage, reason: object) -> InvalidPassage:

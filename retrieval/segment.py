@@ -9,8 +9,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from xxhash import xxh3_64_intdigest
+
 from retrieval.errors import IndexDamaged
-from retrieval.files import parse_json_object
+from retrieval.files import SummedFile, parse_json_object
 from retrieval.filters import Filter, choices_of, passes
 from retrieval.manifest import Segment
 from retrieval.passages import Passage
@@ -34,12 +36,12 @@ class Place(NamedTuple):
 
 def text_hash(text: str) -> int:
     """Compute the 64-bit hash by which equal texts are looked up; texts of equal hash are then compared."""
-    import xxhash
-
-    return int(xxhash.xxh3_64_intdigest(text.encode()))
+    return xxh3_64_intdigest(text.encode())
 
 
-def write_files(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.float32], kind: str) -> None:
+def write_files(
+    folder: Path, passages: Sequence[Passage], vectors: NDArray[np.float32], kind: str
+) -> dict[str, tuple[int, str]]:
     """Write the two files of a segment.
 
     Args:
@@ -47,6 +49,9 @@ def write_files(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.f
         passages: N passages; Arrow holds one column per field and one for the hash of the text.
         vectors: (N, d) unit vectors.
         kind: kind of FAISS index, from `choose_kind`.
+
+    Returns:
+        Size in bytes and checksum of each file.
 
     Raises:
         OSError: the disk refused.
@@ -60,11 +65,17 @@ def write_files(folder: Path, passages: Sequence[Passage], vectors: NDArray[np.f
         name: pa.array(values, pa.int64() if name in ("start", "end") else pa.large_string())
         for name, values in columns.items()
     }
-    arrays["text_hash"] = pa.array([text_hash(passage.text) for passage in passages], pa.uint64())
+    arrays["text_hash"] = pa.array(list(map(text_hash, columns["text"])), pa.uint64())
     table = pa.table(arrays)
-    with pa.OSFile(str(folder / "passages.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+    passage_file, vector_file = folder / "passages.arrow", folder / "vectors.faiss"
+    with SummedFile(passage_file) as passage_sink, pa.ipc.new_file(passage_sink, table.schema) as writer:
         writer.write_table(table)
-    build_vectors(vectors, folder / "vectors.faiss", kind)
+    with SummedFile(vector_file) as vector_sink:
+        build_vectors(vectors, vector_sink.write, kind)
+    return {
+        passage_file.name: (passage_file.stat().st_size, passage_sink.checksum),
+        vector_file.name: (vector_file.stat().st_size, vector_sink.checksum),
+    }
 
 
 class OpenSegment:

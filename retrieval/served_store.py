@@ -119,6 +119,7 @@ class ServedStore(PassageStore):
     def __init__(self, location: str, embedder: Embedder | None, facts: Facts) -> None:
         super().__init__(location, embedder)
         self._first_facts = facts
+        self._has_passages = facts.passages > 0
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[ServedContents]: ...
@@ -169,6 +170,14 @@ class ServedStore(PassageStore):
         # It never changes, so the server is not asked; every use that reads checks that the index is still there.
         self._check_open()
         return self._first_facts.origin
+
+    def _is_empty(self) -> bool:
+        # Not asked again once there was something: a search of nothing finds nothing anyway.
+        if not self._has_passages:
+            self._has_passages = len(self) > 0
+        else:
+            self._check_open()
+        return not self._has_passages
 
     def _check_id(self, facts: Facts) -> None:
         if facts.id != self._first_facts.id:

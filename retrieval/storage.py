@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.errors import IndexExists, IndexLocked, IndexWriteFailed
-from retrieval.files import checksum, new_folder
+from retrieval.files import new_folder
 from retrieval.manifest import Manifest, Segment, check_plain, write_manifest
 from retrieval.passages import Passage
 from retrieval.segment import OpenSegment, Place, write_files
@@ -180,8 +180,7 @@ def _write_segment(folder: Path, name: str, passages: Sequence[Passage], vectors
     """Write a new segment and put it in place once it is complete; the name must be new."""
     path = folder / "segments" / name
     with new_folder(path) as partial:
-        write_files(partial, passages, vectors, choose_kind(len(passages), kind))
-        files = {file.name: (file.stat().st_size, checksum(file)) for file in sorted(partial.iterdir())}
+        files = write_files(partial, passages, vectors, choose_kind(len(passages), kind))
     return Segment(name, len(passages), files)
 
 

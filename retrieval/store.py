@@ -376,7 +376,7 @@ class PassageStore(ABC):
             vectors = checked_vectors(vectors, len(passages), contents.dimension)
         change = plan_change(contents, passages, replaced, duplicates)
         if change.new or change.removed:
-            matrix = vectors_of(contents, change, embed) if vectors is None else vectors[change.rows]
+            matrix = vectors_of(contents, change, embed) if vectors is None else change.select(vectors)
             contents = self._commit(contents, change.new, matrix if change.new else None, list(change.removed))
         return change, contents
 

@@ -5,6 +5,7 @@ Not covered: making the vectors (embedders.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,12 +72,13 @@ def checked_vectors(vectors: Any, rows: int | None, dimension: int) -> NDArray[n
     return array
 
 
-def build_vectors(vectors: NDArray[np.float32], path: Path, kind: str) -> None:
-    """Write a FAISS inner-product index.
+def build_vectors(vectors: NDArray[np.float32], write: Callable[[bytes], int], kind: str) -> None:
+    """Build a FAISS inner-product index, and write it.
 
     Args:
         vectors: (N, d) unit vectors.
-        path: of the new file.
+        write: appends bytes to a file. FAISS's own writer ignores an error of the last flush, so that a full disk would
+            silently leave a short file.
         kind: "flat", "hnsw" or "ivf".
 
     Raises:
@@ -96,9 +98,7 @@ def build_vectors(vectors: NDArray[np.float32], path: Path, kind: str) -> None:
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, lists, faiss.METRIC_INNER_PRODUCT)
         index.train(vectors)
     index.add(vectors)
-    # Not by path: FAISS's own writer ignores an error of the last flush, so a full disk would silently leave a short file.
-    with path.open("wb") as file:
-        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))  # type: ignore[attr-defined]
+    faiss.write_index(index, faiss.PyCallbackIOWriter(write))  # type: ignore[attr-defined]
 
 
 def open_vectors(path: Path) -> Any:

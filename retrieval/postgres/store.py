@@ -41,7 +41,6 @@ class PostgresStore(ServedStore):
         super().__init__(str(address), embedder, facts)
         self.address = address
         self._connections = connections
-        self._has_passages = facts.passages > 0
 
     @classmethod
     def open(cls, url: str, *, embedder: Embedder | str | None = None) -> Self:
@@ -67,13 +66,21 @@ class PostgresStore(ServedStore):
         return cls(address, model, facts, connections)
 
     @classmethod
-    def fill(cls, url: str, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]) -> None:
+    def fill(
+        cls,
+        url: str,
+        origin: Origin,
+        batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]],
+        *,
+        embedder: Embedder | None = None,
+    ) -> PostgresStore:
         """Create an index of passages and their vectors, all in one transaction.
 
         Args:
             url: of the new index.
             origin: the embedder that made the vectors.
             batches: passages with different ids, and their (N, d) vectors.
+            embedder: the embedder of the origin, if it is loaded.
         """
         address = parse_address(url)
         connect(address, create_extension=True).close()
@@ -90,6 +97,7 @@ class PostgresStore(ServedStore):
                 schema.count_change(connection, address, passages, words)
         finally:
             connections.close()
+        return cls.open(url, embedder=embedder)
 
     @classmethod
     def checked_location(cls, url: str) -> str:
@@ -171,14 +179,6 @@ class PostgresStore(ServedStore):
             words += schema.insert(connection, self.address, new, vectors)
         schema.count_change(connection, self.address, len(new) - len(removed), words)
         return self._contents(connection)
-
-    def _is_empty(self) -> bool:
-        # Not asked again once there was something: a search of nothing finds nothing anyway.
-        if not self._has_passages:
-            self._has_passages = len(self) > 0
-        else:
-            self._check_open()
-        return not self._has_passages
 
     def _check_storable(self, passages: Sequence[Passage]) -> None:
         _check_characters(passages)

@@ -65,13 +65,21 @@ class QdrantStore(ServedStore):
         return store
 
     @classmethod
-    def fill(cls, url: str, origin: Origin, batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]]) -> None:
+    def fill(
+        cls,
+        url: str,
+        origin: Origin,
+        batches: Iterable[tuple[Sequence[Passage], NDArray[np.float32]]],
+        *,
+        embedder: Embedder | None = None,
+    ) -> QdrantStore:
         """Create an index of passages and their vectors, which appears only once all of them are in it.
 
         Args:
             url: of the new index.
             origin: the embedder that made the vectors.
             batches: passages with different ids, and their (N, d) vectors.
+            embedder: the embedder of the origin, if it is loaded.
         """
         address = parse_address(url)
         with _connected(address) as connection:
@@ -87,6 +95,7 @@ class QdrantStore(ServedStore):
                         raise
             finally:
                 connection.close()
+        return cls.open(url, embedder=embedder)
 
     @classmethod
     def checked_location(cls, url: str) -> str:
