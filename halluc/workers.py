@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from halluc.errors import HallucError, check_integer, needs_extra
+from halluc.errors import HallucError, InvalidInput, check_integer, needs_extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,6 +104,7 @@ def start_workers(count: int, load: Callable[[], Callable[[BatchT], ResultT]]) -
             results; on a cluster, the files that it reads must be on every machine.
 
     Raises:
+        InvalidInput: `count` is below 1, or more than the CPU cores of this machine, without a cluster.
         MissingExtra: Ray is not installed.
         WorkersFailed: the cluster cannot be reached.
     """
@@ -217,6 +218,13 @@ def _connect(ray: Any, count: int) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     address = os.environ.get("RAY_ADDRESS")
     if address is None:
+        cores = os.cpu_count() or 1
+        # Two can be tried on any machine.
+        if count > max(2, cores):
+            raise InvalidInput(
+                f"the number of workers is {count}, but this machine has {cores} CPU cores; pass at most one worker each, "
+                "or name a Ray cluster in RAY_ADDRESS"
+            )
         options |= {"num_cpus": count, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
         ray.init(address=address or "local", **options)

@@ -180,7 +180,10 @@ def _kind(location: Any) -> _Kind:
     scheme = match[1].lower()
     if scheme not in _SCHEMES:
         (nearest, *_) = [*difflib.get_close_matches(scheme, _SCHEMES, 1, 0.0), "postgresql"]
-        raise InvalidQuery(f"no index can be at {scheme}://; did you mean {nearest}://? A folder needs no scheme")
+        raise InvalidQuery(
+            f"no index can be at {scheme}://; did you mean {nearest}://? There are postgresql://, qdrant:// and qdrants://, "
+            "and a folder needs no scheme"
+        )
     client, extra = _NEEDS[_SCHEMES[scheme]]
     if find_spec(client) is None:
         raise StoreUnavailable(

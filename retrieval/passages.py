@@ -242,12 +242,17 @@ def _fault(value: Any) -> ValueError | None:
 
 
 def _check_positions(name: str, passages: Sequence[Passage]) -> None:
-    """Check that a field is a whole number or None."""
+    """Check that a field is a whole number that stores can hold, or None."""
     values = list(map(attrgetter(name), passages))
-    if not set(map(type, values)) <= {int, type(None)}:
-        for passage, value in zip(passages, values, strict=True):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
-                raise _cannot_be_stored(passage, f"its {name} is {value!r}, not a whole number")
+    if set(map(type, values)) == {type(None)}:
+        return
+    for passage, value in zip(passages, values, strict=True):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise _cannot_be_stored(passage, f"its {name} is {value!r}, not a whole number")
+        if not 0 <= int(value) < 2**63:
+            raise _cannot_be_stored(passage, f"its {name} is {value}, not a position in a text")
 
 
 def _check_metadata(passage: Passage) -> None:

@@ -28,7 +28,7 @@ def split_documents(
 
     Args:
         documents: what to cut; `document.text[passage.start:passage.end] == passage.text` holds for every passage.
-        max_tokens: longest passage in the embedder's tokens, special tokens not counted; by default, and at most, as much
+        max_tokens: longest passage in the embedder's tokens, special tokens not counted; by default, and at most, as many
             as the embedder reads.
         overlap: number of sentences at the end of a passage that the next one repeats, as far as they fit.
         embedder: whose tokenizer counts; the default embedder if None.
@@ -47,9 +47,14 @@ def split_documents(
         from retrieval.embedders import load_embedder
 
         embedder = load_embedder()
-    limit = embedder.max_tokens if max_tokens is None else min(max_tokens, embedder.max_tokens)
+    limit = embedder.max_tokens if max_tokens is None else max_tokens
     if limit < 1 or overlap < 0:
         raise InvalidQuery(f"max_tokens is {limit} and overlap {overlap}; pass at least 1 and at least 0")
+    if limit > embedder.max_tokens:
+        raise InvalidQuery(
+            f"max_tokens is {limit}, but the embedder {embedder.name} reads only {embedder.max_tokens} tokens of a passage; "
+            "pass at most that, or leave it out"
+        )
     passages: list[Passage] = []
     for document in _checked_documents(documents):
         spans = _spans(document.text, limit, overlap, embedder)

@@ -38,7 +38,12 @@ Strict = Annotated[
     bool,
     typer.Option("--strict", help="Change nothing if a file or row cannot be read, or the type of a file is unknown."),
 ]
-MaxTokens = Annotated[int | None, typer.Option(min=8, help="Longest passage, in the embedder's tokens.")]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=8, help="Longest passage, in the embedder's tokens, and at most as many as it reads. [default: as many]"
+    ),
+]
 Overlap = Annotated[int, typer.Option(min=0, help="Sentences that neighboring passages share.")]
 TextColumns = Annotated[
     list[str] | None,

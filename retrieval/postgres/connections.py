@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import threading
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import psycopg
 
 __all__ = ["GRAPH_BREADTH", "Connections", "connect", "reason"]
+
+# Python prints the warnings of a library that nobody handles; psycopg's repeat errors that are raised here.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 # As many candidates as FAISS keeps (vectors.py): a search of the graph finds no more passages than these.
 GRAPH_BREADTH = 128

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("ray", reason="the extra ray is not installed")
 
 from halluc.errors import InvalidInput
-from halluc.workers import start_workers
+from halluc.workers import _connect, start_workers
 from retrieval import PassageIndex
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +58,12 @@ def without_numbers(value):
         parts = [without_numbers(item) for item in value]
         return [part for part, _ in parts], [number for _, numbers in parts for number in numbers]
     return value, []
+
+
+def test_more_workers_than_the_machine_has_cores_are_refused_before_any_starts(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InvalidInput, match=r"the number of workers is 100000, but this machine has [0-9]+ CPU cores"):
+        _connect(None, 100_000)
 
 
 def test_results_come_in_order_from_both_workers_while_batches_are_taken_as_needed():

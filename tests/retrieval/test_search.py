@@ -24,7 +24,8 @@ def test_the_kind_follows_the_size_unless_it_is_given():
 @pytest.mark.parametrize("share", [0.01, 0.2, 0.9])
 def test_a_filter_of_any_share_still_gives_k_of_the_nearest_rows(tmp_path, kind, share):
     vectors, queries = unit(3000), unit(20, seed=1)
-    build_vectors(vectors, tmp_path / "v", kind)
+    with (tmp_path / "v").open("wb") as file:
+        build_vectors(vectors, file.write, kind)
     allowed = np.random.default_rng(2).random(3000) < share
     similarity, rows = search_vectors(open_vectors(tmp_path / "v"), queries, 10, allowed)
     assert (rows >= 0).all()
@@ -38,7 +39,8 @@ def test_a_filter_of_any_share_still_gives_k_of_the_nearest_rows(tmp_path, kind,
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf"])
 def test_k_of_all_rows_gives_all_rows_whatever_the_kind(tmp_path, kind):
-    build_vectors(unit(500), tmp_path / "v", kind)
+    with (tmp_path / "v").open("wb") as file:
+        build_vectors(unit(500), file.write, kind)
     _, rows = search_vectors(open_vectors(tmp_path / "v"), unit(2, seed=1), 500, None)
     assert [sorted(query_rows) for query_rows in rows.tolist()] == [list(range(500))] * 2
 

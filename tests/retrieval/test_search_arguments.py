@@ -119,6 +119,8 @@ def test_ids_that_no_passage_can_have_are_unknown(index):
         ([Passage(3, "b")], "its id is 3, not a text"),
         ([Passage("a", "b", title=3)], "its title is 3"),
         ([Passage("a", "b", start=1.5)], "its start is 1.5, not a whole number"),
+        ([Passage("a", "b", end=2**63)], "its end is 9223372036854775808, not a position in a text"),
+        ([Passage("a", "b", start=-1)], "its start is -1, not a position in a text"),
         ([Passage("a", "b", metadata=None)], "its metadata is a NoneType"),
         ([Passage("a", "b", metadata={1: 2})], "a key of its metadata is not a text"),
         ([Passage("a", "b", metadata={"x": float("nan")})], "its metadata is not JSON"),

@@ -88,6 +88,10 @@ def test_no_documents_and_bad_limits_are_refused(embedder):
         split_documents([], embedder=embedder)
     with pytest.raises(InvalidQuery, match="max_tokens is 0"):
         split_documents([Document("d", "x")], max_tokens=0, embedder=embedder)
+    window = embedder.max_tokens
+    with pytest.raises(InvalidQuery, match=f"max_tokens is {window + 1}, but the embedder .* reads only {window} tokens"):
+        split_documents([Document("d", "x")], max_tokens=window + 1, embedder=embedder)
+    assert len(split_documents([Document("d", "x")], max_tokens=window, embedder=embedder)) == 1
 
 
 @pytest.mark.parametrize("limit", [8, 16, 100])
