@@ -21,7 +21,7 @@ from retrieval.errors import first_line
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CausalNetwork", "end_tokens", "load_network", "padding_token"]
+__all__ = ["CausalNetwork", "end_tokens", "load_network", "loading_reason", "padding_token"]
 
 
 class CausalNetwork:
@@ -330,9 +330,7 @@ def load_network(path: str | Path, dtype: str, device: torch.device, **options: 
             model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
     # Damaged files fail in as many ways as there are parsers: SafetensorError, KeyError, UnicodeDecodeError, ...
     except Exception as error:
-        reason = first_line(error)
-        if not isinstance(error, (OSError, ValueError)):
-            reason = f"{type(error).__name__}: {reason}"
+        reason = loading_reason(path, error)
         where = "folder" if isinstance(path, Path) else "hub id (no such local folder)"
         raise ModelUnavailable(
             f"{path} could not be loaded as a {where}: {reason}; pass 'default', a folder that holds a causal language "
@@ -341,6 +339,16 @@ def load_network(path: str | Path, dtype: str, device: torch.device, **options: 
     # Generation would otherwise inherit sampling settings from the checkpoint.
     model.generation_config.update(do_sample=False, temperature=None, top_p=None, top_k=None)
     return tokenizer, model
+
+
+def loading_reason(path: str | Path, error: Exception) -> str:
+    """Say why a model cannot be loaded; two messages of transformers say nothing of the folder that they are about."""
+    reason = first_line(error)
+    if "backend tokenizer" in reason:
+        return "it has no tokenizer that can be read"
+    if "Repo id must be" in reason:
+        return "it is a file" if Path(path).is_file() else "there is no such folder, and it is no hub id"
+    return reason if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {reason}"
 
 
 def _config_source(path: str | Path) -> str | Path:

@@ -264,3 +264,37 @@ def test_evidence_is_checked_by_row_of_the_file(configure, no_model, settings, r
         refused(run, settings, configure(column, rows), message)
     same = configure(column, [row], verifier="default", held_out_verifier="default")
     refused(run, settings, same, "held_out_verifier is 'default', the verifier itself; name another")
+
+
+@every
+def test_ranges_are_checked_before_a_model_is_loaded(configure, no_model, settings, run, column, row):
+    """They were errors of torch in the first step, or ignored."""
+    for changes, message in [
+        ({"weight_decay": -1}, "weight_decay is -1.0; pass 0 or more"),
+        ({"adam_beta1": 2}, "adam_beta1 is 2.0; pass a number above 0 and below 1"),
+        ({"adam_epsilon": -1}, "adam_epsilon is -1.0; pass 0 or more"),
+        ({"max_grad_norm": -1}, "max_grad_norm is -1.0; pass 0 or more"),
+        ({"seed": -1}, "seed is -1; pass a number from 0 to 4294967295"),
+        ({"save_steps": 0, "save_strategy": "steps"}, "save_steps is 0.*; pass a number above 0"),
+        ({"save_total_limit": -2}, "save_total_limit is -2; pass 1 or more"),
+        ({"output_dir": ""}, "output_dir is empty; name a folder"),
+        ({"resume_from_checkpoint": "none"}, "resumes the last checkpoint of its output_dir by itself; leave it out"),
+    ]:
+        refused(run, settings, configure(column, [row], **changes), message)
+    if column == "prompts":
+        refused(run, settings, configure(column, [row], temperature=0), "temperature is 0.0; pass a number above 0")
+
+
+@pytest.mark.parametrize(("settings", "run", "column", "row"), PAIRED)
+def test_an_empty_conversation_as_prompt_is_named(configure, no_model, settings, run, column, row):
+    refused(run, settings, configure(column, [row | {"prompt": []}]), "the prompt of row 0 is empty; drop the row")
+
+
+def test_a_model_without_a_tokenizer_and_a_file_are_named(configure, tmp_path, tiny):
+    bare = Path(shutil.copytree(tiny, tmp_path / "bare"))
+    for file in bare.glob("*token*"):
+        file.unlink()
+    (tmp_path / "file").write_text("a book")
+    for model, message in [(bare, "it has no tokenizer that can be read"), (tmp_path / "file", "it is a file")]:
+        with pytest.raises(HallucError, match=f"{model} could not be loaded .*{message}"):
+            run_dpo(load_config(DPORun, configure("pairs", [PAIR | FACTS], model=str(model))))

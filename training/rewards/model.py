@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halluc.errors import InvalidInput, ModelUnavailable
+from halluc.models.causal_network import loading_reason
 from halluc.models.chat_template import fit_conversation
-from retrieval.errors import first_line
 from training.rewards.completions import check_one_each
 from training.rewards.shared_weights import has_weights_of, scorer_on
 
@@ -150,7 +150,7 @@ def load_scorer(path: str | Path, outputs: int, **options: Any) -> Any:
             )
         except (OSError, ValueError) as error:
             raise ModelUnavailable(
-                f"{path} cannot be loaded as a reward model: {first_line(error)}; pass 'default', a folder "
+                f"{path} cannot be loaded as a reward model: {loading_reason(path, error)}; pass 'default', a folder "
                 "or a hub id of a causal language model"
             ) from error
 
@@ -186,7 +186,7 @@ def _load(folder: Path, policy: Any) -> tuple[Any, Any, bool]:
             model = load_scorer(folder, outputs)
     except (OSError, ValueError) as error:
         raise ModelUnavailable(
-            f"{folder} holds no reward model: {first_line(error)}; name the output of halluc train reward"
+            f"{folder} holds no reward model: {loading_reason(folder, error)}; name the output of halluc train reward"
         ) from error
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return tokenizer, model, shared

@@ -125,7 +125,7 @@ def check_examples(rows: Dataset, *, text: str = "text") -> None:
             raise InvalidInput(f"the conversation of row {number} is missing or empty; drop the row")
         if with_messages and completion[0].get("role") not in (None, "assistant"):
             raise InvalidInput(f"the last message of row {number} has the role {completion[0]['role']!r}, not 'assistant'")
-        _check_content(number, prompt, {text if with_text else "completion": completion})
+        _check_content(number, prompt, {text if with_text else "completion": completion}, conversation=with_messages)
 
 
 def check_example_lengths(rows: Dataset, tokenizer: Any, max_length: int | None, *, text: str = "text") -> None:
@@ -224,8 +224,10 @@ def _parts_of(row: Mapping[str, Any], text: str) -> tuple[Any, Any]:
     return (row["prompt"], row["completion"]) if "prompt" in row else ("", row[text])
 
 
-def _check_content(row: int, prompt: Any, completions: Mapping[str, Any]) -> None:
+def _check_content(row: int, prompt: Any, completions: Mapping[str, Any], *, conversation: bool = False) -> None:
     check_text_or_messages(f"the prompt of row {row}", prompt)
+    if prompt == [] and not conversation:
+        raise InvalidInput(f"the prompt of row {row} is empty; drop the row")
     for name, completion in completions.items():
         check_text_or_messages(f"the {name} of row {row}", completion)
         if isinstance(prompt, str) != isinstance(completion, str):

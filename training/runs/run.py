@@ -142,6 +142,10 @@ def build_trainer(kind: Any, config: Any, *, task: str = "CAUSAL_LM", **options:
     Raises:
         InvalidInput: the trainer refuses the settings.
     """
+    from transformers import set_seed
+
+    # The first weights of an adapter are random, and transformers sets the seed only after they are drawn.
+    set_seed(config.seed)
     try:
         return kind(args=config, peft_config=lora_of(config, task), **options)
     except InvalidInput:

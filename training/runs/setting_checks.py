@@ -23,6 +23,15 @@ _LOSSES = {
     "KTOConfig": ("kto", "apo_zero_unpaired"),
     "GRPOConfig": ("grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"),
 }  # fmt: skip
+# Least and largest value, and whether these two are allowed; None for no limit.
+_RANGES = {
+    "learning_rate": (0, None, True), "weight_decay": (0, None, True), "max_grad_norm": (0, None, True),
+    "adam_beta1": (0, 1, False), "adam_beta2": (0, 1, False), "adam_epsilon": (0, None, True),
+    "warmup_steps": (0, None, True), "save_total_limit": (1, None, True), "save_steps": (0, None, False),
+    "seed": (0, 2**32 - 1, True), "max_length": (1, None, True), "label_smoothing": (0, 0.5, True),
+    "temperature": (0, None, False), "top_p": (0, 1, True), "kl_coefficient": (0, None, True),
+    "desirable_weight": (0, None, True), "undesirable_weight": (0, None, True),
+}  # fmt: skip
 # Losses in which β is a factor or a divisor without which nothing is learned.
 _NEED_BETA = ("DPOConfig", "KTOConfig", "ORPOConfig")
 
@@ -39,8 +48,15 @@ def check_settings(config: Any) -> None:
     for name in _COUNTS:
         if getattr(config, name) < 1:
             raise InvalidInput(f"{name} is {getattr(config, name)}; pass at least 1")
-    if not (math.isfinite(config.learning_rate) and config.learning_rate >= 0):
-        raise InvalidInput(f"learning_rate is {config.learning_rate}; pass 0 or more")
+    for name, (low, high, closed) in _RANGES.items():
+        _check_range(name, getattr(config, name, None), low, high, closed)
+    if not str(config.output_dir).strip():
+        raise InvalidInput("output_dir is empty; name a folder")
+    if config.resume_from_checkpoint:
+        raise InvalidInput(
+            f"resume_from_checkpoint is {config.resume_from_checkpoint!r}, but a run resumes the last checkpoint of its "
+            "output_dir by itself; leave it out"
+        )
     if config.max_steps == 0 or config.max_steps < -1:
         raise InvalidInput(f"max_steps is {config.max_steps}; pass at least 1, or -1 for whole epochs")
     if config.max_steps < 0 and not config.num_train_epochs > 0:
@@ -49,6 +65,24 @@ def check_settings(config: Any) -> None:
     _check_beta(config, bases)
     _check_losses(config, bases)
     _check_libraries(config)
+
+
+def _check_range(name: str, value: Any, low: float, high: float | None, closed: bool) -> None:
+    # Some settings may also be words, such as a temperature of "auto".
+    if value is None or isinstance(value, (str, bool)):
+        return
+    if (
+        not math.isfinite(value)
+        or value < low
+        or (high is not None and value > high)
+        or (not closed and value in (low, high))
+    ):
+        limits = (
+            (f"{low} or more" if closed else f"a number above {low}")
+            if high is None
+            else (f"a number from {low} to {high}" if closed else f"a number above {low} and below {high}")
+        )
+        raise InvalidInput(f"{name} is {value}; pass {limits}")
 
 
 def _check_beta(config: Any, bases: set[str]) -> None:
