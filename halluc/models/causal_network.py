@@ -347,7 +347,7 @@ def loading_reason(path: str | Path, error: Exception) -> str:
     if "backend tokenizer" in reason:
         return "it has no tokenizer that can be read"
     if "Repo id must be" in reason:
-        return "it is a file" if Path(path).is_file() else "there is no such folder, and it is no hub id"
+        return "it is a file" if Path(path).is_file() else "it is no hub id either"
     return reason if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {reason}"
 
 

@@ -59,6 +59,13 @@ def test_a_change_of_rank_one_is_found_in_its_matrix_and_layer(tiny):
     assert layers[0].relative_change == 0
 
 
+def test_weights_that_are_not_finite_are_named(tiny):
+    before = AutoModelForCausalLM.from_pretrained(tiny)
+    after = changed(tiny, lambda weights: weights[MATRIX].fill_(math.nan))
+    with pytest.raises(InvalidInput, match=f"{MATRIX} of the model after training has values that are not finite"):
+        weight_changes(before, after)
+
+
 def test_a_model_compared_with_itself_has_no_shift(tiny, tokenizer):
     model = AutoModelForCausalLM.from_pretrained(tiny).eval()
     found = compare_predictions(model, model, tokenizer, ["Who?", "When was it?"], max_new_tokens=5)

@@ -136,11 +136,26 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, row, message):
         ({"limit": 3}, "limit is 3"),
         ({"strong": "http://localhost/v1#m"}, "strong is an endpoint, which gives no features"),
         ({"learning_rate": 0}, "learning_rate is 0"),
+        ({"weight_decay": -1}, "weight_decay is -1"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(settings, message):
     with pytest.raises(InvalidInput, match=message):
         WeakToStrongConfig(**({"rows": "r", "out": "o"} | settings))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "there are 0 true and 0 false rows"),
+        ('{"statemnt": "a", "label": 1}\n', "line 1 of .* has the fields statemnt, label; write statement, or evidence"),
+    ],
+)
+def test_files_without_rows_or_without_their_fields_are_named(tmp_path, text, message):
+    (tmp_path / "rows.jsonl").write_text(text)
+    with pytest.raises(InvalidInput, match=message):
+        run_weak_to_strong(WeakToStrongConfig(rows=str(tmp_path / "rows.jsonl"), out=str(tmp_path / "out"), strong="none"))
 
 
 def test_too_few_rows_are_refused_before_features_are_computed(tmp_path):

@@ -72,10 +72,14 @@ def weight_changes(before: Any, after: Any) -> list[WeightChange]:
         One change per matrix, in the order of the model; shared matrices once.
 
     Raises:
-        InvalidInput: a matrix is missing in one of them, or has another shape (it is named).
+        InvalidInput: a matrix is missing in one of them, has another shape, or is not finite (it is named).
     """
     import torch
 
+    for side, model in (("before", before), ("after", after)):
+        for name, matrix in model.named_parameters():
+            if not torch.isfinite(matrix).all():
+                raise InvalidInput(f"{name} of the model {side} training has values that are not finite; train it again")
     old, new = (dict(model.named_parameters()) for model in (before, after))
     if missing := sorted(set(old) ^ set(new)):
         raise InvalidInput(f"only one of the models has the weights {missing[0]}; compare a model with one trained from it")

@@ -72,7 +72,9 @@ class WeakToStrongConfig:
         check_number("confidence_weight", self.confidence_weight, 0, 1)
         for name in ("seeds", "epochs", "batch_size"):
             check_integer(name, getattr(self, name), 1)
-        check_integer("hidden", self.hidden, 0)
+        for name in ("hidden", "seed"):
+            check_integer(name, getattr(self, name), 0)
+        check_number("weight_decay", self.weight_decay, 0)
         if self.limit is not None:
             check_integer("limit", self.limit, 50)
         if not self.learning_rate > 0:
@@ -92,7 +94,7 @@ def run_weak_to_strong(config: WeakToStrongConfig) -> dict[str, Any]:
     start = time.perf_counter()
     check_output_folder(config.out)
     rows = _drawn(read_labeled_rows(config.rows), config.limit, config.seed)
-    labels = np.array([row["label"] for row in rows])
+    labels = np.array([row["label"] for row in rows], dtype=bool)
     check_rows(labels)
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -127,6 +129,9 @@ def read_labeled_rows(path: str | Path) -> list[dict[str, Any]]:
     for where, row in read_rows(Path(path)):
         if not rows:
             fields = ("statement",) if "statement" in row else ("evidence", "claim")
+            if not set(fields) <= set(row):
+                found = ", ".join(row) or "none"
+                raise InvalidInput(f"{where} has the fields {found}; write statement, or evidence and claim, and label")
         label = row.get("label")
         known = _LABELS.get(str(label).lower()) if isinstance(label, (str, bool, int)) else None
         if known is None:
