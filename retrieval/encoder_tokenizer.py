@@ -120,7 +120,12 @@ class EncoderTokenizer:
             return_offsets_mapping: also give the characters [start, end) of each token.
             return_tensors: "pt" for tensors.
             verbose: as in transformers; nothing is said in any case.
+
+        Raises:
+            TypeError: `texts` is one text.
         """
+        if isinstance(texts, str):
+            raise TypeError("texts is one text; pass a list")
         if truncation:
             self._tokenizer.enable_truncation(max_length or self.model_max_length, strategy="longest_first")
         try:

@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from halluc.errors import InvalidInput
 from halluc.verification import load_verifier
+from retrieval.encoders import encoder_folder
 
 EVIDENCE = "Marie Curie was born in Warsaw in 1867. She won the Nobel Prize in Physics in 1903 with her husband Pierre."
 CLAIMS = ["Marie Curie was born in Warsaw.", "Marie Curie was born in Paris.", "Ants build nests of leaves."]
@@ -30,7 +31,7 @@ def as_hub_model(tmp_path_factory):
     names |= {f"classifier.{kind}": state[f"pair_head.2.{kind}"][order] for kind in ("weight", "bias")}
     model.load_state_dict(names)
     model.save_pretrained(folder)
-    verifier.tokenizer.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(encoder_folder()).save_pretrained(folder)
     return folder
 
 

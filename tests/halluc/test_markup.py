@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 import halluc
 from halluc.answers import Claim
@@ -15,6 +16,7 @@ from halluc.claims.markup import final_answer, plain_text
 from halluc.confidence import parse_confidence
 from halluc.models.language_model import Generation
 from halluc.verification import load_verifier
+from retrieval.encoders import encoder_folder
 from training.rewards.completions import completion_text
 
 CONTEXT = (
@@ -146,11 +148,12 @@ def test_thoughts_are_no_part_of_an_answer_anywhere():
 
 
 def test_text_that_spells_a_special_token_is_text():
-    verifier = load_verifier()
+    verifier, special = load_verifier(), {*AutoTokenizer.from_pretrained(encoder_folder()).all_special_ids}
+    assert len(special) == 5
     false, true = "The defense gave up 999 points.", "The defense gave up 308 points."
     for token in ("[PAD]", "[SEP]", "[CLS]", "[MASK]", "[UNK]"):
         suffix = f" {token}" * 10
         support = verifier.support([(true, false + suffix), (true + suffix, false)])
         assert (support < 0.5).all(), token
-        ids = verifier.tokenizer(false + suffix, add_special_tokens=False)["input_ids"]
-        assert not {*ids} & {*verifier.tokenizer.all_special_ids}
+        (ids,) = verifier.tokenizer([false + suffix], add_special_tokens=False)["input_ids"]
+        assert not {*ids} & special

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
 from halluc import load_verifier
 from halluc.errors import InvalidInput
 from halluc.verification.pair_encoder import PairOutput
+from retrieval.encoders import encoder_folder
 from training.cli import app
 from training.runs.config import load_config
 from training.verifier import train
@@ -109,7 +111,7 @@ def test_of_each_data_set_and_class_at_most_so_many_pairs_are_taken():
 
 
 def test_tokens_of_the_claim_have_the_labels_of_its_spans():
-    tokenizer = load_verifier().tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(encoder_folder())
     claim = "It weighs 3,420 kg and opened in 1990 in Graz."
     spans = (
         ClaimSpan(claim.index("1990"), claim.index("1990") + 4, "conflict"),
