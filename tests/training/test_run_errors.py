@@ -278,6 +278,7 @@ def test_ranges_are_checked_before_a_model_is_loaded(configure, no_model, settin
         ({"save_steps": 0, "save_strategy": "steps"}, "save_steps is 0.*; pass a number above 0"),
         ({"save_total_limit": -2}, "save_total_limit is -2; pass 1 or more"),
         ({"output_dir": ""}, "output_dir is empty; name a folder"),
+        ({"output_dir": None}, "output_dir is empty; name a folder"),
         ({"resume_from_checkpoint": "none"}, "resumes the last checkpoint of its output_dir by itself; leave it out"),
     ]:
         refused(run, settings, configure(column, [row], **changes), message)

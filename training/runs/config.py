@@ -31,7 +31,7 @@ def load_config(kind: type[T], path: str | Path | None = None, settings: Sequenc
 
     Raises:
         InvalidInput: the file cannot be read or is no mapping, a setting has no "=", a key is unknown (the message names the
-            most similar one), or a value has the wrong type or is refused by the dataclass.
+            most similar one), a value has the wrong type or is refused by the dataclass, or output_dir is null.
     """
     where = f"the configuration {path}" if path is not None else "the configuration"
     return config_from(kind, _read_values(path, settings), where)
@@ -56,6 +56,9 @@ def config_from(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
             similar = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {similar[0]!r}?" if similar else f"choose from {', '.join(known)}"
             raise InvalidInput(f"{key!r} is not a setting of {kind.__name__}; {hint}")
+        if key == "output_dir" and value is None:
+            # transformers would write to a folder of its own choice.
+            raise InvalidInput("output_dir is empty; name a folder")
         values[key] = _converted(key, value, types[key])
     try:
         return kind(**values)
