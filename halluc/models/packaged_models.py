@@ -32,7 +32,7 @@ __all__ = [
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 """The language model that "default" stands for, unless the environment variable HALLUC_MODEL names another.
 
-It answers most grounded questions right (docs/benchmarks.md)."""
+Of the packaged models, it answers the most grounded questions right (docs/benchmarks.md)."""
 
 SMALLEST_MODEL = "smollm2-135m"
 """The language model that training starts from by default: a CPU trains it in minutes."""

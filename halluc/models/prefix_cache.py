@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Beginning", "PrefixCache", "common_length"]
+__all__ = ["Beginning", "PrefixCache"]
 
 # Beginnings and recent prompts that are remembered, and the longest beginning in tokens: they bound the memory, which is 46
 # kB a token for SmolLM2-135M in float32.
@@ -53,14 +53,14 @@ class PrefixCache:
             once, which is that of the kept one, or 0, if no longer one is.
         """
         # The last token of each prompt is computed in any case, for its logits.
-        most = min(common_length(prompts), min(map(len, prompts)) - 1)
+        most = min(_common_length(prompts), min(map(len, prompts)) - 1)
         kept = max(
-            (b.cut(common_length([b.ids, prompts[0][:most]])) for b in self._kept), key=lambda b: len(b.ids), default=None
+            (b.cut(_common_length([b.ids, prompts[0][:most]])) for b in self._kept), key=lambda b: len(b.ids), default=None
         )
         known = len(kept.ids) if kept is not None else 0
         # A prompt that comes again shares everything with itself, which says nothing about others.
         others = [p for p in self._recent if p not in prompts]
-        again = min(max((common_length([p, prompts[0][:most]]) for p in others), default=0), _LONGEST)
+        again = min(max((_common_length([p, prompts[0][:most]]) for p in others), default=0), _LONGEST)
         self._recent.extend(prompts)
         if again - known >= _LEAST_KEPT:
             return kept if known else None, again
@@ -76,7 +76,7 @@ class PrefixCache:
         self._kept.extend([*rest, beginning][-_KEPT:])
 
 
-def common_length(texts: Sequence[tuple[int, ...]]) -> int:
+def _common_length(texts: Sequence[tuple[int, ...]]) -> int:
     """Number of tokens that all texts begin with."""
     length = 0
     for tokens in zip(*texts, strict=False):

@@ -77,11 +77,10 @@ def _check_range(name: str, value: Any, low: float, high: float | None, closed: 
         or (high is not None and value > high)
         or (not closed and value in (low, high))
     ):
-        limits = (
-            (f"{low} or more" if closed else f"a number above {low}")
-            if high is None
-            else (f"a number from {low} to {high}" if closed else f"a number above {low} and below {high}")
-        )
+        if high is None:
+            limits = f"{low} or more" if closed else f"a number above {low}"
+        else:
+            limits = f"a number from {low} to {high}" if closed else f"a number above {low} and below {high}"
         raise InvalidInput(f"{name} is {value}; pass {limits}")
 
 
