@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--part", choices=["index", "benchmarks", "attacks", "speed", "harness"], default="benchmarks")
     parser.add_argument("--names", default=None, help="benchmarks or families, separated by commas; all by default")
     parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--dtype", default="auto", help="of the model's weights: auto, float32 or bfloat16")
     parser.add_argument("--index", type=Path, default=None, help="index for the mitigations")
     parser.add_argument("--mitigations", default="none", help="of benchmarks, separated by commas, none first")
     parser.add_argument(
@@ -86,7 +87,7 @@ def main() -> None:
         return
     from halluc import load_model
 
-    lm = load_model(arguments.model)
+    lm = load_model(arguments.model, dtype=arguments.dtype)
     if arguments.runs is not None:
         arguments.runs.mkdir(parents=True, exist_ok=True)
         # The model itself stays, whose likelihoods share the beginnings of prompts.
