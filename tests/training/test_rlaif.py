@@ -1,4 +1,4 @@
-"""RLAIF from prompts to a policy: its files, its report, and runs that are killed in every kind of stage."""
+"""RLAIF from prompts to a policy: its files, its report, and runs that are killed in every stage."""
 
 import json
 import signal
@@ -44,10 +44,15 @@ def save(trainer, folder, save=Trainer._save_rng_state):
 data.build_stage, Trainer._save_rng_state = build, save
 main()
 """
-# Stages of each kind; what is there after the process was killed.
+# Every stage that generates, labels or trains; what is there after the process was killed in it.
 STAGES = {
+    "responses": "responses.partial.jsonl",
     "revisions": "revisions.partial.jsonl",
+    "sft": "sft/checkpoint-4/adapter_model.safetensors",
+    "samples": "samples.partial.jsonl",
     "labels": "labels.partial.jsonl",
+    "human_labels": "human_labels.partial.jsonl",
+    "reward": "reward/checkpoint-4/adapter_model.safetensors",
     "policy": "policy/checkpoint-4/adapter_model.safetensors",
 }
 

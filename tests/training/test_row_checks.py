@@ -80,6 +80,10 @@ def test_conversations_need_a_chat_template(pairs):
         ({"prompt": ["a?", "b?"]}, "the prompt of row 0 is text and its chosen completion is a conversation"),
         ({"prompt": [3, 4]}, "the prompt of row 0 is '3'; write a text, or a list of messages"),
         ({"prompt": [[{"content": "a?"}], [{"content": "b?"}]]}, "the prompt of row 0 has a message without a role"),
+        (
+            {"chosen": [assistant("a"), [{"role": "asistant", "content": "b"}]]},
+            "the chosen completion of row 1 has a message with the role 'asistant', which is none of system, developer, user",
+        ),
         ({"chosen_factuality": ["high", "low"]}, "chosen_factuality of row 0 is high"),
     ],
 )

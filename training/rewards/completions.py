@@ -27,6 +27,9 @@ __all__ = [
     "split_confidence",
 ]
 
+# Of TRL's formats and of common chat templates; a template writes any other one without complaint.
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function", "ipython", "document", "context")
+
 
 def as_messages(prompt: Prompt) -> list[dict[str, str]]:
     """The prompt as a conversation; a string is one user turn."""
@@ -145,7 +148,7 @@ def check_text_or_messages(name: str, value: Any) -> None:
         value: what to check.
 
     Raises:
-        InvalidInput: it is missing, something else, has a message without a role or text, or has a lone surrogate.
+        InvalidInput: it is missing, something else, has a message without text or a known role, or has a lone surrogate.
     """
     if value is None:
         raise InvalidInput(f"{name} is missing (null); write a text or drop the row")
@@ -159,6 +162,9 @@ def check_text_or_messages(name: str, value: Any) -> None:
         # A message that only calls tools has no content.
         if not isinstance(content, str) and not message.get("tool_calls"):
             raise InvalidInput(f"{name} has a message with the content {str(content)[:60]!r}; write a text")
-        if not isinstance(message.get("role"), str):
+        role = message.get("role")
+        if not isinstance(role, str):
             raise InvalidInput(f"{name} has a message without a role; write user, assistant or system")
+        if role not in _ROLES:
+            raise InvalidInput(f"{name} has a message with the role {role!r}, which is none of {', '.join(_ROLES)}")
         check_text(name, content or "", allow_blank=True)

@@ -6,6 +6,7 @@ Not covered: the losses (dpo.py, reward.py, kto.py).
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from halluc.errors import InvalidInput
@@ -93,3 +94,11 @@ def _check_factuality(dataset: Any, name: str) -> None:
         for row, value in enumerate(dataset[column]):
             if value is None or not math.isfinite(value):
                 raise InvalidInput(f"{column} of row {row} of the {name} data set is {value}; fix or drop that row")
+    chosen, rejected = (dataset[column][:] for column in COLUMNS)
+    reversed_rows = [row for row, values in enumerate(zip(chosen, rejected, strict=True)) if values[0] < values[1]]
+    if reversed_rows:
+        warnings.warn(
+            f"in {len(reversed_rows)} of {len(chosen)} pairs of the {name} data set, row {reversed_rows[0]} first, the rejected "
+            "completion is the more factual one; exchange the two, or drop the pair, unless people prefer it for other reasons",
+            stacklevel=2,
+        )
