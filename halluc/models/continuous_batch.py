@@ -1,15 +1,17 @@
 """Completions that a transformers model works on together, one token each per step, and that come and go at any time.
 
 Continuous batching (Orca, OSDI 2022) without paged memory: the rows share one left-padded key-value cache. A completion
-that joins is computed once and padded to the others; one that ends, or is removed, leaves with the next step. Each row has
-sampling options and random numbers of its own, so that it does not depend on its neighbors. Not covered: the text and the
-end of a single completion (completion.py), which beginnings of prompts are kept (prefix_cache.py), and the thread that steps
-a batch for a server (halluc/server/generation.py).
+that joins is computed once and padded to the others; one that ends, or is removed, leaves with the next step. A long prompt
+is computed in chunks, between which the rows go on (Sarathi-Serve, arXiv 2403.02310). Each row has sampling options and
+random numbers of its own, so that it does not depend on its neighbors. Not covered: the text and the end of a single
+completion (completion.py), which beginnings of prompts are kept (prefix_cache.py), and the thread that steps a batch for a
+server (halluc/server/generation.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halluc.models.completion import Completion
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from halluc.models.causal_network import CausalNetwork
 
 __all__ = ["ContinuousBatch"]
+
+# Tokens of prompts that are computed in one step: few enough that rows which wait for their next token hardly notice, and
+# that a client which goes away stops the work; enough that reading the weights once more for each chunk hardly counts.
+_CHUNK_BESIDE_ROWS, _CHUNK_ALONE = 512, 2048
 
 
 class ContinuousBatch:
@@ -49,6 +55,7 @@ class ContinuousBatch:
         self.max_rows = max_rows if self._joins else 1
         self._waiting: list[Completion] = []
         self._rows: list[Completion] = []
+        self._joining: _Joining | None = None
         self._cache: Any = None
         self._mask: torch.Tensor | None = None
         self._prefixes = PrefixCache()
@@ -57,7 +64,7 @@ class ContinuousBatch:
         self._penalty: float = 1.0 if penalty is None else float(penalty)
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._rows)
+        return len(self._waiting) + len(self._rows) + (len(self._joining.completions) if self._joining else 0)
 
     def add(
         self,
@@ -97,7 +104,7 @@ class ContinuousBatch:
             self._waiting.remove(completion)
 
     def step(self) -> list[Completion]:
-        """Compute the next token: the first ones of completions that wait, if there is room for them, or one of each row.
+        """Compute a chunk of the prompts of completions that wait, if there is room for them, or the next token of each row.
 
         If there are both, the two take turns: completions that keep coming do not stop those that have begun.
 
@@ -105,26 +112,33 @@ class ContinuousBatch:
         becomes the `error` of those that fail alone.
 
         Returns:
-            The completions that have a new token, or have ended or failed.
+            The completions that have a new token, or have ended or failed; none after a chunk that is not the last.
         """
         import torch
 
         with torch.inference_mode():
             self._leave()
-            joining = [] if self._rows and self._row_turn else self._next_waiting()
-            self._row_turn = bool(joining)
+            joining = not (self._rows and self._row_turn) and self._has_joining()
+            self._row_turn = joining
             if not joining and not self._rows:
                 return []
             try:
                 if joining:
-                    self._join(joining)
-                    return joining
+                    return self._join()
                 self._decode()
                 return list(self._rows)
             except Exception:
-                return self._retry([*self._rows, *joining])
+                return self._retry([*self._rows, *(self._joining.completions if self._joining else ())])
 
     # -- private ---------------------------------------------------------------------------------------------------
+
+    def _has_joining(self) -> bool:
+        """Whether there are prompts to compute; those of completions that all were removed are given up."""
+        if self._joining is not None and all(completion.ended for completion in self._joining.completions):
+            self._joining = None
+        if self._joining is None and (waiting := self._next_waiting()):
+            self._joining = _Joining(waiting)
+        return self._joining is not None
 
     def _next_waiting(self) -> list[Completion]:
         """Those that can join now, the longest waiting first, as many as one forward pass takes."""
@@ -137,30 +151,39 @@ class ContinuousBatch:
             joining.append(self._waiting.pop(0))
         return joining
 
-    def _join(self, joining: Sequence[Completion]) -> None:
-        """Compute the prompts of these completions, each distinct one once, and make them rows of the batch."""
+    def _join(self) -> list[Completion]:
+        """Compute a chunk of the prompts that join; after the last one the completions get a token, and become rows."""
         import torch
 
-        prompts = list(dict.fromkeys(tuple(c.context_ids) for c in joining))
-        output, mask = self._prefill(prompts)
-        select = torch.tensor([prompts.index(tuple(c.context_ids)) for c in joining], device=self.network.device)
-        logits = output.logits[select, -1].float()
+        joining = self._joining
+        assert joining is not None
+        if joining.ids is None:
+            self._begin(joining)
+        chunk = (_CHUNK_BESIDE_ROWS if self._rows else _CHUNK_ALONE) // len(joining.prompts)
+        logits = self._prefill(joining, chunk if self._joins else joining.ids.shape[1])
+        if joining.computed < joining.ids.shape[1]:
+            return []
+        completions, mask = [c for c in joining.completions if not c.ended], joining.mask
+        select = torch.tensor([joining.prompts.index(tuple(c.context_ids)) for c in completions], device=self.network.device)
         if not self._joins:
-            self._cache, self._mask = output.past_key_values, mask
+            self._cache, self._mask = joining.cache, mask
         else:
-            layers = [(layer.keys[select], layer.values[select]) for layer in output.past_key_values.layers]
+            layers = [(layer.keys[select], layer.values[select]) for layer in joining.cache.layers]
             if self._rows:
                 layers, mask = _joined(self._layers(), self._mask, layers, mask[select])
             else:
                 mask = mask[select]
             self._cache, self._mask = _new_cache(layers), mask
-        self._rows += joining
-        self._choose(joining, logits)
+        self._joining = None
+        self._rows += completions
+        self._choose(completions, logits[select])
+        return completions
 
-    def _prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[Any, torch.Tensor]:
-        """Run the model over (B,) distinct prompts; returns its output, with logits of the last position, and the mask."""
+    def _begin(self, joining: _Joining) -> None:
+        """Lay out the distinct prompts, after the beginning that they have in common and that is computed already."""
         import torch
 
+        prompts = list(dict.fromkeys(tuple(c.context_ids) for c in joining.completions))
         cache = _new_cache() if self._joins else None
         beginning = self._beginning(prompts) if self._shares else None
         shared = 0 if beginning is None else len(beginning.ids)
@@ -169,16 +192,25 @@ class ContinuousBatch:
             cache = _new_cache(beginning.layers)
             cache.batch_repeat_interleave(len(prompts))
             mask = torch.cat([torch.ones_like(mask[:, :1]).expand(-1, shared), mask], 1)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        joining.prompts, joining.ids, joining.mask, joining.cache = prompts, ids, mask, cache
+
+    def _prefill(self, joining: _Joining, tokens: int) -> torch.Tensor:
+        """Run the model over the next tokens of each prompt; returns the (B, V) logits after them."""
+        start = joining.computed
+        joining.computed = min(start + max(tokens, 1), joining.ids.shape[1])
+        shared = joining.mask.shape[1] - joining.ids.shape[1]
+        mask = joining.mask[:, : shared + joining.computed]
         output = self.network.model(
-            input_ids=ids,
+            input_ids=joining.ids[:, start : joining.computed],
             attention_mask=mask,
-            position_ids=positions[:, shared:],
-            past_key_values=cache,
+            position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, shared + start :],
+            past_key_values=joining.cache,
             use_cache=True,
             logits_to_keep=1,
         )
-        return output, mask
+        joining.cache = output.past_key_values
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
 
     def _beginning(self, prompts: Sequence[tuple[int, ...]]) -> Beginning | None:
         """The beginning that all prompts have in common, computed here if it is not kept; None if there is none to use."""
@@ -244,14 +276,38 @@ class ContinuousBatch:
         for completion in completions:
             if completion.ended:
                 continue
+            self._joining = _Joining([completion])
             try:
-                self._join([completion])
+                while self._joining is not None:
+                    self._join()
             except Exception as error:
                 completion.error = error
+        self._joining = None
         return list(completions)
 
     def _layers(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return [(layer.keys, layer.values) for layer in self._cache.layers]
+
+
+@dataclass
+class _Joining:
+    """Completions whose prompts are being computed.
+
+    Attributes:
+        completions: one for each row to come.
+        prompts: (B,) distinct prompts.
+        ids: (B, L) their tokens after the common beginning, padded on the left.
+        mask: (B, S + L), with the common beginning of S tokens.
+        cache: keys and values of the beginning and the first `computed` tokens.
+        computed: tokens of L whose keys and values are in the cache.
+    """
+
+    completions: list[Completion]
+    prompts: Sequence[tuple[int, ...]] = ()
+    ids: Any = None
+    mask: Any = None
+    cache: Any = None
+    computed: int = 0
 
 
 def _new_cache(layers: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None) -> Any:

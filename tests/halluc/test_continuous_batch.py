@@ -147,6 +147,43 @@ def test_completions_that_keep_coming_do_not_stop_the_others(lm):
     assert (first.ended, steps) == (True, 6)
 
 
+def test_a_long_prompt_is_computed_in_chunks_between_which_the_others_go_on(lm):
+    batch = ContinuousBatch(lm)
+    first = batch.add(PROMPTS[1], max_new_tokens=8)
+    batch.step()
+    long = "Repeat after me: " + " ".join(f"word {n}" for n in range(300))
+    added = [batch.add(prompt, max_new_tokens=2) for prompt in (long, PROMPTS[0])]
+    counts = []
+    while not added[0].token_ids:
+        batch.step()
+        counts.append(len(first.token_ids))
+    # Two prompts in chunks of 256 tokens each; between two of them each row gets a token.
+    chunks = -(-len(added[0].prompt_ids) // 256)
+    assert chunks > 3
+    assert counts == [2 + n // 2 for n in range(2 * chunks)]
+    run(batch)
+    expected = [lm.generate([prompt], max_new_tokens=2)[0][0] for prompt in (long, PROMPTS[0])]
+    assert [c.generation.text for c in added] == [generation.text for generation in expected]
+    for completion, generation in zip(added, expected, strict=True):
+        assert completion.generation.token_logprobs == pytest.approx(generation.token_logprobs, abs=1e-3)
+    assert first.generation.text == lm.generate(PROMPTS[1:2], max_new_tokens=8)[0][0].text
+
+
+def test_a_prompt_of_which_a_part_is_computed_can_be_removed(lm):
+    batch = ContinuousBatch(lm)
+    first = batch.add(PROMPTS[1], max_new_tokens=3)
+    batch.step()
+    removed = batch.add("word " * 1500, max_new_tokens=2)
+    batch.step()
+    assert len(batch) == 2
+    batch.remove(removed)
+    last = batch.add(PROMPTS[0], max_new_tokens=3)
+    run(batch)
+    assert removed.token_ids == []
+    expected = lm.generate([PROMPTS[1], PROMPTS[0]], max_new_tokens=3)
+    assert [first.generation.text, last.generation.text] == [generation.text for (generation,) in expected]
+
+
 def test_samples_depend_on_their_seed_and_not_on_their_neighbors(lm):
     def sample(seeds):
         batch = ContinuousBatch(lm)

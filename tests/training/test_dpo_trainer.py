@@ -172,7 +172,7 @@ def test_an_interrupted_run_resumes_with_the_same_losses(make):
 
 
 def test_pairs_whose_rejected_side_is_the_more_factual_one_are_named(make):
-    with pytest.warns(UserWarning, match="in 1 of 2 pairs of the train data set, row 1 first, the rejected completion is the more"):
+    with pytest.warns(UserWarning, match="in 1 of 2 pairs of the train data set, row 1 first, the rejected"):
         make(factuality_weight=1.0, rows=ROWS | {"chosen_factuality": [0.9, 0.2]})
 
 

@@ -98,7 +98,7 @@ def _check_factuality(dataset: Any, name: str) -> None:
     reversed_rows = [row for row, values in enumerate(zip(chosen, rejected, strict=True)) if values[0] < values[1]]
     if reversed_rows:
         warnings.warn(
-            f"in {len(reversed_rows)} of {len(chosen)} pairs of the {name} data set, row {reversed_rows[0]} first, the rejected "
-            "completion is the more factual one; exchange the two, or drop the pair, unless people prefer it for other reasons",
+            f"in {len(reversed_rows)} of {len(chosen)} pairs of the {name} data set, row {reversed_rows[0]} first, the "
+            "rejected side is the more factual one; exchange the sides or drop the pair, unless that is what people chose",
             stacklevel=2,
         )
