@@ -1,6 +1,10 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
+# Python keeps what it compiles even where the environment says that it should not: the tests start it more than a hundred
+# times, and to compile the modules of one command takes ten seconds.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: setup demo test lint bench clean
 
 setup: .venv/.stamp

@@ -2,9 +2,10 @@
 
 Starts the command with an index of a few passages, and prints: the time to the first text of one stream and of five at once,
 beside that of the same model and retrieval in this process, where no prompt comes twice and the machine is idle between the
-measurements; counts of replies by kind and status, median and 95th percentile of good ones, and the server's memory before
-the load, after half of it and at its end; the time from SIGTERM to its end while requests run. Exits with 1 if a good
-request got a server error, or if the server outlived its grace.
+measurements; the longest pause of a stream, alone and while the long prompt of another one is computed; counts of replies by
+kind and status, median and 95th percentile of good ones, and the server's memory before the load, after half of it and at
+its end; the time from SIGTERM to its end while requests run. Exits with 1 if a good request got a server error, or if the
+server outlived its grace.
 
     python benchmarks/serve.py --clients 100 --seconds 60
 """
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,10 @@ async def _run(url: str, index: Path, process: psutil.Process, arguments: argpar
             alone.append(here.first_text(asked[0]))
             batches.append(here.prefill(asked) / here.prefill(asked[:1]))
         del here
+        pauses = [await _longest_pauses(client, next(questions)) for _ in range(min(arguments.rounds, 3))]
+        alone_pause, beside_pause, long_prompt = np.median(pauses, axis=0)
+        show("longest pause of a stream", rounds=len(pauses), alone=float(alone_pause),
+             beside_long_prompt=float(beside_pause), first_text_of_long_prompt=float(long_prompt))  # fmt: skip
         first, slowest, generation = float(np.median(one)), float(np.median(five)), float(np.median(alone))
         show("time to the first text", rounds=arguments.rounds, one=first, slowest_of_five=slowest, ratio=slowest / first,
              bar=1.5, generation_alone=generation, retrieval_alone=float(np.median(retrieval)),
@@ -131,14 +137,35 @@ async def _run(url: str, index: Path, process: psutil.Process, arguments: argpar
     return failed
 
 
-async def _first_text(client: httpx2.AsyncClient, question: str) -> float:
+async def _first_text(client: httpx2.AsyncClient, question: str, system: str = "") -> float:
     """Seconds to the first text of a stream, which is then left."""
     start = time.perf_counter()
-    async with client.stream("POST", "/chat/completions", json=_body(question, 16, stream=True)) as reply:
+    async for moment in _texts(client, _body(question, 16, stream=True, system=system)):
+        return moment - start
+    raise RuntimeError("the stream had no text")
+
+
+async def _longest_pauses(client: httpx2.AsyncClient, question: str) -> tuple[float, float, float]:
+    """Longest seconds between two texts of a stream: alone, and with a long prompt; seconds to the first text of that."""
+    longest = []
+    for system in ("", f"{time.monotonic()}: " + "Be brief, be exact, and name your sources. " * 250):
+        await _idle(client)
+        moments, other = [], None
+        async for moment in _texts(client, _body(question, 48, stream=True)):
+            moments.append(moment)
+            if system and other is None:
+                other = asyncio.create_task(_first_text(client, question, system))
+        longest.append(float(np.diff(moments).max()))
+    assert other is not None
+    return longest[0], longest[1], await other
+
+
+async def _texts(client: httpx2.AsyncClient, body: dict[str, object]) -> AsyncIterator[float]:
+    """The moments at which a stream has text."""
+    async with client.stream("POST", "/chat/completions", json=body) as reply:
         async for line in reply.aiter_lines():
             if '"content"' in line:
-                return time.perf_counter() - start
-    raise RuntimeError("the stream had no text")
+                yield time.perf_counter()
 
 
 async def _idle(client: httpx2.AsyncClient) -> None:
@@ -242,8 +269,9 @@ def _stop(server: subprocess.Popen[str], url: str) -> float:
     return took
 
 
-def _body(text: str, max_tokens: int, *, stream: bool = False) -> dict[str, object]:
-    return {"messages": [{"role": "user", "content": text}], "max_tokens": max_tokens, "stream": stream}
+def _body(text: str, max_tokens: int, *, stream: bool = False, system: str = "") -> dict[str, object]:
+    messages = [{"role": "system", "content": system}] if system else []
+    return {"messages": [*messages, {"role": "user", "content": text}], "max_tokens": max_tokens, "stream": stream}
 
 
 if __name__ == "__main__":
