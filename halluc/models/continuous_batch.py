@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ContinuousBatch"]
 
-# Tokens of prompts that are computed in one step: few enough that rows which wait for their next token hardly notice, and
-# that a client which goes away stops the work; enough that reading the weights once more for each chunk hardly counts.
+# Tokens of each prompt that are computed in one step: few enough that rows do not wait long for their next token, and that a
+# client which goes away stops the work; so many that most prompts are computed in one.
 _CHUNK_BESIDE_ROWS, _CHUNK_ALONE = 512, 2048
 
 
@@ -159,7 +159,7 @@ class ContinuousBatch:
         assert joining is not None
         if joining.ids is None:
             self._begin(joining)
-        chunk = (_CHUNK_BESIDE_ROWS if self._rows else _CHUNK_ALONE) // len(joining.prompts)
+        chunk = _CHUNK_BESIDE_ROWS if self._rows else _CHUNK_ALONE
         logits = self._prefill(joining, chunk if self._joins else joining.ids.shape[1])
         if joining.computed < joining.ids.shape[1]:
             return []
@@ -197,7 +197,7 @@ class ContinuousBatch:
     def _prefill(self, joining: _Joining, tokens: int) -> torch.Tensor:
         """Run the model over the next tokens of each prompt; returns the (B, V) logits after them."""
         start = joining.computed
-        joining.computed = min(start + max(tokens, 1), joining.ids.shape[1])
+        joining.computed = min(start + tokens, joining.ids.shape[1])
         shared = joining.mask.shape[1] - joining.ids.shape[1]
         mask = joining.mask[:, : shared + joining.computed]
         output = self.network.model(
