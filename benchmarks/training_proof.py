@@ -2,8 +2,9 @@
 
 The facts are which country a city is in (examples/cities), in three disjoint parts. On the first, SmolLM2 learns the form
 of a reply but not when to use which: the answer or, for a random quarter of the questions, "I don't know.". On the second,
-whose answers it is not shown, training continues from there in seven ways:
+whose answers it is not shown, training continues from there in eight ways:
 
+- R-Tuning (`abstention_targets`): its own answer where that is right, and an abstention where it is not;
 - DPO, KTO and ORPO on the same pairs of its own samples (`build_preference_pairs` with an abstention), by the reward below;
 - PPO, GRPO and RLOO with the ternary reward (1 right, 0 abstained, -3 wrong; arXiv 2509.25760), on equally many sampled
   completions;
@@ -61,8 +62,10 @@ PPO = {
     "max_steps": 2 * ITERATIONS, "per_device_train_batch_size": 32, "num_mini_batches": 1, "num_ppo_epochs": 2,
     "kl_coefficient": 0.0,
 }  # fmt: skip
+SFT = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 4e-4}
 STAGES = {
-    "sft": {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 4e-4},
+    "sft": SFT,
+    "r-tuning": SFT,
     "dpo": {**PAIRS, "beta": 0.5, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0]},
     "kto": {**PAIRS, "beta": 0.5},
     "orpo": {**PAIRS, "beta": 0.5},
@@ -167,6 +170,7 @@ def train(
 
     settings, function, inputs = {
         "sft": (SFTRun, run_sft, lambda: {"examples": _form_examples(form, folder, seed)}),
+        "r-tuning": (SFTRun, run_sft, lambda: {"examples": _abstention_examples(rewarded, folder, seed)}),
         "dpo": (DPORun, run_dpo, lambda: {"pairs": own_pairs(rewarded, folder, seed)}),
         "kto": (KTORun, run_kto, lambda: {"examples": own_pairs(rewarded, folder, seed)}),
         "orpo": (ORPORun, run_orpo, lambda: {"pairs": own_pairs(rewarded, folder, seed)}),
@@ -214,6 +218,18 @@ def _form_examples(form: list[dict], folder: Path, seed: int) -> str:
         for row, target in zip(form, targets, strict=True)
     ]
     return _write(folder / "examples.jsonl", examples)
+
+
+def _abstention_examples(rewarded: list[dict], folder: Path, seed: int) -> str:
+    from halluc import load_model
+    from training import abstention_targets
+
+    lm = load_model(str(folder / "sft"), device="cpu")
+    targets = abstention_targets(
+        lm, [row["prompt"] for row in rewarded], [row["references"] for row in rewarded], abstention=ABSTENTION,
+        max_new_tokens=8, seed=seed,
+    )  # fmt: skip
+    return _write(folder / "known.jsonl", targets.to_list())
 
 
 def _rlaif_inputs(rewarded: list[dict], folder: Path, pairs: str) -> dict:
