@@ -24,6 +24,7 @@ from halluc.answers import Answer
 from halluc.confidence import estimate_confidence
 from halluc.files import read_rows, write_text
 from halluc.grading.correctness import gives_answer
+from halluc.grading.overlap import answer_f1
 from halluc.grounding.judging import judge_answers
 from halluc.models.language_model import Generation
 from retrieval import PassageIndex, load_documents, split_documents
@@ -91,9 +92,14 @@ def answer(model: halluc.GroundedModel, questions: list[dict[str, Any]]) -> Iter
             "question": row["question"],
             "references": references,
             "text": answer.text,
-            "correct": gives_answer(answer.text, references),
+            "correct": is_correct(answer.text, references),
             "confidence": {source: round(float(values[i]), 6) for source, values in confidence.items()},
         }
+
+
+def is_correct(text: str, references: list[str]) -> bool:
+    """Whether the answer gives a reference, or shares most words with one: "typhoon" for "inauspicious typhoon"."""
+    return gives_answer(text, references) or answer_f1(text, references) >= 0.5
 
 
 def rescore(model: halluc.GroundedModel, path: Path) -> None:
@@ -107,7 +113,7 @@ def rescore(model: halluc.GroundedModel, path: Path) -> None:
     support = estimate_confidence("verifier_support", judge_answers(model.verifier, answers), lm=model.lm)
     for row, value in zip(rows, support, strict=True):
         row["confidence"]["verifier_support"] = round(float(value), 6)
-        row["correct"] = gives_answer(row["text"], row["references"])
+        row["correct"] = is_correct(row["text"], row["references"])
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
