@@ -26,7 +26,7 @@ demo: setup
 # before both of them ask for it. With COVERAGE=1 the lines that the tests run are counted, which takes about an eighth longer.
 test: setup
 	$(BIN)/halluc models pull smollm2-135m
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=30 $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 lint: setup
 	$(BIN)/ruff check .
