@@ -5,7 +5,7 @@ the minutes that they take. Questions are drawn with seed 0; the first 100 of th
 skipped. Answers are written in batches. An interrupted run is resumed by the same command: it continues after the last
 question in the file. --rescore computes the verifier's support of recorded answers again, for another verifier.
 
-    python examples/record_answers.py --questions questions.jsonl --out examples/xquad/answers.jsonl
+    python examples/record_answers.py --questions questions.jsonl --out examples/xquad/answers.jsonl --limit 250
     python examples/record_answers.py --questions questions.jsonl --out examples/xquad/answers.jsonl --rescore
 """
 
@@ -62,7 +62,8 @@ def record(model: halluc.GroundedModel, questions: list[dict[str, Any]], out: Pa
     """Answer the questions that come after the last one in the file, and append the answers to it."""
     recorded = recorded_rows(out)
     texts = [row["question"] for row in questions]
-    start = texts.index(recorded[-1]["question"]) + 1 if recorded else 0
+    # A question can come twice; of those before the end of the file at least as many were asked as answered.
+    start = texts.index(recorded[-1]["question"], len(recorded) - 1) + 1 if recorded else 0
     with out.open("a", encoding="utf-8") as file:
         for first in range(start, len(questions), batch):
             for row in answer(model, questions[first : first + batch]):
