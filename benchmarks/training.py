@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from training_gaming import gaming
-from training_proof import STAGES, proof
+from training_proof import STAGES, WRONG, proof
 from training_speed import ONLINE_TRAINERS, PAIR_TRAINERS, grpo_scoring, online_steps, pair_steps, shared_memory
 
 # This script has the name of a package, and Python searches the folder of a script first.
@@ -41,13 +41,14 @@ def main() -> None:
     parser.add_argument("--cities", type=int, default=170, help="cities in the reward training of the proof")
     parser.add_argument("--stages", nargs="+", choices=AFTER_SFT, default=AFTER_SFT, help="of the proof, after SFT")
     parser.add_argument("--temperature", type=float, default=1.0, help="of sampling in PPO, GRPO and RLOO of the proof")
+    parser.add_argument("--wrong", type=float, default=WRONG, help="reward of wrong answers in PPO, GRPO, RLOO of the proof")
     parser.add_argument("--minutes", type=float, default=1e9, help="after which the proof begins no other stage")
     parser.add_argument("--keep", type=Path, help="folder for models and results, which a second run resumes from")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         if arguments.part == "proof":
-            options = {name: getattr(arguments, name) for name in ("stages", "temperature", "minutes")}
+            options = {name: getattr(arguments, name) for name in ("stages", "temperature", "wrong", "minutes")}
             proof(arguments.data, folder, arguments.seeds, arguments.cities, **options)
         elif arguments.part == "gaming":
             gaming(folder, arguments.seeds[0], arguments.cities, minutes=arguments.minutes)

@@ -91,15 +91,24 @@ METRICS = ("hallucination_rate", "right", "wrong", "abstained", "coverage", "ece
 
 
 def proof(
-    data: Path, folder: Path, seeds: list[int], cities: int, *, stages: list[str], temperature: float, minutes: float
+    data: Path,
+    folder: Path,
+    seeds: list[int],
+    cities: int,
+    *,
+    stages: list[str],
+    temperature: float,
+    wrong: float,
+    minutes: float,
 ) -> None:
     """Run the stages that have no results yet, until the time is up, and print the table of those that have.
 
-    The temperature is that at which PPO, GRPO and RLOO sample.
+    PPO, GRPO and RLOO sample at the temperature, and earn `wrong` for a wrong answer.
     """
     deadline = time.monotonic() + 60 * minutes
-    sampling = {"temperature": temperature} if temperature != 1 else {}
-    _check_same_settings(folder, cities, sampling)
+    online: dict = {"temperature": temperature} if temperature != 1 else {}
+    online |= {"kind_settings": {"wrong": wrong}} if wrong != WRONG else {}
+    _check_same_settings(folder, cities, online)
     form, rewarded, held_out = city_parts(cities)
     side_effects = {"texts": read_rows(data / "xquad" / "passages.jsonl")[:4], "choices": spanish_words(data)[:40]}
     for seed, name in [(None, "base"), *((seed, name) for seed in seeds for name in ["sft", *stages])]:
@@ -107,7 +116,7 @@ def proof(
         if results.is_file() or time.monotonic() > deadline:
             continue
         start = {"model": str(starting_model(folder / "start"))}
-        start |= {"sampling": sampling} if name in ONLINE else {}
+        start |= {"online": online} if name in ONLINE else {}
         facts = start if seed is None else train(name, form, rewarded, folder / str(seed), seed, **start)
         metrics = _evaluate(facts["model"], held_out, side_effects)
         results.write_text(json.dumps({"facts": facts, "metrics": metrics}))
@@ -159,7 +168,7 @@ def spanish_words(data: Path) -> list[dict]:
 
 
 def train(
-    name: str, form: list[dict], rewarded: list[dict], folder: Path, seed: int, *, model: str, sampling: dict | None = None
+    name: str, form: list[dict], rewarded: list[dict], folder: Path, seed: int, *, model: str, online: dict | None = None
 ) -> dict:
     """Run a stage after `model`, or after its SFT; gives the folder of its model, steps, seconds, and peak memory in MiB."""
     from training.rlaif.run import RLAIFConfig, run_rlaif
@@ -179,7 +188,7 @@ def train(
         "rloo": (RLOORun, run_rloo, lambda: {"prompts": _write(folder / "prompts.jsonl", rewarded)}),
         "rlaif": (RLAIFConfig, run_rlaif, lambda: _rlaif_inputs(rewarded, folder, own_pairs(rewarded, folder, seed))),
     }[name]
-    values = {**STAGES[name], **(sampling or {}), **inputs(), "output_dir": str(folder / name), "seed": seed}
+    values = {**STAGES[name], **(online or {}), **inputs(), "output_dir": str(folder / name), "seed": seed}
     # A run of a stage that was cut off has saved nothing, but each stage of RLAIF has.
     values |= {"training": {**RUN}} if name == "rlaif" else {**RUN, "resume": True}
     values["model"] = model if name == "sft" else str(folder / "sft")
@@ -294,10 +303,10 @@ def _mean_and_spread(values: list[float]) -> list[float] | None:
     return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0]
 
 
-def _check_same_settings(folder: Path, training_cities: int, sampling: dict) -> None:
+def _check_same_settings(folder: Path, training_cities: int, online: dict) -> None:
     """Refuse a folder with results of other settings."""
     folder.mkdir(parents=True, exist_ok=True)
-    values = {"stages": STAGES, "run": RUN, "cities": training_cities, "principle": PRINCIPLE, **sampling}
+    values = {"stages": STAGES, "run": RUN, "cities": training_cities, "principle": PRINCIPLE, **online}
     settings = json.dumps(values, sort_keys=True)
     path = folder / "settings.json"
     if not path.is_file():
