@@ -42,13 +42,14 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", choices=AFTER_SFT, default=AFTER_SFT, help="of the proof, after SFT")
     parser.add_argument("--temperature", type=float, default=1.0, help="of sampling in PPO, GRPO and RLOO of the proof")
     parser.add_argument("--wrong", type=float, default=WRONG, help="reward of wrong answers in PPO, GRPO, RLOO of the proof")
+    parser.add_argument("--after", choices=["sft", "r-tuning"], default="sft", help="what PPO, GRPO and RLOO continue")
     parser.add_argument("--minutes", type=float, default=1e9, help="after which the proof begins no other stage")
     parser.add_argument("--keep", type=Path, help="folder for models and results, which a second run resumes from")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         if arguments.part == "proof":
-            options = {name: getattr(arguments, name) for name in ("stages", "temperature", "wrong", "minutes")}
+            options = {name: getattr(arguments, name) for name in ("stages", "temperature", "wrong", "after", "minutes")}
             proof(arguments.data, folder, arguments.seeds, arguments.cities, **options)
         elif arguments.part == "gaming":
             gaming(folder, arguments.seeds[0], arguments.cities, minutes=arguments.minutes)

@@ -99,16 +99,17 @@ def proof(
     stages: list[str],
     temperature: float,
     wrong: float,
+    after: str,
     minutes: float,
 ) -> None:
     """Run the stages that have no results yet, until the time is up, and print the table of those that have.
 
-    PPO, GRPO and RLOO sample at the temperature, and earn `wrong` for a wrong answer.
+    PPO, GRPO and RLOO continue the model of the stage `after`, sample at the temperature, and earn `wrong` if wrong.
     """
     deadline = time.monotonic() + 60 * minutes
     online: dict = {"temperature": temperature} if temperature != 1 else {}
     online |= {"kind_settings": {"wrong": wrong}} if wrong != WRONG else {}
-    _check_same_settings(folder, cities, online)
+    _check_same_settings(folder, cities, online | ({"after": after} if after != "sft" else {}))
     form, rewarded, held_out = city_parts(cities)
     side_effects = {"texts": read_rows(data / "xquad" / "passages.jsonl")[:4], "choices": spanish_words(data)[:40]}
     for seed, name in [(None, "base"), *((seed, name) for seed in seeds for name in ["sft", *stages])]:
@@ -116,7 +117,7 @@ def proof(
         if results.is_file() or time.monotonic() > deadline:
             continue
         start = {"model": str(starting_model(folder / "start"))}
-        start |= {"online": online} if name in ONLINE else {}
+        start |= {"online": online, "after": after} if name in ONLINE else {}
         facts = start if seed is None else train(name, form, rewarded, folder / str(seed), seed, **start)
         metrics = _evaluate(facts["model"], held_out, side_effects)
         results.write_text(json.dumps({"facts": facts, "metrics": metrics}))
@@ -168,9 +169,10 @@ def spanish_words(data: Path) -> list[dict]:
 
 
 def train(
-    name: str, form: list[dict], rewarded: list[dict], folder: Path, seed: int, *, model: str, online: dict | None = None
-) -> dict:
-    """Run a stage after `model`, or after its SFT; gives the folder of its model, steps, seconds, and peak memory in MiB."""
+    name: str, form: list[dict], rewarded: list[dict], folder: Path, seed: int, *, model: str,
+    online: dict | None = None, after: str = "sft",
+) -> dict:  # fmt: skip
+    """Run SFT on `model`, or a stage after another; gives the folder of its model, steps, seconds, and peak MiB."""
     from training.rlaif.run import RLAIFConfig, run_rlaif
     from training.runs.kto import KTORun, run_kto
     from training.runs.online import GRPORun, PPORun, RLOORun, run_grpo, run_ppo, run_rloo
@@ -191,7 +193,7 @@ def train(
     values = {**STAGES[name], **(online or {}), **inputs(), "output_dir": str(folder / name), "seed": seed}
     # A run of a stage that was cut off has saved nothing, but each stage of RLAIF has.
     values |= {"training": {**RUN}} if name == "rlaif" else {**RUN, "resume": True}
-    values["model"] = model if name == "sft" else str(folder / "sft")
+    values["model"] = model if name == "sft" else str(folder / after)
     with redirect_stdout(sys.stderr), PeakMemory() as memory:
         facts = function(settings(**values))
     gc.collect()
