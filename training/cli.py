@@ -5,6 +5,7 @@ The `halluc` command finds this group through its entry point. Not covered: the 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -302,4 +303,6 @@ def _leave_process_group() -> None:
     import torch
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        # A trainer is a cycle of references, and its wrapped model keeps the group, with its threads, until it is freed.
+        gc.collect()
         torch.distributed.destroy_process_group()
