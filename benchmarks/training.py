@@ -2,7 +2,7 @@
 
 - `--part speed`: step time of each trainer of this package as a multiple of that of TRL's nearest, PPO's as a multiple of
   GRPO's on equal tokens, the share of an online step that scoring takes, and the memory of a reward model beside its policy
-  (training_speed.py). The model is the default one, with LoRA.
+  (training_speed.py). The model is SmolLM2-135M, with LoRA.
 - `--part proof`: right, wrong and abstained answers on held-out entities, and side effects, before and after nine ways of
   training (training_proof.py). With `--keep` the same command resumes.
 - `--part gaming`: what policies learn from each kind of reward if a verifier judges them (training_gaming.py).
