@@ -23,7 +23,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,9 @@ async def _run(url: str, index: Path, process: psutil.Process, arguments: argpar
 async def _first_text(client: httpx2.AsyncClient, question: str, system: str = "") -> float:
     """Seconds to the first text of a stream, which is then left."""
     start = time.perf_counter()
-    async for moment in _texts(client, _body(question, 16, stream=True, system=system)):
-        return moment - start
+    async with aclosing(_texts(client, _body(question, 16, stream=True, system=system))) as texts:
+        async for moment in texts:
+            return moment - start
     raise RuntimeError("the stream had no text")
 
 
@@ -160,7 +162,7 @@ async def _longest_pauses(client: httpx2.AsyncClient, question: str) -> tuple[fl
     return longest[0], longest[1], await other
 
 
-async def _texts(client: httpx2.AsyncClient, body: dict[str, object]) -> AsyncIterator[float]:
+async def _texts(client: httpx2.AsyncClient, body: dict[str, object]) -> AsyncGenerator[float, None]:
     """The moments at which a stream has text."""
     async with client.stream("POST", "/chat/completions", json=body) as reply:
         async for line in reply.aiter_lines():

@@ -62,7 +62,7 @@ def record(model: halluc.GroundedModel, questions: list[dict[str, Any]], out: Pa
     """Answer the questions that come after the last one in the file, and append the answers to it."""
     recorded = recorded_rows(out)
     texts = [row["question"] for row in questions]
-    # A question can come twice; of those before the end of the file at least as many were asked as answered.
+    # The same question can come twice; at least as many were asked as answered, so an earlier place is not meant.
     start = texts.index(recorded[-1]["question"], len(recorded) - 1) + 1 if recorded else 0
     with out.open("a", encoding="utf-8") as file:
         for first in range(start, len(questions), batch):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from curves import largest_difference
 from datasets import Dataset
+from killed import KILLED_WHILE_WRITING
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -25,18 +26,6 @@ from training.trainers.ppo import PolicyWithValue, PPOConfig, PPOTrainer
 ROWS = [
     {"prompt": f"Who discovered penicillin in {year}?", "context": "Fleming discovered it."} for year in range(1920, 1928)
 ]
-# The command, in a process that kills itself before it writes the checkpoint of step 6.
-KILLED = """
-import os, signal
-from training.trainers.ppo import PPOTrainer
-from halluc.cli.main import main
-def save(trainer, *rest, save=PPOTrainer._save_checkpoint):
-    if trainer.state.global_step == 6:
-        os.kill(os.getpid(), signal.SIGKILL)
-    save(trainer, *rest)
-PPOTrainer._save_checkpoint = save
-main()
-"""
 PPO = {"per_device_train_batch_size": 4, "num_mini_batches": 2, "num_ppo_epochs": 2, "num_generations": None}
 
 
@@ -77,12 +66,13 @@ def test_the_command_trains_an_adapter_and_logs_what_ppo_is_judged_by(configure,
 def test_a_run_that_was_killed_continues_within_an_iteration_as_if_it_had_not_been(configure, tmp_path):
     path = settings(configure, max_steps=8, save_steps=3, learning_rate=5e-3, kl_target=1.0)
     run(path, tmp_path / "whole")
-    # An iteration is 4 steps, so step 3 is in the middle of the first; the process dies before the checkpoint of step 6.
+    # An iteration is 4 steps, so step 3 is in the middle of the first; the checkpoint of step 6 is being written.
     out = tmp_path / "killed"
-    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments(path, out)], stderr=subprocess.PIPE)
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, *arguments(path, out)], stderr=subprocess.PIPE)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert [line["step"] for line in log(out)] == list(range(1, 7))
-    facts = run(path, out)
+    with pytest.warns(UserWarning, match="checkpoint-6 is incomplete and is skipped"):
+        facts = run(path, out)
     assert facts["resumed_from"] == str(out / "checkpoint-3")
     whole, resumed = log(tmp_path / "whole"), log(out)
     for name in ("loss", "policy_loss", "value_loss", "entropy"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from curves import largest_difference
+from killed import KILLED_WHILE_WRITING
 from tiny_model import save_tiny_model
 from typer.testing import CliRunner
 
@@ -18,18 +19,6 @@ from training.runs.callbacks import last_checkpoint
 # The default verifier under another name: a run refuses to hold out the verifier it optimizes.
 HELD_OUT = str(Path(__file__).parents[2] / "halluc" / "verification" / "default")
 COMMAND = [sys.executable, "-c", "from halluc.cli.main import main; main()"]
-# The command, in a process that is killed while it writes a checkpoint: the weights are there and the rest is not.
-KILLED_WHILE_WRITING = """
-import os, signal
-from transformers import Trainer
-from halluc.cli.main import main
-def kill(trainer, folder):
-    if trainer.state.global_step == 6:
-        os.kill(os.getpid(), signal.SIGKILL)
-    save(trainer, folder)
-save, Trainer._save_rng_state = Trainer._save_rng_state, kill
-main()
-"""
 
 
 @pytest.fixture(scope="module")

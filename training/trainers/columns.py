@@ -90,15 +90,15 @@ def _check_factuality(dataset: Any, name: str) -> None:
             )
     if not hasattr(dataset, "__len__"):
         return
-    for column in COLUMNS:
-        for row, value in enumerate(dataset[column]):
+    scores = {column: dataset[column][:] for column in COLUMNS}
+    for column, values in scores.items():
+        for row, value in enumerate(values):
             if value is None or not math.isfinite(value):
                 raise InvalidInput(f"{column} of row {row} of the {name} data set is {value}; fix or drop that row")
-    chosen, rejected = (dataset[column][:] for column in COLUMNS)
-    reversed_rows = [row for row, values in enumerate(zip(chosen, rejected, strict=True)) if values[0] < values[1]]
+    reversed_rows = [row for row, (chosen, rejected) in enumerate(zip(*scores.values(), strict=True)) if chosen < rejected]
     if reversed_rows:
         warnings.warn(
-            f"in {len(reversed_rows)} of {len(chosen)} pairs of the {name} data set, row {reversed_rows[0]} first, the "
+            f"in {len(reversed_rows)} of {len(dataset)} pairs of the {name} data set, row {reversed_rows[0]} first, the "
             "rejected side is the more factual one; exchange the sides or drop the pair, unless that is what people chose",
             stacklevel=2,
         )
