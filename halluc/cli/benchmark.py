@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from halluc.cli.options import (
+    AnswerCacheFolder,
     IndexEmbedder,
     JudgeName,
     ModelName,
@@ -69,10 +70,7 @@ def _command(benchmark_name: str) -> Callable[..., None]:
         max_new_tokens: Annotated[
             int | None, typer.Option(min=1, help="Longest reply, in tokens; by default the benchmark's own.")
         ] = None,
-        cache: Annotated[
-            Path | None,
-            typer.Option(help="Folder of answers, from which a killed run is resumed; the user's cache by default."),
-        ] = None,
+        cache: AnswerCacheFolder = None,
         workers: WorkerCount = 1,
         out: Annotated[Path | None, typer.Option(help="Write the run as JSON, for --compare.")] = None,
         compare: Annotated[Path | None, typer.Option(help="An earlier run to compare with, row by row.")] = None,
@@ -198,6 +196,8 @@ def _print(run: EvaluationRun, differences: list[Difference]) -> None:
     if run.skipped:
         places = ", ".join(item.where for item in run.skipped[:_NAMED]) + (" ..." if len(run.skipped) > _NAMED else "")
         out.print(f"skipped {len(run.skipped)} longer than the context window: {places}", style="yellow")
+    if run.cached:
+        out.print(f"answers from the cache: {run.cached}", style="dim")
     if run.judge:
         out.print(f"judge: {run.judge}", style="dim")
     if run.note:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from retrieval.store import PassageStore
 
 __all__ = [
+    "AnswerCacheFolder",
     "CalibratorFile",
     "IndexEmbedder",
     "JudgeName",
@@ -84,6 +85,10 @@ IndexEmbedder = Annotated[
         help="The embedder of the index. Name it only if it is an endpoint, http://host:port/v1#model, to allow that texts "
         "and your API key are sent there.",
     ),
+]
+AnswerCacheFolder = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Folder of answers, from which a killed run is resumed; the user's cache by default."),
 ]
 Retrieved = Annotated[int, typer.Option("--k", "-k", min=1, help="Passages to retrieve.")]
 SearchMode = Annotated[Mode, typer.Option("--mode", help="How to search.")]

@@ -9,6 +9,7 @@ import typer
 
 from halluc.cli.benchmark import figures_table
 from halluc.cli.options import (
+    AnswerCacheFolder,
     IndexEmbedder,
     JudgeName,
     ModelName,
@@ -78,6 +79,7 @@ def redteam(
     limit: Annotated[int | None, typer.Option(help="Attacks per family, drawn evenly from its techniques.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draw of attacks and of the canaries.")] = 0,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 128,
+    cache: AnswerCacheFolder = None,
     out: Annotated[Path | None, typer.Option(help="Write every transcript as JSON lines, for --compare.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to read the transcripts.")] = None,
     compare: Annotated[Path | None, typer.Option(help="An earlier run to compare with, attack by attack.")] = None,
@@ -87,6 +89,7 @@ def redteam(
     json_: Json = None,
 ) -> None:
     """Attack a model and print attack success rates with 95 % intervals."""
+    from halluc.evaluation.answer_cache import default_cache_folder
     from halluc.redteam.page import write_transcripts_page
     from halluc.redteam.run import RedTeamRun, check_comparable, compare_runs, make_attacks, run_attacks
 
@@ -114,7 +117,7 @@ def redteam(
         )
         harm_judge = load_named_judge("refusal" if judge is None else judge, lm)
     adaptive = _adaptive(target, attacker, harm_judge, rows.get("multi_step", []), limit) if attacker else []
-    run = run_attacks(target, attacks, harm_judge, defense=defense, more=adaptive)
+    run = run_attacks(target, attacks, harm_judge, defense=defense, more=adaptive, cache=cache or default_cache_folder())
     if out is not None:
         run.save(out)
     differences = compare_runs(earlier, run) if earlier is not None else []
@@ -267,6 +270,8 @@ def _print(run: RedTeamRun, differences: list[Difference]) -> None:
     out = console()
     title = f"{run.target}, defense {run.defense}, judge {run.judge}"
     out.print(figures_table(title, "attack", "success rate", run.rates, differences))
+    if run.cached:
+        out.print(f"answers from the cache: {run.cached}", style="dim")
     if run.note:
         out.print(run.note, style="yellow")
 

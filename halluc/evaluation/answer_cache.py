@@ -1,7 +1,8 @@
-"""A file of outcomes, one per line, so that a run that was killed is resumed and a repeated run costs nothing.
+"""A file of answers, one per line, so that a run that was killed is resumed and a repeated run costs nothing.
 
-The name of the file is a digest of everything that the outcomes depend on besides the item: benchmark, model, mitigation and
-settings. Each line is flushed when it is written; a last line that was cut off is dropped on the next use.
+The name of the file is a digest of everything that the answers depend on besides what was asked: benchmark, model,
+mitigation and other settings. Each line is flushed when it is written; a last line that was cut off is dropped on the next
+use.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from halluc.errors import InvalidInput
-from halluc.evaluation.benchmark import Outcome, Reply
-from halluc.models.prefix_scoring import ContinuationScore
 from retrieval.files import parse_json_object
 
 __all__ = ["AnswerCache", "default_cache_folder"]
+
+AnswerT = TypeVar("AnswerT")
 
 _KIND, _FORMAT = "benchmark-answers", 1
 
@@ -31,23 +32,32 @@ def default_cache_folder() -> Path:
     return (Path(home) if home else user_cache_path("halluc")) / "evaluations"
 
 
-class AnswerCache:
-    """Outcomes by the key of their item.
+class AnswerCache(Generic[AnswerT]):
+    """Answers by the key of what was asked.
 
     Args:
         folder: where the file is or will be; created if missing.
-        settings: what the outcomes depend on, as plain JSON values.
+        settings: what the answers depend on, as plain JSON values.
+        plain: makes plain JSON values of an answer.
+        restore: makes an answer of those; raises KeyError, TypeError or ValueError if they are none.
 
     Raises:
         InvalidInput: the file cannot be read or written, is in use by another run, or has another format.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        plain: Callable[[AnswerT], Any],
+        restore: Callable[[Any], AnswerT],
+    ) -> None:
         import filelock
 
+        self._plain, self._restore = plain, restore
         encoded = json.dumps(settings, sort_keys=True)
         self.path = folder / f"{hashlib.sha256(encoded.encode()).hexdigest()[:24]}.jsonl"
-        self._outcomes: dict[str, Outcome] = {}
+        self._answers: dict[str, AnswerT] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = filelock.FileLock(folder / f".{self.path.name}.lock", timeout=0)
@@ -74,7 +84,7 @@ class AnswerCache:
     def _unusable(self, error: OSError) -> InvalidInput:
         return InvalidInput(f"the cache {self.path} cannot be used: {error.strerror or error}; pass another --cache")
 
-    def __enter__(self) -> AnswerCache:
+    def __enter__(self) -> AnswerCache[AnswerT]:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -82,18 +92,18 @@ class AnswerCache:
         self._lock.release()
 
     def __contains__(self, key: str) -> bool:
-        return key in self._outcomes
+        return key in self._answers
 
-    def __getitem__(self, key: str) -> Outcome:
-        return self._outcomes[key]
+    def __getitem__(self, key: str) -> AnswerT:
+        return self._answers[key]
 
     def __len__(self) -> int:
-        return len(self._outcomes)
+        return len(self._answers)
 
-    def add(self, key: str, outcome: Outcome) -> None:
-        """Store an outcome; a run that is killed afterwards does not lose it."""
-        self._outcomes[key] = outcome
-        self._write({"key": key, "outcome": _plain(outcome)})
+    def add(self, key: str, answer: AnswerT) -> None:
+        """Store an answer; a run that is killed afterwards does not lose it."""
+        self._answers[key] = answer
+        self._write({"key": key, "outcome": self._plain(answer)})
 
     def _read(self) -> int:
         """Read all complete lines; return their size in bytes."""
@@ -107,7 +117,7 @@ class AnswerCache:
                     if number == 0:
                         self._check_header(value)
                     else:
-                        self._outcomes[value["key"]] = _outcome(value["outcome"])
+                        self._answers[value["key"]] = self._restore(value["outcome"])
                 except (ValueError, KeyError, TypeError) as error:
                     if isinstance(error, InvalidInput):
                         raise
@@ -125,15 +135,3 @@ class AnswerCache:
     def _write(self, value: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(value).encode() + b"\n")
         self._file.flush()
-
-
-def _plain(outcome: Outcome) -> Any:
-    if isinstance(outcome, Reply):
-        return outcome.to_dict()
-    return [[[score.logprob, score.n_tokens] for score in scores] for scores in outcome]
-
-
-def _outcome(value: Any) -> Outcome:
-    if isinstance(value, dict):
-        return Reply(**value)
-    return [[ContinuationScore(logprob, n_tokens) for logprob, n_tokens in scores] for scores in value]

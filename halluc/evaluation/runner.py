@@ -6,13 +6,12 @@ window, which only the model can tell, is skipped: no figure counts it, and the 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from halluc.errors import InvalidInput
 from halluc.evaluation.answer_cache import AnswerCache
@@ -21,11 +20,11 @@ from halluc.evaluation.benchmark import Benchmark, Item, Outcome, Reply, Row, Sc
 from halluc.evaluation.context_limits import TooLong, compute_those_that_fit
 from halluc.evaluation.figures import measure
 from halluc.evaluation.run_record import EvaluationRun, ItemResult, SkippedItem
+from halluc.models.prefix_scoring import ContinuationScore
+from halluc.models.weights_digest import weights_digest
+from halluc.verification.verifier import verifier_settings
 from halluc.workers import batch_mapper
 from retrieval.progress import progress_bar
-
-if TYPE_CHECKING:
-    from halluc.models.language_model import LanguageModel
 
 __all__ = ["check_tools", "run_benchmark"]
 
@@ -82,7 +81,7 @@ def run_benchmark(
     if cache is None:
         outcomes, cached = _compute(benchmark.name, items, answering, None), 0
     else:
-        with AnswerCache(cache, settings) as answers:
+        with AnswerCache(cache, settings, _plain, _outcome) as answers:
             cached = sum(item.key in answers for item in items)
             outcomes = _compute(benchmark.name, items, answering, answers)
     answered = [(item, outcome) for item, outcome in zip(items, outcomes, strict=True) if not isinstance(outcome, TooLong)]
@@ -146,7 +145,7 @@ def _compute(
     name: str,
     items: Sequence[Item],
     answering: Callable[[], AbstractContextManager[_Answer]],
-    cache: AnswerCache | None,
+    cache: AnswerCache[Outcome] | None,
 ) -> list[Outcome | TooLong]:
     outcomes: dict[str, Outcome | TooLong] = {}
     if cache is not None:
@@ -195,7 +194,7 @@ def _settings(benchmark: Benchmark, system: System, tokens: int) -> dict[str, An
     settings: dict[str, Any] = {
         "benchmark": benchmark.name,
         "model": system.lm.name,
-        "weights": _weights_digest(system.lm),
+        "weights": weights_digest(system.lm),
         "mitigation": system.mitigation,
     }
     if benchmark.kind == "generation":
@@ -203,21 +202,20 @@ def _settings(benchmark: Benchmark, system: System, tokens: int) -> dict[str, An
     if system.mitigation != "none" and system.index is not None:
         settings.update(index=system.index.content_hash, k=system.k)
     if system.mitigation in ("abstain", "revise") and system.verifier is not None:
-        # Another verifier may have the same name.
-        fingerprint = getattr(system.verifier, "fingerprint", None)
-        settings.update(verifier=system.verifier.name, verifier_fingerprint=fingerprint, min_support=system.min_support)
+        settings.update(verifier_settings(system.verifier), min_support=system.min_support)
     return settings
 
 
-def _weights_digest(lm: LanguageModel) -> str:
-    """A digest of a few weights of each layer: a folder may get other weights under the same name. Empty for an endpoint."""
-    network = getattr(lm, "model", None)
-    if network is None or not hasattr(network, "parameters"):
-        return ""
-    digest = hashlib.sha256()
-    for parameter in network.parameters():
-        digest.update(parameter.detach().flatten()[:8].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def _plain(outcome: Outcome) -> Any:
+    if isinstance(outcome, Reply):
+        return outcome.to_dict()
+    return [[[score.logprob, score.n_tokens] for score in scores] for scores in outcome]
+
+
+def _outcome(value: Any) -> Outcome:
+    if isinstance(value, dict):
+        return Reply(**value)
+    return [[ContinuationScore(logprob, n_tokens) for logprob, n_tokens in scores] for scores in value]
 
 
 def _shown(item: Item, outcome: Outcome) -> str:

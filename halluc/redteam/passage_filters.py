@@ -42,6 +42,10 @@ _REPLY_TOKENS = 16
 class PassageFilter(Protocol):
     """Removes what looks like an attack."""
 
+    @property
+    def settings(self) -> dict[str, float]:
+        """What decides, besides the model, which passages are kept."""
+
     def apply(self, passages: Sequence[HostilePassage]) -> list[HostilePassage | None]:
         """Filter (N,) passages; None is a passage of which nothing is left."""
 
@@ -82,6 +86,11 @@ class PerplexityFilter:
         values = list(_surprisal(network, sentences).values())
         return cls(network, float(np.quantile(values, keep)))
 
+    @property
+    def settings(self) -> dict[str, float]:
+        """The threshold."""
+        return {"threshold": self.threshold}
+
     def apply(self, passages: Sequence[HostilePassage]) -> list[HostilePassage | None]:
         """Remove the unlikely sentences of text, title and source."""
         parts = [part for passage in passages for part in (passage.text, passage.title, passage.source)]
@@ -100,6 +109,11 @@ class CanaryFilter:
 
     lm: LanguageModel
     seed: int = 0
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """The seed."""
+        return {"seed": self.seed}
 
     def apply(self, passages: Sequence[HostilePassage]) -> list[HostilePassage | None]:
         """Remove whole passages."""

@@ -5,6 +5,7 @@ Not covered: the attacks, the targets, and the page (page.py).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput, check_integer
+from halluc.evaluation.answer_cache import AnswerCache
 from halluc.evaluation.context_limits import TooLong, compute_those_that_fit
 from halluc.evaluation.figures import Difference, Figure, Measured, difference, measure, share
 from halluc.evaluation.harm_judges import refuses
@@ -24,7 +26,7 @@ from retrieval.records import Record
 if TYPE_CHECKING:
     from halluc.evaluation.benchmark import Row
     from halluc.evaluation.harm_judges import HarmJudge
-    from halluc.redteam.targets import Target
+    from halluc.redteam.targets import Target, Transcript
 
 __all__ = ["RedTeamRun", "check_comparable", "compare_runs", "make_attacks", "run_attacks"]
 
@@ -41,6 +43,7 @@ class RedTeamRun(Record):
         note: what a reader of the rates must know.
         rates: attack success rate per family, and per technique as "family: technique", with Wilson's 95 % intervals.
         attempts: every attack with its transcript.
+        cached: how many transcripts came from the cache.
     """
 
     target: str
@@ -49,6 +52,7 @@ class RedTeamRun(Record):
     note: str
     rates: tuple[Measured, ...]
     attempts: tuple[Attempt, ...]
+    cached: int = 0
 
     def save(self, path: str | Path) -> None:
         """Write the run as JSON lines: a header, then one attempt per line.
@@ -79,7 +83,7 @@ class RedTeamRun(Record):
             )
             target, defense, judge, note = (header[name] for name in ("target", "defense", "judge", "note"))
             rates = tuple(Measured(**rate) for rate in header["rates"])
-            return cls(target, defense, judge, note, rates=rates, attempts=attempts)
+            return cls(target, defense, judge, note, rates=rates, attempts=attempts, cached=header.get("cached", 0))
         except (KeyError, TypeError) as error:
             raise InvalidInput(f"{path} is damaged: {error}; run the red team again") from error
 
@@ -118,7 +122,13 @@ def make_attacks(family: Family, rows: Sequence[Row], *, limit: int | None = Non
 
 
 def run_attacks(
-    target: Target, attacks: Sequence[Attack], judge: HarmJudge, *, defense: str = "none", more: Sequence[Attempt] = ()
+    target: Target,
+    attacks: Sequence[Attack],
+    judge: HarmJudge,
+    *,
+    defense: str = "none",
+    more: Sequence[Attempt] = (),
+    cache: Path | None = None,
 ) -> RedTeamRun:
     """Carry out attacks and decide which succeed: by the canary where there is one, else by the judge.
 
@@ -128,19 +138,19 @@ def run_attacks(
         judge: decides where there is no canary.
         defense: its name, for the record.
         more: attempts that were made already (`adaptive_attacks`), to be counted with these.
+        cache: folder of transcripts, from which a killed run is resumed; None keeps none.
 
     Raises:
-        InvalidInput: there are no attacks.
+        InvalidInput: there are no attacks, or the cache cannot be used.
         HallucError: the target or the judge failed.
     """
     if not attacks and not more:
         raise InvalidInput("there are no attacks to run; pass rows for at least one family")
-    transcripts = []
-    with progress_bar("attacking", len(attacks)) as advance:
-        for start in range(0, len(attacks), _CHUNK):
-            chunk = attacks[start : start + _CHUNK]
-            transcripts += target.run(chunk)
-            advance(len(chunk))
+    if cache is None:
+        transcripts, cached = _transcripts(target, attacks, None)
+    else:
+        with AnswerCache(cache, {"attacks on": target.settings}, list, list) as kept:
+            transcripts, cached = _transcripts(target, attacks, kept)
     successes, n_refusal_judged = _successes(attacks, transcripts, judge)
     attempts = [
         Attempt(attack, tuple(transcript), success)
@@ -166,7 +176,33 @@ def run_attacks(
         ),
         rates=tuple(measure(figure, len(attempts)) for figure in _rates(attempts)),
         attempts=tuple(attempts),
+        cached=cached,
     )
+
+
+def _transcripts(
+    target: Target, attacks: Sequence[Attack], cache: AnswerCache[list[Transcript]] | None
+) -> tuple[list[Transcript], int]:
+    """The conversations, and how many of them came from the cache.
+
+    A chunk is kept as a whole, because a grounded target retrieves among the passages of all its attacks.
+    """
+    transcripts: list[Transcript] = []
+    cached = 0
+    with progress_bar("attacking", len(attacks)) as advance:
+        for start in range(0, len(attacks), _CHUNK):
+            chunk = attacks[start : start + _CHUNK]
+            key = hashlib.sha256(" ".join(attack.key for attack in chunk).encode()).hexdigest()[:24]
+            if cache is not None and key in cache:
+                cached += len(chunk)
+                transcripts += cache[key]
+            else:
+                replied = target.run(chunk)
+                if cache is not None:
+                    cache.add(key, replied)
+                transcripts += replied
+            advance(len(chunk))
+    return transcripts, cached
 
 
 def check_comparable(before: RedTeamRun, keys: Iterable[str]) -> None:

@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from halluc.errors import InvalidInput
 from halluc.evaluation.context_limits import TooLong, compute_those_that_fit
+from halluc.models.weights_digest import weights_digest
 from halluc.redteam.attack import Attack
 from halluc.redteam.defenses import FILTERS, Defense, ShownPassages, show_passages
+from halluc.verification.verifier import verifier_settings
 
 if TYPE_CHECKING:
     from halluc.models.language_model import LanguageModel
@@ -37,6 +39,10 @@ class Target(Protocol):
     @property
     def name(self) -> str:
         """What results call the target."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the replies depend on besides the attacks, as plain JSON values, for a cache."""
 
     def run(self, attacks: Sequence[Attack]) -> list[Transcript]:
         """Carry out (N,) attacks; return (N,) conversations that end with the target's reply."""
@@ -74,6 +80,14 @@ class ChatTarget:
         self.lm, self.defense, self.verifier, self.passage_filter = lm, defense, verifier, passage_filter
         self.max_new_tokens, self.min_support = max_new_tokens, min_support
         self.name = lm.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Model, defense and what it judges by."""
+        settings = {**_model_settings(self.lm, self.max_new_tokens), "defense": self.defense}
+        if self.passage_filter is not None:
+            settings |= self.passage_filter.settings
+        return settings | _support_settings(self.verifier, self.min_support if self.defense == "support" else 0.0)
 
     def run(self, attacks: Sequence[Attack]) -> list[Transcript]:
         """Carry out attacks; turn i of all attacks that have one is one call of the model."""
@@ -165,6 +179,12 @@ class GroundedTarget:
         self.min_support, self.max_new_tokens = min_support, max_new_tokens
         self.name = f"grounded {lm.name}"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Model, index and what withholds answers."""
+        settings = {**_model_settings(self.lm, self.max_new_tokens), "index": self.index.content_hash}
+        return settings | _support_settings(self.verifier, self.min_support)
+
     def run(self, attacks: Sequence[Attack]) -> list[Transcript]:
         """Ask the last turn of each attack, since a grounded model answers single questions."""
         transcripts: list[Transcript] = [[] for _ in attacks]
@@ -194,6 +214,16 @@ class GroundedTarget:
             max_new_tokens=self.max_new_tokens,
         )
         return compute_those_that_fit(lambda batch: [answer.text for answer in model.batch(batch)], questions)
+
+
+def _model_settings(lm: LanguageModel, max_new_tokens: int) -> dict[str, Any]:
+    return {"model": lm.name, "weights": weights_digest(lm), "max_new_tokens": max_new_tokens}
+
+
+def _support_settings(verifier: Verifier | None, min_support: float) -> dict[str, Any]:
+    if verifier is None or not min_support:
+        return {}
+    return {**verifier_settings(verifier), "min_support": min_support}
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from halluc.errors import InvalidInput
 from halluc.files import check_output_path
 from halluc.verification.check import CheckReport
 from halluc.verification.check_batches import Row, batch_checker
+from halluc.verification.verifier import verifier_settings
 from retrieval.files import parse_json_object
 from retrieval.records import Record
 
@@ -168,7 +169,7 @@ class _Tally:
 
 
 def _settings(verifier: Verifier, index: PassageStore | None, k: int) -> dict[str, Any]:
-    settings = {"verifier": verifier.name, "verifier_fingerprint": getattr(verifier, "fingerprint", None)}
+    settings = verifier_settings(verifier)
     return settings if index is None else {**settings, "index": index.content_hash, "k": k}
 
 

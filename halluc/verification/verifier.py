@@ -30,6 +30,7 @@ __all__ = [
     "checked_pairs",
     "reading_window",
     "room_for_claims",
+    "verifier_settings",
     "weights_fingerprint",
 ]
 
@@ -117,6 +118,11 @@ def check_claim_lengths(written: Mapping[str, str], count_tokens: TokenCounter, 
                 f"the claim that begins {claim[:40]!r} has {length} tokens, more than the {room} that {name} reads; split "
                 "it into claims with halluc.extract_claims"
             )
+
+
+def verifier_settings(verifier: Verifier) -> dict[str, Any]:
+    """What a kept result depends on: another verifier may have the same name."""
+    return {"verifier": verifier.name, "verifier_fingerprint": getattr(verifier, "fingerprint", None)}
 
 
 def weights_fingerprint(model: Any, settings: Any) -> str:

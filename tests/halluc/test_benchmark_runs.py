@@ -108,21 +108,27 @@ def test_a_run_is_resumed_from_the_cache_after_a_kill(tmp_path, chosen_letters, 
     assert run_benchmark(benchmark, rows, System(named), cache=tmp_path).cached == 6
 
 
-def test_a_line_that_was_cut_off_is_dropped_and_computed_again(tmp_path):
-    with AnswerCache(tmp_path, {"a": 1}) as cache:
-        cache.add("one", Reply("yes", confidence=0.5))
-        cache.add("two", [[ContinuationScore(-1.5, 2)]])
+@pytest.fixture
+def open_cache(tmp_path):
+    """A cache of plain texts with the given settings."""
+    return lambda **settings: AnswerCache(tmp_path, settings, str, str)
+
+
+def test_a_line_that_was_cut_off_is_dropped_and_computed_again(open_cache):
+    with open_cache(a=1) as cache:
+        cache.add("one", "yes")
+        cache.add("two", "no")
     whole = cache.path.read_bytes()
     cache.path.write_bytes(whole[:-5])
-    with AnswerCache(tmp_path, {"a": 1}) as again:
-        assert again["one"] == Reply("yes", confidence=0.5)
+    with open_cache(a=1) as again:
+        assert again["one"] == "yes"
         assert "two" not in again
-        again.add("two", [[ContinuationScore(-1.5, 2)]])
+        again.add("two", "no")
     assert cache.path.read_bytes() == whole
 
 
-def test_other_settings_have_another_cache(tmp_path):
-    with AnswerCache(tmp_path, {"model": "a"}) as first, AnswerCache(tmp_path, {"model": "b"}) as second:
+def test_other_settings_have_another_cache(open_cache):
+    with open_cache(model="a") as first, open_cache(model="b") as second:
         assert first.path != second.path
 
 
@@ -142,25 +148,25 @@ def test_another_verifier_of_the_same_name_judges_answers_again(tmp_path, named,
     assert answered == [1, 1]
 
 
-def test_a_cache_that_another_run_uses_is_refused_and_free_again_afterwards(tmp_path):
-    with AnswerCache(tmp_path, {}), pytest.raises(InvalidInput, match="in use by another run"):
-        AnswerCache(tmp_path, {})
-    with AnswerCache(tmp_path, {}):
+def test_a_cache_that_another_run_uses_is_refused_and_free_again_afterwards(open_cache):
+    with open_cache(), pytest.raises(InvalidInput, match="in use by another run"):
+        open_cache()
+    with open_cache():
         pass
 
 
 @pytest.mark.parametrize(
     "damage", [b'{"kind": "benchmark-answers", "format": 2}\n', b'{"kind": "benchmark-answers"', b"[]\n"]
 )
-def test_a_cache_of_another_version_is_refused_or_a_cut_header_written_again(tmp_path, damage):
-    with AnswerCache(tmp_path, {}) as cache:
+def test_a_cache_of_another_version_is_refused_or_a_cut_header_written_again(open_cache, damage):
+    with open_cache() as cache:
         pass
     cache.path.write_bytes(damage)
     if damage.endswith(b"\n"):
         with pytest.raises(InvalidInput, match="delete the file"):
-            AnswerCache(tmp_path, {})
+            open_cache()
     else:
-        with AnswerCache(tmp_path, {}) as again:
+        with open_cache() as again:
             assert len(again) == 0
 
 

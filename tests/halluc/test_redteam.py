@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from halluc.redteam.defenses import filter_passage, show_passages
 from halluc.redteam.encoding import ENCODERS, to_morse, to_pieces, to_tags, to_zero_width
 from halluc.redteam.injection import injections
 from halluc.redteam.page import transcripts_page
+from halluc.redteam.passage_filters import CanaryFilter
 from halluc.redteam.run import RedTeamRun, compare_runs, make_attacks, run_attacks
 from halluc.redteam.targets import ChatTarget, GroundedTarget
 from retrieval import Passage, PassageIndex
@@ -210,6 +212,42 @@ def test_rates_follow_from_the_judge_and_are_compared_attack_by_attack(tmp_path)
         compare_runs(weak, run_attacks(ChatTarget(Scripted(obedient)), injections(located(CONTEXT)), RefusalJudge()))
 
 
+def test_a_killed_run_is_resumed_after_its_last_chunk_and_another_defense_is_not(tmp_path):
+    attacks = make_attacks("jailbreak", located(*({**REQUEST, "Behavior": f"Do {i}."} for i in range(4))))
+    replied = []
+
+    def reply(text):
+        if len(replied) == 20:
+            raise KeyboardInterrupt
+        replied.append(text)
+        return f"Sure: {len(text)}"
+
+    with pytest.raises(KeyboardInterrupt):
+        run_attacks(ChatTarget(Scripted(reply)), attacks, RefusalJudge(), cache=tmp_path)
+    untroubled = run_attacks(ChatTarget(Scripted(lambda text: f"Sure: {len(text)}")), attacks, RefusalJudge())
+    model = Scripted(lambda text: f"Sure: {len(text)}")
+    resumed = run_attacks(ChatTarget(model), attacks, RefusalJudge(), cache=tmp_path)
+    assert (resumed.cached, len(model.prompts)) == (16, len(attacks) - 16)
+    assert replace(resumed, cached=0) == untroubled
+    assert run_attacks(ChatTarget(model), attacks, RefusalJudge(), cache=tmp_path).cached == len(attacks)
+    assert run_attacks(ChatTarget(model, defense="block"), attacks, RefusalJudge(), cache=tmp_path).cached == 0
+
+
+def test_what_replies_depend_on_is_in_the_settings_of_a_target(tmp_path, lm):
+    index = PassageIndex.create(tmp_path / "i")
+    index.add([Passage("1", "The river is long.")])
+    targets = [
+        *(GroundedTarget(lm, index, verifier=SharedWords(), min_support=support) for support in (0.0, 0.5)),
+        *(ChatTarget(lm, verifier=SharedWords(), defense=defense) for defense in ("none", "block", "support")),
+        *(ChatTarget(lm, passage_filter=CanaryFilter(lm, seed), defense="canary") for seed in (0, 1)),
+        ChatTarget(lm, max_new_tokens=3),
+    ]
+    settings = [json.dumps(target.settings, sort_keys=True) for target in targets]
+    assert len(set(settings)) == len(targets)
+    index.add([Passage("2", "The lake is deep.")])
+    assert json.dumps(targets[0].settings, sort_keys=True) != settings[0]
+
+
 def test_a_saved_run_of_another_kind_or_version_is_refused(tmp_path):
     path = tmp_path / "run.jsonl"
     path.write_text('{"kind": "redteam-run", "format": 7}')
@@ -305,6 +343,8 @@ def test_the_command_writes_transcripts_compares_and_fails_over_a_rate(halluc, t
     code, printed, _ = halluc("redteam", "--contexts", contexts, "--compare", out, "--no-json")
     assert code == 0
     assert "injection: fake_turn" in printed
+    # The replies of the first run are kept.
+    assert "answers from the cache: 9" in printed
 
 
 @pytest.mark.parametrize(
