@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from halluc.errors import InvalidInput
 from halluc.files import can_write_into
 from halluc.files import read_rows as read_json_lines
+from retrieval.hub import require_hub
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -121,6 +122,7 @@ def _read_hub(name: str) -> Dataset:
 
     repository, _, split = name.removeprefix(_HUB).partition(":")
     try:
+        require_hub(repository, kind="dataset")
         with without_progress_bars():
             return load_dataset(repository, split=split or "train")
     except Exception as error:  # datasets lets through the errors of every library below it

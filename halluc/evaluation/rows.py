@@ -14,6 +14,7 @@ from halluc.errors import InvalidInput, check_integer, needs_extra
 from halluc.evaluation.benchmark import Benchmark, HubRows, Row
 from halluc.files import read_rows
 from retrieval.errors import first_line
+from retrieval.hub import require_hub
 
 __all__ = ["SAMPLE", "read_benchmark_rows"]
 
@@ -103,6 +104,7 @@ def _from_hub(source: HubRows, benchmark: Benchmark) -> list[Row]:
     with needs_extra("training"):
         import datasets
     try:
+        require_hub(source.id, kind="dataset")
         loaded = datasets.load_dataset(source.id, source.configuration, split=source.split)
     # The hub, the cache and the readers of a dozen formats fail in as many ways.
     except Exception as error:

@@ -8,10 +8,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from halluc import load_model, load_verifier
-from halluc.errors import ModelUnavailable
+from halluc.errors import InvalidInput, ModelUnavailable
+from halluc.evaluation.rows import read_benchmark_rows
+from halluc.evaluation.table import load_benchmark
 from retrieval import load_embedder
 from retrieval.errors import EmbedderUnavailable
 from retrieval.hub import require_hub
+from training.rows import read_rows
 
 
 @pytest.fixture
@@ -32,10 +35,13 @@ def no_hub(monkeypatch, tmp_path):
         (lambda: load_embedder("no-such-embedder").dimension, EmbedderUnavailable),
         (lambda: load_model("no-such-org/no-such-model"), ModelUnavailable),
         (lambda: load_verifier("no-such-org/no-such-verifier"), ModelUnavailable),
+        (lambda: read_benchmark_rows(load_benchmark("nq"), ["no-such-org/no-such-rows"]), InvalidInput),
+        (lambda: read_rows("hf://no-such-org/no-such-rows"), InvalidInput),
     ],
 )
 def test_without_a_hub_an_unknown_name_is_refused_in_seconds(no_hub, load, error):
-    import sentence_transformers  # noqa: F401  Importing it is not what is timed.
+    import datasets  # noqa: F401  Importing is not what is timed.
+    import sentence_transformers  # noqa: F401
 
     start = time.perf_counter()
     with pytest.raises(error, match=rf"no-such-.* not in the cache, and {no_hub} cannot be reached"):
@@ -52,6 +58,16 @@ def test_what_is_in_a_folder_or_in_the_cache_needs_no_hub(no_hub, tmp_path):
     (tmp_path / "models--some--other" / ".no_exist").mkdir(parents=True)
     with pytest.raises(OSError, match="cannot be reached"):
         require_hub("some/other")
+
+
+def test_a_data_set_in_either_cache_needs_no_hub(no_hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "tables"))
+    with pytest.raises(OSError, match="cannot be reached"):
+        require_hub("some/rows", kind="dataset")
+    (tmp_path / "tables" / "some___rows").mkdir(parents=True)
+    require_hub("some/rows", kind="dataset")
+    (tmp_path / "datasets--other--rows" / "snapshots").mkdir(parents=True)
+    require_hub("other/rows", kind="dataset")
 
 
 def test_a_hub_that_answers_is_left_to_the_loader(no_hub):
