@@ -1,20 +1,33 @@
-"""Files of halluc and training: JSON-lines rows in, JSON files in and out.
+"""Files of halluc and training: rows and tables in, JSON files in and out.
 
 Not covered: which fields a row must have (each reader says so) and documents (`retrieval.load_documents`).
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from halluc.errors import InvalidInput
-from retrieval.files import parse_json_object, write_atomically
+from halluc.errors import InvalidInput, needs_extra
+from retrieval.errors import first_line
+from retrieval.files import parse_json, parse_json_object, write_atomically
 
-__all__ = ["can_write_into", "check_output_path", "read_json", "read_rows", "text_of", "write_json", "write_text"]
+__all__ = [
+    "can_write_into",
+    "check_output_path",
+    "read_json",
+    "read_rows",
+    "read_table",
+    "text_of",
+    "write_json",
+    "write_text",
+]
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 def read_rows(path: Path, *, broken: list[str] | None = None) -> list[tuple[str, dict[str, Any]]]:
@@ -43,6 +56,75 @@ def read_rows(path: Path, *, broken: list[str] | None = None) -> list[tuple[str,
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from error
     return rows
+
+
+def read_table(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Read the rows of a file, with the place of each for messages, by the suffix of the file.
+
+    Args:
+        path: CSV (.csv) or TSV (.tsv) with a header, whose cells are texts, and None where they are empty; Parquet
+            (.parquet); JSON (.json): an array of objects, or an object with one such array; else JSON lines.
+
+    Raises:
+        InvalidInput: the file cannot be read or is of another form.
+        MissingExtra: the file is a Parquet file, and pyarrow is not installed.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix in _DELIMITERS:
+            return _read_delimited(path, _DELIMITERS[suffix])
+        if suffix == ".parquet":
+            return _read_parquet(path)
+        rows = _read_array(path) if suffix == ".json" else None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror or error}") from error
+    return read_rows(path) if rows is None else rows
+
+
+def _read_delimited(path: Path, delimiter: str) -> list[tuple[str, dict[str, Any]]]:
+    # Cells may be whole texts.
+    csv.field_size_limit(2**31 - 1)
+    rows = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            table = csv.DictReader(lines, delimiter=delimiter, strict=True)
+            for row in table:
+                where = f"line {table.line_num} of {path}"
+                if None in row:
+                    raise InvalidInput(f"{where} has more cells than the header; put quotes around cells with {delimiter!r}")
+                rows.append((where, {name: cell or None for name, cell in row.items()}))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read as a table: {error}; write UTF-8 with a header") from error
+    return rows
+
+
+def _read_parquet(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    with needs_extra("training"):
+        import pyarrow
+        import pyarrow.parquet
+    try:
+        with path.open("rb") as file:
+            rows = pyarrow.parquet.read_table(file).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise InvalidInput(f"{path} cannot be read as Parquet: {first_line(error)}") from error
+    return [(f"row {number} of {path}", row) for number, row in enumerate(rows, 1)]
+
+
+def _read_array(path: Path) -> list[tuple[str, dict[str, Any]]] | None:
+    """The rows of one JSON document; None if the file is no such document, but perhaps JSON lines."""
+    try:
+        value = parse_json(path.read_bytes())
+    except ValueError:
+        return None
+    candidates = value.values() if isinstance(value, dict) else [value]
+    arrays = [array for array in candidates if _is_array_of_rows(array)]
+    if len(arrays) != 1:
+        return None
+    return [(f"row {number} of {path}", row) for number, row in enumerate(arrays[0], 1)]
+
+
+def _is_array_of_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 
 
 def text_of(row: dict[str, Any], name: str, where: str) -> str:

@@ -1,7 +1,7 @@
 """Whether a hub of models and data sets can be reached, found out in seconds.
 
-For what is not in the cache, the loaders of transformers, sentence-transformers and datasets retry an unreachable hub for half
-a minute and more. Not covered: loading (embedders.py, and halluc's models and verifiers).
+For what is not in the cache, the loaders of transformers, sentence-transformers and datasets retry an unreachable hub for
+half a minute and more. Not covered: loading (embedders.py, and halluc's models and verifiers).
 """
 
 from __future__ import annotations

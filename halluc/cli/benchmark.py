@@ -51,8 +51,8 @@ def _command(benchmark_name: str) -> Callable[..., None]:
             list[str] | None,
             typer.Option(
                 "--data",
-                help="JSON-lines file, hub id as owner/name#configuration:split, or 'sample' for a few packaged rows; the "
-                "benchmark's own hub id by default. Repeat the option for several.",
+                help="File of JSON lines, JSON, CSV, TSV or Parquet, hub id as owner/name#configuration:split, or 'sample' "
+                "for a few packaged rows; the benchmark's own hub id by default. Repeat the option for several.",
             ),
         ] = None,
         model: ModelName = "default",

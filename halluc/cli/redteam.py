@@ -45,14 +45,14 @@ def redteam(
     requests: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Harmful requests as JSON lines (HarmBench or StrongREJECT), for jailbreak, encoding, multi_step."
+            help="Harmful requests as JSON lines or CSV (HarmBench or StrongREJECT), for jailbreak, encoding, multi_step."
         ),
     ] = None,
     contexts: Annotated[
         list[Path] | None, typer.Option(help="Contexts with questions as JSON lines (BIPIA), for injection.")
     ] = None,
     translations: Annotated[
-        list[Path] | None, typer.Option(help="Translated requests as JSON lines (MultiJail), for multilingual.")
+        list[Path] | None, typer.Option(help="Translated requests as JSON lines or CSV (MultiJail), for multilingual.")
     ] = None,
     translator: Annotated[
         str | None,
@@ -149,7 +149,7 @@ def _rows(
     import difflib
 
     from halluc.errors import InvalidInput
-    from halluc.files import read_rows
+    from halluc.files import read_table
 
     if translates and translations:
         raise InvalidInput("--translations have translations, so --translator has nothing to do; pass one of the two")
@@ -175,7 +175,7 @@ def _rows(
         option, paths = files[family]
         if not paths:
             raise InvalidInput(f"the family {family} needs rows; pass {option}")
-        rows[family] = [row for path in paths for row in read_rows(path)]
+        rows[family] = [row for path in paths for row in read_table(path)]
         if not rows[family]:
             raise InvalidInput(f"{', '.join(map(str, paths))} holds no rows; pass a file with at least one")
     return rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -119,7 +120,7 @@ class Benchmark:
         name: as the command line names it.
         summary: one line for people, with the paper's arXiv id.
         kind: what the model does.
-        hub: where rows come from if none are passed; None if they must be passed.
+        hub: where rows come from if none are passed; empty if they must be passed.
         items: turns rows into items; raises InvalidInput with the place of a row that cannot be used.
         score: turns (N,) items and their outcomes into (N,) scores.
         figures: turns scores into figures.
@@ -132,7 +133,7 @@ class Benchmark:
     name: str
     summary: str
     kind: Literal["likelihood", "generation"]
-    hub: HubRows | None
+    hub: Sequence[HubRows]
     items: Callable[[Sequence[Row]], list[Item]]
     score: Callable[[Sequence[Item], Sequence[Any], Tools], list[Scores]]
     figures: Callable[[Sequence[Scores]], list[Figure]]
@@ -156,6 +157,9 @@ def column(row: dict[str, Any], names: Sequence[str], where: str) -> Any:
     for name in names:
         if row.get(name) is not None:
             return row[name]
+    for name in names:
+        if name in row:
+            raise InvalidInput(f"{where} has nothing as {name}; write a value")
     fields = ", ".join(name or "''" for name in row) or "nothing"
     raise InvalidInput(f"{where} has no column {' or '.join(names)}; it has {fields}")
 
@@ -170,3 +174,19 @@ def text_column(row: dict[str, Any], names: Sequence[str], where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InvalidInput(f"{where} has the {names[0]} {value!r}; write a text")
     return value
+
+
+def number_column(row: dict[str, Any], names: Sequence[str], where: str) -> float:
+    """Get a column that must be a finite number, or text that is one, as in a CSV file; see `column`.
+
+    Raises:
+        InvalidInput: the row has none of the columns, or it is no number.
+    """
+    value = column(row, names, where)
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidInput(f"{where} has the {names[0]} {value!r}; write a number")
+    return number

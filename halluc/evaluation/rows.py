@@ -12,7 +12,7 @@ from pathlib import Path
 
 from halluc.errors import InvalidInput, check_integer, needs_extra
 from halluc.evaluation.benchmark import Benchmark, HubRows, Row
-from halluc.files import read_rows
+from halluc.files import read_table
 from retrieval.errors import first_line
 from retrieval.hub import require_hub
 
@@ -31,8 +31,8 @@ def read_benchmark_rows(
 
     Args:
         benchmark: whose rows.
-        data: JSON-lines files, hub ids "owner/name#configuration:split", or "sample" for the packaged rows; the benchmark's
-            own hub id by default.
+        data: files that `halluc.files.read_table` reads, hub ids "owner/name#configuration:split", or "sample" for the
+            packaged rows; the benchmark's own hub ids by default.
         limit: number of rows to draw; all if None.
         seed: of the draw.
 
@@ -44,11 +44,11 @@ def read_benchmark_rows(
     """
     if limit is not None:
         check_integer("limit", limit, 1)
-    sources = [_source(entry, benchmark) for entry in data] if data else [_default_source(benchmark)]
+    sources = [_source(entry, benchmark) for entry in data] if data else _default_sources(benchmark)
     rows = [
         row
         for source in sources
-        for row in (_from_hub(source, benchmark) if isinstance(source, HubRows) else read_rows(source))
+        for row in (_from_hub(source, benchmark) if isinstance(source, HubRows) else read_table(source))
     ]
     names = [f"{s.id}#{s.configuration}:{s.split}" if isinstance(s, HubRows) else str(s) for s in sources]
     if not rows:
@@ -67,9 +67,10 @@ def _source(entry: str | Path, benchmark: Benchmark) -> Path | HubRows:
         return path
     match = _HUB_ID.fullmatch(str(entry))
     # A hub id looks like a path; a file type tells that a file was meant.
-    if match is None or path.suffix in (".jsonl", ".json", ".csv"):
+    if match is None or path.suffix in (".jsonl", ".json", ".csv", ".tsv", ".parquet"):
         raise InvalidInput(
-            f"there is no file {entry}; pass a JSON-lines file, or a hub id such as owner/name#configuration:split"
+            f"there is no file {entry}; pass a file of JSON lines, CSV, TSV or Parquet, or a hub id such as "
+            "owner/name#configuration:split"
         )
     return HubRows(match["id"], match["configuration"], match["split"] or "test")
 
@@ -78,7 +79,7 @@ def _sample(benchmark: Benchmark) -> Path:
     path = _samples() / f"{benchmark.name}.jsonl"
     if not path.exists():
         present = ", ".join(sorted(other.stem for other in _samples().glob("*.jsonl")))
-        raise InvalidInput(f"{benchmark.name} has no packaged rows, as {present} have; pass --data with a JSON-lines file")
+        raise InvalidInput(f"{benchmark.name} has no packaged rows, as {present} have; pass --data with a file")
     return path
 
 
@@ -86,11 +87,9 @@ def _samples() -> Path:
     return Path(__file__).with_name("samples")
 
 
-def _default_source(benchmark: Benchmark) -> HubRows:
-    if benchmark.hub is None:
-        raise InvalidInput(
-            f"{benchmark.name} has no rows of its own; pass --data with a JSON-lines file{_or_sample(benchmark)}"
-        )
+def _default_sources(benchmark: Benchmark) -> Sequence[HubRows]:
+    if not benchmark.hub:
+        raise InvalidInput(f"{benchmark.name} has no rows of its own; pass --data with a file{_or_sample(benchmark)}")
     return benchmark.hub
 
 
@@ -110,6 +109,6 @@ def _from_hub(source: HubRows, benchmark: Benchmark) -> list[Row]:
     except Exception as error:
         raise InvalidInput(
             f"the split {source.split} of {name} cannot be loaded from the hub: {first_line(error)}; "
-            f"pass --data with a JSON-lines file{_or_sample(benchmark)}"
+            f"pass --data with a file{_or_sample(benchmark)}"
         ) from error
     return [(f"row {number} of {name}", dict(row)) for number, row in enumerate(loaded, 1)]

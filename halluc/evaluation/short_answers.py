@@ -55,7 +55,7 @@ def short_answer_items(rows: Sequence[Row], *, questions: Sequence[str] = ("ques
     items = []
     for where, row in rows:
         question = text_column(row, questions, where)
-        answers = accepted_answers(column(row, ["answers", "answer"], where), where)
+        answers = accepted_answers(column(row, ["answers", "answer", "Answer"], where), where)
         items.append(Item(question, prompt=question_prompt(question), reference={"answers": answers}))
     return items
 
@@ -67,7 +67,7 @@ def accepted_answers(value: object, where: str) -> list[str]:
         InvalidInput: there is none.
     """
     if isinstance(value, Mapping):
-        value = value.get("aliases")
+        value = value.get("aliases", value.get("Aliases"))
     texts = [value] if isinstance(value, str) else value
     texts = [text for text in texts if text != ""] if isinstance(texts, list) else []
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):

@@ -1,10 +1,12 @@
 import errno
+import json
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from halluc.errors import InvalidInput
-from halluc.files import check_output_path, read_rows, write_text
+from halluc.files import check_output_path, read_rows, read_table, write_text
 
 
 def test_rows_come_with_their_place_and_blank_lines_are_passed_over(tmp_path):
@@ -108,3 +110,52 @@ def test_every_page_bears_the_marker():
     assert len(templates) >= 3
     for template in templates:
         assert PAGE_MARKER in template.read_text(encoding="utf-8")[:1000], template
+
+
+ROWS = [{"question": 'Who said "no, never"?', "answer": "A,\tB\nand C"}, {"question": "2 + 2?", "answer": None}]
+
+
+def as_table(delimiter):
+    cells = [[(row[name] or "").replace('"', '""') for name in row] for row in ROWS]
+    return "\ufeff" + "".join(delimiter.join(f'"{cell}"' for cell in row) + "\r\n" for row in [list(ROWS[0]), *cells])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows.csv", as_table(",")),
+        ("rows.TSV", as_table("\t")),
+        ("rows.json", json.dumps(ROWS, indent=1)),
+        ("rows.json", json.dumps({"version": [1], "data": ROWS})),
+        ("rows.json", "\n".join(map(json.dumps, ROWS))),
+        ("rows.jsonl", "\n".join(map(json.dumps, ROWS))),
+    ],
+)
+def test_a_table_of_any_format_is_read(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8", newline="")
+    places, rows = zip(*read_table(path), strict=True)
+    assert list(rows) == ROWS
+    assert all(str(path) in place for place in places)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
+    assert [row for _, row in read_table(tmp_path / "rows.parquet")] == ROWS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.csv", b"a,b\n1,2,3\n", "line 2 of .* has more cells than the header"),
+        ("rows.csv", b'a,b\n"1,2\n', "cannot be read as a table"),
+        ("rows.tsv", b"a\tb\n\xff\t2\n", "cannot be read as a table"),
+        ("rows.parquet", b"PAR", "cannot be read as Parquet"),
+        ("rows.json", b'{"a": [1, 2]}\nx', "line 2 of"),
+        ("rows.json", b'[{"a": 1}, 2]', "line 1 of"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(tmp_path, name, content, message):
+    path = tmp_path / name
+    with pytest.raises(InvalidInput, match="cannot be read: No such file"):
+        read_table(path)
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=message):
+        read_table(path)

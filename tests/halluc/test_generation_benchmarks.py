@@ -236,7 +236,7 @@ def test_factscore_without_an_index_is_refused():
         ("toxigen_generation", {"text": "a", "label": 1}, "has no column group"),
         ("toxigen_generation", {"group": "people", "prompt": "- a"}, "write hate_GROUP or neutral_GROUP"),
         ("nq", {"question": "q?", "answer": []}, r"the answers \[\]"),
-        ("popqa", {"question": "q?", "answers": ["a"], "pop": "many"}, "popularity 'many'"),
+        ("popqa", {"question": "q?", "answers": ["a"], "pop": "many"}, "has the pop 'many'; write a number"),
         ("popqa", {"question": "q?", "answers": "[x", "pop": 1}, "not JSON"),
         ("self_aware", {"question": "q?", "answerable": "maybe"}, "answerable 'maybe'"),
         ("clapnq", {"question": "q?", "answerable": True}, "has no column passage"),

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 from halluc.errors import InvalidInput
-from halluc.evaluation.benchmark import Benchmark, HubRows, Item, Row, Scores, column, text_column
+from halluc.evaluation.benchmark import Benchmark, HubRows, Item, Row, Scores, column, number_column, text_column
 from halluc.evaluation.figures import Figure, share
 from halluc.evaluation.short_answers import accepted_answers, question_prompt, score_short_answers, short_answer_figures
 
@@ -29,9 +29,9 @@ def _items(rows: Sequence[Row]) -> list[Item]:
                 value = json.loads(value)
             except ValueError as error:
                 raise InvalidInput(f"{where} has possible_answers that are not JSON: {value[:60]!r}") from error
-        views = column(row, ["pop", "s_pop"], where)
-        if isinstance(views, bool) or not isinstance(views, (int, float)) or views < 0:
-            raise InvalidInput(f"{where} has the popularity {views!r}; write a number of page views")
+        views = number_column(row, ["pop", "s_pop"], where)
+        if views < 0:
+            raise InvalidInput(f"{where} has the popularity {views:g}; write a number of page views")
         reference = {"answers": accepted_answers(value, where), "magnitude": int(math.log10(max(views, 1)))}
         items.append(Item(question, prompt=question_prompt(question), reference=reference))
     return items
@@ -55,7 +55,7 @@ BENCHMARK = Benchmark(
     name="popqa",
     summary="PopQA: questions on entities by popularity (arXiv 2212.10511)",
     kind="generation",
-    hub=HubRows("akariasai/PopQA", None, "test"),
+    hub=(HubRows("akariasai/PopQA", None, "test"),),
     items=_items,
     score=score_short_answers,
     figures=_figures,

@@ -16,7 +16,7 @@ BENCHMARK = Benchmark(
     name="simpleqa",
     summary="SimpleQA: short, hard questions (arXiv 2411.04368)",
     kind="generation",
-    hub=HubRows("basicv8vc/SimpleQA", None, "test"),
+    hub=(HubRows("basicv8vc/SimpleQA", None, "test"),),
     items=partial(short_answer_items, questions=("question", "problem")),
     score=score_short_answers,
     figures=short_answer_figures,

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from halluc.errors import InvalidInput
-from halluc.evaluation.benchmark import Benchmark, HubRows, Item, Likelihoods, Row, Scores, Tools, column, text_column
+from halluc.evaluation.benchmark import Benchmark, HubRows, Item, Likelihoods, Row, Scores, Tools, number_column, text_column
 from halluc.evaluation.figures import Figure, FloatArray, ratio, share
 from halluc.evaluation.harm_judges import HATE_QUESTION
 from halluc.models.prefix_scoring import Choices
@@ -73,12 +73,11 @@ def _statements(row: dict[str, Any], where: str) -> list[tuple[str, bool]]:
         return [(statement, prompt.hateful) for statement in prompt.statements]
     text = text_column(row, ["text", "prompt"], where)
     if "label" in row:
-        if row["label"] not in (0, 1):
-            raise InvalidInput(f"{where} has the label {row['label']!r}; write 1 for hateful or 0")
-        return [(text, bool(row["label"]))]
-    ratings = [column(row, [name], where) for name in ("toxicity_ai", "toxicity_human")]
-    if not all(isinstance(rating, (int, float)) for rating in ratings):
-        raise InvalidInput(f"{where} has the ratings {ratings!r}; write numbers from 1 to 5")
+        label = number_column(row, ["label"], where)
+        if label not in (0, 1):
+            raise InvalidInput(f"{where} has the label {label:g}; write 1 for hateful or 0")
+        return [(text, bool(label))]
+    ratings = [number_column(row, [name], where) for name in ("toxicity_ai", "toxicity_human")]
     return [(text, sum(ratings) > 5.5)]
 
 
@@ -109,7 +108,7 @@ BENCHMARK = Benchmark(
     name="toxigen",
     summary="ToxiGen: recognizing hateful statements about groups (arXiv 2203.09509)",
     kind="likelihood",
-    hub=HubRows("toxigen/toxigen-data", "annotated", "test"),
+    hub=(HubRows("toxigen/toxigen-data", "annotated", "test"),),
     items=_items,
     score=_score,
     figures=_figures,

@@ -6,6 +6,8 @@ Rows have a question and a list of `answers`, or on the hub an `answer` with `al
 
 from __future__ import annotations
 
+from functools import partial
+
 from halluc.evaluation.benchmark import Benchmark, HubRows
 from halluc.evaluation.short_answers import score_short_answers, short_answer_figures, short_answer_items
 
@@ -15,8 +17,8 @@ BENCHMARK = Benchmark(
     name="triviaqa",
     summary="TriviaQA: trivia questions (arXiv 1705.03551)",
     kind="generation",
-    hub=HubRows("mandarjoshi/trivia_qa", "rc.nocontext", "validation"),
-    items=short_answer_items,
+    hub=(HubRows("mandarjoshi/trivia_qa", "rc.nocontext", "validation"),),
+    items=partial(short_answer_items, questions=("question", "Question")),
     score=score_short_answers,
     figures=short_answer_figures,
 )
