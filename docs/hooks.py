@@ -16,7 +16,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/halluc/halluc/blob/main/"
-PACKAGES = ("halluc", "retrieval", "calibration", "training")
+PACKAGES = ("halluc", "retrieval", "calibration", "training", "halluc.evaluation", "halluc.redteam")
 
 # A line `<!-- README.md: Limits -->` is replaced by that section of the README, without its heading.
 SECTION = re.compile(r"^<!-- ([\w./]+): (.+) -->$", re.MULTILINE)
@@ -65,10 +65,10 @@ def with_absolute_links(text: str, name: str) -> str:
 
 def reference(package: str) -> str:
     """A page with the public names of a package, in the order of its stub."""
-    docstring = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))) or ""
-    names = re.findall(
-        r"^from \.([\w.]*) import (\w+) as \2$", (ROOT / package / "__init__.pyi").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    folder = ROOT / package.replace(".", "/")
+    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+    stub = (folder / "__init__.pyi").read_text(encoding="utf-8")
+    names = re.findall(r"^from \.([\w.]*) import (\w+) as \2$", stub, re.MULTILINE)
     objects = "\n\n".join(f"::: {package}.{module}.{name}" for module, name in names)
     return f"# `{package}`\n\n{docstring.splitlines()[0]}\n\n{objects}\n"
 

@@ -168,8 +168,8 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(si
 
 
 def test_the_reference_has_every_public_name(site):
-    for package in ("halluc", "retrieval", "calibration", "training"):
-        stub = (ROOT / package / "__init__.pyi").read_text(encoding="utf-8")
+    for package in ("halluc", "retrieval", "calibration", "training", "halluc.evaluation", "halluc.redteam"):
+        stub = (ROOT / package.replace(".", "/") / "__init__.pyi").read_text(encoding="utf-8")
         page = (site / "reference" / package / "index.html").read_text(encoding="utf-8")
         names = re.findall(r" as (\w+)$", stub, re.MULTILINE)
         assert names

@@ -1,0 +1,10 @@
+from .answering import System as System
+from .benchmark import Benchmark as Benchmark
+from .benchmark import Tools as Tools
+from .harm_judges import load_harm_judge as load_harm_judge
+from .rows import read_benchmark_rows as read_benchmark_rows
+from .run_record import EvaluationRun as EvaluationRun
+from .run_record import compare_runs as compare_runs
+from .runner import run_benchmark as run_benchmark
+from .table import BENCHMARKS as BENCHMARKS
+from .table import load_benchmark as load_benchmark

@@ -1,0 +1,10 @@
+from .adaptive import adaptive_attacks as adaptive_attacks
+from .attack import FAMILIES as FAMILIES
+from .attack import Attack as Attack
+from .attack import HostilePassage as HostilePassage
+from .run import RedTeamRun as RedTeamRun
+from .run import compare_runs as compare_runs
+from .run import make_attacks as make_attacks
+from .run import run_attacks as run_attacks
+from .targets import ChatTarget as ChatTarget
+from .targets import GroundedTarget as GroundedTarget
