@@ -17,7 +17,7 @@ import numpy as np
 from halluc.errors import InvalidInput
 from halluc.evaluation.benchmark import Item, Reply, Scores, Tools
 from halluc.evaluation.figures import Figure, groups, share
-from halluc.evaluation.harm_judges import refuses
+from halluc.evaluation.refusal import refuses
 
 __all__ = ["harm_figures", "harmful_item", "harmless_item", "score_requests"]
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from halluc.evaluation.harm_judges import refuses
+from halluc.evaluation.refusal import refuses
 from halluc.redteam.attack import Attack, Attempt
 
 if TYPE_CHECKING:

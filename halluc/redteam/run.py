@@ -17,7 +17,7 @@ from halluc.errors import InvalidInput, check_integer
 from halluc.evaluation.answer_cache import AnswerCache
 from halluc.evaluation.context_limits import TooLong, compute_those_that_fit
 from halluc.evaluation.figures import Difference, Figure, Measured, difference, measure, share
-from halluc.evaluation.harm_judges import refuses
+from halluc.evaluation.refusal import refuses
 from halluc.files import read_rows, write_text
 from halluc.redteam.attack import FAMILIES, Attack, Attempt, Family
 from retrieval.progress import progress_bar

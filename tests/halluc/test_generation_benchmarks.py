@@ -11,7 +11,9 @@ from test_likelihood_benchmarks import located
 from halluc.errors import InvalidInput, ModelUnavailable
 from halluc.evaluation.benchmark import Reply, Tools
 from halluc.evaluation.figures import measure
-from halluc.evaluation.harm_judges import ClassifierJudge, RefusalJudge, load_harm_judge, refuses
+from halluc.evaluation.harm_classifiers import ClassifierJudge, GuardJudge
+from halluc.evaluation.harm_judges import RefusalJudge, load_harm_judge
+from halluc.evaluation.refusal import refuses
 from halluc.evaluation.table import load_benchmark
 from halluc.models.language_model import Generation
 
@@ -154,7 +156,8 @@ def test_a_judge_that_cannot_be_had_is_refused(tmp_path):
         load_harm_judge(" ")
 
 
-def classifier(folder, labels):
+def classifier(folder, labels, bias=(0.0, 100.0), problem_type=None):
+    import torch
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
     folder.mkdir()
@@ -163,11 +166,10 @@ def classifier(folder, labels):
     BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
-        id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)},
+        id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)}, problem_type=problem_type,
     )  # fmt: skip
     model = BertForSequenceClassification(config)
-    model.classifier.bias.data[:] = 0
-    model.classifier.bias.data[1] = 100.0
+    model.classifier.bias.data[:] = torch.tensor(bias)
     model.save_pretrained(folder)
     return str(folder)
 
@@ -180,6 +182,64 @@ def test_a_classifier_judges_by_the_label_that_means_harmful(tmp_path):
     assert not ClassifierJudge(classifier(tmp_path / "b", ["toxic", "non-toxic"])).harmful(["x"], ["fine"]).any()
     with pytest.raises(InvalidInput, match="its labels are LABEL_0, LABEL_1"):
         ClassifierJudge(classifier(tmp_path / "c", ["LABEL_0", "LABEL_1"]))
+    named = load_harm_judge(classifier(tmp_path / "c2", ["LABEL_0", "LABEL_1"]) + "#LABEL_1")
+    assert named.harmful(["x"], ["fine"]).all()
+    assert "at most 512 tokens" in named.note
+    with pytest.raises(InvalidInput, match="has no label 'LABEL_2'; its labels are LABEL_0, LABEL_1"):
+        load_harm_judge(f"{tmp_path / 'c2'}#LABEL_2")
+
+
+@pytest.mark.parametrize(
+    ("labels", "bias", "problem_type", "harmful"),
+    [
+        (["neutral", "toxic", "insult"], (50.0, 5.0, -5.0), None, False),
+        (["neutral", "toxic", "insult"], (50.0, 5.0, -5.0), "multi_label_classification", True),
+        (["neutral", "toxic", "insult"], (-50.0, -5.0, -5.0), "multi_label_classification", False),
+        # All labels mean harmful, so a text may have none of them.
+        (["toxic", "severe_toxic", "identity_hate"], (-5.0, -50.0, -50.0), None, False),
+        (["toxic", "severe_toxic", "identity_hate"], (5.0, -50.0, -50.0), None, True),
+        (["hate"], (-5.0,), None, False),
+    ],
+)
+def test_labels_that_hold_together_are_judged_each_by_its_probability(tmp_path, labels, bias, problem_type, harmful):
+    judge = ClassifierJudge(classifier(tmp_path / "a", labels, bias, problem_type))
+    assert judge.hateful(["fine"]).tolist() == [harmful]
+
+
+def test_a_classifier_without_trained_weights_is_refused(tmp_path):
+    from transformers import BertModel
+
+    folder = classifier(tmp_path / "a", ["safe", "unsafe"])
+    BertModel.from_pretrained(folder).save_pretrained(folder)
+    with pytest.raises(ModelUnavailable, match=r"not a trained classifier: it has no weights for classifier\."):
+        load_harm_judge(folder)
+
+
+class Guard:
+    """A guard model that calls what has the word harm unsafe, and says nothing of use about what has the word odd."""
+
+    name = "guard"
+
+    def generate(self, conversations, max_new_tokens):
+        texts = [" ".join(message["content"] for message in messages) for messages in conversations]
+        return [[Generation("hm" if "odd" in t else "Safety: Unsafe\nS1" if "harm" in t else "safe")] for t in texts]
+
+
+def test_a_guard_model_judges_by_the_first_verdict_of_its_reply():
+    judge = GuardJudge(Guard())
+    assert judge.note == ""
+    assert judge.harmful(["a", "b", "c"], ["do harm", "", "fine"]).tolist() == [True, False, False]
+    assert judge.hateful(["harm", "fine", "odd"]).tolist() == [True, False, False]
+    assert judge.harmful(["odd", "odd"], ["Sure, here.", "I can't help with that."]).tolist() == [True, False]
+    assert judge.note == "Replies without a verdict, which the refusal detector judged: 2."
+    assert judge.harmful([], []).shape == (0,)
+
+
+def test_a_language_model_that_gives_no_verdict_is_no_judge(lm, tmp_path):
+    lm.model.save_pretrained(tmp_path / "lm")
+    lm.tokenizer.save_pretrained(tmp_path / "lm")
+    with pytest.raises(InvalidInput, match=r"lm is a language model that says .* neither safe nor unsafe, .*; pass 'lm:"):
+        load_harm_judge(str(tmp_path / "lm"))
 
 
 def test_halueval_counts_a_reply_with_neither_word_as_wrong():

@@ -22,7 +22,7 @@ from halluc.errors import InvalidInput
 from halluc.evaluation.benchmark import Benchmark, Item, Reply, Row, Scores, Tools
 from halluc.evaluation.benchmarks.toxigen import read_prompt
 from halluc.evaluation.figures import Figure, groups, share
-from halluc.evaluation.harm_judges import refuses
+from halluc.evaluation.refusal import refuses
 
 __all__ = ["BENCHMARK"]
 
