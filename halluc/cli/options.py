@@ -131,9 +131,9 @@ JudgeName = Annotated[
     str | None,
     typer.Option(
         "--judge",
-        help="Judge of harm: 'refusal' (sees refusals only), 'lm' (the model itself), 'lm:MODEL', or a folder or hub id of a "
-        "text classifier (NAME#LABEL names the label that means harmful) or of a guard model. By default 'refusal', or 'lm' "
-        "where statements are judged.",
+        help="Judge of harm: 'refusal' (sees refusals only), 'lm' (the model itself), 'lm:MODEL', or a folder or hub id of "
+        "a text classifier (NAME#LABEL names the label that means harmful) or of a guard model. By default 'refusal', or "
+        "'lm' where statements are judged.",
     ),
 ]
 
