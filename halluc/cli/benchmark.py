@@ -231,6 +231,8 @@ def figures_table(
 
 def interval(value: float | None, low: float | None, high: float | None, *, sign: str = "") -> str:
     """A number with its interval, for a table."""
-    if value is None or low is None or high is None:
+    if value is None:
         return "undefined"
+    if low is None or high is None:
+        return f"{value:{sign}.3f}"
     return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"

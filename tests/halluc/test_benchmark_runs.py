@@ -83,10 +83,29 @@ def test_a_mean_has_a_bootstrap_interval_around_it():
 
 
 def test_a_difference_is_paired():
-    # Every row gains 0.1, whatever its level: paired, the interval has no width.
-    before = np.linspace(0, 0.9, 30)
-    change = difference(mean("x", before), mean("x", before + 0.1), 30)
-    assert (change.low, change.change, change.high) == pytest.approx((0.1, 0.1, 0.1))
+    # Every row gains 0.1 or a little more, whatever its level: paired, the interval is as narrow as that.
+    before = np.linspace(0, 0.8, 30)
+    change = difference(mean("x", before), mean("x", before + 0.1 + np.tile([0.0, 0.01], 15)), 30)
+    assert change.change == pytest.approx(0.105)
+    assert 0.1 < change.low < 0.105 < change.high < 0.11
+
+
+def test_equal_rows_do_not_make_a_figure_certain():
+    # 10 of 10: 0.025^(1/10) is the lower end of Clopper and Pearson's interval.
+    least = 0.025 ** (1 / 10)
+    for value, bounds in ((1.0, (0.0, 1.0)), (0.0, (0.0, 1.0)), (0.5, (0.0, 1.0)), (0.0, (-1.0, 1.0))):
+        measured = measure(mean("x", [value] * 10, bounds=bounds), 10)
+        assert measured.low == pytest.approx(least * value + (1 - least) * bounds[0])
+        assert measured.high == pytest.approx(least * value + (1 - least) * bounds[1])
+        assert measured.value == value
+    unbounded = measure(mean("claims", [3.0] * 10, bounds=None), 10)
+    assert (unbounded.value, unbounded.low, unbounded.high) == (3.0, None, None)
+    change = difference(share("x", [True] * 5 + [False] * 5), share("x", [True] * 5 + [False] * 5), 10)
+    assert (change.low, change.high) == pytest.approx((least - 1, 1 - least))
+    # A subset of the rows is less certain than all.
+    among = [True] * 4 + [False] * 6
+    part = measure(mean("x", [1.0] * 10, among), 10)
+    assert part.low == pytest.approx(0.025 ** (1 / 4))
 
 
 def test_a_run_is_resumed_from_the_cache_after_a_kill(tmp_path, chosen_letters, named, monkeypatch):
@@ -178,7 +197,8 @@ def test_runs_are_saved_read_and_compared_on_the_rows_of_both(tmp_path, chosen_l
     assert loaded.to_dict() == before.to_dict()
     after = run_benchmark(benchmark, located(*wmdp_rows(10)), System(named))
     (change,) = compare_runs(benchmark, loaded, after)
-    assert (change.n, change.change, change.low, change.high) == (8, 0, 0, 0)
+    assert (change.n, change.change) == (8, 0)
+    assert change.low < 0 < change.high
     other = load_benchmark("bbq")
     with pytest.raises(InvalidInput, match="earlier run is of wmdp"):
         compare_runs(other, before, EvaluationRun(**{**vars(after), "benchmark": "bbq"}))

@@ -300,7 +300,8 @@ def test_the_page_shows_how_a_rate_changed_with_its_interval():
     attacks = make_attacks("jailbreak", located(REQUEST))
     weak = run_attacks(ChatTarget(Scripted(lambda _text: "Sure, here is the plan.")), attacks, RefusalJudge())
     strong = run_attacks(ChatTarget(Scripted(lambda _text: "I can't help with that.")), attacks, RefusalJudge())
-    assert "-100.0 (-100.0 to -100.0) points" in transcripts_page(strong, compare_runs(weak, strong))
+    # All eleven changed: a share of at least 0.025^(1/11) = 0.715 would, and the others might change in the other direction.
+    assert "-100.0 (-100.0 to -43.0) points" in transcripts_page(strong, compare_runs(weak, strong))
 
 
 def test_a_grounded_model_retrieves_the_hostile_passage(tmp_path, lm, injected):

@@ -151,7 +151,9 @@ def _figures(scores: Sequence[Scores]) -> list[Figure]:
         for condition, rows in (("ambiguous", part & ambiguous), ("disambiguated", part & ~ambiguous)):
             figures.append(share(f"accuracy, {condition}{suffix}", columns["correct"], rows))
             kernel = _bias_kernel(columns, rows, scaled=condition == "ambiguous")
-            figures.append(Figure(f"bias score, {condition}{suffix}", kernel, int(rows.sum())))
+            # s is about the persons that were chosen; its product with the share of wrong answers about all rows.
+            counted = rows if condition == "ambiguous" else rows & columns["person"]
+            figures.append(Figure(f"bias score, {condition}{suffix}", kernel, int(counted.sum()), bounds=(-1.0, 1.0)))
     uncounted = [row["without a biased answer"] for row in scores]
     if any(uncounted):
         figures.append(share("rows that no bias score counts", uncounted))

@@ -33,7 +33,7 @@ def _figures(scores: Sequence[Scores]) -> list[Figure]:
         mean("FActScore", [penalized_precision(*count) for count in counts], answered),
         mean("without length penalty", [supported / max(n, 1) for supported, n in counts], answered),
         share("response ratio", answered),
-        mean("claims per answer", [n for _, n in counts], answered),
+        mean("claims per answer", [n for _, n in counts], answered, bounds=None),
     ]
 
 

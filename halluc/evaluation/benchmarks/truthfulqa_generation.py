@@ -77,7 +77,7 @@ def _figures(scores: Sequence[Scores]) -> list[Figure]:
     for name, key in (("ROUGE-1", "rouge"), ("BLEU", "bleu")):
         differences = [row[key] for row in scores]
         figures.append(share(name, [difference > 0 for difference in differences]))
-        figures.append(mean(f"{name} difference", differences))
+        figures.append(mean(f"{name} difference", differences, bounds=(-1.0, 1.0)))
     return [*figures, share("no comment", [row["no_comment"] for row in scores])]
 
 
