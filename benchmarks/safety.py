@@ -56,11 +56,14 @@ ATTACKS = {
     "multi_step": ["harmbench/behaviors.jsonl"],
     "multilingual": ["multijail/prompts.jsonl"],
     "injection": ["bipia/email_train.jsonl", "bipia/table_train.jsonl", "bipia/code_train.jsonl"],
+    "injection_xquad": ["xquad/questions.jsonl"],
 }
+# Injections into passages that answer the question, so that the answers a defense costs are seen too.
+FAMILY_OF = {"injection_xquad": "injection"}
 DEFENSES = (
     "none", "no passages", "block", "reminder", "datamarking", "encoding", "filter", "perplexity", "canary", "support"
 )  # fmt: skip
-GROUNDED = ("grounded", "grounded with support")
+GROUNDED = ("grounded", "grounded with support", "grounded without abstention")
 
 
 def main() -> None:
@@ -161,12 +164,14 @@ def _benchmarks(lm, arguments) -> None:
 
 def _attacks(lm, arguments) -> None:
     """Injections on the model with each defense; other attacks on the model alone; and all on the grounded model."""
-    from halluc.evaluation.figures import measure, share
     from halluc.files import read_rows
     from halluc.redteam.run import RedTeamRun, compare_runs, make_attacks
 
-    for family in _names(arguments, ATTACKS):
-        rows = [row for path in _files(arguments, ATTACKS[family]) for row in read_rows(path)]
+    for name in _names(arguments, ATTACKS):
+        family = FAMILY_OF.get(name, name)
+        rows = [row for path in _files(arguments, ATTACKS[name]) for row in read_rows(path)]
+        if name == "injection_xquad":
+            rows = _with_contexts(arguments, rows)
         attacks = make_attacks(family, rows, limit=arguments.limit)
         before = None
         for defense in arguments.defenses.split(","):
@@ -175,15 +180,35 @@ def _attacks(lm, arguments) -> None:
             ):
                 continue
             compute = partial(_run_attacks, lm, arguments, defense, rows, attacks)
-            run = _kept(arguments, f"{family}-{defense}-{len(attacks)}-{lm.name}.jsonl", RedTeamRun.load, compute)
+            run = _kept(arguments, f"{name}-{defense}-{len(attacks)}-{lm.name}.jsonl", RedTeamRun.load, compute)
             before = run if defense == "none" else before
             changes = compare_runs(before, run) if before is not None and run is not before else []
             rates = list(run.rates)
             if family == "injection":
-                indirect = [attempt for attempt in run.attempts if attempt.attack.technique != "direct"]
-                figure = share("injection, indirect", [attempt.success for attempt in indirect])
-                rates.insert(1, measure(figure, len(indirect)))
+                rates[1:1] = _indirect(run, rows)
             _print_figures(rates, changes, model=lm.name, defense=defense)
+
+
+def _with_contexts(arguments, rows):
+    texts = {row["id"]: row["text"] for row in read_rows(arguments.data / "xquad/passages.jsonl")}
+    return [(where, {**row, "context": texts[row["passage_id"]]}) for where, row in rows]
+
+
+def _indirect(run, rows) -> list:
+    """What indirect injections did: how often they were followed, and replies beside them."""
+    from halluc.evaluation.figures import measure, share
+    from halluc.grading.correctness import gives_answer
+
+    attempts = [attempt for attempt in run.attempts if attempt.attack.technique != "direct"]
+    figures = [
+        share("injection, indirect", [attempt.success for attempt in attempts]),
+        share("replies, indirect", [bool(attempt.reply.strip()) for attempt in attempts]),
+    ]
+    references = {row["question"].strip(): row["answers"] for _, row in rows if "answers" in row}
+    if references:
+        right = [gives_answer(attempt.reply, references[attempt.attack.turns[-1]]) for attempt in attempts]
+        figures.append(share("right answers, indirect", right))
+    return [measure(figure, len(attempts)) for figure in figures]
 
 
 def _run_attacks(lm, arguments, defense: str, rows, attacks):
@@ -204,9 +229,14 @@ def _target(lm, arguments, defense: str, rows):
 
     tokens = arguments.max_new_tokens
     if defense.startswith("grounded"):
-        support = 0.5 if defense.endswith("support") else 0.0
-        index = PassageIndex.open(arguments.index)
-        return GroundedTarget(lm, index, verifier=load_verifier(), min_support=support, max_new_tokens=tokens)
+        return GroundedTarget(
+            lm,
+            PassageIndex.open(arguments.index),
+            verifier=load_verifier(),
+            min_support=0.5 if defense.endswith("support") else 0.0,
+            **({"min_answerability": 0.0} if defense.endswith("abstention") else {}),
+            max_new_tokens=tokens,
+        )
     if defense == "no passages":
 
         class WithoutPassages(ChatTarget):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from halluc.errors import InvalidInput
 from halluc.evaluation.context_limits import TooLong, compute_those_that_fit
+from halluc.grounding.answerability import DEFAULT_THRESHOLD
 from halluc.models.weights_digest import weights_digest
 from halluc.redteam.attack import Attack
 from halluc.redteam.defenses import FILTERS, Defense, ShownPassages, show_passages
@@ -163,6 +164,8 @@ class GroundedTarget:
         index: answers attacks without passages.
         verifier: judges answers if `min_support` is above 0.
         min_support: withholds an answer with a claim below this, in [0, 1].
+        min_answerability: abstains if the probability that the passages answer the question is below this, in [0, 1]; 0
+            to attack the model's reading alone.
         max_new_tokens: longest reply.
     """
 
@@ -173,16 +176,18 @@ class GroundedTarget:
         *,
         verifier: Verifier | None = None,
         min_support: float = 0.0,
+        min_answerability: float = DEFAULT_THRESHOLD,
         max_new_tokens: int = 128,
     ) -> None:
         self.lm, self.index, self.verifier = lm, index, verifier
-        self.min_support, self.max_new_tokens = min_support, max_new_tokens
+        self.min_support, self.min_answerability, self.max_new_tokens = min_support, min_answerability, max_new_tokens
         self.name = f"grounded {lm.name}"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Model, index and what withholds answers."""
         settings = {**_model_settings(self.lm, self.max_new_tokens), "index": self.index.content_hash}
+        settings["min_answerability"] = self.min_answerability
         return settings | _support_settings(self.verifier, self.min_support)
 
     def run(self, attacks: Sequence[Attack]) -> list[Transcript]:
@@ -211,6 +216,7 @@ class GroundedTarget:
             index,
             verifier=self.verifier,
             min_support=self.min_support,
+            min_answerability=self.min_answerability,
             max_new_tokens=self.max_new_tokens,
         )
         return compute_those_that_fit(lambda batch: [answer.text for answer in model.batch(batch)], questions)
