@@ -1,7 +1,6 @@
 """RLAIF from prompts to a policy: its files, its report, and runs that are killed in every stage."""
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,25 +23,42 @@ TRAINING = {
     "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "lora_rank": 2, "max_steps": 4, "save_steps": 2,
     "per_device_train_batch_size": 2, "logging_steps": 1, "learning_rate": 5e-3, "report_to": "none",
 }  # fmt: skip
-# The command, in a process that kills itself at a stage: in the second batch of its data, or while it writes a checkpoint.
+# The command, in processes that kill themselves, each at a stage: in the second batch of its data, or while it writes a
+# checkpoint. They are forked from one that has imported what takes long.
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
+import datasets, halluc, peft, spacy, torch, transformers, trl
+from pathlib import Path
 from transformers import Trainer
 import training.rlaif.data as data
+import training.rlaif.run
 from halluc.cli.main import main
-stage = sys.argv.pop(1)
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
-def build(path, rows, batch_size, make_batch, activity, build=data.build_stage):
-    def batch(numbers):
-        return die() if path.stem == stage and numbers.start else make_batch(numbers)
-    return build(path, rows, batch_size, batch, activity)
-def save(trainer, folder, save=Trainer._save_rng_state):
-    if trainer.args.output_dir.endswith(stage) and trainer.state.global_step == 4:
-        die()
-    save(trainer, folder)
-data.build_stage, Trainer._save_rng_state = build, save
-main()
+def run_until(stage):
+    def build(path, rows, batch_size, make_batch, activity, build=data.build_stage):
+        def batch(numbers):
+            return die() if path.stem == stage and numbers.start else make_batch(numbers)
+        return build(path, rows, batch_size, batch, activity)
+    def save(trainer, folder, save=Trainer._save_rng_state):
+        if trainer.args.output_dir.endswith(stage) and trainer.state.global_step == 4:
+            die()
+        save(trainer, folder)
+    data.build_stage, Trainer._save_rng_state = build, save
+    main()
+for stage, left in json.loads(sys.argv.pop(1)).items():
+    child = os.fork()
+    if child == 0:
+        try:
+            run_until(stage)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, stage
+    assert Path(left).exists(), left
+    if left.endswith(".jsonl"):
+        # A process that was killed may have written a part of a line.
+        with open(left, "a") as file:
+            file.write('{"row": 2, "prom')
 """
 # Every stage that generates, labels or trains; what is there after the process was killed in it.
 STAGES = {
@@ -92,14 +108,9 @@ def test_a_run_that_was_killed_in_its_stages_has_the_data_and_the_curves_of_one_
     facts = json.loads(result.stdout)
     whole, out = tmp_path / "out", tmp_path / "killed"
     command = ["train", "rlaif", str(path), "--json", "--set", f"output_dir={out}"]
-    for stage, left in STAGES.items():
-        killed = subprocess.run([sys.executable, "-c", KILLED, stage, *command], stderr=subprocess.PIPE)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-        assert (out / left).exists()
-        if left.endswith(".jsonl"):
-            # A process that was killed may have written a part of a line.
-            with (out / left).open("a") as file:
-                file.write('{"row": 2, "prom')
+    stages = json.dumps({stage: str(out / left) for stage, left in STAGES.items()})
+    killed = subprocess.run([sys.executable, "-c", KILLED, stages, *command], stderr=subprocess.PIPE)
+    assert killed.returncode == 0, killed.stderr.decode()
     with pytest.warns(UserWarning, match="checkpoint-4 is incomplete"):
         again = CliRunner().invoke(app, [*command[1:]], catch_exceptions=False)
     resumed = json.loads(again.stdout)
