@@ -1,8 +1,8 @@
 """A file of answers, one per line, so that a run that was killed is resumed and a repeated run costs nothing.
 
 The name of the file is a digest of everything that the answers depend on besides what was asked: benchmark, model,
-mitigation and other settings. Each line is flushed when it is written; a last line that was cut off is dropped on the next
-use.
+mitigation and other settings, and the version of halluc, which has the prompts. Each line is flushed when it is written; a
+last line that was cut off is dropped on the next use.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from halluc import __version__
 from halluc.errors import InvalidInput
 from retrieval.files import parse_json_object
 
@@ -55,6 +56,7 @@ class AnswerCache(Generic[AnswerT]):
         import filelock
 
         self._plain, self._restore = plain, restore
+        settings = {"halluc": __version__, **settings}
         encoded = json.dumps(settings, sort_keys=True)
         self.path = folder / f"{hashlib.sha256(encoded.encode()).hexdigest()[:24]}.jsonl"
         self._answers: dict[str, AnswerT] = {}
@@ -73,7 +75,7 @@ class AnswerCache(Generic[AnswerT]):
             self._file = self.path.open("ab")
             self._file.truncate(complete)
             if not complete:
-                self._write({"kind": _KIND, "format": _FORMAT, "settings": dict(settings)})
+                self._write({"kind": _KIND, "format": _FORMAT, "settings": settings})
         except OSError as error:
             self._lock.release()
             raise self._unusable(error) from error

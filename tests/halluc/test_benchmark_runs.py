@@ -151,6 +151,14 @@ def test_other_settings_have_another_cache(open_cache):
         assert first.path != second.path
 
 
+def test_another_version_of_halluc_which_may_ask_otherwise_has_another_cache(open_cache, monkeypatch):
+    with open_cache() as cache:
+        cache.add("one", "yes")
+    monkeypatch.setattr("halluc.evaluation.answer_cache.__version__", "99")
+    with open_cache() as other:
+        assert "one" not in other
+
+
 def test_another_verifier_of_the_same_name_judges_answers_again(tmp_path, named, monkeypatch):
     answered = []
 
