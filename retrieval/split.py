@@ -87,6 +87,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     """
     from sentencex import get_sentence_boundaries
 
+    text = _without_open_quotations(text)
     spans: list[tuple[int, int]] = []
     position = 0
     # Sentences are located again, because the library's own offsets may count bytes instead of characters.
@@ -101,6 +102,32 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         else:
             spans.append((start, position))
     return [piece for span in spans for piece in _cut_after_abbreviations(text, *span)]
+
+
+# The closing marks of each opening one.
+_CLOSING = {"„": "“”", "“": "”", "«": "»", "»": "«", "‘": "’", "‹": "›"}
+_QUOTATION_MARK = re.compile("[„“”«»‘’‹›]")
+_FEW_QUOTATIONS, _LONGEST_QUOTATION = 100, 1000
+
+
+def _without_open_quotations(text: str) -> str:
+    """The text with an apostrophe for each opening mark that is not closed soon, if there are many marks.
+
+    For each opening mark, sentencex reads on until it is closed, which may be the end of the text.
+    """
+    marks = list(_QUOTATION_MARK.finditer(text))
+    if len(marks) < _FEW_QUOTATIONS:
+        return text
+    following: dict[str, int] = {}
+    characters = list(text)
+    for match in reversed(marks):
+        mark, position = match[0], match.start()
+        if mark in _CLOSING:
+            closed = min((following[closing] for closing in _CLOSING[mark] if closing in following), default=None)
+            if closed is None or closed - position > _LONGEST_QUOTATION:
+                characters[position] = "’"
+        following[mark] = position
+    return "".join(characters)
 
 
 # A name, a number or more of the phrase follows these.

@@ -36,8 +36,16 @@ def test_abbreviations_end_a_sentence_only_where_another_one_begins(sentences):
     assert [text[start:end] for start, end in sentence_spans(text)] == sentences
 
 
-@pytest.mark.parametrize("unit", ["A. ", "no. A ", "Ms. ", "U.S.", "no.\n"])
-def test_many_abbreviations_are_read_in_linear_time(unit):
+def test_a_sentence_is_not_cut_within_a_quotation_and_is_within_one_that_is_not_closed():
+    quoted = "He said „It is cold. I go home.“ Then he left."
+    assert len(sentence_spans(quoted)) == 2
+    # Among many marks, too.
+    assert len(sentence_spans(f"{quoted} " * 200)) == 400
+    assert len(sentence_spans("„" * 200 + " It is cold. I go home. " + "x" * 1000 + ".“")) > 2
+
+
+@pytest.mark.parametrize("unit", ["A. ", "no. A ", "Ms. ", "U.S.", "no.\n", "„a", "“a", "«a", "»a", "‘a", "‹a", "‘a’"])
+def test_a_long_text_of_anything_is_read_in_linear_time(unit):
     begin = time.process_time()
     sentence_spans(unit * 100_000)
     assert time.process_time() - begin < 5
