@@ -119,14 +119,20 @@ def _without_open_quotations(text: str) -> str:
     if len(marks) < _FEW_QUOTATIONS:
         return text
     following: dict[str, int] = {}
-    characters = list(text)
+    closing_of: dict[int, int] = {}
     for match in reversed(marks):
-        mark, position = match[0], match.start()
-        if mark in _CLOSING:
-            closed = min((following[closing] for closing in _CLOSING[mark] if closing in following), default=None)
-            if closed is None or closed - position > _LONGEST_QUOTATION:
-                characters[position] = "’"
-        following[mark] = position
+        places = [following[mark] for mark in _CLOSING.get(match[0], "") if mark in following]
+        if places and min(places) - match.start() <= _LONGEST_QUOTATION:
+            closing_of[match.start()] = min(places)
+        following[match[0]] = match.start()
+    characters, closing = list(text), set()
+    for match in marks:
+        if match.start() in closing or match[0] not in _CLOSING:
+            continue
+        if match.start() in closing_of:
+            closing.add(closing_of[match.start()])
+        else:
+            characters[match.start()] = "’"
     return "".join(characters)
 
 
