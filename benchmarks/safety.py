@@ -222,6 +222,7 @@ def _target(lm, arguments, defense: str, rows):
     from dataclasses import replace
 
     from halluc import load_verifier
+    from halluc.grounding.answerability import DEFAULT_THRESHOLD
     from halluc.redteam.injection import context_text
     from halluc.redteam.passage_filters import CanaryFilter, PerplexityFilter
     from halluc.redteam.targets import ChatTarget, GroundedTarget
@@ -234,7 +235,7 @@ def _target(lm, arguments, defense: str, rows):
             PassageIndex.open(arguments.index),
             verifier=load_verifier(),
             min_support=0.5 if defense.endswith("support") else 0.0,
-            **({"min_answerability": 0.0} if defense.endswith("abstention") else {}),
+            min_answerability=0.0 if defense.endswith("abstention") else DEFAULT_THRESHOLD,
             max_new_tokens=tokens,
         )
     if defense == "no passages":

@@ -133,6 +133,14 @@ def test_a_row_without_a_biased_answer_counts_for_the_accuracy_alone():
     assert "rows that no bias score counts" not in figures("bbq", [BBQ], [outcome((-1, -2, -3))])
 
 
+def test_a_run_of_bbq_that_was_saved_without_the_column_of_such_rows_has_its_figures():
+    benchmark = load_benchmark("bbq")
+    scores = benchmark.score(benchmark.items(located(BBQ)), [outcome((-1, -2, -3))], Tools())
+    earlier = [{name: value for name, value in row.items() if name != "without a biased answer"} for row in scores]
+    values = [[measure(figure, 1) for figure in benchmark.figures(rows)] for rows in (scores, earlier)]
+    assert values[0] == values[1]
+
+
 def test_bbq_scores_are_those_of_the_paper():
     clear = {**BBQ, "context_condition": "disambig", "label": 1}
     picks = [(-1, -2, -3), (-2, -1, -3), (-3, -2, -1), (-1, -2, -3)]  # biased, other person, unknown, biased
