@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from halluc.errors import InvalidInput, ModelUnavailable
 from halluc.evaluation.refusal import refuses
+from halluc.models.model_config import read_model_config
 from retrieval.errors import first_line
 
 if TYPE_CHECKING:
@@ -187,13 +188,8 @@ def _means_harmful(label: str) -> bool:
 
 
 def _config(path: str) -> Mapping[str, Any]:
-    from transformers import PretrainedConfig
-
-    from retrieval.hub import require_hub
-
     try:
-        require_hub(path)
-        return PretrainedConfig.get_config_dict(path)[0]
+        return read_model_config(path)
     except (OSError, ValueError, KeyError) as error:
         raise _unavailable(path, error) from error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halluc.errors import InvalidInput, ModelUnavailable
+from halluc.models.model_config import read_model_config
 from halluc.verification.families import Family, pair_columns, recognize
 
 if TYPE_CHECKING:
@@ -76,19 +77,10 @@ def load_pretrained(
 
 
 def _config(path: str | Path) -> Mapping[str, Any]:
-    """The configuration as its file has it; no code that comes with the model is run."""
-    from transformers import PretrainedConfig
-
-    from retrieval.hub import require_hub
-
     try:
-        require_hub(path)
-        config, _ = PretrainedConfig.get_config_dict(str(path))
+        return read_model_config(path)
     except (OSError, ValueError, KeyError) as error:
         raise _unavailable(path, error) from error
-    if not config:
-        raise _unavailable(path, "it has no config.json")
-    return dict(config)
 
 
 def _model_and_tokenizer(
